@@ -1,0 +1,1 @@
+"""One file for each outside thing: file formats, data sets, text encoders, checkpoints, pictures, processes."""

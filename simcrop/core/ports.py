@@ -1,0 +1,163 @@
+"""What the domain asks of the outside world, as Protocols; `simcrop.adapters` has the implementations.
+
+Training, evaluation and the model know only these names, so a test hands them a small fake instead.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Protocol
+
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from simcrop.core.study import Batch, SentenceTruth, Study, Volume
+
+State = dict[str, Any]
+"""A tree of dicts, lists, numbers, strings and tensors."""
+
+
+class StudySource(Protocol):
+    """A data set: its studies, and their volumes by name."""
+
+    label_names: tuple[str, ...]
+
+    def studies(self) -> Sequence[Study]:
+        """Every study, in an order that never changes."""
+        ...
+
+    def volume_file(self, reconstruction: str) -> PurePath:
+        """The file behind a volume, for messages and cache keys."""
+        ...
+
+    def read_volume(self, reconstruction: str) -> Volume:
+        """One volume in HU on its own grid, RAS+ order. Raises DataError naming the file."""
+        ...
+
+    def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
+        """What is known of each sentence's place; empty where nothing is."""
+        ...
+
+    def read_mask(self, reconstruction: str, name: str) -> Volume:
+        """One ground-truth mask (voxels above 0 are inside) on its own grid, RAS+ order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One tokenised text.
+
+    Attributes:
+        ids: token ids, class token first, separator last.
+        sentence_of_token: index of the sentence of each token, -1 for special tokens.
+        num_cut: sentences that did not fit the limit.
+    """
+
+    ids: tuple[int, ...]
+    sentence_of_token: tuple[int, ...]
+    num_cut: int
+
+
+class Tokenizer(Protocol):
+    """Turns sentences into tokens."""
+
+    vocab_size: int
+    pad_id: int
+    mask_id: int
+    cls_id: int
+    sep_id: int
+
+    def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
+        """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens`, special tokens included.
+
+        A single sentence longer than the limit is cut at the limit.
+        """
+        ...
+
+
+class TextEncoder(Protocol):
+    """A BERT-type encoder; the implementation is an nn.Module."""
+
+    hidden_size: int
+
+    def __call__(
+        self, input_ids: Int64[Tensor, "B T"], attention_mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B T hidden"]:
+        """Last hidden state."""
+        ...
+
+
+class Communicator(Protocol):
+    """The ranks of one run. With one rank every method is the identity."""
+
+    rank: int
+    world_size: int
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Sum over ranks, without gradient."""
+        ...
+
+    def gather(self, value: Tensor) -> Tensor:
+        """Concatenation over ranks along dim 0, with gradient; the sizes are equal on every rank.
+
+        The backward pass sums what all ranks send back for a slice to the rank that it came from.
+        """
+        ...
+
+    def barrier(self) -> None:
+        """Wait for every rank."""
+        ...
+
+
+class SingleProcess:
+    """The communicator of a run of one process."""
+
+    rank = 0
+    world_size = 1
+
+    def sum(self, value: Tensor) -> Tensor:
+        return value.detach()
+
+    def gather(self, value: Tensor) -> Tensor:
+        return value
+
+    def barrier(self) -> None:
+        return
+
+
+class BatchSource(Protocol):
+    """The training batches of this rank: a function of the position alone."""
+
+    def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+        """The micro-batches of step `first_step`, `first_step` + 1, ... on the CPU, endless."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    """Keeps checkpoints whole or not at all."""
+
+    def save(self, step: int, model: nn.Module, state: State, *, metrics: Mapping[str, float] | None = None) -> None:
+        """Write one checkpoint; `metrics` with `validation_loss` makes it a candidate for the best."""
+        ...
+
+    def load_latest(self) -> tuple[int, Mapping[str, Tensor], State] | None:
+        """(step, model weights, training state) of the newest whole checkpoint, or None."""
+        ...
+
+
+class MetricSink(Protocol):
+    """Receives one row of numbers a step."""
+
+    def write(self, row: Mapping[str, float | int]) -> None: ...
+
+    def rewind(self, step: int) -> None:
+        """Forget every row after `step`: a resumed run writes each step once."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class PictureSink(Protocol):
+    """Draws what the model does at a step."""
+
+    def draw(self, step: int, model: nn.Module) -> None: ...

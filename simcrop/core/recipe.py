@@ -1,0 +1,378 @@
+"""The parameters of a run as frozen dataclasses; the YAML file has the same names.
+
+Defaults are the `improved` recipe. `PAPER` lists what the `paper` recipe changes, `PRESETS` the model sizes; keys that
+a user writes win over both. Every class refuses impossible values on construction with a `ConfigError` that names the
+key relative to its section.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from simcrop.core.errors import ConfigError
+from simcrop.core.ops import PatchSize, Window
+
+Size = tuple[int, int, int]
+_STRICT = {"extra": "forbid"}
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """Sizes of the network and how a volume becomes tokens (METHOD sections 1 to 5)."""
+
+    __pydantic_config__ = _STRICT
+
+    preset: Literal["tiny", "vit_b"] = "tiny"
+    """Named set of defaults for every other key of this section and for `top_k`."""
+    in_channels: int = 1
+    """Channels of a volume; CT has one."""
+    volume_size: Size = (96, 96, 48)
+    """Voxels along x (left to right), y (back to front), z (feet to head) that the model sees."""
+    patch_size: PatchSize = (12, 12, 6)
+    """Voxels of one patch; must divide volume_size."""
+    spacing_mm: tuple[float, float, float] = (3.5, 3.5, 7.0)
+    """Voxel spacing of the model's grid, mm."""
+    window: Window = (-1000.0, 1000.0)
+    """HU range mapped to [-1, 1]."""
+    mask_ratio: float = 0.75
+    """Share of patches hidden from the encoder."""
+    embed_dim: int = 192
+    """Width of the encoder."""
+    depth: int = 4
+    """Blocks of the encoder."""
+    num_heads: int = 6
+    """Attention heads of an encoder block."""
+    mlp_ratio: float = 4.0
+    """Hidden width of an MLP over the width of its block."""
+    position_embedding: Literal["sincos3d", "sincos_hw"] = "sincos3d"
+    """sincos3d encodes all three axes; sincos_hw (paper) leaves depth out."""
+    init: str = "scratch"
+    """scratch, or the path of encoder weights to start from."""
+    decoder_dim: int = 96
+    """Width of the volume decoder."""
+    decoder_depth: int = 1
+    """Blocks of the volume decoder."""
+    decoder_heads: int = 4
+    """Attention heads of a volume decoder block."""
+    projection_dim: int = 128
+    """Width shared by image and text: of the alignment heads, the fusion layer and the text decoder."""
+    fusion_heads: int = 4
+    """Attention heads of the fusion layer and of the text decoder's layers."""
+    fusion_mlp_dim: int = 256
+    """Hidden width of the feed-forward parts of the fusion layer and of the text decoder's layers."""
+    text_decoder_depth: int = 1
+    """Layers of the text decoder."""
+    dropout: float = 0.0
+    """Dropout of the fusion layer and the text decoder."""
+
+    def __post_init__(self) -> None:
+        _require(self.in_channels >= 1, f"in_channels: {self.in_channels} is below 1")
+        for axis, (size, patch) in enumerate(zip(self.volume_size, self.patch_size, strict=True)):
+            _require(patch >= 1 and size >= 1, f"patch_size: axis {axis} has a size below 1")
+            _require(
+                size % patch == 0,
+                f"volume_size: {size} voxels on axis {axis} are not divisible by patch_size {patch}; "
+                f"take {max(1, round(size / patch)) * patch}",
+            )
+        _require(all(s > 0 for s in self.spacing_mm), "spacing_mm: every value must be above 0")
+        _require(self.window[0] < self.window[1], f"window: low {self.window[0]} is not below high {self.window[1]}")
+        _require(0.0 <= self.mask_ratio < 1.0, f"mask_ratio: {self.mask_ratio} is outside [0, 1)")
+        _require(self.num_visible >= 1, f"mask_ratio: {self.mask_ratio} leaves no visible patch of {self.num_patches}")
+        _divisible("embed_dim", self.embed_dim, "num_heads", self.num_heads)
+        _divisible("decoder_dim", self.decoder_dim, "decoder_heads", self.decoder_heads)
+        _divisible("projection_dim", self.projection_dim, "fusion_heads", self.fusion_heads)
+        if self.position_embedding == "sincos_hw":
+            for key in ("embed_dim", "decoder_dim"):
+                _require(getattr(self, key) % 2 == 0, f"{key}: sincos_hw needs an even width, not {getattr(self, key)}")
+        _require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
+        for key in ("depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim"):
+            _require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+
+    @property
+    def grid(self) -> Size:
+        """Patches along each axis."""
+        x, y, z = (size // patch for size, patch in zip(self.volume_size, self.patch_size, strict=True))
+        return x, y, z
+
+    @property
+    def num_patches(self) -> int:
+        """N, patches of a volume."""
+        return self.grid[0] * self.grid[1] * self.grid[2]
+
+    @property
+    def num_visible(self) -> int:
+        """L, patches that the encoder sees in training: N - round(mask_ratio * N)."""
+        return self.num_patches - round(self.mask_ratio * self.num_patches)
+
+    @property
+    def patch_values(self) -> int:
+        """P, values of one patch over all channels."""
+        return self.in_channels * self.patch_size[0] * self.patch_size[1] * self.patch_size[2]
+
+
+def _divisible(width_key: str, width: int, heads_key: str, heads: int) -> None:
+    _require(heads >= 1, f"{heads_key}: {heads} is below 1")
+    _require(width >= 1 and width % heads == 0, f"{width_key}: {width} is not divisible by {heads_key} {heads}")
+
+
+@dataclass(frozen=True)
+class ReconstructionRecipe:
+    """Masked volume reconstruction (METHOD section 3)."""
+
+    __pydantic_config__ = _STRICT
+
+    weight: float = 1.0
+    """Factor in the total; 0 switches the decoder off."""
+    target: Literal["patch_norm", "raw"] = "patch_norm"
+    """patch_norm standardises every patch by itself; raw (paper) predicts windowed voxels."""
+    loss: Literal["masked", "all"] = "masked"
+    """masked: mean over masked values; all (paper): over all values with visible ones counted as 0."""
+
+
+@dataclass(frozen=True)
+class ReportRecipe:
+    """Masked report reconstruction (METHOD section 5)."""
+
+    __pydantic_config__ = _STRICT
+
+    weight: float = 1.0
+    """Factor in the total; 0 switches fusion and text decoder off."""
+    mask_ratio: float = 0.75
+    """Share of tokens replaced by [MASK]."""
+    mask: Literal["real", "any"] = "real"
+    """real: exactly that share of the real tokens; any (paper): each position by chance, padding included."""
+    loss: Literal["masked", "all"] = "masked"
+    """masked: cross-entropy over masked tokens; all (paper): over every position."""
+
+    def __post_init__(self) -> None:
+        _require(0.0 < self.mask_ratio <= 1.0, f"report.mask_ratio: {self.mask_ratio} is outside (0, 1]")
+
+
+@dataclass(frozen=True)
+class AlignmentRecipe:
+    """Similarity-driven alignment (METHOD section 4)."""
+
+    __pydantic_config__ = _STRICT
+
+    weight: float = 1.0
+    """Factor in the total; 0 switches the objective off."""
+    top_k: int = 8
+    """K, patches averaged for each sentence."""
+    temperature: float = 0.07
+    """Divides the cosines of the InfoNCE loss."""
+    negatives: Literal["report", "batch", "global"] = "report"
+    """Other sentences that a sentence is told apart from: of its report, of the micro-batch, or of all ranks."""
+    padding_negatives: bool = False
+    """True (paper): padding sentences stay in the denominators."""
+    mask_duplicates: bool = True
+    """False (paper): verbatim repeats in other reports stay in the denominators."""
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.top_k <= 128, f"alignment.top_k: {self.top_k} is outside 1..128")
+        _require(self.temperature > 0, f"alignment.temperature: {self.temperature} is not above 0")
+
+
+@dataclass(frozen=True)
+class LateInteractionRecipe:
+    """Every sentence against every volume (METHOD section 4, item 5; not in the paper)."""
+
+    __pydantic_config__ = _STRICT
+
+    weight: float = 1.0
+    """Factor in the total; 0 switches the objective off."""
+    top_k: int = 2
+    """k', best cosines averaged to the score of a sentence in a volume."""
+    same_above: float = 0.95
+    """Sentences whose frozen text features have a cosine above this count as the same sentence."""
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.top_k <= 128, f"late_interaction.top_k: {self.top_k} is outside 1..128")
+
+
+@dataclass(frozen=True)
+class ObjectivesRecipe:
+    """The four terms of the loss; their sum, weighted, is what is minimised (METHOD section 6)."""
+
+    __pydantic_config__ = _STRICT
+
+    reconstruction: ReconstructionRecipe = field(default_factory=ReconstructionRecipe)
+    report: ReportRecipe = field(default_factory=ReportRecipe)
+    alignment: AlignmentRecipe = field(default_factory=AlignmentRecipe)
+    late_interaction: LateInteractionRecipe = field(default_factory=LateInteractionRecipe)
+
+    def __post_init__(self) -> None:
+        weights = {name: getattr(self, name).weight for name in TERMS}
+        for name, weight in weights.items():
+            _require(weight >= 0, f"{name}.weight: {weight} is below 0")
+        _require(any(weights.values()), "reconstruction.weight: all four weights are 0; nothing would be trained")
+
+
+TERMS = ("reconstruction", "report", "alignment", "late_interaction")
+"""Names of the objectives, in the order in which they are printed and logged."""
+
+
+@dataclass(frozen=True)
+class TextEncoderRecipe:
+    """The report encoder (METHOD section 7)."""
+
+    __pydantic_config__ = _STRICT
+
+    source: str = "scratch"
+    """scratch, a hub id, or a folder with a BERT-type model and its tokenizer."""
+    revision: str | None = None
+    """Commit of the hub id; pin it."""
+    frozen: bool | None = None
+    """No gradient. Unset: frozen for a loaded encoder, trained for scratch."""
+    dropout_active: bool = False
+    """True (paper): a frozen encoder keeps its dropout."""
+    max_tokens: int = 256
+    """T, tokens of a report that are read."""
+    hidden_size: int = 128
+    """scratch only: width."""
+    depth: int = 2
+    """scratch only: layers."""
+    num_heads: int = 4
+    """scratch only: attention heads."""
+    vocab_size: int = 2048
+    """scratch only: upper limit of the WordPiece vocabulary, learned from the training reports."""
+
+    def __post_init__(self) -> None:
+        _require(self.max_tokens >= 8, f"max_tokens: {self.max_tokens} is below 8")
+        _divisible("hidden_size", self.hidden_size, "num_heads", self.num_heads)
+        _require(self.vocab_size >= 128, f"vocab_size: {self.vocab_size} is below 128")
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the encoder's weights stay as they are."""
+        return self.source != "scratch" if self.frozen is None else self.frozen
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """Optimisation and bookkeeping (METHOD section 6)."""
+
+    __pydantic_config__ = _STRICT
+
+    steps: int = 300
+    """Updates of the weights."""
+    batch_size: int = 32
+    """Studies in a micro-batch on one rank."""
+    accumulate: int = 1
+    """Micro-batches of one update."""
+    lr: float = 1e-3
+    """Peak learning rate, absolute: never scaled by batch size or ranks."""
+    min_lr: float = 0.0
+    """Learning rate at the last step."""
+    warmup_steps: int = 30
+    """Steps of linear warm-up before the half cosine."""
+    weight_decay: float = 0.05
+    """AdamW decay of weight matrices; biases, norms and other vectors are not decayed."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's averaging factors."""
+    grad_clip: float | None = 1.0
+    """Upper limit of the gradient norm; null (paper) leaves it alone."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast on a GPU, fp32 on a CPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU where there is one."""
+    ops: Literal["auto", "reference", "triton"] = "auto"
+    """Implementation of the four accelerated operations."""
+    compile: bool = False
+    """Compile the transformer blocks with torch.compile."""
+    activation_checkpointing: bool = False
+    """Recompute encoder and decoder blocks in the backward pass: less memory, more time."""
+    threads: int | None = None
+    """CPU threads of torch; null leaves its default."""
+    fixed_draws: bool = False
+    """True: every epoch repeats the masks and crops of the first (for overfitting checks)."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints; the last step always writes one."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints kept, besides the best."""
+    evaluate_every: int = 100
+    """Steps between held-out losses; the last step always has them."""
+    picture_every: int = 100
+    """Steps between pictures; the last step always draws them."""
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "batch_size", "accumulate", "checkpoint_every", "evaluate_every", "picture_every"):
+            _require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        _require(self.keep_checkpoints >= 2, f"keep_checkpoints: {self.keep_checkpoints} is below 2")
+        _require(self.lr > 0, f"lr: {self.lr} is not above 0")
+        _require(0 <= self.min_lr <= self.lr, f"min_lr: {self.min_lr} is outside [0, lr]")
+        _require(
+            0 <= self.warmup_steps < self.steps,
+            f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
+        )
+        _require(self.grad_clip is None or self.grad_clip > 0, f"grad_clip: {self.grad_clip} is not above 0; use null")
+
+
+@dataclass(frozen=True)
+class AugmentRecipe:
+    """Random changes of a training volume (METHOD section 6)."""
+
+    __pydantic_config__ = _STRICT
+
+    crop: bool = True
+    """Crop at random inside the prepared volume; False: at the centre."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the size of the cropped box relative to volume_size; other than 1 resamples."""
+    flip: float = 0.0
+    """Chance of a flip along each axis (paper 0.2; left and right carry meaning in reports)."""
+    pad: Literal["air", "reflect"] = "air"
+    """What lies outside the prepared volume."""
+    shift: float = 0.1
+    """Largest shift of intensity, in units of the windowed range [-1, 1]."""
+    shift_probability: float = 0.1
+    """Chance of a shift."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.scale[0] <= self.scale[1], f"augment.scale: {self.scale} is not an ascending range above 0")
+        for key in ("flip", "shift_probability"):
+            _require(0 <= getattr(self, key) <= 1, f"augment.{key}: {getattr(self, key)} is outside [0, 1]")
+
+
+PAPER: dict[str, Any] = {
+    "model": {"position_embedding": "sincos_hw"},
+    "objectives": {
+        "reconstruction": {"target": "raw", "loss": "all"},
+        "report": {"mask": "any", "loss": "all"},
+        "alignment": {"negatives": "report", "padding_negatives": True, "mask_duplicates": False},
+        "late_interaction": {"weight": 0.0},
+    },
+    "text_encoder": {"dropout_active": True},
+    "train": {"grad_clip": None},
+    "data": {
+        "augment": {"scale": (0.8, 1.0), "flip": 0.2, "pad": "reflect", "shift": 0.1, "shift_probability": 0.1},
+    },
+}
+"""What the `paper` recipe changes, by section."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {},
+    "vit_b": {
+        "model": {
+            "volume_size": (224, 224, 112),
+            "patch_size": (16, 16, 8),
+            "spacing_mm": (1.5, 1.5, 3.0),
+            "embed_dim": 768,
+            "depth": 12,
+            "num_heads": 12,
+            "decoder_dim": 768,
+            "decoder_depth": 4,
+            "decoder_heads": 16,
+            "projection_dim": 768,
+            "fusion_heads": 6,
+            "fusion_mlp_dim": 1536,
+            "text_decoder_depth": 6,
+            "dropout": 0.1,
+        },
+        "objectives": {"alignment": {"top_k": 32}, "late_interaction": {"top_k": 4}},
+        "text_encoder": {"max_tokens": 512, "hidden_size": 256, "vocab_size": 8192},
+    },
+}
+"""What a model preset changes, by section."""
