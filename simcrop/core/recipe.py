@@ -12,7 +12,7 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.ops import PatchSize, Window
 
 Size = tuple[int, int, int]
-_STRICT = {"extra": "forbid"}
+_STRICT = {"extra": "forbid", "allow_inf_nan": False}
 
 
 def _require(condition: bool, message: str) -> None:
