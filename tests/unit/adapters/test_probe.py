@@ -1,0 +1,71 @@
+"""The linear probe: how studies are divided, and what it finds."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simcrop.adapters.probe import label_table, probe, split_studies
+from simcrop.core.study import Report, Study
+
+
+def make_study(number: int, patient: int, **labels: int) -> Study:
+    return Study(f"s{number}", f"p{patient}", Report("", ""), (f"v{number}",), labels=labels)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=80), st.integers(1, 40))
+def test_no_patient_is_on_both_sides(patients: list[int], num_labelled: int) -> None:
+    studies = [make_study(number, patient) for number, patient in enumerate(patients)]
+    split = split_studies(studies, num_labelled=num_labelled)
+    assert len(split.labelled) == min(num_labelled, len(studies) // 2)
+    assert not {patients[i] for i in split.labelled} & {patients[i] for i in split.test}
+    assert not set(split.labelled) & set(split.test)
+
+
+def test_split_depends_on_the_patients_and_not_on_their_order() -> None:
+    studies = [make_study(number, number) for number in range(40)]
+    split = split_studies(studies, num_labelled=10)
+    backwards = split_studies(studies[::-1], num_labelled=10)
+    assert {studies[i].study_id for i in split.labelled} == {studies[::-1][i].study_id for i in backwards.labelled}
+    assert len(split.test) == 30
+    assert split.labelled != tuple(range(10))
+
+
+def test_label_table_counts_a_missing_label_as_absent() -> None:
+    table = label_table([make_study(0, 0, Emphysema=1), make_study(1, 1)], ("Atelectasis", "Emphysema"))
+    assert table.tolist() == [[False, True], [False, False]]
+
+
+def test_probe_finds_a_linear_signal_and_none_in_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(400, 8, generator=generator)
+    # The scale of a feature must not matter: the probe standardises.
+    features[:, 0] *= 1e-3
+    truth = np.stack([(features[:, 0] > 0).numpy(), torch.randn(400, generator=generator).numpy() > 0], axis=1)
+    studies = [make_study(number, number) for number in range(400)]
+    signal, noise = probe(features, truth, split_studies(studies, num_labelled=64))
+    assert signal > 0.9
+    assert noise == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize("positive", ["labelled", "test", "neither"])
+def test_a_label_with_one_class_on_a_side_is_not_measured(positive: str) -> None:
+    studies = [make_study(number, number) for number in range(20)]
+    split = split_studies(studies, num_labelled=8)
+    truth = np.zeros((20, 1), dtype=bool)
+    if positive != "neither":
+        truth[list(getattr(split, positive))[:3]] = True
+    assert math.isnan(probe(torch.randn(20, 4), truth, split)[0])
+
+
+def test_probe_is_fitted_on_the_labelled_studies_only() -> None:
+    studies = [make_study(number, number) for number in range(40)]
+    split = split_studies(studies, num_labelled=20)
+    features = torch.arange(40.0)[:, None] % 7
+    truth = (features.numpy() > 3).astype(bool)
+    truth[list(split.test)] = ~truth[list(split.test)]
+    assert probe(features, truth, split) == [0.0]

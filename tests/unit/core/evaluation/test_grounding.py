@@ -1,0 +1,80 @@
+"""Which patches a mask touches, whether a map points at them, and the averages over findings."""
+
+import math
+
+import pytest
+import torch
+
+from simcrop.core.errors import InputError
+from simcrop.core.evaluation.grounding import Pointing, patches_inside, point, similarity_maps, summarize
+
+PATCH = (4, 3, 2)
+SIZE = (12, 6, 8)
+GRID = (3, 2, 4)
+
+
+@pytest.mark.parametrize("voxel", [(0, 0, 0), (3, 2, 1), (4, 3, 2), (11, 5, 7), (7, 0, 5)])
+def test_a_single_voxel_marks_exactly_its_patch(voxel: tuple[int, int, int]) -> None:
+    mask = torch.zeros(SIZE, dtype=torch.bool)
+    mask[voxel] = True
+    h, w, d = (v // p for v, p in zip(voxel, PATCH, strict=True))
+    expected = (h * GRID[1] + w) * GRID[2] + d
+    assert patches_inside(mask, PATCH).nonzero().flatten().tolist() == [expected]
+
+
+def test_a_box_across_patches_marks_every_patch_it_touches() -> None:
+    mask = torch.zeros(SIZE, dtype=torch.bool)
+    mask[3:5, 2:4, 1:3] = True
+    inside = patches_inside(mask, PATCH).reshape(GRID)
+    assert inside[:2, :2, :2].all()
+    assert int(inside.sum()) == 8
+
+
+def test_mask_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="not divisible by patch_size"):
+        patches_inside(torch.zeros(12, 7, 8, dtype=torch.bool), PATCH)
+
+
+def test_similarity_is_the_cosine_whatever_the_lengths() -> None:
+    sentences = torch.tensor([[3.0, 0.0], [0.0, 0.1]])
+    patches = torch.tensor([[5.0, 0.0], [0.0, -2.0], [1.0, 1.0]])
+    expected = torch.tensor([[1.0, 0.0, 0.5**0.5], [0.0, -1.0, 0.5**0.5]])
+    torch.testing.assert_close(similarity_maps(sentences, patches), expected)
+
+
+def test_point_tells_hit_chance_and_area() -> None:
+    inside = torch.tensor([True, False, False, True])
+    hit = point("Lung nodule", torch.tensor([0.9, 0.1, 0.5, 0.3]), inside)
+    assert hit == Pointing("Lung nodule", hit=True, chance=0.5, auc=0.75)
+    miss = point("Lung nodule", torch.tensor([0.1, 0.9, 0.5, 0.3]), inside)
+    assert miss == Pointing("Lung nodule", hit=False, chance=0.5, auc=0.0)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_masks_that_tell_nothing_are_left_out(value: bool) -> None:
+    assert point("Emphysema", torch.rand(5), torch.full((5,), value)) is None
+
+
+def test_random_maps_hit_at_the_chance_rate() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inside = torch.arange(50) < 10
+    rows = [point("x", torch.rand(50, generator=generator), inside) for _ in range(2000)]
+    result = summarize([row for row in rows if row is not None])
+    assert result.chance == pytest.approx(0.2)
+    assert result.hit_rate == pytest.approx(result.chance, abs=0.03)
+    assert result.auc == pytest.approx(0.5, abs=0.02)
+
+
+def test_findings_weigh_the_same_however_often_they_occur() -> None:
+    often = [Pointing("b", hit=False, chance=0.1, auc=0.5)] * 9
+    rare = [Pointing("a", hit=True, chance=0.3, auc=0.7)]
+    result = summarize(often + rare)
+    assert list(result.findings) == ["a", "b"]
+    assert result.findings["b"].num_sentences == 9
+    assert (result.hit_rate, result.chance, result.auc) == pytest.approx((0.5, 0.2, 0.6))
+
+
+def test_nothing_to_ground_gives_nan() -> None:
+    result = summarize([])
+    assert result.findings == {}
+    assert math.isnan(result.hit_rate)
