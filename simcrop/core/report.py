@@ -7,11 +7,13 @@ from simcrop.core.randomness import derive_seed
 _FILLERS = frozenset(
     {"", "na", "n a", "nan", "none", "null", "not given", "not available", "not applicable", "not reported"}
 )
-_ABBREVIATIONS = frozenset(
-    """abd anat ant approx art bilat ca cf diam diff dr e.g eg esp etc ext i.e incl inf lab lat lig med mr mrs n.b
-    obs parench phys post prof prox r/o resp rt sag st sup susp tbc vs""".split()
-)
-_BEFORE_NUMBERS = frozenset("fig figs im img max min no nos nr se segm ser vol".split())
+_NEVER_LAST = """
+    abd anat ant approx art bilat ca cf diam diff dr e.g eg esp etc ext i.e incl inf lab lat lig med mr mrs n.b obs
+    parench phys post prof prox r/o resp rt sag st sup susp tbc vs
+"""
+_NEVER_LAST_BEFORE_NUMBERS = "fig figs im img max min no nos nr se segm ser vol"
+_ABBREVIATIONS = frozenset(_NEVER_LAST.split())
+_BEFORE_NUMBERS = frozenset(_NEVER_LAST_BEFORE_NUMBERS.split())
 _ORDINAL_NOUNS = ("rib", "costa", "vertebra", "segment", "intercostal")
 _SPACES = re.compile(r"[^\S\n]+")
 _LINE_BREAKS = re.compile(r" ?\n ?(?:\n ?)+")
@@ -107,7 +109,7 @@ def _joined(fragments: list[str]) -> list[str]:
     sentences: list[str] = []
     waiting = ""
     for fragment in fragments:
-        sentence = _without_stray_quotes(" ".join(fragment.split()))
+        sentence = " ".join(_without_stray_quotes(fragment).split())
         if not any(c.isalnum() for c in sentence):
             continue
         sentence = f"{waiting} {sentence}".strip()
