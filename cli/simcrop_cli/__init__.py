@@ -1,0 +1,1 @@
+"""The command line: `simcrop`, or `python -m simcrop_cli` (which torchrun needs)."""

@@ -1,0 +1,19 @@
+"""The tree of commands. Their modules import nothing heavy, so that `--help` is quick."""
+
+import typer
+
+from simcrop_cli import data_phantom, data_prepare, info, train
+
+app = typer.Typer(
+    name="simcrop",
+    help="Pre-train 3D vision transformers on chest CT volumes and their reports (SimCroP).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data = typer.Typer(help="Make and prepare data.", no_args_is_help=True)
+app.command()(train.train)
+app.command()(info.info)
+app.add_typer(data, name="data")
+data.command("phantom")(data_phantom.phantom)
+data.command("prepare")(data_prepare.prepare)

@@ -1,0 +1,58 @@
+"""Ctrl-C and SIGTERM: the first lets a training step finish and save, the second stops at once.
+
+Work that never asks (listing files, making phantoms) is stopped by the first: everything it has written is whole.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_WORKER_SECONDS = 20
+"""How long a data worker outlives a signal, so that the step which needs its batch can finish."""
+
+
+class Stop:
+    """A request to stop; calling it says whether somebody made one."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._asked = False
+        self._process = os.getpid()
+
+    def __call__(self) -> bool:
+        """True after the first signal. Whoever asks once is trusted to ask again: later signals wait for it."""
+        self._asked = True
+        return self.signal is not None
+
+    @property
+    def status(self) -> int:
+        """Exit status that tells the caller which signal ended the run; 0 without one."""
+        return 0 if self.signal is None else 128 + self.signal
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM here until the block ends."""
+        self.signal, self._asked, self._process = None, False, os.getpid()
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            # A terminal signals its whole group. The main process ends its workers itself; one that it forgot must go.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(_WORKER_SECONDS)
+        elif self._asked and self.signal is None:
+            self.signal = number
+            os.write(2, b"\nsimcrop: stopping after this step; once more to stop at once\n")
+        else:
+            raise SystemExit(128 + number)
+
+
+stop = Stop()
+"""The request of this process."""
