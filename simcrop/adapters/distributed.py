@@ -1,0 +1,111 @@
+"""Ranks over torch.distributed, as torchrun starts them: gloo on CPUs, nccl on GPUs."""
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn.parallel import DistributedDataParallel
+
+from simcrop.core.errors import ConfigError
+from simcrop.core.ports import Communicator, SingleProcess
+
+_TIMEOUT = timedelta(hours=12)
+"""Rank 0 may prepare a whole data set while the others wait; a rank that died is noticed by torchrun at once."""
+
+
+class _Gather(torch.autograd.Function):
+    """all_gather whose backward pass sums over ranks.
+
+    Every rank's loss is its share of a step's loss and DDP averages the parameters' gradients, so what all ranks send
+    back for a slice is added up here, not averaged.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, value: Tensor) -> Tensor:
+        parts = [torch.empty_like(value) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, value)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Tensor:
+        gradient: Tensor = grad_outputs[0].contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+class TorchRanks:
+    """The port Communicator over the default process group."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.rank = dist.get_rank()
+        self.world_size = dist.get_world_size()
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Sum over ranks, without gradient, on the device that `value` is on."""
+        total = value.detach().to(self._device, copy=True)
+        dist.all_reduce(total)
+        return total.to(value.device)
+
+    def gather(self, value: Tensor) -> Tensor:
+        """Concatenation over ranks along dim 0; bool and CPU tensors included."""
+        sent = value.to(self._device, torch.uint8 if value.dtype == torch.bool else value.dtype).contiguous()
+        gathered: Tensor = _Gather.apply(sent)
+        return gathered.to(value.device, value.dtype)
+
+    def barrier(self) -> None:
+        """Wait for every rank."""
+        dist.barrier()
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of this rank.
+
+    Args:
+        wanted: auto, cpu or cuda (`train.device`).
+
+    Raises:
+        ConfigError: cuda where torch sees no GPU, or fewer than this rank needs.
+    """
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    index, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if index >= count:
+        raise ConfigError(f"train.device: cuda for local rank {index}, but torch sees {count} GPUs; use auto or cpu")
+    return torch.device("cuda", index)
+
+
+def connect(device: torch.device) -> Communicator:
+    """The ranks that torchrun's environment announces; one process without it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return SingleProcess()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    return TorchRanks(device)
+
+
+def disconnect() -> None:
+    """Leave the ranks; nothing where there are none."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def average_gradients(model: nn.Module, communicator: Communicator, *, find_unused: bool) -> nn.Module:
+    """The model, wrapped so that a backward pass averages its gradients over ranks.
+
+    Args:
+        model: on its device, the same on every rank.
+        communicator: the ranks; with one the model itself is returned.
+        find_unused: True where some trained parameters take no part in the loss.
+    """
+    if communicator.world_size == 1:
+        return model
+    # A group of its own: gathers inside the backward pass must not queue between the buckets of gradients.
+    return DistributedDataParallel(
+        model, process_group=dist.new_group(timeout=_TIMEOUT), find_unused_parameters=find_unused
+    )

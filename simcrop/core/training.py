@@ -1,0 +1,271 @@
+"""The training loop: one update, held-out losses, and the order in which a step's results are written down.
+
+Everything outside (data, ranks, files, clock, signals) comes in through ports, so the same loop runs on one CPU, one
+GPU or several ranks. No state lives here: what a continuation needs is the model, the optimizer's moments and the
+number of the last step (METHOD section 6, DESIGN section 4).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from simcrop.core.errors import NonFiniteError
+from simcrop.core.losses import Counts
+from simcrop.core.model import SimCroP
+from simcrop.core.optimization import lr_at, optimizer_state
+from simcrop.core.ports import BatchSource, CheckpointStore, Communicator, MetricSink, PictureSink, SingleProcess, State
+from simcrop.core.randomness import derive_seed
+from simcrop.core.recipe import TrainRecipe
+from simcrop.core.study import Batch
+
+_COUNT_OF_TERM = {
+    "reconstruction": "masked_patches",
+    "report": "report_tokens",
+    "alignment": "sentences",
+    "late_interaction": "sentences",
+}
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a run talks to.
+
+    Attributes:
+        batches: training micro-batches of this rank.
+        held_out: gives this rank's share of the fixed held-out batches, the same ones at every call.
+        communicator: the ranks.
+        checkpoints, metrics, pictures: written to on rank 0 only; no pictures where it is None.
+        clock: seconds from any origin; it feeds the printed rates and nothing else.
+        should_stop: True once somebody asked the run to save and leave.
+    """
+
+    batches: BatchSource
+    held_out: Callable[[], Iterable[Batch]]
+    communicator: Communicator
+    checkpoints: CheckpointStore
+    metrics: MetricSink
+    pictures: PictureSink | None
+    clock: Callable[[], float]
+    should_stop: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: updates made, and the lowest held-out loss so far (None before the first)."""
+
+    step: int = 0
+    best_validation_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What is trained, and how.
+
+    Attributes:
+        model: the network whose weights are saved.
+        network: `model`, or the wrapper that averages its gradients over ranks.
+        optimizer: from `make_optimizer`.
+        recipe: the `train` section.
+        seed: of the run.
+        device: where the model lives.
+    """
+
+    model: SimCroP
+    network: nn.Module
+    optimizer: Optimizer
+    recipe: TrainRecipe
+    seed: int
+    device: torch.device
+
+
+def autocast(device: torch.device, recipe: TrainRecipe) -> AbstractContextManager[object]:
+    """bf16 autocast where `train.precision` asks for it; `auto` means on a GPU."""
+    enabled = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def train_step(
+    learner: Learner, batches: Sequence[Batch], *, step: int, communicator: Communicator
+) -> dict[str, float]:
+    """One update from the micro-batches of a step.
+
+    Args:
+        learner: what is trained.
+        batches: this rank's micro-batches, on the CPU.
+        step: number of the update, from 1; sets learning rate and dropout.
+        communicator: the ranks; all call with the same step.
+
+    Returns:
+        `loss`, `loss_TERM` for every term that is switched on (a term of weight 0 is absent), `lr`, and `grad_norm`
+        before clipping: the same on every rank.
+
+    Raises:
+        NonFiniteError: a loss or the gradient is NaN or infinite; on every rank, before the update.
+    """
+    recipe, optimizer = learner.recipe, learner.optimizer
+    counts = Counts.of(batches, learner.model.objectives).reduced(communicator)
+    lr = lr_at(step, recipe)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad(set_to_none=True)
+    losses = [
+        _backward(learner, batch, counts, communicator, step=step, index=index, last=index == len(batches) - 1)
+        for index, batch in enumerate(batches)
+    ]
+    local = torch.stack([torch.stack(list(terms.values())) for terms in losses])
+    values = communicator.sum(local.sum(0)) / communicator.world_size
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = get_total_norm(gradients)
+    row = dict(zip(losses[0], values.tolist(), strict=True)) | {"lr": lr, "grad_norm": norm.item()}
+    if not all(math.isfinite(value) for value in row.values()):
+        raise NonFiniteError(_describe(step, row, local, batches))
+    if recipe.grad_clip is not None:
+        clip_grads_with_norm_([p for group in optimizer.param_groups for p in group["params"]], recipe.grad_clip, norm)
+    optimizer.step()
+    return row
+
+
+def _backward(
+    learner: Learner, batch: Batch, counts: Counts, communicator: Communicator, *, step: int, index: int, last: bool
+) -> dict[str, Tensor]:
+    network = learner.network
+    waiting = isinstance(network, DistributedDataParallel) and not last
+    torch.manual_seed(derive_seed("dropout", learner.seed, step, index, communicator.rank))
+    with network.no_sync() if waiting else nullcontext():  # gradients travel once a step, with the last micro-batch
+        with autocast(learner.device, learner.recipe):
+            terms: dict[str, Tensor] = network(batch.to(learner.device, non_blocking=True), counts, communicator)
+            loss = learner.model.total(terms)
+        loss.backward()
+    return {"loss": loss.detach(), **{f"loss_{name}": value.detach() for name, value in terms.items()}}
+
+
+def _describe(step: int, row: Mapping[str, float], local: Tensor, batches: Sequence[Batch]) -> str:
+    bad = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
+    own = [batch for batch, finite in zip(batches, local.isfinite().all(1).tolist(), strict=True) if not finite]
+    # Where only the gradient overflowed, or another rank's loss did, all studies of the step are suspects.
+    studies = ", ".join(name for batch in own or batches for name in batch.study_ids)
+    return (
+        f"step {step}: {', '.join(bad)}; the weights were not changed; studies of this rank's batch: {studies}; "
+        f"check them, or lower train.lr"
+    )
+
+
+@torch.no_grad()
+def held_out_losses(learner: Learner, batches: Iterable[Batch], communicator: Communicator) -> dict[str, float]:
+    """Losses over held-out studies: `validation_loss` and `validation_loss_TERM`.
+
+    Every batch is scored by itself (negatives are its own), then averaged by what each term counts, so the result does
+    not depend on the number of ranks.
+
+    Args:
+        learner: the model is left in training mode.
+        batches: this rank's share; may be empty.
+        communicator: the ranks.
+
+    Returns:
+        The means; nothing at all where no rank has a held-out study.
+    """
+    model, alone = learner.model, SingleProcess()
+    names = [name for name in _COUNT_OF_TERM if getattr(model.objectives, name).weight > 0]
+    sums = torch.zeros(2, len(names), dtype=torch.float64)
+    model.eval()
+    for batch in batches:
+        counts = Counts.of([batch], model.objectives)
+        weights = torch.tensor([getattr(counts, _COUNT_OF_TERM[name]) for name in names], dtype=torch.float64)
+        with autocast(learner.device, learner.recipe):
+            terms = model(batch.to(learner.device), counts, alone)
+        values = torch.stack([terms[name].double() for name in names]).cpu()
+        sums += torch.stack([values * weights, weights])
+    model.train()
+    sums = communicator.sum(sums)
+    if not sums[1].any():
+        return {}
+    means = dict(zip(names, sums[0] / sums[1].clamp(min=1.0), strict=True))
+    losses = {f"validation_loss_{name}": value.item() for name, value in means.items()}
+    return {"validation_loss": model.total(means).item(), **losses}
+
+
+def fit(learner: Learner, outside: Outside, progress: Progress) -> Progress:
+    """Train until the last step or a request to stop; either way the last state is saved.
+
+    A step's row is written before its checkpoint, so that a run resumed from any checkpoint has every earlier row.
+
+    Args:
+        learner: model and optimizer in the state of `progress`.
+        outside: the ports.
+        progress: where the run stands; rows after it are dropped.
+
+    Returns:
+        Where the run stands now; `step` below `recipe.steps` means that it was asked to stop.
+
+    Raises:
+        NonFiniteError: see `train_step`.
+    """
+    recipe, is_writer = learner.recipe, outside.communicator.rank == 0
+    if is_writer:
+        outside.metrics.rewind(progress.step)
+    learner.model.train()
+    upcoming = iter(outside.batches.batches(progress.step + 1))
+    stopping = progress.step >= recipe.steps
+    while not stopping:
+        step = progress.step + 1
+        last = step == recipe.steps
+        row = _timed_step(learner, outside, upcoming, step)
+        validation: dict[str, float] = {}
+        if last or step % recipe.evaluate_every == 0:
+            validation = held_out_losses(learner, outside.held_out(), outside.communicator)
+        progress, is_best = _advance(progress, step, validation)
+        stopping = last or _asked_to_stop(outside)
+        if is_writer:
+            outside.metrics.write({"step": step, **row, **validation})
+        if stopping or is_best or step % recipe.checkpoint_every == 0:
+            _save(learner, outside, progress, validation)
+        if outside.pictures and is_writer and (last or step % recipe.picture_every == 0):
+            _draw(learner.model, outside.pictures, step)
+    return progress
+
+
+def _timed_step(learner: Learner, outside: Outside, upcoming: Iterator[Sequence[Batch]], step: int) -> dict[str, float]:
+    start = outside.clock()
+    batches = next(upcoming)
+    ready = outside.clock()
+    row = train_step(learner, batches, step=step, communicator=outside.communicator)
+    seconds = max(outside.clock() - start, 1e-9)
+    num_studies = sum(len(batch) for batch in batches) * outside.communicator.world_size
+    return row | {"studies_per_second": num_studies / seconds, "data_wait": (ready - start) / seconds}
+
+
+def _advance(progress: Progress, step: int, validation: Mapping[str, float]) -> tuple[Progress, bool]:
+    loss, best = validation.get("validation_loss", math.inf), progress.best_validation_loss
+    is_best = loss < (math.inf if best is None else best)
+    return Progress(step, loss if is_best else best), is_best
+
+
+def _asked_to_stop(outside: Outside) -> bool:
+    # A signal may reach one rank alone, or two ranks in different steps: they leave together.
+    asked = torch.tensor(float(outside.should_stop()))
+    return outside.communicator.sum(asked).item() > 0
+
+
+def _save(learner: Learner, outside: Outside, progress: Progress, validation: Mapping[str, float]) -> None:
+    if outside.communicator.rank == 0:
+        state: State = {
+            "best_validation_loss": progress.best_validation_loss,
+            "optimizer": optimizer_state(learner.optimizer),
+        }
+        outside.checkpoints.save(progress.step, learner.model, state, metrics=validation)
+    outside.communicator.barrier()
+
+
+def _draw(model: SimCroP, pictures: PictureSink, step: int) -> None:
+    model.eval()
+    with torch.no_grad():
+        pictures.draw(step, model)
+    model.train()
