@@ -24,9 +24,9 @@ def train(
 ) -> None:
     """Pre-train a model; continues by itself where an earlier run stopped.
 
-    Example: simcrop train pretrain.yaml --set train.steps=600 --set seed=1 --out runs/longer
+    Example: simcrop train pretrain.yaml --set train.steps=600 --set seed=1
 
-    Several processes: torchrun --nproc-per-node 2 -m simcrop_cli train pretrain.yaml
+    Two processes: torchrun --nproc-per-node 2 -m simcrop_cli train pretrain.yaml
     """
     from simcrop.adapters.settings import load_config
 
