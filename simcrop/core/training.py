@@ -9,28 +9,21 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
-from torch.optim import Optimizer
 
 from simcrop.core.errors import NonFiniteError
+from simcrop.core.learner import Learner, autocast, held_out_losses
 from simcrop.core.losses import Counts
 from simcrop.core.model import SimCroP
 from simcrop.core.optimization import lr_at, optimizer_state
-from simcrop.core.ports import BatchSource, CheckpointStore, Communicator, MetricSink, PictureSink, SingleProcess, State
+from simcrop.core.ports import BatchSource, CheckpointStore, Communicator, MetricSink, PictureSink, State
 from simcrop.core.randomness import derive_seed
-from simcrop.core.recipe import TrainRecipe
 from simcrop.core.study import Batch
-
-_COUNT_OF_TERM = {
-    "reconstruction": "masked_patches",
-    "report": "report_tokens",
-    "alignment": "sentences",
-    "late_interaction": "sentences",
-}
 
 
 @dataclass(frozen=True)
@@ -62,33 +55,6 @@ class Progress:
 
     step: int = 0
     best_validation_loss: float | None = None
-
-
-@dataclass(frozen=True)
-class Learner:
-    """What is trained, and how.
-
-    Attributes:
-        model: the network whose weights are saved.
-        network: `model`, or the wrapper that averages its gradients over ranks.
-        optimizer: from `make_optimizer`.
-        recipe: the `train` section.
-        seed: of the run.
-        device: where the model lives.
-    """
-
-    model: SimCroP
-    network: nn.Module
-    optimizer: Optimizer
-    recipe: TrainRecipe
-    seed: int
-    device: torch.device
-
-
-def autocast(device: torch.device, recipe: TrainRecipe) -> AbstractContextManager[object]:
-    """bf16 autocast where `train.precision` asks for it; `auto` means on a GPU."""
-    enabled = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def train_step(
@@ -123,7 +89,8 @@ def train_step(
     values = communicator.sum(local.sum(0)) / communicator.world_size
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = get_total_norm(gradients)
-    row = dict(zip(losses[0], values.tolist(), strict=True)) | {"lr": lr, "grad_norm": norm.item()}
+    numbers = cast(list[float], values.tolist())
+    row = dict(zip(losses[0], numbers, strict=True)) | {"lr": lr, "grad_norm": norm.item()}
     if not all(math.isfinite(value) for value in row.values()):
         raise NonFiniteError(_describe(step, row, local, batches))
     if recipe.grad_clip is not None:
@@ -135,61 +102,31 @@ def train_step(
 def _backward(
     learner: Learner, batch: Batch, counts: Counts, communicator: Communicator, *, step: int, index: int, last: bool
 ) -> dict[str, Tensor]:
-    network = learner.network
-    waiting = isinstance(network, DistributedDataParallel) and not last
-    torch.manual_seed(derive_seed("dropout", learner.seed, step, index, communicator.rank))
-    with network.no_sync() if waiting else nullcontext():  # gradients travel once a step, with the last micro-batch
+    seed = derive_seed("dropout", learner.seed, step, index, communicator.rank)
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    with nullcontext() if last else _without_exchange(learner.network):
         with autocast(learner.device, learner.recipe):
-            terms: dict[str, Tensor] = network(batch.to(learner.device, non_blocking=True), counts, communicator)
+            batch = batch.to(learner.device, non_blocking=True)
+            terms: dict[str, Tensor] = learner.network(batch, counts, communicator)
             loss = learner.model.total(terms)
-        loss.backward()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]
     return {"loss": loss.detach(), **{f"loss_{name}": value.detach() for name, value in terms.items()}}
+
+
+def _without_exchange(network: nn.Module) -> AbstractContextManager[None]:
+    """Gradients travel between ranks once a step, with its last micro-batch."""
+    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
 def _describe(step: int, row: Mapping[str, float], local: Tensor, batches: Sequence[Batch]) -> str:
     bad = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
-    own = [batch for batch, finite in zip(batches, local.isfinite().all(1).tolist(), strict=True) if not finite]
+    own = [batch for batch, losses in zip(batches, local, strict=True) if not bool(losses.isfinite().all())]
     # Where only the gradient overflowed, or another rank's loss did, all studies of the step are suspects.
     studies = ", ".join(name for batch in own or batches for name in batch.study_ids)
     return (
         f"step {step}: {', '.join(bad)}; the weights were not changed; studies of this rank's batch: {studies}; "
         f"check them, or lower train.lr"
     )
-
-
-@torch.no_grad()
-def held_out_losses(learner: Learner, batches: Iterable[Batch], communicator: Communicator) -> dict[str, float]:
-    """Losses over held-out studies: `validation_loss` and `validation_loss_TERM`.
-
-    Every batch is scored by itself (negatives are its own), then averaged by what each term counts, so the result does
-    not depend on the number of ranks.
-
-    Args:
-        learner: the model is left in training mode.
-        batches: this rank's share; may be empty.
-        communicator: the ranks.
-
-    Returns:
-        The means; nothing at all where no rank has a held-out study.
-    """
-    model, alone = learner.model, SingleProcess()
-    names = [name for name in _COUNT_OF_TERM if getattr(model.objectives, name).weight > 0]
-    sums = torch.zeros(2, len(names), dtype=torch.float64)
-    model.eval()
-    for batch in batches:
-        counts = Counts.of([batch], model.objectives)
-        weights = torch.tensor([getattr(counts, _COUNT_OF_TERM[name]) for name in names], dtype=torch.float64)
-        with autocast(learner.device, learner.recipe):
-            terms = model(batch.to(learner.device), counts, alone)
-        values = torch.stack([terms[name].double() for name in names]).cpu()
-        sums += torch.stack([values * weights, weights])
-    model.train()
-    sums = communicator.sum(sums)
-    if not sums[1].any():
-        return {}
-    means = dict(zip(names, sums[0] / sums[1].clamp(min=1.0), strict=True))
-    losses = {f"validation_loss_{name}": value.item() for name, value in means.items()}
-    return {"validation_loss": model.total(means).item(), **losses}
 
 
 def fit(learner: Learner, outside: Outside, progress: Progress) -> Progress:
