@@ -1,0 +1,217 @@
+"""CT-RATE as it is downloaded, whole or in part (DATA section 1); phantoms are written in the same layout."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from simcrop.adapters.ground_truth import GroundTruth, read_ground_truth, read_mask
+from simcrop.adapters.nifti import NiftiFile, Scaling, read_volume
+from simcrop.adapters.tables import Row, as_label, read_rows
+from simcrop.core.errors import DataError
+from simcrop.core.study import Report, SentenceTruth, Study, Volume
+
+HuDeclaration = Literal["hu", "header", "raw+csv"]
+AIR_HU = -1000
+_NAME = re.compile(r"((train|valid)_\d+)_([a-z]+)_(\d+)")
+_SUFFIX = ".nii.gz"
+_SPLITS = {"train": "train", "valid": "validation"}
+_REPORT_COLUMNS = ("VolumeName", "Findings_EN", "Impressions_EN")
+_SAMPLE_STEP = 4
+
+
+class CTRateSource:
+    """Studies of a folder in CT-RATE's layout. Listing opens no volume.
+
+    Attributes:
+        label_names: columns of the label tables.
+        num_missing: rows of the report tables whose volume is not on disk; they are left out.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        hu: HuDeclaration = "hu",
+        padding_value: float | None = None,
+        quarantine: Collection[str] = (),
+    ) -> None:
+        """
+        Args:
+            root: folder with `dataset/`, `radiology_text_reports/`, and, where present, `metadata/`,
+                `multi_abnormality_labels/` and `ground_truth/`.
+            hu: what voxels hold: HU; values that the file's header rescales; values that the metadata CSV rescales.
+            padding_value: HU that stand for "outside the field of view" and are read as air.
+            quarantine: names of volumes to leave out, with or without .nii.gz.
+
+        Raises:
+            DataError: if a table is missing or wrong, or no volume of any row is there.
+        """
+        self._root = root
+        self._hu: HuDeclaration = hu
+        self._padding_value = padding_value
+        self._quarantine = frozenset(name.removesuffix(_SUFFIX) for name in quarantine)
+        self._scalings: dict[str, Scaling] | None = None
+        self._folders = {split: self._volume_folder(split) for split in _SPLITS}
+        self.label_names, labels = self._read_labels()
+        self.num_missing = 0
+        self._studies = self._read_studies(labels)
+        if not self._studies:
+            raise DataError(
+                f"{root / 'dataset'}: holds no volume of the report tables' {self.num_missing} rows; "
+                "download volumes, or correct data.root"
+            )
+
+    def studies(self) -> Sequence[Study]:
+        """Every study with a volume on disk, in the order of the tables, training split first."""
+        return self._studies
+
+    def volume_file(self, reconstruction: str) -> Path:
+        """dataset/train/train_1/train_1_a/train_1_a_1.nii.gz of train_1_a_1."""
+        match = _NAME.fullmatch(reconstruction)
+        if match is None:
+            raise DataError(f"{reconstruction}: is no volume name of CT-RATE, like train_1_a_1; correct the table")
+        patient, split, scan, _ = match.groups()
+        return self._folders[split] / patient / f"{patient}_{scan}" / (reconstruction + _SUFFIX)
+
+    def read_volume(self, reconstruction: str) -> Volume:
+        """One volume in HU, RAS+ order, checked to look like HU."""
+        path = self.volume_file(reconstruction)
+        volume = read_volume(path, scaling=self._scaling)
+        voxels = volume.voxels
+        if self._padding_value is not None:
+            voxels = torch.where(voxels == self._padding_value, AIR_HU, voxels)
+        _check_hu(path, voxels, self._hu)
+        return Volume(voxels, volume.affine)
+
+    def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
+        """Sentences with their places; empty where the volume has no ground-truth folder."""
+        return self._truth(reconstruction).sentences
+
+    def organs(self, reconstruction: str) -> Mapping[str, str]:
+        """Organ name -> name of its mask."""
+        return self._truth(reconstruction).organs
+
+    def read_mask(self, reconstruction: str, name: str) -> Volume:
+        """One ground-truth mask on its own grid."""
+        return read_mask(self._truth_folder(reconstruction), name)
+
+    def _truth_folder(self, reconstruction: str) -> Path:
+        return self._root / "ground_truth" / self.volume_file(reconstruction).name.removesuffix(_SUFFIX)
+
+    def _truth(self, reconstruction: str) -> GroundTruth:
+        return read_ground_truth(self._truth_folder(reconstruction))
+
+    def _volume_folder(self, split: str) -> Path:
+        """dataset/SPLIT_fixed (the second release, in HU) where it exists and is declared, else dataset/SPLIT."""
+        fixed = self._root / "dataset" / f"{split}_fixed"
+        return fixed if self._hu != "raw+csv" and fixed.is_dir() else self._root / "dataset" / split
+
+    def _tables(self, folder: str, names: Mapping[str, str]) -> dict[str, Path]:
+        """Split -> table, of those that exist."""
+        paths = {split: self._root / folder / name for split, name in names.items()}
+        return {split: path for split, path in paths.items() if path.is_file()}
+
+    def _read_labels(self) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
+        tables = self._tables("multi_abnormality_labels", {split: f"{split}_predicted_labels.csv" for split in _SPLITS})
+        label_names: tuple[str, ...] = ()
+        labels: dict[str, dict[str, int]] = {}
+        for path in tables.values():
+            columns, rows = read_rows(path, ["VolumeName"])
+            label_names = tuple(name for name in columns if name != "VolumeName")
+            for line, row in rows:
+                labels[_volume_name(row)] = {name: _label(path, line, name, row[name]) for name in label_names}
+        return label_names, labels
+
+    def _read_studies(self, labels: Mapping[str, Mapping[str, int]]) -> list[Study]:
+        tables = self._tables(
+            "radiology_text_reports", {split: f"{name}_reports.csv" for split, name in _SPLITS.items()}
+        )
+        if not tables:
+            raise DataError(
+                f"{self._root / 'radiology_text_reports'}: holds neither train_reports.csv nor "
+                "validation_reports.csv; download them, or correct data.root"
+            )
+        return [study for split, path in tables.items() for study in self._studies_of(split, path, labels)]
+
+    def _studies_of(self, split: str, path: Path, labels: Mapping[str, Mapping[str, int]]) -> Iterator[Study]:
+        reports: dict[str, Report] = {}
+        reconstructions: dict[str, list[str]] = {}
+        for line, row in read_rows(path, _REPORT_COLUMNS)[1]:
+            name = _volume_name(row)
+            match = _NAME.fullmatch(name)
+            if match is None or match[2] != split:
+                raise DataError(f"{path}: line {line} names the volume {name!r}; expected {split}_1_a_1.nii.gz")
+            if name in self._quarantine:
+                continue
+            if not self.volume_file(name).is_file():
+                self.num_missing += 1
+                continue
+            study_id = f"{match[1]}_{match[3]}"
+            reports.setdefault(study_id, Report(row["Findings_EN"], row["Impressions_EN"]))
+            names = reconstructions.setdefault(study_id, [])
+            if name not in names:
+                names.append(name)
+        for study_id, names in reconstructions.items():
+            yield Study(
+                study_id=study_id,
+                patient_id=study_id.rpartition("_")[0],
+                report=reports[study_id],
+                reconstructions=tuple(names),
+                split=_SPLITS[split],
+                labels=labels.get(names[0], {}),
+            )
+
+    def _scaling(self, file: NiftiFile) -> Scaling:
+        if self._hu == "header":
+            return file.scaling
+        if self._hu == "hu":
+            if file.scaling != (1.0, 0.0):
+                raise DataError(
+                    f"{file.path}: data.hu says that voxels are HU, but the header rescales them by {file.scaling}; "
+                    "set data.hu: header"
+                )
+            return file.scaling
+        if self._scalings is None:
+            self._scalings = self._read_scalings()
+        name = file.path.name.removesuffix(_SUFFIX)
+        if name not in self._scalings:
+            raise DataError(f"{file.path}: has no row in the metadata tables, which data.hu: raw+csv needs; add it")
+        return self._scalings[name]
+
+    def _read_scalings(self) -> dict[str, Scaling]:
+        tables = self._tables("metadata", {split: f"{name}_metadata.csv" for split, name in _SPLITS.items()})
+        scalings: dict[str, Scaling] = {}
+        for path in tables.values():
+            for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"])[1]:
+                try:
+                    scalings[_volume_name(row)] = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
+                except ValueError as error:
+                    raise DataError(f"{path}: line {line} has no number as RescaleSlope or RescaleIntercept") from error
+        return scalings
+
+
+def _volume_name(row: Row) -> str:
+    return row["VolumeName"].strip().removesuffix(_SUFFIX)
+
+
+def _label(path: Path, line: int, name: str, value: str) -> int:
+    label = as_label(value)
+    if label is None:
+        raise DataError(f"{path}: line {line} has {value!r} as {name!r}; a label is 0 or 1")
+    return label
+
+
+def _check_hu(path: Path, voxels: torch.Tensor, declared: HuDeclaration) -> None:
+    """Refuse a volume without anything as thin as lung or air, or without anything as dense as soft tissue."""
+    sample = voxels[::_SAMPLE_STEP, ::_SAMPLE_STEP, ::_SAMPLE_STEP]
+    thin = ((sample >= -1100) & (sample < -300)).float().mean().item()
+    dense = (sample > -200).float().mean().item()
+    if thin < 1e-3 or dense < 1e-3:
+        missing = "lung or air (-1100 to -300)" if thin < 1e-3 else "soft tissue (above -200)"
+        raise DataError(
+            f"{path}: has no {missing}, so with data.hu: {declared} its values are not HU; "
+            "declare data.hu as hu, header or raw+csv"
+        )
