@@ -1,6 +1,7 @@
 """Reading one checkpoint folder: every file's hash is compared before its content is believed."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from simcrop.adapters.durable import sha256_of
 from simcrop.core.errors import CheckpointError
 from simcrop.core.ports import State
 
-STEP_FOLDER = re.compile(r"step_(\d{8,})")
+_log = logging.getLogger("simcrop")
+_STEP_FOLDER = re.compile(r"step_(\d{8,})")
 WEIGHTS = "model.safetensors"
 STATE = "training_state/state.json"
 STATE_TENSORS = "training_state/optimizer.safetensors"
@@ -88,7 +90,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); is this a checkpoint folder?") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged (not a manifest); take another checkpoint") from error
-    match = STEP_FOLDER.fullmatch(folder.name)
+    match = _STEP_FOLDER.fullmatch(folder.name)
     if not valid or (match and int(match[1]) != step):
         raise CheckpointError(f"{path}: damaged (step {step} in {folder.name}); take another checkpoint")
     return Checkpoint(folder, step, manifest)
@@ -107,6 +109,48 @@ def find_checkpoint(path: Path) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such folder; name a run folder or one of its checkpoints/step_*")
     return open_checkpoint(path)
+
+
+def newest_whole(folder: Path) -> Checkpoint | None:
+    """The newest step folder whose every file is as it was written, or None where there is no step folder.
+
+    A damaged one is passed over with a warning.
+
+    Args:
+        folder: `checkpoints` of a run; need not exist.
+
+    Raises:
+        CheckpointError: there are step folders, and all are damaged.
+    """
+    problems: list[str] = []
+    for name in reversed(step_folders(folder)):
+        try:
+            checkpoint = open_checkpoint(folder / name)
+            for file in (WEIGHTS, STATE, STATE_TENSORS, "config.json"):
+                checkpoint.file(file)
+            checkpoint.tokenizer_folder()
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            _log.warning("%s; continuing from %s", problem, name)
+        return checkpoint
+    if problems:
+        raise CheckpointError(f"{problems[0]} (no whole one is left in {folder})")
+    return None
+
+
+def step_folders(folder: Path) -> list[str]:
+    """Names of the step folders, oldest first."""
+    if not folder.is_dir():
+        return []
+    names = [path.name for path in folder.iterdir() if _STEP_FOLDER.fullmatch(path.name) and path.is_dir()]
+    return sorted(names, key=step_of)
+
+
+def step_of(name: str) -> int:
+    """The step in a step folder's name."""
+    return int(name.removeprefix("step_"))
 
 
 def split_tensors(state: State) -> tuple[State, dict[str, Tensor]]:

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from simcrop.adapters.checkpoint_folder import (
     STATE,
     STATE_TENSORS,
-    STEP_FOLDER,
     WEIGHTS,
     open_checkpoint,
     split_tensors,
+    step_folders,
+    step_of,
 )
 from simcrop.adapters.durable import replace_text, sha256_of, sync
 from simcrop.core.errors import CheckpointError
@@ -46,6 +47,7 @@ class FolderCheckpoints:
         save_tokenizer: writes the tokenizer's files into the (existing, empty) folder that it is given.
         provenance: goes into every manifest beside `step`, `files` (name -> sha256) and `metrics`.
         omit: prefixes of weights that are not stored (a frozen encoder that others provide).
+        start_step: of the checkpoint that this run continues; 0 for a fresh run.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class FolderCheckpoints:
         save_tokenizer: Callable[[Path], None],
         provenance: Mapping[str, Any],
         omit: tuple[str, ...] = (),
+        start_step: int = 0,
     ) -> None:
         self._folder = folder
         self._keep = keep
@@ -64,7 +67,8 @@ class FolderCheckpoints:
         self._save_tokenizer = save_tokenizer
         self._provenance = provenance
         self._omit = omit
-        self._damaged: set[str] = set()
+        self._start_step = start_step
+        self._written: set[str] = set()
 
     def save(self, step: int, model: nn.Module, state: State, *, metrics: Mapping[str, float] | None = None) -> None:
         """Write one checkpoint; whatever interrupts it, the previous one stays loadable.
@@ -85,35 +89,10 @@ class FolderCheckpoints:
             sync(self._folder)
             replace_text(self._folder / "latest", final.name + "\n")
             self._mark_best(final.name, dict(metrics or {}))
-            self._damaged.discard(final.name)
+            self._written.add(final.name)
             self._prune(step)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{final}: cannot be written ({error}); free some space, then resume") from error
-
-    def load_latest(self) -> tuple[int, Mapping[str, Tensor], State] | None:
-        """(step, weights, state) of the newest checkpoint whose every file is whole, or None where there is none.
-
-        A damaged one is passed over with a warning.
-
-        Raises:
-            CheckpointError: there are checkpoints, and all are damaged.
-        """
-        problems: list[str] = []
-        for name in sorted(self._steps(), key=_step_of, reverse=True):
-            try:
-                checkpoint = open_checkpoint(self._folder / name)
-                checkpoint.config(), checkpoint.tokenizer_folder()
-                loaded = checkpoint.step, checkpoint.weights(), checkpoint.training_state()
-            except CheckpointError as error:
-                problems.append(str(error))
-                self._damaged.add(name)
-                continue
-            for problem in problems:
-                _log.warning("%s; continuing from %s", problem, name)
-            return loaded
-        if problems:
-            raise CheckpointError(f"{problems[0]} (no whole one is left in {self._folder})")
-        return None
 
     def _write(
         self, draft: Path, step: int, weights: dict[str, Tensor], state: State, metrics: dict[str, float]
@@ -136,11 +115,6 @@ class FolderCheckpoints:
         for path in [*draft.rglob("*"), draft]:
             sync(path)
 
-    def _steps(self) -> list[str]:
-        if not self._folder.is_dir():
-            return []
-        return [path.name for path in self._folder.iterdir() if STEP_FOLDER.fullmatch(path.name) and path.is_dir()]
-
     def _best(self) -> str | None:
         path = self._folder / "best"
         return path.read_text(encoding="utf-8").strip() if path.is_file() else None
@@ -159,9 +133,10 @@ class FolderCheckpoints:
             replace_text(self._folder / "best", name + "\n")
 
     def _prune(self, step: int) -> None:
-        old = sorted((name for name in self._steps() if _step_of(name) <= step), key=_step_of, reverse=True)
-        whole = [name for name in old if name not in self._damaged]
-        for name in set(old) - set(whole[: self._keep]) - {self._best()}:
+        old = [name for name in step_folders(self._folder) if step_of(name) <= step]
+        # Whoever resumed took the newest whole folder, so one after it that was not written anew is damaged.
+        whole = [name for name in old if step_of(name) <= self._start_step or name in self._written]
+        for name in set(old) - set(whole[-self._keep :]) - {self._best()}:
             doomed = self._folder / f".pruned_{name}"
             (self._folder / name).rename(doomed)  # a half deleted folder must not look like a checkpoint
             shutil.rmtree(doomed)
@@ -169,7 +144,3 @@ class FolderCheckpoints:
     def _clean(self) -> None:
         for path in self._folder.glob(".*_step_*"):
             shutil.rmtree(path)
-
-
-def _step_of(name: str) -> int:
-    return int(name.removeprefix("step_"))

@@ -68,7 +68,7 @@ class Tokenizer(Protocol):
     sep_id: int
 
     def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
-        """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens`, special tokens included.
+        """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens` (special tokens count).
 
         A single sentence longer than the limit is cut at the limit.
         """
@@ -138,10 +138,6 @@ class CheckpointStore(Protocol):
 
     def save(self, step: int, model: nn.Module, state: State, *, metrics: Mapping[str, float] | None = None) -> None:
         """Write one checkpoint; `metrics` with `validation_loss` makes it a candidate for the best."""
-        ...
-
-    def load_latest(self) -> tuple[int, Mapping[str, Tensor], State] | None:
-        """(step, model weights, training state) of the newest whole checkpoint, or None."""
         ...
 
 

@@ -1,0 +1,82 @@
+"""What a run folder already holds, and whether a configuration may continue it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from simcrop.adapters.checkpoint_folder import Checkpoint, find_checkpoint, newest_whole
+from simcrop.core.errors import CheckpointError, ConfigError
+
+_FIXED = ("seed", "data", "model", "objectives", "text_encoder")
+"""What decides which model is trained on what; the rest (steps, rate, device) may change between two parts of a run."""
+_FREE = ("data.num_workers", "data.prepared")
+
+
+def starting_point(out: Path, resume: str, config: Mapping[str, Any]) -> Checkpoint | None:
+    """The checkpoint that a run continues from, or None for a fresh run.
+
+    Args:
+        out: the run folder.
+        resume: "auto": the newest whole checkpoint of `out`, if any; "never": `out` must hold no run; else the path of
+            a checkpoint, which starts a new run in `out`, or is the newest of `out` itself.
+        config: the configuration as nested dicts.
+
+    Raises:
+        CheckpointError: damaged or absent checkpoint, a run where none should be, or a changed key, named.
+    """
+    newest = newest_whole(out / "checkpoints")
+    if resume == "auto":
+        start = newest
+    elif resume == "never":
+        if newest is not None:
+            raise CheckpointError(
+                f"{out}: holds a run at step {newest.step}, and --resume never was asked for; "
+                f"choose another --out, or --resume auto to continue it"
+            )
+        start = None
+    else:
+        start = find_checkpoint(Path(resume))
+        if newest is not None and not newest.folder.samefile(start.folder):
+            raise CheckpointError(
+                f"{out}: holds a run at step {newest.step}; to branch off from {start.folder} choose another --out"
+            )
+    if start is not None:
+        check_unchanged(start, config)
+    return start
+
+
+def check_unchanged(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
+    """Raise CheckpointError naming the first key of model, data or objectives that a checkpoint was made without."""
+    old, new = dict(_leaves(checkpoint.config())), dict(_leaves(config))
+    for key in [*new, *(key for key in old if key not in new)]:
+        is_fixed = key.split(".")[0] in _FIXED and key not in _FREE
+        if is_fixed and key in old and old[key] != new.get(key):
+            raise CheckpointError(
+                f"{key}: {new.get(key)} differs from {old[key]} in {checkpoint.folder}; "
+                f"set it back, or train anew with another --out"
+            )
+
+
+def check_data(checkpoint: Checkpoint, fingerprint: str) -> None:
+    """Raise CheckpointError where the studies are not those that a checkpoint was trained on."""
+    if checkpoint.manifest.get("data_fingerprint") != fingerprint:
+        raise CheckpointError(
+            f"data: the studies, their reports or their split differ from those behind {checkpoint.folder}; "
+            f"put them back, or train anew with another --out"
+        )
+
+
+def check_writable(out: Path) -> None:
+    """Make the run folder. Raises ConfigError where that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from error
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
