@@ -3,11 +3,13 @@
 from typing import Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from simcrop.core.model import SimCroP
 from simcrop.core.ops import Window
+from simcrop.core.patches import AnyVolume, apply_window
 
 VOXEL_GRID = (12, 12, 12)
 """Cells along each axis to which the voxel baseline pools a volume."""
@@ -16,9 +18,7 @@ VOXEL_GRID = (12, 12, 12)
 class VolumeEncoder(Protocol):
     """What a probe needs of an encoder."""
 
-    def encode(
-        self, volume: Int[Tensor, "B C H W D"] | Float[Tensor, "B C H W D"], *, normalized: bool
-    ) -> Float[Tensor, "B N+1 E"]:
+    def encode(self, volume: AnyVolume, *, normalized: bool) -> Float[Tensor, "B N+1 E"]:
         """Class token and every patch token; before the final norm where `normalized` is False."""
         ...
 
@@ -35,16 +35,23 @@ def mean_patch_token(tokens: Float[Tensor, "B N+1 E"]) -> Float[Tensor, "B E"]:
 
 
 @torch.no_grad()
-def probe_features(
-    encoder: VolumeEncoder, volume: Int[Tensor, "B C H W D"] | Float[Tensor, "B C H W D"]
-) -> Float[Tensor, "B E"]:
+def probe_features(encoder: VolumeEncoder, volume: AnyVolume) -> Float[Tensor, "B E"]:
     """`mean_patch_token` of the whole, unmasked volume in HU, without gradient."""
     return mean_patch_token(encoder.encode(volume, normalized=False))
 
 
-def voxel_features(
-    volume: Int[Tensor, "B C H W D"] | Float[Tensor, "B C H W D"], window: Window
-) -> Float[Tensor, "B F"]:
+@torch.no_grad()
+def model_features(model: SimCroP, volume: AnyVolume) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B N dim"] | None]:
+    """(`probe_features`, `SimCroP.patch_features`) of unmasked volumes by one pass of the encoder.
+
+    The second is None for a model trained without alignment.
+    """
+    tokens = model.encoder.encode(volume, normalized=False)
+    patches = model.image_head(model.encoder.norm(tokens)[:, 1:]) if model.image_head is not None else None
+    return mean_patch_token(tokens), patches
+
+
+def voxel_features(volume: AnyVolume, window: Window) -> Float[Tensor, "B F"]:
     """The windowed volume averaged over 12 x 12 x 12 cells: what a probe finds without any encoder.
 
     Args:
@@ -54,6 +61,4 @@ def voxel_features(
     Returns:
         [B, C * 1728] in [-1, 1], float32. Cells overlap by a voxel where 12 does not divide the size.
     """
-    low, high = window
-    windowed = ((volume.float() - low) / (high - low) * 2 - 1).clamp(-1, 1)
-    return functional.adaptive_avg_pool3d(windowed, VOXEL_GRID).flatten(1)
+    return functional.adaptive_avg_pool3d(apply_window(volume, window), VOXEL_GRID).flatten(1)
