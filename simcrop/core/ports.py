@@ -21,6 +21,8 @@ class StudySource(Protocol):
     """A data set: its studies, and their volumes by name."""
 
     label_names: tuple[str, ...]
+    identity: str
+    """Names the data set and how its files become HU: part of the key under which prepared volumes are kept."""
 
     def studies(self) -> Sequence[Study]:
         """Every study, in an order that never changes."""

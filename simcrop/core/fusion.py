@@ -1,0 +1,102 @@
+"""Cross-granularity fusion: the masked report reads the volume (METHOD section 5, items 2 to 4)."""
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+_EPS = 1e-12
+
+
+class ProjectionHead(nn.Module):
+    """Linear, GELU, LayerNorm, Linear: from an encoder's width to the width shared by image and text."""
+
+    def __init__(self, in_dim: int, dim: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_dim, dim)
+        self.norm = nn.LayerNorm(dim, eps=_EPS)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Float[Tensor, "B L in"]) -> Float[Tensor, "B L dim"]:
+        return self.out(self.norm(F.gelu(self.dense(x))))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention with its own projections; self-attention where queries and keys are the same."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query, self.key, self.value = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "B T dim"],
+        memory: Float[Tensor, "B N dim"],
+        memory_mask: Bool[Tensor, "B N"] | None = None,
+    ) -> Float[Tensor, "B T dim"]:
+        q, k, v = (
+            layer(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for layer, x in ((self.query, queries), (self.key, memory), (self.value, memory))
+        )
+        mask = None if memory_mask is None else memory_mask[:, None, None]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+
+
+class Residual(nn.Module):
+    """Dense, dropout, add, LayerNorm: how a post-norm layer takes in what one of its parts says."""
+
+    def __init__(self, in_dim: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_dim, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(dim, eps=_EPS)
+
+    def forward(self, update: Float[Tensor, "B T in"], x: Float[Tensor, "B T dim"]) -> Float[Tensor, "B T dim"]:
+        return self.norm(x + self.dropout(self.dense(update)))
+
+
+class PostNormLayer(nn.Module):
+    """A BERT layer: self-attention and feed-forward, each followed by `Residual`."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = CrossAttention(dim, num_heads)
+        self.after_attention = Residual(dim, dim, dropout)
+        self.feed = nn.Linear(dim, mlp_dim)
+        self.after_feed = Residual(mlp_dim, dim, dropout)
+
+    def forward(self, x: Float[Tensor, "B T dim"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T dim"]:
+        return self.feed_forward(self.attend(x, mask))
+
+    def attend(self, x: Float[Tensor, "B T dim"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T dim"]:
+        """The first half."""
+        return self.after_attention(self.attention(x, x, mask), x)
+
+    def feed_forward(self, x: Float[Tensor, "B T dim"]) -> Float[Tensor, "B T dim"]:
+        """The second half."""
+        return self.after_feed(F.gelu(self.feed(x)), x)
+
+
+class FusionLayer(nn.Module):
+    """One layer that adds the image to the report: word by patch, and the whole scan to every word."""
+
+    def __init__(self, image_dim: int, dim: int, num_heads: int, mlp_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.image = nn.Linear(image_dim, dim)
+        self.layer = PostNormLayer(dim, num_heads, mlp_dim, dropout)
+        self.cross = CrossAttention(dim, num_heads)
+        self.instance = nn.Linear(dim, dim)
+        self.after_cross = Residual(dim, dim, dropout)
+
+    def forward(
+        self,
+        words: Float[Tensor, "B T dim"],
+        word_mask: Bool[Tensor, "B T"],
+        patches: Float[Tensor, "B L image_dim"],
+    ) -> Float[Tensor, "B T dim"]:
+        """Words after reading the visible patches (without the class token)."""
+        image = self.image(patches)
+        instance = self.instance(image.mean(1, keepdim=True))
+        words = self.layer.attend(words, word_mask)
+        words = self.after_cross(self.cross(words, image) + instance, words)
+        return self.layer.feed_forward(words)

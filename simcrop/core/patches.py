@@ -1,0 +1,64 @@
+"""Patches of a volume: their order, their values, their window (METHOD section 2, item 1).
+
+Token index = (h * gW + w) * gD + d; values inside a patch in (channel, p, q, r) order, which is
+`weight.reshape(E, -1)` of a Conv3d whose kernel equals its stride.
+"""
+
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from simcrop.core.errors import InputError
+from simcrop.core.ops import PatchSize, Window
+
+AnyVolume = Int[Tensor, "B C H W D"] | Float[Tensor, "B C H W D"]
+
+
+def patch_grid(volume_size: tuple[int, int, int], patch_size: PatchSize) -> tuple[int, int, int]:
+    """Patches along each axis. Raises InputError if the volume is not divisible by the patch."""
+    for axis, (size, patch) in enumerate(zip(volume_size, patch_size, strict=True)):
+        if patch < 1 or size % patch:
+            raise InputError(f"volume: {size} voxels on axis {axis} are not divisible by patch_size {patch}")
+    gh, gw, gd = (size // patch for size, patch in zip(volume_size, patch_size, strict=True))
+    return gh, gw, gd
+
+
+def patch_view(volume: AnyVolume, patch_size: PatchSize) -> Tensor:
+    """A view [B, gH, gW, gD, C, ph, pw, pd] of the volume; nothing is copied, whatever the strides."""
+    if volume.ndim != 5:
+        raise InputError(f"volume: expected [B, C, H, W, D], got a shape of {volume.ndim} axes")
+    (ph, pw, pd) = patch_size
+    gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
+    view = volume.unflatten(4, (gd, pd)).unflatten(3, (gw, pw)).unflatten(2, (gh, ph))
+    return view.permute(0, 2, 4, 6, 1, 3, 5, 7)
+
+
+def patchify(volume: AnyVolume, patch_size: PatchSize) -> Float[Tensor, "B N P"]:
+    """Every patch of a volume as a row, in token order."""
+    return patch_view(volume, patch_size).flatten(4).flatten(1, 3)
+
+
+def unpatchify(
+    patches: Float[Tensor, "B N P"], patch_size: PatchSize, volume_size: tuple[int, int, int]
+) -> Float[Tensor, "B C H W D"]:
+    """The inverse of `patchify`."""
+    grid = patch_grid(volume_size, patch_size)
+    blocks = patches.unflatten(2, (-1, *patch_size)).unflatten(1, grid)
+    return blocks.permute(0, 4, 1, 5, 2, 6, 3, 7).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+
+def gather_patches(view: Tensor, ids: Int64[Tensor, "K"] | None) -> Tensor:
+    """Rows [K, P] of one study's `patch_view` [gH, gW, gD, C, ph, pw, pd]; None takes every patch in order."""
+    if ids is None:
+        return view.flatten(3).flatten(0, 2)
+    gw, gd = view.shape[1], view.shape[2]
+    return view[ids // (gw * gd), ids // gd % gw, ids % gd].flatten(1)
+
+
+def apply_window(values: Tensor, window: Window | None, dtype: torch.dtype = torch.float32) -> Tensor:
+    """HU to [-1, 1]: clip((v - low) / (high - low) * 2 - 1, -1, 1), computed in `dtype`; None only converts."""
+    values = values.to(dtype)
+    if window is None:
+        return values
+    low, high = window
+    return ((values - low) * (2.0 / (high - low)) - 1.0).clamp(-1.0, 1.0)

@@ -1,0 +1,299 @@
+"""The four accelerated operations in plain torch: their definition, and their implementation on a CPU.
+
+Differentiable by autograd and correct in float64. The contracts are in `simcrop.core.ops`; the Triton kernels in
+`simcrop.kernels` are tested against this file.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from simcrop.core.errors import InputError
+from simcrop.core.ops import Ops, PatchSize, TopK, Window
+from simcrop.core.patches import AnyVolume, apply_window, gather_patches, patch_view
+
+_MAX_K = 128
+
+
+def masked_patch_embed(
+    volume: AnyVolume,
+    weight: Float[Tensor, "E C ph pw pd"],
+    bias: Float[Tensor, "E"] | None,
+    pos_embed: Float[Tensor, "N E"] | None,
+    ids_keep: Int64[Tensor, "B L"] | None,
+    *,
+    patch_size: PatchSize,
+    window: Window | None = None,
+) -> Float[Tensor, "B L E"]:
+    """Linear embedding of the visible patches, plus their positions.
+
+    One study at a time, so that memory beyond the result stays within one study's patches (when no gradient is kept).
+
+    Args:
+        volume: [B, C, H, W, D] int16 (needs a window) or floating, any strides.
+        weight: a Conv3d weight whose kernel is `patch_size`.
+        bias: added to every token.
+        pos_embed: one row a patch, added to its token.
+        ids_keep: patches to embed in this order, repeats allowed; None takes all in order.
+        patch_size: voxels along (H, W, D).
+        window: HU range mapped to [-1, 1] on load.
+
+    Returns:
+        [B, L, E] in the dtype that torch gives for linear + pos_embed.
+
+    Raises:
+        InputError: naming the argument that does not fit.
+
+    Source: METHOD section 2; KERNELS section 1.
+    """
+    view = patch_view(volume, patch_size)
+    grid = view.shape[1:4]
+    _check_embed(volume, weight, pos_embed, ids_keep, tuple(grid), patch_size, window)
+    dtype = torch.get_autocast_dtype(volume.device.type) if _autocast(volume) else weight.dtype
+    kernel = weight.reshape(weight.shape[0], -1).to(dtype)
+    load_dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    tokens = [
+        _linear(
+            apply_window(gather_patches(study, None if ids_keep is None else ids_keep[b]), window, load_dtype).to(
+                dtype
+            ),
+            kernel,
+            bias,
+        )
+        for b, study in enumerate(view)
+    ]
+    num_tokens = grid.numel() if ids_keep is None else ids_keep.shape[1]
+    embedded = torch.stack(tokens) if tokens else kernel.new_zeros(0, num_tokens, kernel.shape[0])
+    if pos_embed is None:
+        return embedded
+    return embedded + (pos_embed if ids_keep is None else pos_embed[ids_keep])
+
+
+def _autocast(tensor: Tensor) -> bool:
+    return torch.is_autocast_enabled(tensor.device.type)
+
+
+def _linear(values: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """Product and bias; a bias of higher precision than the product is added before rounding, never cast to it."""
+    if bias is None or bias.dtype == kernel.dtype:
+        return F.linear(values, kernel, bias)
+    return (F.linear(values, kernel).to(bias.dtype) + bias).to(kernel.dtype)
+
+
+def _check_embed(
+    volume: Tensor,
+    weight: Tensor,
+    pos_embed: Tensor | None,
+    ids_keep: Tensor | None,
+    grid: tuple[int, ...],
+    patch_size: PatchSize,
+    window: Window | None,
+) -> None:
+    num_patches = grid[0] * grid[1] * grid[2]
+    expected = (weight.shape[0], volume.shape[1], *patch_size)
+    if tuple(weight.shape) != expected:
+        raise InputError(f"weight: expected shape [E, C, {patch_size}] = {expected}, got {tuple(weight.shape)}")
+    if not volume.is_floating_point() and window is None:
+        raise InputError(f"window: a volume of {volume.dtype} needs one, e.g. window=(-1000, 1000)")
+    if pos_embed is not None and tuple(pos_embed.shape) != (num_patches, weight.shape[0]):
+        raise InputError(
+            f"pos_embed: expected {(num_patches, weight.shape[0])}, one row a patch, got {tuple(pos_embed.shape)}"
+        )
+    if ids_keep is not None:
+        _check_ids("ids_keep", ids_keep, volume.shape[0], num_patches)
+
+
+def _check_ids(name: str, ids: Tensor, num_studies: int, num_patches: int) -> None:
+    if ids.ndim != 2 or ids.shape[0] != num_studies or ids.dtype != torch.int64:
+        raise InputError(f"{name}: expected int64 [{num_studies}, any], got {ids.dtype} {list(ids.shape)}")
+    if not ids.is_cuda and ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < num_patches:
+        raise InputError(f"{name}: values {int(ids.min())}..{int(ids.max())} are outside 0..{num_patches - 1}")
+
+
+def sentence_patch_topk(
+    sentences: Float[Tensor, "B S E"],
+    patches: Float[Tensor, "B N E"],
+    *,
+    k: int,
+    sentence_mask: Bool[Tensor, "B S"] | None = None,
+) -> TopK:
+    """Mean of the k patches whose cosine with each sentence is highest.
+
+    Args:
+        sentences: text features; a zero row scores 0 everywhere and gets no gradient.
+        patches: visible patch features of the same study.
+        k: how many, 1 <= k <= min(N, 128).
+        sentence_mask: False rows come back as zeros without gradient.
+
+    Returns:
+        aligned [B, S, E], scores [B, S, k] fp32 (float64 for float64 input) descending, indices [B, S, k].
+        The choice is not differentiated; gradient flows through the mean and through the scores.
+
+    Raises:
+        InputError: shapes that do not fit, or k outside its range.
+
+    Source: METHOD section 4, item 3.
+    """
+    _check_pairs(sentences, patches, k, sentence_mask)
+    if sentences.shape[0] != patches.shape[0]:
+        raise InputError(f"sentences: {sentences.shape[0]} studies do not match the {patches.shape[0]} of patches")
+    cosines = _cosines(sentences, patches)
+    indices = stable_topk_indices(cosines.detach(), k)
+    scores = cosines.gather(2, indices)
+    B, S, _ = indices.shape
+    chosen = patches.gather(1, indices.flatten(1)[..., None].expand(B, S * k, patches.shape[2]))
+    aligned = chosen.unflatten(1, (S, k)).mean(2)
+    if sentence_mask is not None:
+        hidden = ~sentence_mask[..., None]
+        aligned, scores = aligned.masked_fill(hidden, 0.0), scores.masked_fill(hidden, 0.0)
+        indices = indices.masked_fill(hidden, 0)
+    return TopK(aligned, scores, indices)
+
+
+def sentence_volume_scores(
+    sentences: Float[Tensor, "Bs S E"],
+    patches: Float[Tensor, "Bv N E"],
+    *,
+    k: int,
+    sentence_mask: Bool[Tensor, "Bs S"] | None = None,
+) -> Float[Tensor, "Bs Bv S"]:
+    """How well each sentence is met somewhere in each volume: the mean of its k best cosines there.
+
+    One volume at a time: the cosines of all pairs are never held at once.
+
+    Args:
+        sentences: text features.
+        patches: patch features of other or the same studies.
+        k: how many, 1 <= k <= min(N, 128).
+        sentence_mask: False rows score 0 without gradient.
+
+    Returns:
+        Scores in [-1, 1], fp32 (float64 for float64 input).
+
+    Raises:
+        InputError: shapes that do not fit, or k outside its range.
+
+    Source: METHOD section 4, item 5 (late interaction; not in the paper).
+    """
+    _check_pairs(sentences, patches, k, sentence_mask)
+    Bs, S, E = sentences.shape
+    flat = _unit(sentences).reshape(1, Bs * S, E)
+    columns = [
+        _dot(flat, _unit(patches[v : v + 1]))[0].topk(k, dim=1).values.mean(1).unflatten(0, (Bs, S))
+        for v in range(patches.shape[0])
+    ]
+    if not columns:
+        return sentences.new_zeros(Bs, 0, S, dtype=flat.dtype)
+    scores = torch.stack(columns, dim=1)
+    return scores if sentence_mask is None else scores.masked_fill(~sentence_mask[:, None], 0.0)
+
+
+def _check_pairs(sentences: Tensor, patches: Tensor, k: int, sentence_mask: Tensor | None) -> None:
+    if sentences.ndim != 3:
+        raise InputError(f"sentences: expected [B, S, E], got {list(sentences.shape)}")
+    if patches.ndim != 3 or patches.shape[2] != sentences.shape[2]:
+        raise InputError(f"patches: expected [B, N, {sentences.shape[2]}], got {list(patches.shape)}")
+    if not 1 <= k <= min(patches.shape[1], _MAX_K):
+        raise InputError(f"k: {k} is outside 1..{min(patches.shape[1], _MAX_K)} (patches: {patches.shape[1]})")
+    if sentence_mask is not None and (sentence_mask.shape != sentences.shape[:2] or sentence_mask.dtype != torch.bool):
+        raise InputError(
+            f"sentence_mask: expected bool {list(sentences.shape[:2])}, "
+            f"got {sentence_mask.dtype} {list(sentence_mask.shape)}"
+        )
+
+
+def _unit(rows: Tensor) -> Tensor:
+    """Rows over max(norm, 1e-12), in fp32 at least; a zero row stays zero and gets zero gradient."""
+    rows = rows if rows.dtype == torch.float64 else rows.float()
+    norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows * torch.where(norm > 0, 1.0 / norm.clamp_min(1e-12), 0.0)
+
+
+def _cosines(sentences: Tensor, patches: Tensor) -> Tensor:
+    return _dot(_unit(sentences), _unit(patches))
+
+
+def _dot(a: Float[Tensor, "B S E"], b: Float[Tensor, "B N E"]) -> Float[Tensor, "B S N"]:
+    """Products of all rows, outside autocast: the cosines decide between patches and keep their precision."""
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b.transpose(1, 2)
+
+
+def stable_topk_indices(scores: Float[Tensor, "B S N"], k: int) -> Int64[Tensor, "B S k"]:
+    """Indices of the k largest values, descending; ties go to the lower index, NaN counts as largest.
+
+    torch.topk breaks ties arbitrarily, and a stable sort costs several times more: only rows with a tie are sorted.
+    """
+    num = scores.shape[-1]
+    values, indices = scores.topk(min(k + 1, num), dim=-1)
+    tied = (values[..., 1:] == values[..., :-1]).any(-1) | values[..., 0].isnan()
+    indices = indices[..., :k]
+    if bool(tied.any()):
+        indices[tied] = scores[tied].sort(dim=-1, descending=True, stable=True).indices[:, :k]
+    return indices
+
+
+def masked_patch_mse(
+    pred: Float[Tensor, "B M P"],
+    volume: AnyVolume,
+    ids_masked: Int64[Tensor, "B M"],
+    *,
+    patch_size: PatchSize,
+    window: Window | None = None,
+    normalize_patches: bool = False,
+) -> Float[Tensor, ""]:
+    """Mean squared error of predicted patches against the volume's own.
+
+    Args:
+        pred: predictions in the order of `ids_masked`.
+        volume: [B, C, H, W, D] int16 (needs a window) or floating; a constant, it gets no gradient.
+        ids_masked: patches to compare; repeats count each time.
+        patch_size: voxels along (H, W, D).
+        window: HU range mapped to [-1, 1].
+        normalize_patches: compare with (x - mean) / sqrt(var + 1e-6) of each patch, unbiased variance.
+
+    Returns:
+        Scalar fp32 (float64 for float64 predictions), mean over B * M * P values; 0 where there are none.
+
+    Raises:
+        InputError: naming the argument that does not fit.
+
+    Source: METHOD section 3.
+    """
+    view = patch_view(volume.detach(), patch_size)
+    patch_values = view.shape[4:].numel()
+    _check_mse(pred, volume, ids_masked, view, window, normalize_patches)
+    dtype = torch.float64 if pred.dtype == torch.float64 else torch.float32
+    total = pred.sum(dtype=dtype) * 0.0
+    for b, study in enumerate(view):
+        target = apply_window(gather_patches(study, ids_masked[b]), window, dtype)
+        if normalize_patches:
+            target = _standardize(target)
+        total = total + (pred[b].to(dtype) - target).square().sum()
+    return total / max(1, ids_masked.numel() * patch_values)
+
+
+def _check_mse(
+    pred: Tensor, volume: Tensor, ids_masked: Tensor, view: Tensor, window: Window | None, normalize: bool
+) -> None:
+    _check_ids("ids_masked", ids_masked, volume.shape[0], view.shape[1:4].numel())
+    expected = (*ids_masked.shape, view.shape[4:].numel())
+    if tuple(pred.shape) != expected:
+        raise InputError(f"pred: expected [B, M, P] = {expected}, got {tuple(pred.shape)}")
+    if not volume.is_floating_point() and window is None:
+        raise InputError(f"window: a volume of {volume.dtype} needs one, e.g. window=(-1000, 1000)")
+    if normalize and expected[2] == 1:
+        raise InputError("normalize_patches: a patch of one value has no variance")
+
+
+def _standardize(patches: Float[Tensor, "M P"]) -> Float[Tensor, "M P"]:
+    """Each row to mean 0 and unbiased variance 1. Two passes on x - first value: a constant row gives exactly 0."""
+    shifted = patches - patches[:, :1]
+    centred = shifted - shifted.mean(1, keepdim=True)
+    variance = centred.square().sum(1, keepdim=True) / (patches.shape[1] - 1)
+    return centred / (variance + 1e-6).sqrt()
+
+
+REFERENCE = Ops("reference", masked_patch_embed, sentence_patch_topk, sentence_volume_scores, masked_patch_mse)
+"""The bundle of this file's four functions."""
