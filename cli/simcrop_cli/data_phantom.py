@@ -7,7 +7,7 @@ import typer
 
 
 def phantom(
-    out: Annotated[Path, typer.Argument(help="Folder to write; made where it is missing.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; made where it is missing.")],
     cases: Annotated[int, typer.Option(min=1, help="Studies to make.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     validation_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of held-out patients.")] = 0.2,

@@ -8,7 +8,7 @@ import typer
 
 def info(
     path: Annotated[
-        Path | None, typer.Argument(help="A run folder or a checkpoint; left out, this machine.")
+        Path | None, typer.Argument(metavar="PATH", help="A run folder or a checkpoint; left out, this machine.")
     ] = None,
 ) -> None:
     """Say what this machine runs with and why, or what a checkpoint is.

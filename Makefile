@@ -1,0 +1,30 @@
+# Each target installs what it needs into .venv, once. Another interpreter: make PYTHON=python3.12 pretrain
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: pretrain test test-full check install
+
+pretrain: $(INSTALLED)  ## train the default model on phantom chests
+	$(BIN)/simcrop train pretrain.yaml
+
+test: $(INSTALLED)  ## every test that takes seconds, with coverage
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+test-full: $(INSTALLED)  ## the slow tests too
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not gpu"
+
+check: $(INSTALLED)  ## style, types and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+install: $(INSTALLED)  ## the virtual environment alone
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "simcrop needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
