@@ -10,11 +10,11 @@ import torch
 from simcrop.adapters.ground_truth import GroundTruth, read_ground_truth, read_mask
 from simcrop.adapters.nifti import NiftiFile, Scaling, read_volume
 from simcrop.adapters.tables import Row, as_label, read_rows
+from simcrop.core.augment import AIR_HU
 from simcrop.core.errors import DataError
 from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
 HuDeclaration = Literal["hu", "header", "raw+csv"]
-AIR_HU = -1000
 _NAME = re.compile(r"((train|valid)_\d+)_([a-z]+)_(\d+)")
 _SUFFIX = ".nii.gz"
 _SPLITS = {"train": "train", "valid": "validation"}
@@ -27,6 +27,7 @@ class CTRateSource:
 
     Attributes:
         label_names: columns of the label tables.
+        identity: the folder and the declarations.
         num_missing: rows of the report tables whose volume is not on disk; they are left out.
     """
 
@@ -50,6 +51,7 @@ class CTRateSource:
             DataError: if a table is missing or wrong, or no volume of any row is there.
         """
         self._root = root
+        self.identity = f"ct_rate {root.resolve()} hu={hu} padding_value={padding_value}"
         self._hu: HuDeclaration = hu
         self._padding_value = padding_value
         self._quarantine = frozenset(name.removesuffix(_SUFFIX) for name in quarantine)

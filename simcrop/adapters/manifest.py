@@ -8,6 +8,7 @@ import torch
 from simcrop.adapters.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.nifti import read_volume
 from simcrop.adapters.tables import Row, as_label, read_rows
+from simcrop.core.augment import AIR_HU
 from simcrop.core.errors import DataError
 from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
@@ -38,6 +39,7 @@ class ManifestSource:
         """
         self._path = csv_path
         self._root = csv_path.resolve().parent
+        self.identity = f"manifest {self._root} padding_value={padding_value}"
         self._padding_value = padding_value
         columns, rows = read_rows(csv_path, _REQUIRED)
         table = [(line, row) for line, row in rows if row["volume"].strip() not in quarantine]
@@ -66,7 +68,7 @@ class ManifestSource:
         volume = read_volume(self.volume_file(reconstruction))
         if self._padding_value is None:
             return volume
-        return Volume(torch.where(volume.voxels == self._padding_value, -1000, volume.voxels), volume.affine)
+        return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
 
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
         """Sentences with their places; empty where the volume has no ground-truth folder."""

@@ -1,0 +1,109 @@
+"""Resampling onto the prepared grid: axis-aligned, of fixed spacing and size, around the volume's centre."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int16
+from scipy.ndimage import affine_transform
+from torch import Tensor
+
+from simcrop.core.augment import AIR_HU
+from simcrop.core.study import Volume
+
+HU_RANGE = (-1024, 3071)
+"""What a 12-bit scanner can tell apart; values beyond are padding or metal."""
+_INDEX_DECIMALS = 9
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Spacing and size of prepared volumes.
+
+    Attributes:
+        spacing_mm: distance of voxel centres along x, y, z.
+        size: voxels along x, y, z.
+    """
+
+    spacing_mm: tuple[float, float, float]
+    size: tuple[int, int, int]
+
+    def affine_for(self, volume: Volume) -> Float[Tensor, "4 4"]:
+        """The grid's affine when its centre lies on the volume's centre."""
+        source = volume.affine.double()
+        middle = torch.tensor([(n - 1) / 2 for n in volume.voxels.shape], dtype=torch.float64)
+        centre = source[:3, :3] @ middle + source[:3, 3]
+        spacing = torch.tensor(self.spacing_mm, dtype=torch.float64)
+        affine = torch.eye(4, dtype=torch.float64)
+        affine[:3, :3] = torch.diag(spacing)
+        affine[:3, 3] = centre - spacing * (torch.tensor(self.size, dtype=torch.float64) - 1) / 2
+        return affine
+
+
+def resample_volume(volume: Volume, grid: Grid) -> tuple[Int16[Tensor, "H W D"], Float[Tensor, "4 4"]]:
+    """The volume on the grid, and the grid's affine.
+
+    HU are clipped before the interpolation, so padding and metal do not bleed into their neighbours; trilinear at voxel
+    centres; beyond the outermost voxel centres lies air.
+
+    Source: DATA section 2.
+    """
+    affine = grid.affine_for(volume)
+    matrix, offset = _index_map(volume.affine, affine)
+    voxels = affine_transform(
+        np.clip(volume.voxels.numpy(), *HU_RANGE),
+        matrix,
+        offset.tolist(),
+        output_shape=grid.size,
+        output=np.float32,
+        order=1,
+        mode="constant",
+        cval=AIR_HU,
+        prefilter=False,
+    )
+    return torch.from_numpy(np.rint(voxels).astype(np.int16)), affine
+
+
+def resample_mask(mask: Volume, affine: Float[Tensor, "4 4"], size: tuple[int, int, int]) -> Bool[Tensor, "H W D"]:
+    """A mask on another grid: nearest neighbour, except that a small mask does not vanish.
+
+    A grid voxel is inside if the mask voxel nearest to its centre is. Where that leaves none, because the mask lies
+    between the centres, the grid voxels nearest to the mask's own voxels are inside instead; if they too lie outside
+    the grid, nothing is.
+
+    Args:
+        mask: voxels above 0 are inside.
+        affine: of the grid.
+        size: of the grid.
+    """
+    out = torch.zeros(size, dtype=torch.bool)
+    inside = (mask.voxels > 0).numpy()
+    sources = np.argwhere(inside)
+    if not len(sources):
+        return out
+    # Only the grid voxels around the mask are looked up; most masks are small.
+    to_grid, shift = _index_map(affine, mask.affine)
+    low, high = sources.min(0) - 1, sources.max(0) + 1
+    corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3) @ to_grid.T + shift
+    first = np.clip(np.floor(corners.min(0)).astype(int), 0, size)
+    last = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, size)
+    if (last > first).all():
+        matrix, offset = _index_map(mask.affine, affine)
+        box = affine_transform(
+            inside.view(np.uint8), matrix, (matrix @ first + offset).tolist(), output_shape=tuple(last - first), order=0
+        )
+        out[tuple(slice(a, b) for a, b in zip(first, last, strict=True))] = torch.from_numpy(box > 0)
+    if not out.any():
+        nearest = np.rint(sources @ to_grid.T + shift).astype(int)
+        nearest = nearest[((nearest >= 0) & (nearest < size)).all(1)]
+        out[tuple(nearest.T)] = True
+    return out
+
+
+def _index_map(source: Float[Tensor, "4 4"], grid: Float[Tensor, "4 4"]) -> tuple[np.ndarray, np.ndarray]:
+    """(matrix, offset) from the grid's voxel indices to the source's.
+
+    Rounded, so that on aligned grids the outermost voxels do not fall outside by a rounding error.
+    """
+    combined = np.round(np.linalg.inv(source.double().numpy()) @ grid.double().numpy(), _INDEX_DECIMALS)
+    return combined[:3, :3], combined[:3, 3]
