@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
@@ -64,7 +63,15 @@ def probe(features: Tensor, labels: NDArray[np.bool_], split: ProbeSplit) -> lis
     """
     table = features.detach().cpu().double().numpy()
     train, test = list(split.labelled), list(split.test)
-    return [_probe_label(table[train], column[train], table[test], column[test]) for column in labels.T]
+    if not train or not test:
+        return [math.nan] * labels.shape[1]
+    scaler = StandardScaler().fit(table[train])
+    known, unknown = scaler.transform(table[train]), scaler.transform(table[test])
+    # The penalised optimum lies in the span of the labelled studies: with more features than studies, turning into it
+    # changes no prediction and makes the fit many times cheaper.
+    span = np.linalg.qr(known.T).Q
+    known, unknown = known @ span, unknown @ span
+    return [_probe_label(known, column[train], unknown, column[test]) for column in labels.T]
 
 
 def _probe_label(
@@ -72,7 +79,6 @@ def _probe_label(
 ) -> float:
     if not (truth.any() and not truth.all() and test_truth.any() and not test_truth.all()):
         return math.nan
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000))
-    model.fit(train, truth)
+    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000).fit(train, truth)
     scores = torch.from_numpy(model.decision_function(test))
     return auroc(scores, torch.from_numpy(test_truth))

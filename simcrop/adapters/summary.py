@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -159,9 +160,9 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         if summary.get(prefix) is not None:
             terms = [f"{t} {summary[f'{prefix}_{t}']:.3f}" for t in TERMS if summary.get(f"{prefix}_{t}") is not None]
             console.print(f"{name} loss {summary[prefix]:.3f} ({', '.join(terms)})", highlight=False)
-    table = Table(title=f"{summary['num_held_out']} held-out studies")
+    table = Table(title=f"{summary['num_held_out']} held-out studies", box=box.SIMPLE_HEAD, caption_justify="left")
     table.add_column("finding")
-    for name in ("sentences", "hit rate", "chance", "area (0.5)", *(f"probe: {name}" for name in PROBES.values())):
+    for name in ("sentences", "hit rate", "chance", "AUC", *PROBES.values()):
         table.add_column(name, justify="right")
     grounded, probed = summary["grounding_findings"], summary["probe_labels"]
     for name in sorted(set(grounded) | set(probed)):
@@ -172,8 +173,9 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     keys = ("grounding_num_sentences", "grounding_hit_rate", "grounding_chance", "grounding_auc", *PROBES)
     table.add_row("mean over findings", *(_cell(summary[key]) for key in keys))
     table.caption = (
-        f"hit rate: the best patch of a sentence overlaps its true place; probe: AUROC, "
-        f"{summary['probe_num_labelled']} labelled and {summary['probe_num_test']} test studies"
+        "hit rate, chance, AUC: does the best patch of a sentence overlap its true place, would any patch, and the "
+        "area under the curve of all patches (chance 0.5)\ntrained, untrained, voxels: AUROC of a linear probe on "
+        f"their features ({summary['probe_num_labelled']} labelled, {summary['probe_num_test']} test studies)"
     )
     console.print(table)
     if summary["probe_note"]:

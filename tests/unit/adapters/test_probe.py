@@ -7,8 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from simcrop.adapters.probe import label_table, probe, split_studies
+from simcrop.adapters.probe import INVERSE_PENALTY, label_table, probe, split_studies
 from simcrop.core.study import Report, Study
 
 
@@ -69,3 +73,16 @@ def test_probe_is_fitted_on_the_labelled_studies_only() -> None:
     truth = (features.numpy() > 3).astype(bool)
     truth[list(split.test)] = ~truth[list(split.test)]
     assert probe(features, truth, split) == [0.0]
+
+
+def test_probe_equals_the_plain_logistic_regression_with_more_features_than_studies() -> None:
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(120, 200, generator=generator)
+    truth = ((features[:, :3].sum(1) + torch.randn(120, generator=generator)) > 0).numpy()[:, None]
+    studies = [make_study(number, number) for number in range(120)]
+    split = split_studies(studies, num_labelled=30)
+    train, test = list(split.labelled), list(split.test)
+    plain = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000, tol=1e-8))
+    plain.fit(features[train].double().numpy(), truth[train, 0])
+    scores = plain.decision_function(features[test].double().numpy())
+    assert probe(features, truth, split)[0] == pytest.approx(roc_auc_score(truth[test, 0], scores), abs=2e-3)
