@@ -66,7 +66,7 @@ def probe(features: Tensor, labels: NDArray[np.bool_], split: ProbeSplit) -> lis
     if not train or not test:
         return [math.nan] * labels.shape[1]
     scaler = StandardScaler().fit(table[train])
-    known, unknown = scaler.transform(table[train]), scaler.transform(table[test])
+    known, unknown = (np.asarray(scaler.transform(table[side])) for side in (train, test))
     # The penalised optimum lies in the span of the labelled studies: with more features than studies, turning into it
     # changes no prediction and makes the fit many times cheaper.
     span = np.linalg.qr(known.T).Q
@@ -79,6 +79,6 @@ def _probe_label(
 ) -> float:
     if not (truth.any() and not truth.all() and test_truth.any() and not test_truth.all()):
         return math.nan
-    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000).fit(train, truth)
+    model = LogisticRegression(C=INVERSE_PENALTY, solver="newton-cholesky").fit(train, truth)
     scores = torch.from_numpy(model.decision_function(test))
     return auroc(scores, torch.from_numpy(test_truth))
