@@ -85,9 +85,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _error(message: str) -> ConfigError:
+    """The error with a message of one line, whatever a user's keys and values contain."""
+    return ConfigError(" ".join(message.split()))
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise ConfigError(message)
+        raise _error(message)
 
 
 @cache
@@ -100,7 +105,7 @@ def _read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
-        raise ConfigError(f"{path}: cannot be read ({reason}); name a YAML file such as pretrain.yaml") from error
+        raise _error(f"{path}: cannot be read ({reason}); name a YAML file such as pretrain.yaml") from error
     return _mapping(parse_yaml(text, str(path)), str(path))
 
 
@@ -113,9 +118,10 @@ def _mapping(tree: Any, where: str) -> dict[str, Any]:
 
 def _parse_override(override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
+    key = " ".join(key.split())
+    parts = key.split(".")
     _require(bool(equals) and all(parts), f"--set {override}: expected section.key=value, e.g. train.steps=20")
-    value = parse_yaml(text, f"--set {override}")
+    value = parse_yaml(text, f"--set {key}")
     for part in reversed(parts):
         value = {part: value}
     return value
@@ -131,7 +137,7 @@ def _validate(user: dict[str, Any], where: str, option_keys: Sequence[str]) -> R
         return _adapter().validate_python(merge(tree, user))
     except ValidationError as error:
         key, message = describe(error, RunConfig)
-        raise ConfigError(f"{_origin(key, where, option_keys)}: {message}") from error
+        raise _error(f"{_origin(key, where, option_keys)}: {message}") from error
 
 
 def _origin(key: str, where: str, option_keys: Sequence[str]) -> str:
