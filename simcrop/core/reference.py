@@ -49,7 +49,7 @@ def masked_patch_embed(
     """
     view = patch_view(volume, patch_size)
     grid = view.shape[1:4]
-    _check_embed(volume, weight, pos_embed, ids_keep, tuple(grid), patch_size, window)
+    _check_embed(volume, weight, bias, pos_embed, ids_keep, tuple(grid), patch_size, window)
     dtype = torch.get_autocast_dtype(volume.device.type) if _autocast(volume) else weight.dtype
     kernel = weight.reshape(weight.shape[0], -1).to(dtype)
     load_dtype = torch.float64 if dtype == torch.float64 else torch.float32
@@ -64,7 +64,8 @@ def masked_patch_embed(
         for b, study in enumerate(view)
     ]
     num_tokens = grid.numel() if ids_keep is None else ids_keep.shape[1]
-    embedded = torch.stack(tokens) if tokens else kernel.new_zeros(0, num_tokens, kernel.shape[0])
+    nothing = kernel.new_zeros(0, num_tokens, kernel.shape[1])
+    embedded = torch.stack(tokens) if tokens else _linear(nothing, kernel, bias)
     if pos_embed is None:
         return embedded
     return embedded + (pos_embed if ids_keep is None else pos_embed[ids_keep])
@@ -84,6 +85,7 @@ def _linear(values: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
 def _check_embed(
     volume: Tensor,
     weight: Tensor,
+    bias: Tensor | None,
     pos_embed: Tensor | None,
     ids_keep: Tensor | None,
     grid: tuple[int, ...],
@@ -94,6 +96,8 @@ def _check_embed(
     expected = (weight.shape[0], volume.shape[1], *patch_size)
     if tuple(weight.shape) != expected:
         raise InputError(f"weight: expected shape [E, C, {patch_size}] = {expected}, got {tuple(weight.shape)}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise InputError(f"bias: expected [{weight.shape[0]}], one value a channel, got {list(bias.shape)}")
     if not volume.is_floating_point() and window is None:
         raise InputError(f"window: a volume of {volume.dtype} needs one, e.g. window=(-1000, 1000)")
     if pos_embed is not None and tuple(pos_embed.shape) != (num_patches, weight.shape[0]):
@@ -138,7 +142,7 @@ def sentence_patch_topk(
     _check_pairs(sentences, patches, k, sentence_mask)
     if sentences.shape[0] != patches.shape[0]:
         raise InputError(f"sentences: {sentences.shape[0]} studies do not match the {patches.shape[0]} of patches")
-    cosines = _cosines(sentences, patches)
+    cosines = _dot(_unit(_shown(sentences, sentence_mask)), _unit(patches))
     indices = stable_topk_indices(cosines.detach(), k)
     scores = cosines.gather(2, indices)
     B, S, _ = indices.shape
@@ -178,7 +182,7 @@ def sentence_volume_scores(
     """
     _check_pairs(sentences, patches, k, sentence_mask)
     Bs, S, E = sentences.shape
-    flat = _unit(sentences).reshape(1, Bs * S, E)
+    flat = _unit(_shown(sentences, sentence_mask)).reshape(1, Bs * S, E)
     columns = [
         _dot(flat, _unit(patches[v : v + 1]))[0].topk(k, dim=1).values.mean(1).unflatten(0, (Bs, S))
         for v in range(patches.shape[0])
@@ -210,8 +214,9 @@ def _unit(rows: Tensor) -> Tensor:
     return rows * torch.where(norm > 0, 1.0 / norm.clamp_min(1e-12), 0.0)
 
 
-def _cosines(sentences: Tensor, patches: Tensor) -> Tensor:
-    return _dot(_unit(sentences), _unit(patches))
+def _shown(sentences: Tensor, sentence_mask: Tensor | None) -> Tensor:
+    """Masked rows as zeros: a NaN in one would reach the patches' gradient as 0 * NaN."""
+    return sentences if sentence_mask is None else sentences.masked_fill(~sentence_mask[..., None], 0.0)
 
 
 def _dot(a: Float[Tensor, "B S E"], b: Float[Tensor, "B N E"]) -> Float[Tensor, "B S N"]:
