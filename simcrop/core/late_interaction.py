@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from simcrop.core.alignment import Sentences, unit
+from simcrop.core.alignment import Sentences, cosines
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import LateInteractionRecipe
@@ -100,8 +100,8 @@ def same_sentences(sentences: Sentences, same_above: float) -> Bool[Tensor, "n n
     keys, mask = sentences.keys.flatten(), sentences.mask.flatten()
     same = keys[:, None] == keys
     if sentences.meaning is not None:
-        meaning = unit(sentences.meaning.flatten(0, 1))
-        same = same | (meaning @ meaning.T > same_above)
+        meaning = sentences.meaning.flatten(0, 1)
+        same = same | (cosines(meaning, meaning) > same_above)
     return same & mask[:, None] & mask
 
 
