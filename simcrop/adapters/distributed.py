@@ -95,17 +95,15 @@ def disconnect() -> None:
         dist.destroy_process_group()
 
 
-def average_gradients(model: nn.Module, communicator: Communicator, *, find_unused: bool) -> nn.Module:
+def average_gradients(model: nn.Module, communicator: Communicator) -> nn.Module:
     """The model, wrapped so that a backward pass averages its gradients over ranks.
 
     Args:
-        model: on its device, the same on every rank.
+        model: on its device; rank 0's weights are sent to the others.
         communicator: the ranks; with one the model itself is returned.
-        find_unused: True where some trained parameters take no part in the loss.
     """
     if communicator.world_size == 1:
         return model
     # A group of its own: gathers inside the backward pass must not queue between the buckets of gradients.
-    return DistributedDataParallel(
-        model, process_group=dist.new_group(timeout=_TIMEOUT), find_unused_parameters=find_unused
-    )
+    group = dist.new_group(timeout=_TIMEOUT)
+    return DistributedDataParallel(model, process_group=group)
