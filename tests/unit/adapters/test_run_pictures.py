@@ -14,13 +14,19 @@ from simcrop.adapters.run_pictures import RunPictures, choose_study, draw_recons
 from simcrop.core.study import SentenceTruth
 
 SPOT = SentenceTruth("There is a bright spot.", "Bright spot", present=True, mask="spot.nii.gz")
+ELSEWHERE = SentenceTruth("The heart is normal.", None, present=True, mask="spot.nii.gz")
 DARK = SentenceTruth("No shadow is seen.", "Shadow", present=False, mask="dark.nii.gz")
 
 
 def studies() -> tuple[HeldOutStudies, BrightnessModel]:
     source = FakeSource()
     source.add(0, "Nothing.", [], bright=None)
-    source.add(1, "No shadow is seen. There is a bright spot.", [DARK, SPOT], bright=box((8, 4, 3), (12, 8, 6)))
+    source.add(
+        1,
+        "No shadow is seen. There is a bright spot. The heart is normal.",
+        [DARK, SPOT, ELSEWHERE],
+        bright=box((8, 4, 3), (12, 8, 6)),
+    )
     source.masks["v1", "spot.nii.gz"] = box((8, 4, 3), (12, 8, 6))
     source.masks["v1", "dark.nii.gz"] = box((0, 0, 0), (4, 4, 3))
     noise = torch.randint(0, 60, source.voxels["v1"].shape, generator=torch.Generator().manual_seed(0))
@@ -55,6 +61,7 @@ def test_similarity_is_drawn_for_the_sentence_it_belongs_to() -> None:
     titles = [part.get_suptitle() for part in figure.subfigs]
     assert titles[0].startswith("“No shadow is seen.”\nShadow (denied): best patch (cross) inside the outline")
     assert titles[1].startswith("“There is a bright spot.”\nBright spot: best patch (cross) inside the outline")
+    assert titles[2] == "“The heart is normal.”\nnormal structure: best patch (cross) outside the outline; chance 8.3%"
 
 
 def test_draw_writes_every_picture_and_hands_the_figures_on(tmp_path: Path) -> None:

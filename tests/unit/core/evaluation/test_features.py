@@ -1,9 +1,14 @@
 """Features for probes: which tokens are averaged, and what the voxel baseline keeps."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from simcrop.core.evaluation.features import probe_features, voxel_features
+from simcrop.core.evaluation.features import model_features, probe_features, voxel_features
+from simcrop.core.model import SimCroP
+from simcrop.core.ops import Ops
+from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
+from simcrop.core.reference import masked_patch_embed, masked_patch_mse, sentence_patch_topk, sentence_volume_scores
 
 
 class FakeEncoder(nn.Module):
@@ -35,3 +40,23 @@ def test_voxel_features_are_windowed_means_of_cells() -> None:
 
 def test_voxel_features_take_any_size() -> None:
     assert voxel_features(torch.zeros(2, 1, 18, 20, 7), (-1000.0, 1000.0)).shape == (2, 12**3)
+
+
+@pytest.mark.parametrize("aligns", [True, False])
+def test_one_pass_gives_what_two_would(aligns: bool) -> None:
+    recipe = ModelRecipe(volume_size=(8, 8, 8), patch_size=(4, 4, 4), embed_dim=12, num_heads=2, depth=2)
+    weight = float(aligns)
+    objectives = ObjectivesRecipe(
+        alignment=AlignmentRecipe(weight=weight), late_interaction=LateInteractionRecipe(weight=weight)
+    )
+    ops = Ops("reference", masked_patch_embed, sentence_patch_topk, sentence_volume_scores, masked_patch_mse)
+    text = nn.Identity()
+    text.hidden_size = 8
+    model = SimCroP(recipe, objectives, TextEncoderRecipe(), text_encoder=text, vocab_size=9, ops=ops).eval()
+    volume = torch.randint(-1000, 1000, (2, 1, 8, 8, 8), dtype=torch.int16)
+    features, patches = model_features(model, volume)
+    torch.testing.assert_close(features, probe_features(model.encoder, volume))
+    if aligns:
+        torch.testing.assert_close(patches, model.patch_features(volume))
+    else:
+        assert patches is None
