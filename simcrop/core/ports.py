@@ -131,7 +131,7 @@ class BatchSource(Protocol):
     """The training batches of this rank: a function of the position alone."""
 
     def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
-        """The micro-batches of step `first_step`, `first_step` + 1, ... on the CPU, endless."""
+        """The micro-batches of step `first_step`, `first_step` + 1, ... on the CPU, endless. Steps count from 1."""
         ...
 
 
