@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,6 +21,9 @@ from simcrop.core.patches import apply_window, patchify, unpatchify
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import ModelRecipe
 from simcrop.core.study import Study
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
 
 SENTENCES = 4
 """Most sentences in one picture."""
@@ -81,6 +85,26 @@ class RunPictures:
         return self._places
 
 
+class TensorBoardFigures:
+    """An `on_figure` of RunPictures that shows each figure in TensorBoard under `pictures/NAME`."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self._folder = run_folder
+        self._writer: SummaryWriter | None = None
+
+    def __call__(self, name: str, step: int, figure: Figure) -> None:
+        """Write one figure out at once."""
+        if self._writer is None:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._writer = SummaryWriter(str(self._folder), filename_suffix=".pictures")
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+        self._writer.add_image(f"pictures/{name}", pixels, step, dataformats="HWC")
+        self._writer.flush()
+
+
 def choose_study(held_out: HeldOutStudies) -> Study | None:
     """Of the first held-out studies the one with the most findings at a known place (up to `SENTENCES`)."""
 
@@ -111,7 +135,7 @@ def draw_reconstruction(model: SimCroP, volume: Tensor, name: str, *, title: str
         variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
         predicted = predicted * (variance + 1e-6).sqrt() + mean
     rebuilt, seen = truth.clone(), truth.clone()
-    rebuilt[0, hidden[0]] = predicted[0] if predicted.ndim == truth.ndim else predicted
+    rebuilt[0, hidden[0]] = predicted[0]
     seen[0, hidden[0]] = torch.nan
     original, masked, result = (_to_hu(patches, recipe) for patches in (truth, seen, rebuilt))
     return reconstruction_figure(original, masked, result, recipe.spacing_mm, title=title)

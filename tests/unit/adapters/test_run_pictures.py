@@ -8,9 +8,16 @@ import torch
 from held_out_fakes import BrightnessModel, FakeSource, box, held_out
 from matplotlib.figure import Figure
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from simcrop.adapters.held_out import HeldOutStudies
-from simcrop.adapters.run_pictures import RunPictures, choose_study, draw_reconstruction, draw_similarity
+from simcrop.adapters.run_pictures import (
+    RunPictures,
+    TensorBoardFigures,
+    choose_study,
+    draw_reconstruction,
+    draw_similarity,
+)
 from simcrop.core.study import SentenceTruth
 
 SPOT = SentenceTruth("There is a bright spot.", "Bright spot", present=True, mask="spot.nii.gz")
@@ -93,3 +100,13 @@ def test_no_held_out_study_is_no_error(tmp_path: Path) -> None:
     data, model = held_out(FakeSource())
     RunPictures(tmp_path, data).draw(1, model)
     assert list((tmp_path / "pictures").iterdir()) == []
+
+
+def test_tensorboard_shows_the_figures(tmp_path: Path) -> None:
+    data, model = studies()
+    RunPictures(tmp_path, data, on_figure=TensorBoardFigures(tmp_path)).draw(3, model)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["images"]) == {"pictures/reconstruction", "pictures/similarity"}
+    picture = events.Images("pictures/similarity")[0]
+    assert picture.step == 3
+    assert min(picture.width, picture.height) > 200
