@@ -1,11 +1,10 @@
-"""Text encoders and tokenizers of the transformers library (METHOD section 7).
+"""Text encoders of the transformers library (METHOD section 7).
 
-Only plain `BertModel` and `BertTokenizer` (the fast one), never code from a hub; the network is used for a hub id alone.
-transformers is imported when first needed, since that takes seconds.
+Only the plain BERT classes, never code from a hub; the network is used for a hub id alone. transformers is imported
+when first needed, since that takes seconds.
 """
 
-import unicodedata
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,74 +12,11 @@ from typing import Any
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from simcrop.core.errors import CheckpointError, ConfigError, DataError
-from simcrop.core.ports import Encoding
+from simcrop.adapters.hf_tokenizer import HFTokenizer, one_line, read_tokenizer, train_tokenizer
+from simcrop.core.errors import ConfigError
 from simcrop.core.recipe import TextEncoderRecipe
 
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_CONTINUING = "##"
-_MIN_FREQUENCY = 2
 _UNUSED_WEIGHTS = ("pooler.", "embeddings.position_ids")
-
-
-class HFTokenizer:
-    """A WordPiece tokenizer behind the port `Tokenizer`."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        """
-        Args:
-            tokenizer: a `BertTokenizer`; its special tokens decide the ids.
-
-        Raises:
-            ConfigError: if it lacks a special token.
-        """
-        self._tokenizer = tokenizer
-        self.vocab_size = len(tokenizer)
-        self.pad_id = _special_id(tokenizer, "pad")
-        self.mask_id = _special_id(tokenizer, "mask")
-        self.cls_id = _special_id(tokenizer, "cls")
-        self.sep_id = _special_id(tokenizer, "sep")
-
-    def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
-        """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens`, special ones included.
-
-        A first sentence longer than the limit is cut at the limit, and counts as one that did not fit. Tokens belong to
-        sentences by their character offsets.
-        """
-        ends: list[int] = []
-        for sentence in sentences:
-            ends.append((ends[-1] + 1 if ends else 0) + len(sentence))
-        coded = self._tokenizer.backend_tokenizer.encode(" ".join(sentences), add_special_tokens=False)
-        owner: list[int] = []
-        index = 0
-        for start, _ in coded.offsets:
-            while start >= ends[index]:
-                index += 1
-            owner.append(index)
-        room = max_tokens - 2
-        num_kept, num_cut = len(owner), 0
-        if num_kept > room:
-            first_out = owner[room]
-            num_cut = len(sentences) - first_out
-            num_kept = owner.index(first_out) or room
-        ids = (self.cls_id, *coded.ids[:num_kept], self.sep_id)
-        return Encoding(ids, (-1, *owner[:num_kept], -1), num_cut)
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into a folder, made if absent."""
-        self._tokenizer.save_pretrained(folder)
-
-    @classmethod
-    def load(cls, folder: Path) -> "HFTokenizer":
-        """The tokenizer that `save` wrote.
-
-        Raises:
-            CheckpointError: if the folder holds none.
-        """
-        try:
-            return cls(_load_tokenizer(str(folder), local_files_only=True))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{folder}: holds no tokenizer ({_one_line(error)})") from error
 
 
 class HFTextEncoder(nn.Module):
@@ -128,38 +64,6 @@ def load_text_encoder(
     return tokenizer, HFTextEncoder(_new_bert(recipe, tokenizer))
 
 
-def train_tokenizer(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -> HFTokenizer:
-    """Learn a lower-cased WordPiece vocabulary; the same texts in the same order give the same vocabulary."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-    from transformers import BertTokenizer
-
-    normalizer = normalizers.BertNormalizer(lowercase=True)
-    lines = [normalizer.normalize_str(text) for text in texts]
-    alphabet = sorted({c for line in lines for c in line if not c.isspace()})
-    if not alphabet:
-        raise DataError(
-            "the training reports hold no text to learn a vocabulary from; use a loaded text_encoder.source"
-        )
-    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    # The trainer numbers single characters in the order of a hash map, and ties between pairs go by number: naming the
-    # characters as special tokens fixes their numbers, so that the result does not change from process to process.
-    single = [*alphabet, *(_CONTINUING + c for c in alphabet if not _stands_alone(c))]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=max(vocab_size, len(_SPECIAL) + len(single)),
-        min_frequency=_MIN_FREQUENCY,
-        special_tokens=[*_SPECIAL, *single],
-        show_progress=False,
-    )
-    learner.train_from_iterator(lines, trainer)
-    return HFTokenizer(BertTokenizer(vocab=learner.get_vocab(), do_lower_case=True, model_max_length=max_tokens))
-
-
-def _stands_alone(character: str) -> bool:
-    """Whether the pre-tokenizer makes the character a word of its own."""
-    return unicodedata.category(character).startswith("P")
-
-
 def _new_bert(recipe: TextEncoderRecipe, tokenizer: HFTokenizer) -> nn.Module:
     from transformers import BertConfig, BertModel
 
@@ -186,7 +90,7 @@ def _load(recipe: TextEncoderRecipe) -> tuple[HFTokenizer, HFTextEncoder]:
             tokenizer, bert, info = _read(where, is_folder=is_folder, revision=recipe.revision)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         remedy = "name a folder or hub id of a BERT model with its tokenizer, or write scratch"
-        raise ConfigError(f"text_encoder.source: {source} cannot be loaded ({_one_line(error)}); {remedy}") from error
+        raise ConfigError(f"text_encoder.source: {source} cannot be loaded ({one_line(error)}); {remedy}") from error
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(_UNUSED_WEIGHTS))
     if missing:
         raise ConfigError(
@@ -209,7 +113,7 @@ def _read(where: str, *, is_folder: bool, revision: str | None) -> tuple[HFToken
             options["local_files_only"] = True
         except OSError:
             BertConfig.from_pretrained(where, **options)
-    tokenizer = HFTokenizer(_load_tokenizer(where, **options))
+    tokenizer = read_tokenizer(where, **options)
     loaded: Any = BertModel.from_pretrained(where, add_pooling_layer=False, output_loading_info=True, **options)
     bert, info = loaded
     return tokenizer, bert, info
@@ -228,23 +132,6 @@ def _check_sizes(recipe: TextEncoderRecipe, tokenizer: HFTokenizer, config: Any)
         )
 
 
-def _load_tokenizer(where: str, **options: Any) -> Any:
-    from transformers import BertTokenizer
-
-    tokenizer = BertTokenizer.from_pretrained(where, **options)
-    # A file may carry settings that cut or pad; both are done here, by whole sentences.
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
-    return tokenizer
-
-
-def _special_id(tokenizer: Any, name: str) -> int:
-    number = getattr(tokenizer, f"{name}_token_id")
-    if number is None:
-        raise ConfigError(f"text_encoder.source: its tokenizer has no {name} token; name a BERT-type tokenizer")
-    return int(number)
-
-
 @contextmanager
 def _quiet() -> Generator[None]:
     """Keep transformers from printing load reports and bars."""
@@ -258,7 +145,3 @@ def _quiet() -> Generator[None]:
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
