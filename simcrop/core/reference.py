@@ -183,10 +183,8 @@ def sentence_volume_scores(
     _check_pairs(sentences, patches, k, sentence_mask)
     Bs, S, E = sentences.shape
     flat = _unit(_shown(sentences, sentence_mask)).reshape(1, Bs * S, E)
-    columns = [
-        _dot(flat, _unit(patches[v : v + 1]))[0].topk(k, dim=1).values.mean(1).unflatten(0, (Bs, S))
-        for v in range(patches.shape[0])
-    ]
+    volumes = _unit(patches).split(1)
+    columns = [_dot(flat, volume)[0].topk(k, dim=1).values.mean(1).unflatten(0, (Bs, S)) for volume in volumes]
     if not columns:
         return sentences.new_zeros(Bs, 0, S, dtype=flat.dtype)
     scores = torch.stack(columns, dim=1)
@@ -271,11 +269,12 @@ def masked_patch_mse(
     _check_mse(pred, volume, ids_masked, view, window, normalize_patches)
     dtype = torch.float64 if pred.dtype == torch.float64 else torch.float32
     total = pred.sum(dtype=dtype) * 0.0
-    for b, study in enumerate(view):
-        target = apply_window(gather_patches(study, ids_masked[b]), window, dtype)
+    # unbind, not pred[b]: the backward of an index would fill a zero tensor of pred's size for every study.
+    for rows, ids, study in zip(pred.unbind(), ids_masked, view, strict=True):
+        target = apply_window(gather_patches(study, ids), window, dtype)
         if normalize_patches:
             target = _standardize(target)
-        total = total + (pred[b].to(dtype) - target).square().sum()
+        total = total + F.mse_loss(rows.to(dtype), target, reduction="sum")
     return total / max(1, ids_masked.numel() * patch_values)
 
 
