@@ -183,8 +183,8 @@ def sentence_volume_scores(
     _check_pairs(sentences, patches, k, sentence_mask)
     Bs, S, E = sentences.shape
     flat = _unit(_shown(sentences, sentence_mask)).reshape(1, Bs * S, E)
-    volumes = _unit(patches).split(1)
-    columns = [_dot(flat, volume)[0].topk(k, dim=1).values.mean(1).unflatten(0, (Bs, S)) for volume in volumes]
+    volumes = _unit(patches).unbind()
+    columns = [_dot(flat, v[None])[0].topk(k, dim=1).values.mean(1).unflatten(0, (Bs, S)) for v in volumes]
     if not columns:
         return sentences.new_zeros(Bs, 0, S, dtype=flat.dtype)
     scores = torch.stack(columns, dim=1)
