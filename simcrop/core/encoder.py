@@ -80,7 +80,7 @@ class PatchEmbed(nn.Module):
 
 
 class VisionEncoder(nn.Module):
-    """3D ViT over the visible patches of a volume in HU."""
+    """3D ViT over the visible patches of a volume in HU, RAS, at `spacing_mm`; `window` is applied inside."""
 
     cls_token: Tensor
     pos_embed: Tensor
@@ -88,6 +88,7 @@ class VisionEncoder(nn.Module):
     def __init__(self, recipe: ModelRecipe, ops: Ops) -> None:
         super().__init__()
         self.recipe = recipe
+        self.spacing_mm, self.window, self.volume_size = recipe.spacing_mm, recipe.window, recipe.volume_size
         self.recompute = False
         self.patch_embed = PatchEmbed(recipe, ops)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, recipe.embed_dim))

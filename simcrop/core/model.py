@@ -15,7 +15,7 @@ from simcrop.core.late_interaction import LateInteraction
 from simcrop.core.losses import Counts, reconstruction_share, report_share, wanted_tokens
 from simcrop.core.ops import Ops
 from simcrop.core.patches import AnyVolume
-from simcrop.core.ports import Communicator
+from simcrop.core.ports import Communicator, Tokenizer
 from simcrop.core.recipe import TERMS, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
 from simcrop.core.study import Batch
 from simcrop.core.text_decoder import TextDecoder
@@ -23,6 +23,9 @@ from simcrop.core.text_decoder import TextDecoder
 
 class SimCroP(nn.Module):
     """Vision encoder, text encoder, and the parts of the objectives whose weight is above 0.
+
+    Attributes:
+        tokenizer: of the text encoder; set where the model was loaded for use.
 
     Args:
         model: sizes.
@@ -45,6 +48,7 @@ class SimCroP(nn.Module):
     ) -> None:
         super().__init__()
         self.recipe, self.objectives, self.text_recipe, self.ops = model, objectives, text, ops
+        self.tokenizer: Tokenizer | None = None
         self.encoder = VisionEncoder(model, ops)
         self.text_encoder = text_encoder if self.reads_reports else None
         hidden: int = text_encoder.hidden_size  # pyright: ignore[reportAssignmentType]
