@@ -149,7 +149,7 @@ def fit(learner: Learner, outside: Outside, progress: Progress) -> Progress:
     if is_writer:
         outside.metrics.rewind(progress.step)
     learner.model.train()
-    upcoming = iter(outside.batches.batches(progress.step + 1))
+    upcoming = iter(outside.batches.batches(progress.step))
     stopping = progress.step >= recipe.steps
     while not stopping:
         step = progress.step + 1
@@ -176,7 +176,12 @@ def _timed_step(learner: Learner, outside: Outside, upcoming: Iterator[Sequence[
     row = train_step(learner, batches, step=step, communicator=outside.communicator)
     seconds = max(outside.clock() - start, 1e-9)
     num_studies = sum(len(batch) for batch in batches) * outside.communicator.world_size
-    return row | {"studies_per_second": num_studies / seconds, "data_wait": (ready - start) / seconds}
+    num_cut = outside.communicator.sum(torch.tensor(sum(batch.num_cut for batch in batches))).item()
+    return row | {
+        "studies_per_second": num_studies / seconds,
+        "data_wait": (ready - start) / seconds,
+        "num_cut": int(num_cut),
+    }
 
 
 def _advance(progress: Progress, step: int, validation: Mapping[str, float]) -> tuple[Progress, bool]:

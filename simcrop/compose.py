@@ -1,0 +1,256 @@
+"""The composition root: a configuration becomes a model, and a run. Only this module knows all sides."""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from simcrop.adapters.checkpoint_folder import Checkpoint, find_checkpoint
+from simcrop.adapters.checkpoints import FolderCheckpoints
+from simcrop.adapters.config import RunConfig
+from simcrop.adapters.data_set import Data, build_source, held_out_share, prepare_data, training_batches
+from simcrop.adapters.distributed import average_gradients, choose_device, connect, disconnect
+from simcrop.adapters.durable import replace_text
+from simcrop.adapters.encoder_weights import encoder_weights
+from simcrop.adapters.held_out import HeldOutStudies
+from simcrop.adapters.hf_tokenizer import HFTokenizer
+from simcrop.adapters.metrics import FanOut, JsonlMetrics, TensorBoardMetrics
+from simcrop.adapters.models import config_of, load_weights, make_model, provided_elsewhere, provided_weights
+from simcrop.adapters.progress import TrainingProgress
+from simcrop.adapters.provenance import versions
+from simcrop.adapters.run_folder import check_data, is_finished, make_folder, starting_point
+from simcrop.adapters.run_pictures import RunPictures, TensorBoardFigures
+from simcrop.adapters.run_summary import write_summary
+from simcrop.adapters.settings import as_tree, as_yaml
+from simcrop.core.encoder import VisionEncoder
+from simcrop.core.errors import BackendError
+from simcrop.core.learner import Learner
+from simcrop.core.model import SimCroP
+from simcrop.core.ops import Ops
+from simcrop.core.optimization import load_optimizer_state, make_optimizer
+from simcrop.core.ports import Communicator
+from simcrop.core.reference import REFERENCE
+from simcrop.core.training import Outside, Progress, fit
+
+__all__ = [
+    "TrainResult",
+    "build_model",
+    "build_source",
+    "config_of",
+    "load_encoder",
+    "load_model",
+    "prepare_data",
+    "select_ops",
+    "train",
+]
+_log = logging.getLogger("simcrop")
+
+
+def select_ops(backend: str) -> Ops:
+    """The implementation of the accelerated operations.
+
+    Args:
+        backend: auto, reference or triton (`train.ops`).
+
+    Raises:
+        BackendError: triton cannot run; with the reasons.
+    """
+    why_not_triton = "simcrop.kernels holds no Triton kernel in this version"
+    if backend == "triton":
+        raise BackendError(f"train.ops: triton cannot run here: {why_not_triton}; write auto or reference")
+    if backend == "auto":
+        _log.info("operations: reference (plain torch), since %s", why_not_triton)
+    return REFERENCE
+
+
+def build_model(
+    config: RunConfig, *, reports: Callable[[], Iterable[str]] | None = None, tokenizer: Path | None = None
+) -> tuple[SimCroP, HFTokenizer]:
+    """`make_model` with the operations that `train.ops` asks for. Raises BackendError, see `select_ops`."""
+    return make_model(config, select_ops(config.train.ops), reports=reports, tokenizer=tokenizer)
+
+
+def load_model(path: str | Path) -> SimCroP:
+    """A trained model, ready to use: on the CPU, in eval mode, with its tokenizer as `.tokenizer`.
+
+    Args:
+        path: a run folder (its latest checkpoint) or one of its `checkpoints/step_*`.
+
+    Raises:
+        CheckpointError: absent or damaged.
+    """
+    checkpoint = find_checkpoint(Path(path))
+    config = config_of(checkpoint)
+    model, tokenizer = build_model(config, tokenizer=checkpoint.tokenizer_folder())
+    load_weights(model, config, checkpoint)
+    model.tokenizer = tokenizer
+    return model.eval()
+
+
+def load_encoder(path: str | Path) -> VisionEncoder:
+    """A trained vision encoder alone, on the CPU, in eval mode.
+
+    Args:
+        path: as for `load_model`.
+
+    Returns:
+        A module with `encode(volume, *, normalized=True)` -> [B, N+1, E], class token first, for volumes in HU, RAS,
+        at its `.spacing_mm`; `.window` and `.volume_size` say what it was trained on.
+
+    Raises:
+        CheckpointError: absent or damaged.
+    """
+    checkpoint = find_checkpoint(Path(path))
+    recipe = config_of(checkpoint).model
+    encoder = VisionEncoder(recipe, select_ops("auto"))
+    encoder.load_state_dict(encoder_weights(checkpoint.weights()))
+    return encoder.eval()
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where a run stands when it returns: `finished` is False after a request to stop."""
+
+    folder: Path
+    step: int
+    finished: bool
+
+
+def train(
+    config: RunConfig, *, out: Path, resume: str = "auto", should_stop: Callable[[], bool] = lambda: False
+) -> TrainResult:
+    """Train, or continue, a run; at its end measure it on held-out studies.
+
+    Args:
+        config: of the run.
+        out: run folder (DESIGN section 3 lists what appears in it).
+        resume: auto, never, or a checkpoint's path; see `starting_point`.
+        should_stop: asked after every step; True saves and returns.
+
+    Raises:
+        SimcropError: wrong data, configuration or checkpoint, or a loss that is not finite.
+    """
+    device = choose_device(config.train.device)
+    start = starting_point(out, resume, as_tree(config))
+    if start is not None and is_finished(out, start, config.train.steps):
+        print(f"{out}: finished at step {start.step}; raise train.steps to train on, or choose another --out")
+        return TrainResult(out, start.step, finished=True)
+    communicator = connect(device)
+    try:
+        return _Run(config, out, start, device, communicator).train(should_stop)
+    finally:
+        disconnect()
+
+
+class _Run:
+    """What one call of `train` puts together."""
+
+    def __init__(
+        self, config: RunConfig, out: Path, start: Checkpoint | None, device: torch.device, communicator: Communicator
+    ) -> None:
+        self.config, self.out, self.start, self.communicator = config, out, start, communicator
+        self.is_writer = communicator.rank == 0
+        if config.train.threads is not None:
+            torch.set_num_threads(config.train.threads)
+        make_folder(out)
+        self.data = self._prepare()
+        if start is not None:
+            check_data(start, self.data.fingerprint)
+        saved_tokenizer = None if start is None else start.tokenizer_folder()
+        self.model, self.tokenizer = build_model(config, reports=self.data.reports, tokenizer=saved_tokenizer)
+        self.untrained = copy.deepcopy(self.model.encoder).to(device)
+        self.learner = self._learner(device)
+        self.held_out = HeldOutStudies(
+            self.data.held_out,
+            prepared=self.data.prepared,
+            source=self.data.source,
+            tokenizer=self.tokenizer,
+            recipe=config.model,
+            max_tokens=config.text_encoder.max_tokens,
+        )
+
+    def train(self, should_stop: Callable[[], bool]) -> TrainResult:
+        """Fit, then measure."""
+        started, progress = time.monotonic(), Progress()
+        if self.start is not None:
+            state = self.start.training_state()
+            load_optimizer_state(self.learner.optimizer, state["optimizer"])
+            progress = Progress(self.start.step, state["best_validation_loss"])
+        if self.is_writer:
+            replace_text(self.out / "config.yaml", as_yaml(self.config))
+            if self.start is not None:
+                print(f"{self.out}: continuing from {self.start.folder}")
+        outside = self._outside(should_stop)
+        try:
+            progress = fit(self.learner, outside, progress)
+        finally:
+            outside.metrics.close()
+        finished = progress.step >= self.config.train.steps
+        if finished and self.is_writer and not should_stop():
+            seconds = time.monotonic() - started
+            write_summary(self.out, self.model, self.untrained, self.held_out, self.config.evaluation, seconds=seconds)
+        self.communicator.barrier()
+        return TrainResult(self.out, progress.step, finished)
+
+    def _prepare(self) -> Data:
+        """Rank 0 makes what is missing; then the others find it."""
+        if self.is_writer:
+            data = prepare_data(self.config)
+            self.communicator.barrier()
+            return data
+        self.communicator.barrier()
+        return prepare_data(self.config)
+
+    def _learner(self, device: torch.device) -> Learner:
+        recipe, model = self.config.train, self.model
+        if self.start is not None:
+            load_weights(model, self.config, self.start)
+        model.to(device)
+        parts = [model.encoder] if model.decoder is None else [model.encoder, model.decoder]
+        for part in parts:
+            part.recompute = recipe.activation_checkpointing
+            if recipe.compile:
+                for block in part.blocks:
+                    block.compile()
+        network = average_gradients(model, self.communicator)
+        return Learner(model, network, make_optimizer(model, recipe), recipe, self.config.seed, device)
+
+    def _outside(self, should_stop: Callable[[], bool]) -> Outside:
+        config, data, ranks = self.config, self.data, self.communicator
+        held_out = held_out_share(config, data, self.tokenizer, self.held_out.studies, ranks)
+        pictures = RunPictures(self.out, self.held_out, on_figure=TensorBoardFigures(self.out))
+        return Outside(
+            batches=training_batches(config, data, self.tokenizer, ranks, self.learner.device),
+            held_out=lambda: held_out,
+            communicator=ranks,
+            checkpoints=self._checkpoints(),
+            metrics=self._metrics(),
+            pictures=pictures if self.is_writer else None,
+            clock=time.monotonic,
+            should_stop=should_stop,
+        )
+
+    def _metrics(self) -> FanOut:
+        if not self.is_writer:
+            return FanOut([])
+        rows, events = JsonlMetrics(self.out / "metrics.jsonl"), TensorBoardMetrics(self.out)
+        return FanOut([rows, events, TrainingProgress(self.config.train.steps)])
+
+    def _checkpoints(self) -> FolderCheckpoints:
+        return FolderCheckpoints(
+            self.out / "checkpoints",
+            keep=self.config.train.keep_checkpoints,
+            config=as_tree(self.config),
+            save_tokenizer=self.tokenizer.save,
+            provenance={
+                "versions": versions(),
+                "data_fingerprint": self.data.fingerprint,
+                "text_encoder": provided_weights(self.model, self.config),
+            },
+            omit=provided_elsewhere(self.config),
+            start_step=0 if self.start is None else self.start.step,
+        )
