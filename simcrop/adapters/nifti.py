@@ -5,6 +5,7 @@ length against the header), the header (sizes, scaling, affine), the content (fi
 """
 
 import gzip
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ MAX_VOXELS = 2**31
 _GZIP_MAGIC = b"\x1f\x8b"
 _NIFTI1_HEADER, _NIFTI2_HEADER = 348, 540
 _CHUNK = 1 << 20
+_SILENT = logging.Logger("nibabel's checks", level=logging.CRITICAL + 1)
+"""nibabel would print what it is about to raise."""
 
 Scaling = tuple[float, float]
 """(slope, intercept): HU = slope * stored + intercept."""
@@ -155,14 +158,17 @@ def _gzip_reader(path: Path, file: Any, head: bytes) -> Callable[[int], bytes]:
 
 def _parse_header(path: Path, data: bytes) -> Any:
     sizes = {int.from_bytes(data[:4], order, signed=True) for order in ("little", "big")}
+    if _NIFTI2_HEADER in sizes and len(data) >= _NIFTI2_HEADER:
+        header = nib.Nifti2Header(data[:_NIFTI2_HEADER], check=False)
+    elif _NIFTI1_HEADER in sizes and len(data) >= _NIFTI1_HEADER:
+        header = nib.Nifti1Header(data[:_NIFTI1_HEADER], check=False)
+    else:
+        raise DataError(f"{path}: is not NIfTI (its first bytes are {data[:16]!r}); download it again")
     try:
-        if _NIFTI2_HEADER in sizes:
-            return nib.Nifti2Header(data[:_NIFTI2_HEADER])
-        if _NIFTI1_HEADER in sizes:
-            return nib.Nifti1Header(data[:_NIFTI1_HEADER])
+        header.check_fix(logger=_SILENT)
     except HeaderDataError as error:
         raise DataError(f"{path}: its header is wrong ({_one_line(error)}); export the volume again") from error
-    raise DataError(f"{path}: is not NIfTI (its first bytes are {data[:16]!r}); download it again")
+    return header
 
 
 def _declared_length(path: Path, header: Any) -> int:

@@ -38,6 +38,7 @@ def clean(text: str) -> str:
     Source: METHOD sections 5.1 and 8.
     """
     text = _without_stray_quotes(_without_surplus_space(_CONTROL.sub(" ", text)))
+    text = _without_surplus_space(text)
     return "" if is_filler(text) else text
 
 
