@@ -21,7 +21,7 @@ from simcrop.adapters.hf_tokenizer import HFTokenizer
 from simcrop.adapters.metrics import FanOut, JsonlMetrics, TensorBoardMetrics
 from simcrop.adapters.models import config_of, load_weights, make_model, provided_elsewhere, provided_weights
 from simcrop.adapters.progress import TrainingProgress
-from simcrop.adapters.provenance import versions
+from simcrop.adapters.provenance import git_commit, versions
 from simcrop.adapters.run_folder import check_data, is_finished, make_folder, starting_point
 from simcrop.adapters.run_pictures import RunPictures, TensorBoardFigures
 from simcrop.adapters.run_summary import write_summary
@@ -152,6 +152,7 @@ class _Run:
     def __init__(
         self, config: RunConfig, out: Path, start: Checkpoint | None, device: torch.device, communicator: Communicator
     ) -> None:
+        self.began = time.monotonic()
         self.config, self.out, self.start, self.communicator = config, out, start, communicator
         self.is_writer = communicator.rank == 0
         if config.train.threads is not None:
@@ -175,7 +176,7 @@ class _Run:
 
     def train(self, should_stop: Callable[[], bool]) -> TrainResult:
         """Fit, then measure."""
-        started, progress = time.monotonic(), Progress()
+        progress = Progress()
         if self.start is not None:
             state = self.start.training_state()
             load_optimizer_state(self.learner.optimizer, state["optimizer"])
@@ -191,7 +192,7 @@ class _Run:
             outside.metrics.close()
         finished = progress.step >= self.config.train.steps
         if finished and self.is_writer and not should_stop():
-            seconds = time.monotonic() - started
+            seconds = time.monotonic() - self.began
             write_summary(self.out, self.model, self.untrained, self.held_out, self.config.evaluation, seconds=seconds)
         self.communicator.barrier()
         return TrainResult(self.out, progress.step, finished)
@@ -248,6 +249,7 @@ class _Run:
             save_tokenizer=self.tokenizer.save,
             provenance={
                 "versions": versions(),
+                "git_commit": git_commit(),
                 "data_fingerprint": self.data.fingerprint,
                 "text_encoder": provided_weights(self.model, self.config),
             },

@@ -13,18 +13,18 @@ from torch import nn
 from simcrop.core.study import Study
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of what computed, and the git commit of the code where it runs from a repository."""
+def versions() -> dict[str, str]:
+    """Versions of what computed."""
     return {
         "simcrop": version("simcrop"),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "git_commit": git_commit(Path(__file__).parents[1]),
     }
 
 
-def git_commit(folder: Path) -> str | None:
-    """Commit that is checked out; None where `folder` is not tracked (a package installed inside another project)."""
+def git_commit(folder: Path | None = None) -> str | None:
+    """Commit of the repository that `folder` is tracked in, this package's by default; None where it is in none."""
+    folder = folder or Path(__file__).parents[1]
     git = ("git", "-C", str(folder))
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", "."], check=True, capture_output=True)

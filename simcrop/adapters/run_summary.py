@@ -35,7 +35,7 @@ def write_summary(
         untrained: encoder as it was initialised, on the same device.
         held_out: studies never seen in training.
         settings: how many studies, how many at a time.
-        seconds: wall time of training, for a resumed run since its last start.
+        seconds: wall time so far, data included; for a resumed run since its last start.
     """
     with counted("held-out studies measured") as progress:
         measured = evaluate_run(model, untrained, held_out, settings, progress=progress)
