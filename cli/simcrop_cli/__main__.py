@@ -1,5 +1,7 @@
 """Entry point: runs a command and turns what went wrong into one line and an exit status."""
 
+import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 an error of the user's files or configuration, 2 wrong usage, 130 after Ctrl-C and 143
         after SIGTERM.
     """
+    # Of several processes, the first speaks for all; every one still warns.
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(format="simcrop: %(message)s", level=logging.WARNING)
+    logging.getLogger("simcrop").setLevel(level)
     try:
         with stop.installed():
             app(args=arguments, prog_name="simcrop")

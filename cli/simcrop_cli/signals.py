@@ -5,7 +5,7 @@ Work that never asks (listing files, making phantoms) is stopped by the first: e
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -32,7 +32,7 @@ class Stop:
         return 0 if self.signal is None else 128 + self.signal
 
     @contextmanager
-    def installed(self) -> Iterator[None]:
+    def installed(self) -> Generator[None]:
         """Handle SIGINT and SIGTERM here until the block ends."""
         self.signal, self._asked, self._process = None, False, os.getpid()
         before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}

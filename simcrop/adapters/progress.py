@@ -1,7 +1,7 @@
 """Progress for people: a live bar on a terminal, a plain line now and then anywhere else."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -73,7 +73,7 @@ class Bar:
 
 
 @contextmanager
-def counted(label: str, *, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
+def counted(label: str, *, console: Console | None = None) -> Generator[Callable[[int, int], None]]:
     """A `progress(done, total)` callback for work of a length known only to its worker.
 
     Args:

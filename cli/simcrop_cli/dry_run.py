@@ -1,0 +1,44 @@
+"""What `simcrop train --dry-run` prints."""
+
+from simcrop.adapters.config import RunConfig
+from simcrop.adapters.progress import duration
+from simcrop.adapters.settings import as_yaml
+from simcrop_cli.measure import Size, measure
+
+
+def print_dry_run(config: RunConfig) -> None:
+    """Print size, memory and time of a run, then its resolved configuration."""
+    print("\n".join(describe(config, measure(config))))
+    print(f"\n# {config.name}: every key, defaults included\n{as_yaml(config)}", end="")
+
+
+def describe(config: RunConfig, size: Size) -> list[str]:
+    """The lines that sum a run up."""
+    train = config.train
+    total, trained = (sum(counts[i] for counts in size.parameters.values()) for i in (0, 1))
+    lines = ["parameters"]
+    for part, (count, free) in size.parameters.items():
+        frozen = "" if free == count else f"  ({count - free:,} of them frozen)"
+        lines.append(f"  {part:<18} {count:>13,}{frozen}")
+    lines.append(f"  {'all':<18} {total:>13,}  ({trained:,} trained)")
+    needed = size.base_bytes + size.weight_bytes + size.activation_bytes
+    lines.append(
+        f"memory               about {_gigabytes(needed)} (weights, gradients and optimizer "
+        f"{_gigabytes(size.weight_bytes)}; activations of {train.batch_size} studies "
+        f"{_gigabytes(size.activation_bytes)}; Python and its libraries {_gigabytes(size.base_bytes)})"
+    )
+    per_step = train.batch_size * train.accumulate
+    epochs = train.steps * per_step / max(1, size.training_studies)
+    lines.append(
+        f"steps                {train.steps} of {per_step} studies on each process: "
+        f"{epochs:.1f} epochs of {size.training_studies} studies with one process"
+    )
+    lines.append(
+        f"time                 about {duration(train.steps * size.step_seconds)}: {size.step_seconds:.2f} s a step, "
+        f"measured on {size.measured_studies} random studies; preparing data and evaluation come on top"
+    )
+    return lines
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB"
