@@ -115,7 +115,7 @@ def test_a_wrong_declaration_is_seen_in_the_voxels(
 def test_a_header_that_rescales_contradicts_hu(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rescaling = NiftiFile(_file(root), chest(), (1.0, -1024.0), AFFINE)
     monkeypatch.setattr("simcrop.adapters.nifti.read_nifti", lambda path: rescaling)
-    with pytest.raises(DataError, match="set data.hu: header"):
+    with pytest.raises(DataError, match=r"set data\.hu: header"):
         CTRateSource(root).read_volume("train_2_a_1")
     with pytest.raises(DataError, match="no soft tissue"):
         CTRateSource(root, hu="header").read_volume("train_2_a_1")
@@ -207,9 +207,7 @@ def test_an_empty_folder_and_bytes_that_are_no_text_are_refused(tmp_path: Path) 
     with pytest.raises(DataError, match=r"neither train_reports\.csv nor"):
         CTRateSource(tmp_path)
     write_volume(tmp_path / "radiology_text_reports" / "v.nii.gz")
-    (tmp_path / "radiology_text_reports" / "v.nii.gz").rename(
-        tmp_path / "radiology_text_reports" / "train_reports.csv"
-    )
+    (tmp_path / "radiology_text_reports" / "v.nii.gz").rename(tmp_path / "radiology_text_reports" / "train_reports.csv")
     with pytest.raises(DataError, match="cannot be read as CSV in UTF-8"):
         CTRateSource(tmp_path)
 

@@ -110,7 +110,10 @@ DAMAGE: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {
     "last byte missing": (lambda packed, plain: packed[:-1], "cut off"),
     "half": (lambda packed, plain: packed[: len(packed) // 2], "cut off"),
     "wrong CRC": (lambda packed, plain: packed[:-6] + bytes([packed[-6] ^ 1]) + packed[-5:], "damaged"),
-    "flipped bit": (lambda packed, plain: packed[:90] + bytes([packed[90] ^ 4]) + packed[91:], "damaged|declares|NIfTI"),
+    "flipped bit": (
+        lambda packed, plain: packed[:90] + bytes([packed[90] ^ 4]) + packed[91:],
+        "damaged|declares|NIfTI",
+    ),
     "trailing garbage": (lambda packed, plain: packed + b"xx", "behind the end"),
     "voxels missing": (lambda packed, plain: gzip.compress(plain[:-2]), "ends after 590 of 592 bytes"),
     "voxels too many": (lambda packed, plain: gzip.compress(plain + b"\0"), "more than the 592 bytes"),

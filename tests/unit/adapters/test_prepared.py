@@ -1,0 +1,208 @@
+"""The cache of prepared volumes: what is reused, what is made again, what is refused."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data_folders import AFFINE, SHAPE, chest, write_ct_rate, write_table, write_truth, write_volume
+
+from simcrop.adapters.ct_rate import CTRateSource
+from simcrop.adapters.manifest import ManifestSource
+from simcrop.adapters.nifti import write_nifti
+from simcrop.adapters.prepared import PreparedVolumes, prepare
+from simcrop.adapters.resample import Grid, resample_mask, resample_volume
+from simcrop.core.augment import crop_centre
+from simcrop.core.errors import DataError
+
+NAMES = [f"train_{patient}_a_1" for patient in range(1, 6)]
+GRID = Grid((4.0, 4.0, 8.0), (12, 12, 6))
+
+PREPARE_FOR_EVER = f"""
+import os, sys
+from pathlib import Path
+from simcrop.adapters.ct_rate import CTRateSource
+from simcrop.adapters.prepared import prepare
+from simcrop.adapters.resample import Grid
+
+source = CTRateSource(Path(sys.argv[1]))
+number = 0
+while True:
+    number += 1
+    for study in source.studies():
+        os.utime(source.volume_file(study.reconstructions[0]), ns=(number, number))
+    prepare(source, source.studies(), Grid({GRID.spacing_mm}, {GRID.size}), Path(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> CTRateSource:
+    write_ct_rate(tmp_path / "data", NAMES)
+    return CTRateSource(tmp_path / "data")
+
+
+def _prepare(source: CTRateSource, cache: Path, workers: int = 1) -> PreparedVolumes:
+    return prepare(source, source.studies(), GRID, cache, workers=workers)
+
+
+def test_prepared_volumes_are_the_resampled_ones(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = _prepare(source, tmp_path)
+    for name in NAMES:
+        voxels, affine = resample_volume(source.read_volume(name), GRID)
+        assert torch.equal(prepared.read(name), voxels)
+        torch.testing.assert_close(prepared.affine(name), affine)
+        assert torch.equal(prepared.read_centre(name, (8, 14, 4)), crop_centre(voxels, (8, 14, 4)))
+
+
+def test_processes_and_this_process_write_the_same_bytes(source: CTRateSource, tmp_path: Path) -> None:
+    one, two = _prepare(source, tmp_path / "one"), _prepare(source, tmp_path / "two", workers=2)
+    for name in NAMES:
+        for suffix in (".npy", ".json"):
+            files = [prepared.array_file(name).with_suffix(suffix).read_bytes() for prepared in (one, two)]
+            assert files[0] == files[1]
+
+
+def _times(prepared: PreparedVolumes) -> dict[str, int]:
+    return {name: prepared.array_file(name).stat().st_mtime_ns for name in NAMES}
+
+
+def test_only_what_changed_is_prepared_again(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = _prepare(source, tmp_path)
+    before = _times(prepared)
+    write_nifti(source.volume_file(NAMES[1]), chest(99), AFFINE)
+    os.utime(source.volume_file(NAMES[3]), ns=(1, 1))
+    prepared.array_file(NAMES[4]).with_suffix(".json").unlink()
+    after = _times(_prepare(source, tmp_path))
+    assert [name for name in NAMES if before[name] != after[name]] == [NAMES[1], NAMES[3], NAMES[4]]
+    expected, _ = resample_volume(source.read_volume(NAMES[1]), GRID)
+    assert torch.equal(_prepare(source, tmp_path).read(NAMES[1]), expected)
+
+
+def test_a_cut_off_array_is_prepared_again(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = _prepare(source, tmp_path)
+    path = prepared.array_file(NAMES[0])
+    path.write_bytes(path.read_bytes()[:-10])
+    assert not prepared.is_current(NAMES[0])
+    assert _prepare(source, tmp_path).read(NAMES[0]).shape == GRID.size
+
+
+def test_progress_counts_every_volume(source: CTRateSource, tmp_path: Path) -> None:
+    counts: list[tuple[int, int]] = []
+    prepare(source, source.studies()[:2], GRID, tmp_path, progress=lambda done, total: counts.append((done, total)))
+    assert counts == [(0, 2), (1, 2), (2, 2)]
+    counts.clear()
+    prepare(source, source.studies(), GRID, tmp_path, progress=lambda done, total: counts.append((done, total)))
+    assert counts == [(2, 5), (3, 5), (4, 5), (5, 5)]
+
+
+@pytest.mark.parametrize(
+    "grid", [replace(GRID, spacing_mm=(4.0, 4.0, 7.0)), replace(GRID, size=(12, 12, 7))], ids=["spacing", "size"]
+)
+def test_another_grid_has_a_folder_of_its_own(source: CTRateSource, tmp_path: Path, grid: Grid) -> None:
+    first = PreparedVolumes(source, GRID, tmp_path).array_file(NAMES[0]).parent
+    assert PreparedVolumes(source, grid, tmp_path).array_file(NAMES[0]).parent != first
+
+
+def test_another_declaration_or_data_set_has_a_folder_of_its_own(source: CTRateSource, tmp_path: Path) -> None:
+    write_ct_rate(tmp_path / "other", NAMES)
+    sources = [source, CTRateSource(tmp_path / "data", hu="header"), CTRateSource(tmp_path / "other")]
+    assert len({PreparedVolumes(s, GRID, tmp_path).array_file(NAMES[0]) for s in sources}) == 3
+
+
+def test_a_damaged_array_is_refused_at_its_first_read(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = _prepare(source, tmp_path)
+    path = prepared.array_file(NAMES[0])
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=rf"{path}: is damaged .*; delete it and run simcrop data prepare"):
+        prepared.read(NAMES[0])
+
+
+def test_what_was_never_prepared_is_refused(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = PreparedVolumes(source, GRID, tmp_path)
+    with pytest.raises(DataError, match="run simcrop data prepare"):
+        prepared.read(NAMES[0])
+    with pytest.raises(DataError, match="run simcrop data prepare"):
+        prepared.affine(NAMES[0])
+
+
+def test_writing_to_what_was_read_does_not_change_the_cache(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = _prepare(source, tmp_path)
+    before = prepared.read(NAMES[0]).clone()
+    prepared.read(NAMES[0]).fill_(0)
+    assert torch.equal(prepared.read(NAMES[0]), before)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_bad_volume_does_not_stop_the_others(source: CTRateSource, tmp_path: Path, workers: int) -> None:
+    source.volume_file(NAMES[0]).write_bytes(b"")
+    source.volume_file(NAMES[2]).write_bytes(b"")
+    with pytest.raises(DataError, match=r"train_1_a_1.nii.gz: is empty .*\(and 1 more .*data.quarantine"):
+        _prepare(source, tmp_path, workers)
+    prepared = PreparedVolumes(source, GRID, tmp_path)
+    assert [name for name in NAMES if prepared.is_current(name)] == [NAMES[1], NAMES[3], NAMES[4]]
+
+
+def test_a_file_that_vanished_is_named(source: CTRateSource, tmp_path: Path) -> None:
+    source.volume_file(NAMES[0]).unlink()
+    with pytest.raises(DataError, match=r"train_1_a_1.nii.gz: cannot be read"):
+        _prepare(source, tmp_path)
+
+
+def test_a_cache_that_cannot_be_made_is_named(source: CTRateSource, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot be made .* change data.prepared"):
+        _prepare(source, tmp_path / "file")
+
+
+def test_masks_lie_on_the_prepared_grid(source: CTRateSource, tmp_path: Path) -> None:
+    inside = np.zeros(SHAPE)
+    inside[8:12, 4:9, 2:6] = 1
+    write_truth(tmp_path / "data" / "ground_truth" / NAMES[0], inside)
+    prepared = _prepare(source, tmp_path)
+    mask = prepared.read_mask(NAMES[0], "01.nii.gz")
+    expected = resample_mask(source.read_mask(NAMES[0], "01.nii.gz"), prepared.affine(NAMES[0]), GRID.size)
+    assert torch.equal(mask, expected)
+    assert mask.any()
+
+
+def test_names_with_folders_stay_apart(tmp_path: Path) -> None:
+    for number, name in enumerate(["a/b.nii.gz", "a_b.nii.gz"]):
+        write_volume(tmp_path / name, chest(number))
+    rows = [{"volume": name, "findings": "", "impression": ""} for name in ("a/b.nii.gz", "a_b.nii.gz")]
+    write_table(tmp_path / "reports.csv", rows)
+    source = ManifestSource(tmp_path / "reports.csv")
+    prepared = prepare(source, source.studies(), GRID, tmp_path / "cache")
+    assert not torch.equal(prepared.read("a/b.nii.gz"), prepared.read("a_b.nii.gz"))
+    assert prepared.array_file("a/b.nii.gz").parent == prepared.array_file("a_b.nii.gz").parent
+
+
+def test_prepared_volumes_can_be_sent_to_another_process(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = _prepare(source, tmp_path)
+    copy = pickle.loads(pickle.dumps(prepared))
+    assert torch.equal(copy.read(NAMES[0]), prepared.read(NAMES[0]))
+
+
+def test_a_kill_while_writing_leaves_whole_volumes_only(source: CTRateSource, tmp_path: Path) -> None:
+    folder = PreparedVolumes(source, GRID, tmp_path / "cache").array_file(NAMES[0]).parent
+    arguments = [str(tmp_path / "data"), str(tmp_path / "cache")]
+    with subprocess.Popen([sys.executable, "-c", PREPARE_FOR_EVER, *arguments]) as process:
+        while len(list(folder.glob("[!.]*.json"))) < len(NAMES) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    arrays = list(folder.glob("[!.]*.npy"))
+    assert len(arrays) == len(NAMES)
+    for path in arrays:
+        expected, _ = resample_volume(source.read_volume(path.stem), GRID)
+        assert np.array_equal(np.load(path), expected.numpy())
+    for path in folder.glob("[!.]*.json"):
+        assert json.loads(path.read_text(encoding="utf-8"))["bytes"] == path.with_suffix(".npy").stat().st_size
