@@ -24,6 +24,7 @@ from simcrop.core.training import autocast
 
 _SENTENCES = 20
 _QUICK_SECONDS = 10.0
+_SLOW_SECONDS = 60.0
 _FIRST_STUDIES = 2
 
 
@@ -107,7 +108,7 @@ def _pass(config: RunConfig, model: SimCroP, tokenizer: Tokenizer, num_studies: 
             torch.cuda.synchronize(device)
         model.zero_grad(set_to_none=True)
         seconds, kept = time.monotonic() - started, sum(total.values())
-        if seconds > _QUICK_SECONDS:
+        if seconds > _SLOW_SECONDS:
             break
     return seconds, kept
 
