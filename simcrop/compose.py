@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,11 +16,18 @@ from simcrop.adapters.config import RunConfig
 from simcrop.adapters.data_set import Data, build_source, held_out_share, prepare_data, training_batches
 from simcrop.adapters.distributed import average_gradients, choose_device, connect, disconnect
 from simcrop.adapters.durable import replace_text
-from simcrop.adapters.encoder_weights import encoder_weights
+from simcrop.adapters.encoder_weights import encoder_weights, start_from
 from simcrop.adapters.held_out import HeldOutStudies
 from simcrop.adapters.hf_tokenizer import HFTokenizer
 from simcrop.adapters.metrics import FanOut, JsonlMetrics, TensorBoardMetrics
-from simcrop.adapters.models import config_of, load_weights, make_model, provided_elsewhere, provided_weights
+from simcrop.adapters.models import (
+    config_of,
+    load_weights,
+    make_model,
+    provided_elsewhere,
+    provided_weights,
+    save_words,
+)
 from simcrop.adapters.progress import TrainingProgress
 from simcrop.adapters.provenance import git_commit, versions
 from simcrop.adapters.run_folder import check_data, is_finished, make_folder, starting_point
@@ -68,10 +76,23 @@ def select_ops(backend: str) -> Ops:
 
 
 def build_model(
-    config: RunConfig, *, reports: Callable[[], Iterable[str]] | None = None, tokenizer: Path | None = None
+    config: RunConfig, *, reports: Callable[[], Iterable[str]] | None = None, words: Path | None = None
 ) -> tuple[SimCroP, HFTokenizer]:
-    """`make_model` with the operations that `train.ops` asks for. Raises BackendError, see `select_ops`."""
-    return make_model(config, select_ops(config.train.ops), reports=reports, tokenizer=tokenizer)
+    """An untrained model with the operations that `train.ops` asks for, started from `model.init`, and its tokenizer.
+
+    Args:
+        config: of the run.
+        reports: texts to learn a vocabulary from, where the text encoder is made from scratch.
+        words: the tokenizer's folder in a checkpoint; wins over `reports`.
+
+    Raises:
+        ConfigError: the text encoder or `model.init` cannot be loaded.
+        BackendError: see `select_ops`.
+    """
+    model, tokenizer = make_model(config, select_ops(config.train.ops), reports=reports, words=words)
+    if config.model.init != "scratch":
+        start_from(model.encoder, Path(config.model.init).expanduser())
+    return model, tokenizer
 
 
 def load_model(path: str | Path) -> SimCroP:
@@ -85,9 +106,8 @@ def load_model(path: str | Path) -> SimCroP:
     """
     checkpoint = find_checkpoint(Path(path))
     config = config_of(checkpoint)
-    model, tokenizer = build_model(config, tokenizer=checkpoint.tokenizer_folder())
+    model, _ = make_model(config, select_ops("auto"), words=checkpoint.tokenizer_folder())
     load_weights(model, config, checkpoint)
-    model.tokenizer = tokenizer
     return model.eval()
 
 
@@ -161,8 +181,8 @@ class _Run:
         self.data = self._prepare()
         if start is not None:
             check_data(start, self.data.fingerprint)
-        saved_tokenizer = None if start is None else start.tokenizer_folder()
-        self.model, self.tokenizer = build_model(config, reports=self.data.reports, tokenizer=saved_tokenizer)
+        words = None if start is None else start.tokenizer_folder()
+        self.model, self.tokenizer = build_model(config, reports=self.data.reports, words=words)
         self.untrained = copy.deepcopy(self.model.encoder).to(device)
         self.learner = self._learner(device)
         self.held_out = HeldOutStudies(
@@ -246,7 +266,7 @@ class _Run:
             self.out / "checkpoints",
             keep=self.config.train.keep_checkpoints,
             config=as_tree(self.config),
-            save_tokenizer=self.tokenizer.save,
+            save_tokenizer=partial(save_words, self.model, self.config, self.tokenizer),
             provenance={
                 "versions": versions(),
                 "git_commit": git_commit(),

@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from simcrop.adapters.hf_tokenizer import HFTokenizer, one_line, read_tokenizer, train_tokenizer
-from simcrop.core.errors import ConfigError
+from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.recipe import TextEncoderRecipe
 
+_SIZES = "text_encoder.json"
 _UNUSED_WEIGHTS = ("pooler.", "embeddings.position_ids")
 
 
@@ -62,6 +63,29 @@ def load_text_encoder(
     else:
         raise ConfigError("text_encoder.source: scratch needs training reports, or a saved tokenizer")
     return tokenizer, HFTextEncoder(_new_bert(recipe, tokenizer))
+
+
+def save_text_encoder(tokenizer: HFTokenizer, text_encoder: HFTextEncoder, folder: Path) -> None:
+    """Write what `restore_text_encoder` needs into a folder: the tokenizer and the sizes, not the weights."""
+    tokenizer.save(folder)
+    text_encoder.bert.config.to_json_file(folder / _SIZES)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+
+
+def restore_text_encoder(folder: Path) -> tuple[HFTokenizer, HFTextEncoder]:
+    """Tokenizer and encoder that `save_text_encoder` wrote; the weights are random, the caller has the right ones.
+
+    Raises:
+        CheckpointError: if the folder does not hold both.
+    """
+    from transformers import BertConfig, BertModel
+
+    try:
+        config = BertConfig.from_json_file(folder / _SIZES)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / _SIZES}: cannot be read ({one_line(error)}); take another checkpoint"
+        ) from error
+    return HFTokenizer.load(folder), HFTextEncoder(BertModel(config, add_pooling_layer=False))
 
 
 def _new_bert(recipe: TextEncoderRecipe, tokenizer: HFTokenizer) -> nn.Module:

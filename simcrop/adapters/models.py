@@ -8,8 +8,7 @@ import torch
 
 from simcrop.adapters.checkpoint_folder import Checkpoint
 from simcrop.adapters.config import RunConfig
-from simcrop.adapters.encoder_weights import start_from
-from simcrop.adapters.hf_text import load_text_encoder
+from simcrop.adapters.hf_text import HFTextEncoder, load_text_encoder, restore_text_encoder, save_text_encoder
 from simcrop.adapters.hf_tokenizer import HFTokenizer
 from simcrop.adapters.provenance import weights_sha256
 from simcrop.adapters.settings import config_from_yaml
@@ -20,32 +19,53 @@ from simcrop.core.randomness import derive_seed
 
 
 def make_model(
-    config: RunConfig, ops: Ops, *, reports: Callable[[], Iterable[str]] | None = None, tokenizer: Path | None = None
+    config: RunConfig, ops: Ops, *, reports: Callable[[], Iterable[str]] | None = None, words: Path | None = None
 ) -> tuple[SimCroP, HFTokenizer]:
-    """An untrained model, the same for the same configuration and reports, and its tokenizer.
+    """A model with random weights, the same for the same configuration and reports, and its tokenizer.
 
     Args:
-        config: sizes, objectives, seed, and the weights to start from.
+        config: sizes, objectives and seed.
         ops: implementation of the accelerated operations.
         reports: texts to learn a vocabulary from, where the text encoder is made from scratch.
-        tokenizer: folder of a tokenizer learned before; wins over `reports`.
+        words: folder that `save_words` filled; wins over `reports`, and over `text_encoder.source` where the weights
+            of that one are not needed.
 
     Raises:
-        ConfigError: the text encoder or `model.init` cannot be loaded.
+        ConfigError: the text encoder cannot be loaded.
+        CheckpointError: `words` is incomplete.
     """
-    torch.manual_seed(derive_seed("weights", config.seed))
-    words, text_encoder = load_text_encoder(config.text_encoder, reports=reports, folder=tokenizer)
+    seed = derive_seed("weights", config.seed)
+    torch.manual_seed(seed)
+    if words is not None and _stores_text_encoder(config):
+        tokenizer, text_encoder = restore_text_encoder(words)
+    else:
+        tokenizer, text_encoder = load_text_encoder(config.text_encoder, reports=reports, folder=words)
+    torch.manual_seed(seed)  # however many numbers the text encoder took
     model = SimCroP(
         config.model,
         config.objectives,
         config.text_encoder,
         text_encoder=text_encoder,
-        vocab_size=words.vocab_size,
+        vocab_size=tokenizer.vocab_size,
         ops=ops,
     )
-    if config.model.init != "scratch":
-        start_from(model.encoder, Path(config.model.init).expanduser())
-    return model, words
+    model.tokenizer = tokenizer
+    return model, tokenizer
+
+
+def save_words(model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, folder: Path) -> None:
+    """Write the tokenizer, and the sizes of a text encoder whose weights a checkpoint stores."""
+    if _stores_text_encoder(config) and isinstance(model.text_encoder, HFTextEncoder):
+        save_text_encoder(tokenizer, model.text_encoder, folder)
+    else:
+        tokenizer.save(folder)
+
+
+def _stores_text_encoder(config: RunConfig) -> bool:
+    """Whether the model has a text encoder, and its weights lie in the checkpoint."""
+    objectives = config.objectives
+    is_read = objectives.report.weight or objectives.alignment.weight or objectives.late_interaction.weight
+    return bool(is_read) and not provided_elsewhere(config)
 
 
 def provided_elsewhere(config: RunConfig) -> tuple[str, ...]:
