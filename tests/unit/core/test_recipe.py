@@ -1,0 +1,161 @@
+"""The parameters of a run: defaults, presets, and every value that is refused."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+
+from simcrop.core import recipe
+from simcrop.core.errors import ConfigError
+from simcrop.core.recipe import (
+    PAPER,
+    PRESETS,
+    TERMS,
+    AlignmentRecipe,
+    AugmentRecipe,
+    LateInteractionRecipe,
+    ModelRecipe,
+    ObjectivesRecipe,
+    ReconstructionRecipe,
+    ReportRecipe,
+    TextEncoderRecipe,
+    TrainRecipe,
+)
+
+SECTIONS = {
+    "model": ModelRecipe(),
+    "objectives": ObjectivesRecipe(),
+    "text_encoder": TextEncoderRecipe(),
+    "train": TrainRecipe(),
+    "data": type("Data", (), {"augment": AugmentRecipe()})(),
+}
+
+
+def changed(section: Any, keys: dict[str, Any]) -> Any:
+    """The section with nested keys replaced; unknown keys raise."""
+    values: dict[str, Any] = {}
+    for key, value in keys.items():
+        inner = getattr(section, key)
+        values[key] = changed(inner, value) if is_dataclass(inner) else value
+    return replace(section, **values) if is_dataclass(section) else values
+
+
+@pytest.mark.parametrize("name", [*PRESETS, "paper"])
+def test_presets_and_the_paper_recipe_change_keys_that_exist_to_values_that_are_accepted(name: str) -> None:
+    for section, keys in (PAPER if name == "paper" else PRESETS[name]).items():
+        assert changed(SECTIONS[section], keys) != SECTIONS[section]
+
+
+def test_the_papers_sizes() -> None:
+    model = changed(ModelRecipe(), PRESETS["vit_b"]["model"])
+    assert model.grid == (14, 14, 14)
+    assert (model.num_patches, model.num_visible, model.patch_values) == (2744, 686, 2048)
+
+
+def test_sizes_follow_from_a_grid_that_is_not_cubic() -> None:
+    model = ModelRecipe(volume_size=(8, 9, 10), patch_size=(4, 3, 2), in_channels=2, mask_ratio=0.5)
+    assert model.grid == (2, 3, 5)
+    assert (model.num_patches, model.num_visible, model.patch_values) == (30, 15, 48)
+
+
+REFUSED: list[tuple[type, dict[str, Any], str]] = [
+    (ModelRecipe, {"in_channels": 0}, r"^in_channels: 0 is below 1$"),
+    (ModelRecipe, {"patch_size": (12, 0, 6)}, r"^patch_size: axis 1 has a size below 1$"),
+    (ModelRecipe, {"volume_size": (0, 96, 48)}, r"^patch_size: axis 0 has a size below 1$"),
+    (ModelRecipe, {"volume_size": (96, 100, 48)}, r"^volume_size: 100 voxels on axis 1 .* patch_size 12; take 96$"),
+    (ModelRecipe, {"volume_size": (96, 96, 4)}, r"^volume_size: 4 voxels on axis 2 .* take 6$"),
+    (ModelRecipe, {"spacing_mm": (1.0, 0.0, 1.0)}, r"^spacing_mm: every value must be above 0$"),
+    (ModelRecipe, {"window": (100.0, 100.0)}, r"^window: low 100.0 is not below high 100.0$"),
+    (ModelRecipe, {"mask_ratio": 1.0}, r"^mask_ratio: 1.0 is outside \[0, 1\)$"),
+    (ModelRecipe, {"mask_ratio": -0.1}, r"^mask_ratio: -0.1 is outside"),
+    (ModelRecipe, {"mask_ratio": 0.9999}, r"^mask_ratio: 0.9999 leaves no visible patch of 512$"),
+    (ModelRecipe, {"embed_dim": 100}, r"^embed_dim: 100 is not divisible by num_heads 6$"),
+    (ModelRecipe, {"num_heads": 0}, r"^num_heads: 0 is below 1$"),
+    (ModelRecipe, {"decoder_dim": 90}, r"^decoder_dim: 90 is not divisible by decoder_heads 4$"),
+    (ModelRecipe, {"projection_dim": 90}, r"^projection_dim: 90 is not divisible by fusion_heads 4$"),
+    (ModelRecipe, {"projection_dim": 0}, r"^projection_dim: 0 is not divisible"),
+    (
+        ModelRecipe,
+        {"position_embedding": "sincos_hw", "embed_dim": 9, "num_heads": 3},
+        r"^embed_dim: sincos_hw needs an even width, not 9$",
+    ),
+    (
+        ModelRecipe,
+        {"position_embedding": "sincos_hw", "decoder_dim": 9, "decoder_heads": 3},
+        r"^decoder_dim: sincos_hw needs an even width, not 9$",
+    ),
+    (ModelRecipe, {"dropout": 1.0}, r"^dropout: 1.0 is outside \[0, 1\)$"),
+    *(
+        (ModelRecipe, {key: 0}, rf"^{key}: 0 is below 1$")
+        for key in ("depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
+    ),
+    (ReportRecipe, {"mask_ratio": 0.0}, r"^report.mask_ratio: 0.0 is outside \(0, 1\]$"),
+    (ReportRecipe, {"mask_ratio": 1.1}, r"^report.mask_ratio: 1.1"),
+    (AlignmentRecipe, {"top_k": 0}, r"^alignment.top_k: 0 is outside 1..128$"),
+    (AlignmentRecipe, {"top_k": 129}, r"^alignment.top_k: 129"),
+    (AlignmentRecipe, {"temperature": 0.0}, r"^alignment.temperature: 0.0 is not above 0$"),
+    (LateInteractionRecipe, {"top_k": 0}, r"^late_interaction.top_k: 0 is outside 1..128$"),
+    (LateInteractionRecipe, {"top_k": 129}, r"^late_interaction.top_k: 129"),
+    (ObjectivesRecipe, {"report": ReportRecipe(weight=-1.0)}, r"^report.weight: -1.0 is below 0$"),
+    (
+        ObjectivesRecipe,
+        {
+            "reconstruction": ReconstructionRecipe(weight=0.0),
+            "report": ReportRecipe(weight=0.0),
+            "alignment": AlignmentRecipe(weight=0.0),
+            "late_interaction": LateInteractionRecipe(weight=0.0),
+        },
+        r"all four weights are 0; nothing would be trained$",
+    ),
+    (TextEncoderRecipe, {"max_tokens": 7}, r"^max_tokens: 7 is below 8$"),
+    (TextEncoderRecipe, {"hidden_size": 130}, r"^hidden_size: 130 is not divisible by num_heads 4$"),
+    (TextEncoderRecipe, {"vocab_size": 127}, r"^vocab_size: 127 is below 128$"),
+    *(
+        (TrainRecipe, {key: 0}, rf"^{key}: 0 is below 1$")
+        for key in ("steps", "batch_size", "accumulate", "checkpoint_every", "evaluate_every", "picture_every")
+    ),
+    (TrainRecipe, {"keep_checkpoints": 1}, r"^keep_checkpoints: 1 is below 2$"),
+    (TrainRecipe, {"lr": 0.0}, r"^lr: 0.0 is not above 0$"),
+    (TrainRecipe, {"min_lr": 0.1}, r"^min_lr: 0.1 is outside \[0, lr\]$"),
+    (TrainRecipe, {"min_lr": -0.1}, r"^min_lr: -0.1 is outside"),
+    (TrainRecipe, {"warmup_steps": 300}, r"^warmup_steps: 300 leaves no step of 300 after the warm-up$"),
+    (TrainRecipe, {"warmup_steps": -1}, r"^warmup_steps: -1 leaves"),
+    (TrainRecipe, {"grad_clip": 0.0}, r"^grad_clip: 0.0 is not above 0; use null$"),
+    (AugmentRecipe, {"scale": (0.0, 1.0)}, r"^augment.scale: .* is not an ascending range above 0$"),
+    (AugmentRecipe, {"scale": (1.1, 1.0)}, r"^augment.scale: "),
+    (AugmentRecipe, {"flip": 1.5}, r"^augment.flip: 1.5 is outside \[0, 1\]$"),
+    (AugmentRecipe, {"shift_probability": -0.5}, r"^augment.shift_probability: -0.5 is outside \[0, 1\]$"),
+]
+
+
+@pytest.mark.parametrize(("kind", "keys", "message"), REFUSED)
+def test_impossible_values_are_refused_by_key(kind: type, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kind(**keys)
+
+
+def test_values_at_the_limit_are_accepted() -> None:
+    ModelRecipe(mask_ratio=0.0, dropout=0.0)
+    ReportRecipe(mask_ratio=1.0)
+    AlignmentRecipe(top_k=128)
+    TrainRecipe(steps=1, warmup_steps=0, min_lr=1e-3, grad_clip=None)
+    ObjectivesRecipe(reconstruction=ReconstructionRecipe(weight=0.0))
+
+
+@pytest.mark.parametrize(
+    ("source", "frozen", "expected"),
+    [("scratch", None, False), ("some/hub-id", None, True), ("scratch", True, True), ("some/hub-id", False, False)],
+)
+def test_a_loaded_encoder_is_frozen_unless_said_otherwise(source: str, frozen: bool | None, expected: bool) -> None:
+    assert TextEncoderRecipe(source=source, frozen=frozen).is_frozen is expected
+
+
+def test_the_terms_are_the_objectives() -> None:
+    assert tuple(field.name for field in fields(ObjectivesRecipe)) == TERMS
+
+
+def test_every_recipe_refuses_unknown_keys_at_the_edge() -> None:
+    kinds = [kind for name, kind in vars(recipe).items() if name.endswith("Recipe")]
+    assert len(kinds) == 9
+    for kind in kinds:
+        assert kind.__pydantic_config__ == {"extra": "forbid", "allow_inf_nan": False}
