@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM, sent for real."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from simcrop_cli.signals import Stop
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_work_that_never_asks_is_ended_by_the_first_signal(number: int, status: int) -> None:
+    with pytest.raises(SystemExit) as left, Stop().installed():
+        os.kill(os.getpid(), number)
+    assert left.value.code == status
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_work_that_asks_is_told_once_and_ended_by_the_second(
+    number: int, status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stop = Stop()
+    with stop.installed():
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+        assert stop.status == status
+        with pytest.raises(SystemExit) as left:
+            os.kill(os.getpid(), number)
+    assert left.value.code == status
+    assert "stopping after this step" in capfd.readouterr().err
+
+
+def test_handlers_are_put_back_and_a_new_command_starts_afresh() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    stop = Stop()
+    with stop.installed():
+        stop()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert stop.status == 130
+    with stop.installed():
+        assert stop.status == 0
+        assert not stop()
+
+
+def test_a_worker_outlives_the_signal_that_its_group_gets_but_not_for_ever() -> None:
+    code = """
+import os, signal, sys, time
+from simcrop_cli import signals
+signals._WORKER_SECONDS = 1
+with signals.stop.installed():
+    signals.stop()
+    child = os.fork()
+    if child == 0:
+        print("ready", flush=True)
+        while True: time.sleep(0.05)
+    started = time.monotonic()
+    _, status = os.waitpid(child, 0)
+    print("child", os.WTERMSIG(status), "main", signals.stop.status, time.monotonic() - started > 0.9)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.communicate(timeout=20)[0] == f"child {int(signal.SIGALRM)} main 143 True\n"
