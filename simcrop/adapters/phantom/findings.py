@@ -103,29 +103,29 @@ def _in_lobe(
 def _nodule(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     kind = _pick(generator, ("solid", "calcified", "subsolid"), (0.7, 0.14, 0.16))
     hu = {"solid": generator.uniform(0, 70), "calcified": generator.uniform(220, 500)}.get(kind, -350.0)
-    return _in_lobe("Lung nodule", kind, anatomy, generator, _size(generator, 9.5, 0.42, 5, 27), float(hu))
+    return _in_lobe("Lung nodule", kind, anatomy, generator, _size(generator, 13, 0.5, 5, 40), float(hu))
 
 
 def _opacity(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     kind = _pick(generator, ("patch", "round"), (0.6, 0.4))
-    size = _size(generator, 24, 0.55, 8, 70) if kind == "patch" else _size(generator, 12.5, 0.3, 8, 26)
+    size = _size(generator, 50, 0.4, 20, 110) if kind == "patch" else _size(generator, 15, 0.3, 8, 30)
     return _in_lobe("Lung opacity", kind, anatomy, generator, size, float(generator.uniform(210, 420)), reach=0.3)
 
 
 def _consolidation(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = _size(generator, 27, 0.6, 10, 80)
+    size = _size(generator, 45, 0.5, 10, 110)
     kind = "bronchogram" if size > 30 and generator.uniform() < 0.7 else "patch"
     return _in_lobe("Consolidation", kind, anatomy, generator, size, float(generator.uniform(5, 55)), reach=0.2)
 
 
 def _atelectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     if generator.uniform() < 0.5:
-        size = _size(generator, 38, 0.3, 20, 70)
+        size = _size(generator, 55, 0.3, 25, 95)
         return _in_lobe("Atelectasis", "band", anatomy, generator, size, float(generator.uniform(-60, 40)),
                         lobes=("right_middle", "right_lower", "left_upper", "left_lower"), reach=0.2)  # fmt: skip
     side = _pick(generator, ("right", "left", "both"), (0.3, 0.3, 0.4))
     place = "both lower lobes" if side == "both" else _pick(generator, LOBE_NAMES[f"{side}_lower"])
-    size = _size(generator, 14, 0.3, 8, 30)
+    size = _size(generator, 18, 0.3, 9, 36)
     return Lesion(
         "Atelectasis",
         "dependent",
@@ -141,7 +141,7 @@ def _atelectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 def _fibrosis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     lobes = ("right_upper", "left_upper", "right_upper", "left_upper", "right_middle", "right_lower", "left_lower")
-    size = _size(generator, 34, 0.25, 20, 60)
+    size = _size(generator, 52, 0.25, 30, 85)
     return _in_lobe(
         "Pulmonary fibrotic sequela",
         "bands",
@@ -155,7 +155,7 @@ def _fibrosis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 def _bronchiectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = _size(generator, 10, 0.2, 7, 16)
+    size = _size(generator, 12, 0.2, 8, 18)
     return _in_lobe("Bronchiectasis", "tubes", anatomy, generator, size, -40.0, reach=1.5)
 
 
@@ -172,25 +172,25 @@ def _sided(finding: str, kind: str, generator: np.random.Generator, site: str, w
 def _emphysema(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = _pick(generator, ("upper", "lung"), (0.65, 0.35))
     words = "{side} upper {lobe}" if site == "upper" else "{side} {lung}"
-    return _sided("Emphysema", "centrilobular", generator, site, words, float(generator.uniform(90, 150)))
+    return _sided("Emphysema", "centrilobular", generator, site, words, float(generator.uniform(110, 170)))
 
 
 def _mosaic(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = _pick(generator, ("lung", "lower"))
     words = "{side} lower {lobe}" if site == "lower" else "{side} {lung}"
-    return _sided("Mosaic attenuation pattern", "patches", generator, site, words, float(generator.uniform(80, 150)))
+    return _sided("Mosaic attenuation pattern", "patches", generator, site, words, float(generator.uniform(140, 240)))
 
 
 def _septal(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = _pick(generator, ("upper", "lower"))
     words = "{side} upper {lobe}" if site == "upper" else "{side} lower {lobe}"
-    return _sided("Interlobular septal thickening", "lines", generator, site, words, float(generator.uniform(240, 420)))
+    return _sided("Interlobular septal thickening", "lines", generator, site, words, float(generator.uniform(320, 520)))
 
 
 def _peribronchial(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = _pick(generator, ("lower", "lung"))
     words = "{side} lower {lobe}" if site == "lower" else "{side} {lung}"
-    size = _size(generator, 4.2, 0.2, 3, 7)
+    size = _size(generator, 6, 0.2, 4, 9)
     return _sided("Peribronchial thickening", "walls", generator, site, words, float(generator.uniform(-20, 50)), size)
 
 
@@ -224,7 +224,7 @@ def _pericardial(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 def _artery(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = _pick(generator, tuple(shape.AORTA_PARTS), (0.2, 0.45, 0.35))
-    size = _size(generator, 9, 0.3, 5, 18)
+    size = _size(generator, 16, 0.4, 6, 40)
     hu = float(generator.uniform(350, 950))
     return Lesion(
         "Arterial wall calcification", "plaque", "", site, f"the {site}", size, (0, 0, 0), hu, _seed(generator)
@@ -236,7 +236,7 @@ def _coronary(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     direction = np.asarray(CORONARIES[site])
     reach = 1 / np.linalg.norm(shape.HEART_AXES @ direction / np.asarray(anatomy.heart))
     x, y, z = (float(v) for v in np.asarray(anatomy.heart_center) + reach * direction)
-    size = _size(generator, 9, 0.3, 5, 18)
+    size = _size(generator, 13, 0.4, 5, 32)
     hu = float(generator.uniform(350, 900))
     place = f"the {site} artery"
     return Lesion(
@@ -245,7 +245,7 @@ def _coronary(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 def _hernia(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = _size(generator, 42, 0.22, 26, 70)
+    size = _size(generator, 56, 0.22, 34, 90)
     center = (-9 + float(generator.uniform(-5, 5)), -34.0, max(anatomy.domes) - 10 + float(generator.uniform(-8, 8)))
     return Lesion(
         "Hiatal hernia", "sliding", "", "hiatus", "the esophageal hiatus", size, center, 34.0, _seed(generator)
@@ -256,7 +256,7 @@ def _node(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = _pick(generator, tuple(STATIONS), (0.22, 0.16, 0.2, 0.14, 0.12, 0.08, 0.08))
     x, y, z = (v + float(generator.uniform(-3, 3)) for v in STATIONS[site])
     side = site.split(maxsplit=1)[0] if site.startswith(("right", "left")) else ""
-    size = _size(generator, 14, 0.25, 10, 28)
+    size = _size(generator, 20, 0.35, 10, 45)
     hu = float(generator.uniform(25, 60))
     return Lesion("Lymphadenopathy", "node", side, site, f"the {site} station", size, (x, y, z), hu, _seed(generator))
 
@@ -270,28 +270,28 @@ def _material(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 RULES: dict[str, tuple[float, Draw]] = {
-    "Mosaic attenuation pattern": (0.09, _mosaic),
+    "Mosaic attenuation pattern": (0.14, _mosaic),
     "Emphysema": (0.20, _emphysema),
-    "Interlobular septal thickening": (0.10, _septal),
-    "Peribronchial thickening": (0.11, _peribronchial),
-    "Bronchiectasis": (0.12, _bronchiectasis),
+    "Interlobular septal thickening": (0.15, _septal),
+    "Peribronchial thickening": (0.15, _peribronchial),
+    "Bronchiectasis": (0.16, _bronchiectasis),
     "Lung opacity": (0.32, _opacity),
-    "Consolidation": (0.18, _consolidation),
+    "Consolidation": (0.22, _consolidation),
     "Pulmonary fibrotic sequela": (0.22, _fibrosis),
     "Atelectasis": (0.22, _atelectasis),
     "Lung nodule": (0.35, _nodule),
-    "Pleural effusion": (0.17, _pleural),
-    "Cardiomegaly": (0.15, _cardiomegaly),
-    "Pericardial effusion": (0.11, _pericardial),
+    "Pleural effusion": (0.22, _pleural),
+    "Cardiomegaly": (0.18, _cardiomegaly),
+    "Pericardial effusion": (0.14, _pericardial),
     "Lymphadenopathy": (0.22, _node),
-    "Hiatal hernia": (0.14, _hernia),
+    "Hiatal hernia": (0.16, _hernia),
     "Arterial wall calcification": (0.27, _artery),
     "Coronary artery wall calcification": (0.23, _coronary),
-    "Medical material": (0.13, _material),
+    "Medical material": (0.18, _material),
 }
 """Probability and draw of each finding, in the order of painting: what lies in front comes later."""
 
-_SEVERAL = {"Lung nodule": 0.35, "Lung opacity": 0.25, "Lymphadenopathy": 0.3, "Pulmonary fibrotic sequela": 0.2}
+_SEVERAL = {"Lung nodule": 0.35, "Lung opacity": 0.4, "Consolidation": 0.25, "Lymphadenopathy": 0.3, "Pulmonary fibrotic sequela": 0.2}
 
 
 def sample_findings(anatomy: Anatomy, present: frozenset[str], generator: np.random.Generator) -> tuple[Lesion, ...]:

@@ -124,10 +124,10 @@ def _atelectasis(scene: Scene, lesion: Lesion) -> list[Part]:
 def _fibrosis(scene: Scene, lesion: Lesion) -> list[Part]:
     canvas, generator = scene.canvas, np.random.default_rng(lesion.seed)
     center, parts = np.asarray(lesion.center), []
-    for _ in range(int(generator.integers(4, 8))):
+    for _ in range(int(generator.integers(6, 11))):
         start = center + generator.standard_normal(3) * lesion.size_mm * 0.2
         end = center + generator.standard_normal(3) * lesion.size_mm * 0.34
-        box, distance = canvas.capsule(start, end, float(generator.uniform(1.4, 2.8)), 1.0)
+        box, distance = canvas.capsule(start, end, float(generator.uniform(2.0, 4.0)), 1.0)
         lobe = _lobe(scene, lesion, box)
         canvas.paint(box, canvas.soft(distance) * lobe, lesion.hu)
         parts.append((box, canvas.soft(distance - 1.5) * lobe))
@@ -140,8 +140,8 @@ def _bronchiectasis(scene: Scene, lesion: Lesion) -> list[Part]:
     outward = center - np.asarray(shape.HILUM[lesion.side])
     outward /= np.linalg.norm(outward)
     tubes = []
-    for _ in range(int(generator.integers(3, 6))):
-        start = center + generator.standard_normal(3) * 9
+    for _ in range(int(generator.integers(6, 11))):
+        start = center + generator.standard_normal(3) * 14
         tubes.append((start - outward * 10, start + outward * 10 + generator.standard_normal(3) * 3))
     for wall, hu in ((2.0, 10.0), (0.0, AIR)):
         for start, end in tubes:
@@ -156,7 +156,7 @@ def _emphysema(scene: Scene, lesion: Lesion) -> list[Part]:
     canvas, generator = scene.canvas, np.random.default_rng(lesion.seed)
     region = _region(scene, lesion)
     holes = np.clip(smooth_field(canvas, canvas.whole(), generator, 11.0) - 0.15, 0, 1) * region
-    canvas.hu[...] -= holes * np.float32(lesion.hu) + region * np.float32(25)
+    canvas.hu[...] -= holes * np.float32(lesion.hu) + region * np.float32(45)
     np.maximum(canvas.hu, -1005, out=canvas.hu)
     return [(canvas.whole(), region)]
 
@@ -176,7 +176,7 @@ def _septal(scene: Scene, lesion: Lesion) -> list[Part]:
     warp = smooth_field(canvas, canvas.whole(), generator, 30.0) * 0.8
     tau = np.float32(2 * np.pi / 34)
     lines = np.minimum(np.abs(np.sin(tau * (x + 0.5 * z) + warp)), np.abs(np.sin(tau * (y - 0.6 * z) - warp)))
-    canvas.hu[...] += np.clip(1 - lines / 0.3, 0, 1) * region * np.float32(lesion.hu)
+    canvas.hu[...] += np.clip(1 - lines / 0.4, 0, 1) * region * np.float32(lesion.hu)
     return [(canvas.whole(), region)]
 
 
@@ -240,8 +240,8 @@ def _pericardial(scene: Scene, lesion: Lesion) -> list[Part]:
 def _plaques(scene: Scene, lesion: Lesion, centers: list[Array], along: Array) -> list[Part]:
     canvas, parts = scene.canvas, []
     for center in centers:
-        half = max(lesion.size_mm / 2 - 1.7, 0.5) * along
-        box, distance = canvas.capsule(center - half, center + half, 1.7)
+        half = max(lesion.size_mm / 2 - 2.4, 0.5) * along
+        box, distance = canvas.capsule(center - half, center + half, 2.4)
         weight = canvas.soft(distance)
         canvas.paint(box, weight, lesion.hu)
         parts.append((box, weight))
@@ -253,7 +253,7 @@ def _artery(scene: Scene, lesion: Lesion) -> list[Part]:
     first, last = shape.AORTA_PARTS[lesion.site]
     centers: list[Array] = []
     along = np.zeros(3)
-    for _ in range(int(generator.integers(1, 4))):
+    for _ in range(int(generator.integers(3, 8))):
         piece = int(generator.integers(first, last))
         start, end = np.asarray(shape.AORTA[piece]), np.asarray(shape.AORTA[piece + 1])
         point = start + generator.uniform(0.15, 0.85) * (end - start)
@@ -268,7 +268,7 @@ def _coronary(scene: Scene, lesion: Lesion) -> list[Part]:
     outward = np.asarray(lesion.center) - np.asarray(scene.anatomy.heart_center)
     along = shape.HEART_AXES[0] - (shape.HEART_AXES[0] @ outward) / (outward @ outward) * outward
     along = along / np.linalg.norm(along)
-    steps = generator.uniform(-14, 14, size=int(generator.integers(1, 4)))
+    steps = generator.uniform(-14, 14, size=int(generator.integers(2, 5)))
     return _plaques(scene, lesion, [np.asarray(lesion.center) + step * along for step in steps], along)
 
 
