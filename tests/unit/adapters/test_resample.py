@@ -80,12 +80,14 @@ def test_aligned_and_oblique_ways_agree(
     assert aligned.is_contiguous()
 
 
-def test_the_same_grid_returns_the_same_voxels_up_to_the_edge() -> None:
-    draws = torch.Generator().manual_seed(0)
-    voxels = torch.randint(-1024, 3071, (9, 8, 7), generator=draws, dtype=torch.int16)
-    out, affine = resample_volume(Volume(voxels, _affine((0.7, 0.7, 1.1))), Grid((0.7, 0.7, 1.1), (9, 8, 7)))
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
+def test_the_same_grid_returns_the_same_voxels_up_to_the_edge(precision: torch.dtype) -> None:
+    # Spacings whose multiples are rounded in floating point, and once more where a file stores 32 bits.
+    spacing = (0.9, 0.9, 1.1)
+    voxels = torch.randint(-1024, 3071, (9, 9, 9), generator=torch.Generator().manual_seed(0), dtype=torch.int16)
+    out, affine = resample_volume(Volume(voxels, _affine(spacing).to(precision)), Grid(spacing, (9, 9, 9)))
     assert torch.equal(out, voxels)
-    np.testing.assert_allclose(affine, _affine((0.7, 0.7, 1.1)))
+    np.testing.assert_allclose(affine, _affine(spacing), atol=1e-4)
 
 
 def test_hu_are_clipped_before_they_are_mixed() -> None:

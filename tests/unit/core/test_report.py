@@ -33,6 +33,8 @@ REPORT_CHARACTERS = st.text(alphabet="abABé12 .,?!:;\"'()[]-•\n\t“”", max
         ("A line that\ngoes on. Next.", ["A line that goes on.", "Next."]),
         ('"Lungs clear. Heart normal.', ["Lungs clear.", "Heart normal."]),
         ("Lungs clear. 12. ", ["Lungs clear. 12."]),
+        ("Lungs clear.\n\n2.\n\nHeart normal.", ["Lungs clear.", "2. Heart normal."]),
+        ("Diameter, mm\n\n12.5\n\nHeart normal.", ["Diameter, mm 12.5", "Heart normal."]),
         ("... 5 mm.", ["5 mm."]),
         ("2019", ["2019"]),
         ("", []),
