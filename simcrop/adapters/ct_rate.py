@@ -76,7 +76,7 @@ class CTRateSource:
         if match is None:
             raise DataError(f"{reconstruction}: is no volume name of CT-RATE, like train_1_a_1; correct the table")
         patient, split, scan, _ = match.groups()
-        return self._folders[split] / patient / f"{patient}_{scan}" / (reconstruction + _SUFFIX)
+        return self._folders[split] / f"{patient}/{patient}_{scan}/{reconstruction}{_SUFFIX}"
 
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU, RAS+ order, checked to look like HU."""

@@ -132,8 +132,8 @@ def resample_mask(mask: Volume, affine: Float[Tensor, "4 4"], size: tuple[int, i
 def _index_map(source: Float[Tensor, "4 4"], grid: Float[Tensor, "4 4"]) -> tuple[np.ndarray, np.ndarray]:
     """(matrix, offset) from the grid's voxel indices to the source's.
 
-    Rounded, so that on aligned grids the outermost voxels do not fall outside by a rounding error, a file's 32-bit affine
-    included; that moves no voxel by more than a thousandth.
+    Rounded, which moves nothing by more than a thousandth of a voxel, so that on aligned grids the outermost voxels do
+    not fall outside by a rounding error, that of a file's 32-bit affine included.
     """
     combined = np.round(np.linalg.inv(source.double().numpy()) @ grid.double().numpy(), _INDEX_DECIMALS)
     return combined[:3, :3], combined[:3, 3]

@@ -7,6 +7,7 @@ from pathlib import Path
 from simcrop.core.errors import DataError
 
 Row = dict[str, str]
+_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 
 def read_rows(path: Path, required: Sequence[str]) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
@@ -30,7 +31,7 @@ def read_rows(path: Path, required: Sequence[str]) -> tuple[tuple[str, ...], Ite
 
 def as_label(value: str) -> int | None:
     """0 or 1, or None for anything else."""
-    return {"0": 0, "1": 1, "0.0": 0, "1.0": 1}.get(value.strip())
+    return _LABELS.get(value.strip())
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
