@@ -129,6 +129,8 @@ def test_finished_means_all_steps_and_a_summary_in_this_folder(tmp_path: Path) -
     (tmp_path / "summary.json").write_text("{}")
     assert is_finished(tmp_path, start, 4)
     assert not is_finished(tmp_path, start, 5)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "summary.json").write_text("{}")
     assert not is_finished(tmp_path / "other", start, 4)
 
 
