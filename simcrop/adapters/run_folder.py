@@ -68,7 +68,8 @@ def check_data(checkpoint: Checkpoint, fingerprint: str) -> None:
 
 def is_finished(out: Path, start: Checkpoint, steps: int) -> bool:
     """Whether nothing is left to do in `out`: all steps are made, there, and the summary is written."""
-    return start.step >= steps and start.folder.resolve().is_relative_to(out.resolve()) and (out / "summary.json").is_file()
+    is_here = start.folder.resolve().is_relative_to(out.resolve())
+    return is_here and start.step >= steps and (out / "summary.json").is_file()
 
 
 def make_folder(out: Path) -> None:
