@@ -19,7 +19,7 @@ from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe
 from simcrop.core.report import clean, sentence_key, split_sentences
 from simcrop.core.study import Batch, Report, Study
 
-_CACHED_TEXTS = 4096
+_CACHED_TEXTS = 1024
 """Studies whose tokens are kept in memory: some 10 MB."""
 
 

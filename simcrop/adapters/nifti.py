@@ -95,65 +95,40 @@ def _read_container(path: Path) -> tuple[bytearray, Any]:
     """Whole decompressed file, of exactly the length that its header declares, and the header."""
     try:
         with path.open("rb") as file:
-            head = file.read(_CHUNK)
-            if not head:
+            magic = file.read(len(_GZIP_MAGIC))
+            file.seek(0)
+            if not magic:
                 raise DataError(f"{path}: is empty (0 bytes); copy or download it again")
-            read = _gzip_reader(path, file, head) if path.name.endswith(".gz") else _plain_reader(file, head)
-            data = bytearray(read(_NIFTI2_HEADER))
-            header = _parse_header(path, bytes(data))
-            expected = _declared_length(path, header)
-            while len(data) < expected and (chunk := read(min(_CHUNK, expected - len(data)))):
-                data += chunk
-            if len(data) < expected:
-                raise DataError(
-                    f"{path}: ends after {len(data)} of {expected} bytes that its header declares; download it again"
-                )
-            if read(1):
-                raise DataError(f"{path}: holds more than the {expected} bytes that its header declares; export again")
+            if not path.name.endswith(".gz"):
+                return _read_stream(path, file)
+            if magic != _GZIP_MAGIC:
+                raise DataError(f"{path}: is not gzip although its name says so; download it again or rename it")
+            with gzip.GzipFile(fileobj=file) as stream:
+                return _read_stream(path, stream)
+    except EOFError as error:
+        raise DataError(f"{path}: is cut off (its gzip data has no end); download it again") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: its gzip data is damaged ({_one_line(error)}); download it again") from error
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist; correct the path in the table, or download the file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({_one_line(error)}); check the disk and the permissions") from error
+
+
+def _read_stream(path: Path, stream: Any) -> tuple[bytearray, Any]:
+    """Read to the end, where gzip compares length and CRC. Memory grows with what arrives, not what is declared."""
+    data = bytearray(stream.read(_NIFTI2_HEADER))
+    header = _parse_header(path, bytes(data))
+    expected = _declared_length(path, header)
+    while len(data) < expected and (chunk := stream.read(min(_CHUNK, expected - len(data)))):
+        data += chunk
+    if len(data) < expected:
+        raise DataError(
+            f"{path}: ends after {len(data)} of {expected} bytes that its header declares; download it again"
+        )
+    if stream.read(1):
+        raise DataError(f"{path}: holds more than the {expected} bytes that its header declares; export it again")
     return data, header
-
-
-def _plain_reader(file: Any, head: bytes) -> Callable[[int], bytes]:
-    file.seek(0)
-    return file.read
-
-
-def _gzip_reader(path: Path, file: Any, head: bytes) -> Callable[[int], bytes]:
-    """Reads decompressed bytes; at the end of the file it has verified every member's length and CRC.
-
-    The gzip module of Python is not used since it cannot tell a missing trailer from a short file with certainty.
-    """
-    if not head.startswith(_GZIP_MAGIC):
-        raise DataError(f"{path}: is not gzip although its name says so; download it again or rename it")
-    state = {"pending": head, "inflate": zlib.decompressobj(wbits=31)}
-
-    def read(size: int) -> bytes:
-        out = b""
-        while len(out) < size:
-            inflate = state["inflate"]
-            if inflate.eof:
-                rest = inflate.unused_data or file.read(_CHUNK)
-                if not rest:
-                    break
-                if not rest.startswith(_GZIP_MAGIC[: len(rest)]):
-                    raise DataError(f"{path}: has bytes behind the end of its gzip data; download it again")
-                inflate = state["inflate"] = zlib.decompressobj(wbits=31)
-                state["pending"] = rest
-            source = inflate.unconsumed_tail or state["pending"] or file.read(_CHUNK)
-            state["pending"] = b""
-            if not source:
-                raise DataError(f"{path}: is cut off (its gzip data has no end); download it again")
-            try:
-                out += inflate.decompress(source, size - len(out))
-            except zlib.error as error:
-                raise DataError(f"{path}: its gzip data is damaged ({error}); download it again") from error
-        return out
-
-    return read
 
 
 def _parse_header(path: Path, data: bytes) -> Any:

@@ -116,7 +116,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {
         lambda packed, plain: packed[:90] + bytes([packed[90] ^ 4]) + packed[91:],
         "damaged|declares|NIfTI",
     ),
-    "trailing garbage": (lambda packed, plain: packed + b"xx", "behind the end"),
+    "trailing garbage": (lambda packed, plain: packed + b"xx", "damaged .Not a gzipped file"),
     "voxels missing": (lambda packed, plain: gzip.compress(plain[:-2]), "ends after 590 of 592 bytes"),
     "voxels too many": (lambda packed, plain: gzip.compress(plain + b"\0"), "more than the 592 bytes"),
     "no header": (lambda packed, plain: gzip.compress(b"abc"), "is not NIfTI"),
