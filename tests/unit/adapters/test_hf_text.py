@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from simcrop.adapters.hf_text import HFTextEncoder, load_text_encoder
+from simcrop.adapters.hf_text import HFTextEncoder, load_text_encoder, restore_text_encoder, save_text_encoder
 from simcrop.adapters.hf_tokenizer import HFTokenizer
-from simcrop.core.errors import ConfigError, DataError
+from simcrop.core.errors import CheckpointError, ConfigError, DataError
 from simcrop.core.recipe import TextEncoderRecipe
 
 REPORTS = ["The trachea is open. No nodule.", "A 9.5 mm nodule in the left lung.", "Heart size is normal."]
@@ -83,6 +83,18 @@ def test_a_saved_tokenizer_is_not_learned_again(tmp_path: Path) -> None:
     loaded, encoder = load_text_encoder(RECIPE, folder=tmp_path)
     assert loaded.encode(REPORTS, max_tokens=24) == tokenizer.encode(REPORTS, max_tokens=24)
     assert encoder.bert.config.vocab_size == tokenizer.vocab_size
+
+
+def test_a_saved_encoder_is_restored_in_its_sizes(tmp_path: Path) -> None:
+    tokenizer, encoder = _scratch()
+    save_text_encoder(tokenizer, encoder, tmp_path)
+    restored_tokenizer, restored = restore_text_encoder(tmp_path)
+    restored.load_state_dict(encoder.state_dict())
+    ids, mask = _tokens()
+    assert torch.equal(restored.eval()(ids, mask), encoder.eval()(ids, mask))
+    assert restored_tokenizer.encode(REPORTS, max_tokens=24) == tokenizer.encode(REPORTS, max_tokens=24)
+    with pytest.raises(CheckpointError, match="take another checkpoint"):
+        restore_text_encoder(tmp_path / "none")
 
 
 def test_scratch_needs_reports_that_hold_text() -> None:

@@ -152,6 +152,14 @@ def test_one_bad_volume_does_not_stop_the_others(source: CTRateSource, tmp_path:
     assert [name for name in NAMES if prepared.is_current(name)] == [NAMES[1], NAMES[3], NAMES[4]]
 
 
+def test_a_killed_process_is_told_with_a_remedy(
+    source: CTRateSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CTRateSource, "read_volume", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(DataError, match=r"ended by the system, .*prepare with fewer workers"):
+        _prepare(source, tmp_path, workers=2)
+
+
 def test_a_file_that_vanished_is_named(source: CTRateSource, tmp_path: Path) -> None:
     source.volume_file(NAMES[0]).unlink()
     with pytest.raises(DataError, match=r"train_1_a_1.nii.gz: cannot be read"):
