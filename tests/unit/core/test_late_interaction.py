@@ -140,7 +140,11 @@ def random_studies() -> tuple[Sentences, Tensor]:
     features = torch.randn(4, 4, 5, generator=draw, dtype=torch.float64) * mask[..., None]
     keys = torch.arange(1, 17).reshape(4, 4) * mask
     keys[3, 2] = keys[0, 1]
-    return Sentences(features, mask, keys, torch.tensor([1, 2, 3, 2])), torch.randn(4, 6, 5, generator=draw).double()
+    meaning = torch.randn(4, 4, 5, generator=draw).double() * mask[..., None]
+    meaning[3, 0] = 2 * meaning[0, 2]  # a paraphrase in another report
+    return Sentences(features, mask, keys, torch.tensor([1, 2, 3, 2]), meaning), torch.randn(
+        4, 6, 5, generator=draw
+    ).double()
 
 
 def test_gradcheck() -> None:
@@ -165,7 +169,9 @@ def test_two_ranks_share_what_one_process_computes() -> None:
     def share(rank: ThreadRank) -> tuple[Tensor, Tensor, LateInteraction, Tensor]:
         rows, room = slice(2 * rank.rank, 2 * rank.rank + 2), rooms[rank.rank]
         features, mine = whole.features[rows, :room].clone().requires_grad_(), patches[rows].clone().requires_grad_()
-        sentences = Sentences(features, whole.mask[rows, :room], whole.keys[rows, :room], whole.study_keys[rows])
+        meaning = None if whole.meaning is None else whole.meaning[rows, :room]
+        texts = whole.mask[rows, :room], whole.keys[rows, :room], whole.study_keys[rows]
+        sentences = Sentences(features, *texts, meaning)
         objective = make_objective(top_k=2)
         loss = objective(sentences, mine, num_sentences=8, num_studies=4, communicator=rank)
         return features, mine, objective, loss

@@ -75,6 +75,17 @@ def test_alignment_compares_sentences_with_the_best_visible_patches(objectives: 
     torch.testing.assert_close(terms_of(model, batch)["alignment"], torch.stack(losses).sum() / 5)
 
 
+def test_the_report_is_rebuilt_from_its_masked_words_and_the_visible_patches() -> None:
+    model, batch = make_model(only("report"), double=True), to_double(make_batch([2, 1]))
+    parts = model.text_encoder, model.report_head, model.fusion, model.text_decoder
+    text_encoder, head, fusion, decoder = (part for part in parts if part is not None)
+    patches = model.encoder(batch.volume, batch.ids_keep)[:, 1:]  # the class token is not among them
+    words = fusion(head(text_encoder(batch.report_input_ids, batch.report_mask)), batch.report_mask, patches)
+    logits = decoder(words, batch.report_mask, batch.report_masked)
+    expected = torch.nn.functional.cross_entropy(logits, batch.report_ids[batch.report_masked])
+    torch.testing.assert_close(terms_of(model, batch)["report"], expected)
+
+
 def test_the_report_is_read_masked_and_answered_with_what_was_there() -> None:
     model, batch = make_model(only("report"), double=True), to_double(make_batch([2, 1]))
     before = terms_of(model, batch)["report"].item()
