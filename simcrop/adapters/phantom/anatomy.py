@@ -5,6 +5,7 @@ origin in the middle of the chest, in units that become millimetres when multipl
 broadcasts, so that the same formula places a lesion (points) and paints an organ (grids).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,11 @@ class Anatomy:
     blood_hu: float
     bone_hu: float
     seed: int
+
+
+def as_array(values: Sequence[float]) -> Array:
+    """Coordinates as a float32 array."""
+    return np.asarray(values, dtype=np.float32)
 
 
 def sample_anatomy(generator: np.random.Generator, seed: int) -> Anatomy:
@@ -179,7 +185,7 @@ def sample_lung_points(
     points[:, 0] *= sign
     x, y, z = points.T
     inside = lung_distance(anatomy, side, x, y, z)
-    clear = np.minimum(heart_distance(anatomy, x, y, z), np.linalg.norm(points - np.float32(HILUM[side]), axis=1) - 20)
+    clear = np.minimum(heart_distance(anatomy, x, y, z), np.linalg.norm(points - as_array(HILUM[side]), axis=1) - 20)
     member = in_lobe(anatomy, lobe, y, z) if lobe else np.ones(len(points), dtype=bool)
     for slack in (margin, margin / 2, 3.0, 1.0):
         found = points[(inside < -slack) & (clear > slack) & member]

@@ -1,54 +1,13 @@
 """A chest without findings, painted from the outside in: wall, bones, abdomen, lungs, vessels, airways, mediastinum."""
 
-from dataclasses import dataclass, field
-from itertools import pairwise
-
 import numpy as np
 
 from simcrop.adapters.phantom import anatomy as shape
 from simcrop.adapters.phantom.anatomy import Anatomy, Array, Tube
-from simcrop.adapters.phantom.canvas import Box, Canvas, smooth_field
-
-Part = tuple[Box, Array]
+from simcrop.adapters.phantom.canvas import Canvas, smooth_field
+from simcrop.adapters.phantom.scene import Scene
 
 FAT, MUSCLE, SOFT, AIR = -105.0, 48.0, 38.0, -990.0
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A painted chest and what is known of it.
-
-    Attributes:
-        lungs: side -> share of lung in each voxel of the grid, in [0, 1].
-        parts: organ -> its boxes and weights, for the masks.
-        airways: lobe -> tubes of its bronchi.
-        seed: of the patient's own random fields.
-    """
-
-    canvas: Canvas
-    anatomy: Anatomy
-    lungs: dict[str, Array] = field(default_factory=dict)
-    parts: dict[str, list[Part]] = field(default_factory=dict)
-    airways: dict[str, list[Tube]] = field(default_factory=dict)
-
-    def generator(self, *purpose: int) -> np.random.Generator:
-        """The patient's generator for one purpose: the same for every reconstruction."""
-        return np.random.default_rng((self.anatomy.seed, *purpose))
-
-    def organ(self, name: str, box: Box, weight: Array, hu: Array | float) -> None:
-        """Paint a piece of an organ and remember it for the organ's mask."""
-        self.canvas.paint(box, weight, hu)
-        self.parts.setdefault(name, []).append((box, weight))
-
-    def tube(self, name: str | None, tube: Tube, hu: float, *, grow: float = 0.0) -> None:
-        """Paint a tube, `grow` wider than it is; with a name, remember it as an organ."""
-        for first, last in pairwise(tube):
-            box, distance = self.canvas.capsule(first[:3], last[:3], first[3] + grow, last[3] + grow)
-            weight = self.canvas.soft(distance)
-            if name:
-                self.organ(name, box, weight, hu)
-            else:
-                self.canvas.paint(box, weight, hu)
 
 
 def paint_chest(canvas: Canvas, anatomy: Anatomy) -> Scene:
@@ -179,7 +138,7 @@ def _vessels(scene: Scene) -> None:
     for number, side in enumerate(shape.SIDES):
         generator = scene.generator(3, number)
         targets = shape.sample_lung_points(anatomy, side, generator, count=90, margin=5.0)
-        points, parents, radii = _grow(np.float32(shape.HILUM[side]), targets)
+        points, parents, radii = _grow(shape.as_array(shape.HILUM[side]), targets)
         for child in range(1, len(points)):
             end_radius = radii[child]
             start_radius = min(radii[parents[child]], end_radius * 1.35)
@@ -211,15 +170,19 @@ def _airways(scene: Scene) -> None:
         side = lobe.split("_")[0]
         root = shape.MAIN_BRONCHI[side][-1]
         ends = shape.sample_lung_points(anatomy, side, scene.generator(4, number), count=2, margin=14.0, lobe=lobe)
-        middle = 0.55 * np.float32(root[:3]) + 0.45 * ends.mean(axis=0)
-        stem: Tube = (root, (*map(float, middle), 4.0))
-        twigs: list[Tube] = [(stem[1], (*map(float, 0.4 * middle + 0.6 * end), 2.2)) for end in ends]
+        middle = 0.55 * shape.as_array(root[:3]) + 0.45 * ends.mean(axis=0)
+        stem: Tube = (root, _node(middle, 4.0))
+        twigs: list[Tube] = [(stem[1], _node(0.4 * middle + 0.6 * end, 2.2)) for end in ends]
         scene.airways[lobe] = [stem, *twigs]
         tubes += scene.airways[lobe]
     for tube in tubes:
         scene.tube(None, tube, -40.0, grow=1.4)
     for tube in tubes:
         scene.tube(None, tube, AIR)
+
+
+def _node(point: Array, radius: float) -> tuple[float, float, float, float]:
+    return float(point[0]), float(point[1]), float(point[2]), radius
 
 
 def _mediastinum(scene: Scene) -> None:

@@ -1,12 +1,22 @@
 """What can be found in a phantom: how often, where, how large. Draws specifications; paints nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from simcrop.adapters.phantom import anatomy as shape
 from simcrop.adapters.phantom.anatomy import Anatomy
+from simcrop.adapters.phantom.sites import (
+    CORONARIES,
+    LOBE_NAMES,
+    STATIONS,
+    Lesion,
+    draw_seed,
+    draw_size,
+    in_lobe,
+    pick,
+    sided,
+)
 
 LABELS = (
     "Medical material", "Arterial wall calcification", "Cardiomegaly", "Pericardial effusion",
@@ -21,111 +31,35 @@ FOCAL = frozenset(
 )  # fmt: skip
 """Findings whose size is the diameter of a lesion."""
 
-LOBE_NAMES = {
-    "right_upper": ("the right upper lobe", "the upper lobe of the right lung"),
-    "right_middle": ("the right middle lobe", "the middle lobe of the right lung"),
-    "right_lower": ("the right lower lobe", "the lower lobe of the right lung"),
-    "left_upper": ("the left upper lobe", "the upper lobe of the left lung"),
-    "left_lower": ("the left lower lobe", "the lower lobe of the left lung"),
-}
-STATIONS = {
-    "right lower paratracheal": (17, -8, 58),
-    "prevascular": (-14, 40, 40),
-    "subcarinal": (6, -18, 20),
-    "right hilar": (44, -8, 2),
-    "left hilar": (-48, -10, -4),
-    "right axillary": (128, 8, 84),
-    "left axillary": (-128, 8, 84),
-}
-CORONARIES = {
-    "left anterior descending": (-0.30, 0.86, 0.42),
-    "circumflex": (-0.82, -0.42, 0.40),
-    "right coronary": (0.50, 0.84, 0.10),
-}
-
-
-@dataclass(frozen=True)
-class Lesion:
-    """One finding at one place.
-
-    Attributes:
-        finding: label of CT-RATE.
-        kind: which of the finding's appearances.
-        side: "right", "left", "both", or "" for the midline.
-        site: key of the place: a lobe, a station, an artery.
-        place: the same in words, with its article.
-        size_mm: diameter, thickness or length, as the kind says; as the report states it.
-        center: body-frame point; unused by diffuse findings.
-        hu: attenuation or change of attenuation.
-        seed: of the lesion's irregularities.
-    """
-
-    finding: str
-    kind: str
-    side: str
-    site: str
-    place: str
-    size_mm: float
-    center: tuple[float, float, float]
-    hu: float
-    seed: int
-
-
 Draw = Callable[[Anatomy, np.random.Generator], Lesion]
 
 
-def _pick(generator: np.random.Generator, options: tuple[str, ...], weights: tuple[float, ...] | None = None) -> str:
-    return options[int(generator.choice(len(options), p=weights))]
-
-
-def _seed(generator: np.random.Generator) -> int:
-    return int(generator.integers(2**31))
-
-
-def _size(generator: np.random.Generator, median: float, spread: float, low: float, high: float) -> float:
-    return round(float(np.clip(median * np.exp(spread * generator.standard_normal()), low, high)), 1)
-
-
-def _in_lobe(
-    finding: str, kind: str, anatomy: Anatomy, generator: np.random.Generator, size_mm: float, hu: float,
-    *, lobes: tuple[str, ...] = shape.LOBES, reach: float = 0.5,
-) -> Lesion:  # fmt: skip
-    """A lesion inside a random lobe, `reach` of its size away from the lobe's outer surface."""
-    lobe = _pick(generator, lobes)
-    margin = float(np.clip(reach * size_mm, 3, 18))
-    side = lobe.split("_")[0]
-    center = shape.sample_lung_points(anatomy, side, generator, count=1, margin=margin, lobe=lobe)[0]
-    x, y, z = (float(value) for value in center)
-    place = _pick(generator, LOBE_NAMES[lobe])
-    return Lesion(finding, kind, side, lobe, place, size_mm, (x, y, z), hu, _seed(generator))
-
-
 def _nodule(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    kind = _pick(generator, ("solid", "calcified", "subsolid"), (0.7, 0.14, 0.16))
+    kind = pick(generator, ("solid", "calcified", "subsolid"), (0.7, 0.14, 0.16))
     hu = {"solid": generator.uniform(0, 70), "calcified": generator.uniform(220, 500)}.get(kind, -350.0)
-    return _in_lobe("Lung nodule", kind, anatomy, generator, _size(generator, 13, 0.5, 5, 40), float(hu))
+    return in_lobe("Lung nodule", kind, anatomy, generator, draw_size(generator, 13, 0.5, 5, 40), float(hu))
 
 
 def _opacity(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    kind = _pick(generator, ("patch", "round"), (0.6, 0.4))
-    size = _size(generator, 50, 0.4, 20, 110) if kind == "patch" else _size(generator, 15, 0.3, 8, 30)
-    return _in_lobe("Lung opacity", kind, anatomy, generator, size, float(generator.uniform(210, 420)), reach=0.3)
+    kind = pick(generator, ("patch", "round"), (0.6, 0.4))
+    size = draw_size(generator, 50, 0.4, 20, 110) if kind == "patch" else draw_size(generator, 15, 0.3, 8, 30)
+    return in_lobe("Lung opacity", kind, anatomy, generator, size, float(generator.uniform(210, 420)), reach=0.3)
 
 
 def _consolidation(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = _size(generator, 45, 0.5, 10, 110)
+    size = draw_size(generator, 45, 0.5, 10, 110)
     kind = "bronchogram" if size > 30 and generator.uniform() < 0.7 else "patch"
-    return _in_lobe("Consolidation", kind, anatomy, generator, size, float(generator.uniform(5, 55)), reach=0.2)
+    return in_lobe("Consolidation", kind, anatomy, generator, size, float(generator.uniform(5, 55)), reach=0.2)
 
 
 def _atelectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     if generator.uniform() < 0.5:
-        size = _size(generator, 55, 0.3, 25, 95)
-        return _in_lobe("Atelectasis", "band", anatomy, generator, size, float(generator.uniform(-60, 40)),
+        size = draw_size(generator, 55, 0.3, 25, 95)
+        return in_lobe("Atelectasis", "band", anatomy, generator, size, float(generator.uniform(-60, 40)),
                         lobes=("right_middle", "right_lower", "left_upper", "left_lower"), reach=0.2)  # fmt: skip
-    side = _pick(generator, ("right", "left", "both"), (0.3, 0.3, 0.4))
-    place = "both lower lobes" if side == "both" else _pick(generator, LOBE_NAMES[f"{side}_lower"])
-    size = _size(generator, 18, 0.3, 9, 36)
+    side = pick(generator, ("right", "left", "both"), (0.3, 0.3, 0.4))
+    place = "both lower lobes" if side == "both" else pick(generator, LOBE_NAMES[f"{side}_lower"])
+    size = draw_size(generator, 18, 0.3, 9, 36)
     return Lesion(
         "Atelectasis",
         "dependent",
@@ -135,14 +69,14 @@ def _atelectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
         size,
         (0, 0, 0),
         float(generator.uniform(-80, 30)),
-        _seed(generator),
+        draw_seed(generator),
     )
 
 
 def _fibrosis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     lobes = ("right_upper", "left_upper", "right_upper", "left_upper", "right_middle", "right_lower", "left_lower")
-    size = _size(generator, 52, 0.25, 30, 85)
-    return _in_lobe(
+    size = draw_size(generator, 52, 0.25, 30, 85)
+    return in_lobe(
         "Pulmonary fibrotic sequela",
         "bands",
         anatomy,
@@ -155,59 +89,51 @@ def _fibrosis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 def _bronchiectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = _size(generator, 12, 0.2, 8, 18)
-    return _in_lobe("Bronchiectasis", "tubes", anatomy, generator, size, -40.0, reach=1.5)
-
-
-def _sided(finding: str, kind: str, generator: np.random.Generator, site: str, words: str, hu: float, size: float = 0.0,
-           weights: tuple[float, float, float] = (0.25, 0.25, 0.5)) -> Lesion:  # fmt: skip
-    """A finding of a region on one side or both; `words` names the region with {side}."""
-    side = _pick(generator, ("right", "left", "both"), weights)
-    lung, lobe, space = {"both": ("lungs", "lobes", "spaces")}.get(side, ("lung", "lobe", "space"))
-    article = "both" if side == "both" else f"the {side}"
-    place = words.format(side=article, lung=lung, lobe=lobe, space=space)
-    return Lesion(finding, kind, side, site, place, size, (0, 0, 0), hu, _seed(generator))
+    size = draw_size(generator, 12, 0.2, 8, 18)
+    return in_lobe("Bronchiectasis", "tubes", anatomy, generator, size, -40.0, reach=1.5)
 
 
 def _emphysema(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    site = _pick(generator, ("upper", "lung"), (0.65, 0.35))
+    site = pick(generator, ("upper", "lung"), (0.65, 0.35))
     words = "{side} upper {lobe}" if site == "upper" else "{side} {lung}"
-    return _sided("Emphysema", "centrilobular", generator, site, words, float(generator.uniform(110, 170)))
+    return sided("Emphysema", "centrilobular", generator, site, words, float(generator.uniform(110, 170)))
 
 
 def _mosaic(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    site = _pick(generator, ("lung", "lower"))
+    site = pick(generator, ("lung", "lower"))
     words = "{side} lower {lobe}" if site == "lower" else "{side} {lung}"
-    return _sided("Mosaic attenuation pattern", "patches", generator, site, words, float(generator.uniform(140, 240)))
+    return sided("Mosaic attenuation pattern", "patches", generator, site, words, float(generator.uniform(140, 240)))
 
 
 def _septal(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    site = _pick(generator, ("upper", "lower"))
+    site = pick(generator, ("upper", "lower"))
     words = "{side} upper {lobe}" if site == "upper" else "{side} lower {lobe}"
-    return _sided("Interlobular septal thickening", "lines", generator, site, words, float(generator.uniform(320, 520)))
+    return sided("Interlobular septal thickening", "lines", generator, site, words, float(generator.uniform(320, 520)))
 
 
 def _peribronchial(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    site = _pick(generator, ("lower", "lung"))
+    site = pick(generator, ("lower", "lung"))
     words = "{side} lower {lobe}" if site == "lower" else "{side} {lung}"
-    size = _size(generator, 6, 0.2, 4, 9)
-    return _sided("Peribronchial thickening", "walls", generator, site, words, float(generator.uniform(-20, 50)), size)
+    size = draw_size(generator, 6, 0.2, 4, 9)
+    return sided("Peribronchial thickening", "walls", generator, site, words, float(generator.uniform(-20, 50)), size)
 
 
 def _pleural(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = _size(generator, 26, 0.45, 9, 75)
+    size = draw_size(generator, 26, 0.45, 9, 75)
     hu = float(generator.uniform(2, 24))
-    return _sided(
+    return sided(
         "Pleural effusion", "layer", generator, "pleura", "{side} pleural {space}", hu, size, (0.36, 0.34, 0.3)
     )
 
 
 def _cardiomegaly(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    return Lesion("Cardiomegaly", "heart", "", "heart", "the heart", 0.0, anatomy.heart_center, 0.0, _seed(generator))
+    return Lesion(
+        "Cardiomegaly", "heart", "", "heart", "the heart", 0.0, anatomy.heart_center, 0.0, draw_seed(generator)
+    )
 
 
 def _pericardial(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = _size(generator, 13, 0.3, 7, 26)
+    size = draw_size(generator, 13, 0.3, 7, 26)
     hu = float(generator.uniform(4, 22))
     return Lesion(
         "Pericardial effusion",
@@ -218,55 +144,57 @@ def _pericardial(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
         size,
         anatomy.heart_center,
         hu,
-        _seed(generator),
+        draw_seed(generator),
     )
 
 
 def _artery(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    site = _pick(generator, tuple(shape.AORTA_PARTS), (0.2, 0.45, 0.35))
-    size = _size(generator, 16, 0.4, 6, 40)
+    site = pick(generator, tuple(shape.AORTA_PARTS), (0.2, 0.45, 0.35))
+    size = draw_size(generator, 16, 0.4, 6, 40)
     hu = float(generator.uniform(350, 950))
     return Lesion(
-        "Arterial wall calcification", "plaque", "", site, f"the {site}", size, (0, 0, 0), hu, _seed(generator)
+        "Arterial wall calcification", "plaque", "", site, f"the {site}", size, (0, 0, 0), hu, draw_seed(generator)
     )
 
 
 def _coronary(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    site = _pick(generator, tuple(CORONARIES), (0.5, 0.2, 0.3))
+    site = pick(generator, tuple(CORONARIES), (0.5, 0.2, 0.3))
     direction = np.asarray(CORONARIES[site])
     reach = 1 / np.linalg.norm(shape.HEART_AXES @ direction / np.asarray(anatomy.heart))
     x, y, z = (float(v) for v in np.asarray(anatomy.heart_center) + reach * direction)
-    size = _size(generator, 13, 0.4, 5, 32)
+    size = draw_size(generator, 13, 0.4, 5, 32)
     hu = float(generator.uniform(350, 900))
     place = f"the {site} artery"
     return Lesion(
-        "Coronary artery wall calcification", "plaque", "", site, place, size, (x, y, z), hu, _seed(generator)
+        "Coronary artery wall calcification", "plaque", "", site, place, size, (x, y, z), hu, draw_seed(generator)
     )
 
 
 def _hernia(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = _size(generator, 56, 0.22, 34, 90)
+    size = draw_size(generator, 56, 0.22, 34, 90)
     center = (-9 + float(generator.uniform(-5, 5)), -34.0, max(anatomy.domes) - 10 + float(generator.uniform(-8, 8)))
     return Lesion(
-        "Hiatal hernia", "sliding", "", "hiatus", "the esophageal hiatus", size, center, 34.0, _seed(generator)
+        "Hiatal hernia", "sliding", "", "hiatus", "the esophageal hiatus", size, center, 34.0, draw_seed(generator)
     )
 
 
 def _node(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    site = _pick(generator, tuple(STATIONS), (0.22, 0.16, 0.2, 0.14, 0.12, 0.08, 0.08))
+    site = pick(generator, tuple(STATIONS), (0.22, 0.16, 0.2, 0.14, 0.12, 0.08, 0.08))
     x, y, z = (v + float(generator.uniform(-3, 3)) for v in STATIONS[site])
     side = site.split(maxsplit=1)[0] if site.startswith(("right", "left")) else ""
-    size = _size(generator, 20, 0.35, 10, 45)
+    size = draw_size(generator, 20, 0.35, 10, 45)
     hu = float(generator.uniform(25, 60))
-    return Lesion("Lymphadenopathy", "node", side, site, f"the {site} station", size, (x, y, z), hu, _seed(generator))
+    return Lesion(
+        "Lymphadenopathy", "node", side, site, f"the {site} station", size, (x, y, z), hu, draw_seed(generator)
+    )
 
 
 def _material(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    kind = _pick(generator, ("pacemaker", "port", "catheter", "sternotomy"), (0.3, 0.25, 0.25, 0.2))
+    kind = pick(generator, ("pacemaker", "port", "catheter", "sternotomy"), (0.3, 0.25, 0.25, 0.2))
     side = {"pacemaker": "left", "sternotomy": ""}.get(kind, "right")
     place = {"pacemaker": "the left chest wall", "port": "the right chest wall", "catheter": "the superior vena cava",
              "sternotomy": "the sternum"}[kind]  # fmt: skip
-    return Lesion("Medical material", kind, side, kind, place, 0.0, (0, 0, 0), 2600.0, _seed(generator))
+    return Lesion("Medical material", kind, side, kind, place, 0.0, (0, 0, 0), 2600.0, draw_seed(generator))
 
 
 RULES: dict[str, tuple[float, Draw]] = {
@@ -291,7 +219,13 @@ RULES: dict[str, tuple[float, Draw]] = {
 }
 """Probability and draw of each finding, in the order of painting: what lies in front comes later."""
 
-_SEVERAL = {"Lung nodule": 0.35, "Lung opacity": 0.4, "Consolidation": 0.25, "Lymphadenopathy": 0.3, "Pulmonary fibrotic sequela": 0.2}
+_SEVERAL = {
+    "Lung nodule": 0.35,
+    "Lung opacity": 0.4,
+    "Consolidation": 0.25,
+    "Lymphadenopathy": 0.3,
+    "Pulmonary fibrotic sequela": 0.2,
+}
 
 
 def sample_findings(anatomy: Anatomy, present: frozenset[str], generator: np.random.Generator) -> tuple[Lesion, ...]:

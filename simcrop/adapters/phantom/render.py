@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from simcrop.adapters.phantom import anatomy as shape
 from simcrop.adapters.phantom.anatomy import Array
-from simcrop.adapters.phantom.body import Part, Scene, paint_chest
+from simcrop.adapters.phantom.body import paint_chest
 from simcrop.adapters.phantom.canvas import Canvas, union
 from simcrop.adapters.phantom.lesions import paint_lesion
+from simcrop.adapters.phantom.regions import region
+from simcrop.adapters.phantom.scene import Part
 from simcrop.adapters.phantom.specification import Reconstruction, StudySpec
 
 Mask = NDArray[np.bool_]
@@ -49,7 +49,7 @@ def render(study: StudySpec, grid: Reconstruction) -> Rendering:
         masks[mask_name(number)] = _threshold(canvas, paint_lesion(scene, lesion))
     wanted = {s.place for s in study.sentences if isinstance(s.place, str)} | set(ORGANS)
     for name in sorted(wanted):
-        masks[name] = _threshold(canvas, _place(scene, name))
+        masks[name] = _threshold(canvas, region(scene, name))
     generator = np.random.default_rng(grid.seed)
     noisy = canvas.hu + np.float32(grid.noise_hu) * generator.standard_normal(canvas.hu.shape, dtype=np.float32)
     image = gaussian_filter(noisy, (grid.blur, grid.blur, 0.7 * grid.blur), truncate=2.5)
@@ -94,43 +94,3 @@ def _threshold(canvas: Canvas, parts: Iterable[Part]) -> Mask:
     """Voxels at least half inside; for what is thinner than a voxel, those it fills most."""
     total = union(canvas, list(parts))
     return total >= min(0.5, 0.8 * float(total.max()))
-
-
-def _place(scene: Scene, name: str) -> list[Part]:
-    """Boxes and weights of an organ or region that normal statements speak of."""
-    canvas, anatomy = scene.canvas, scene.anatomy
-    whole = canvas.whole()
-    if name in scene.parts and name != "bones":
-        return scene.parts[name]
-    if name == "bones":
-        return scene.parts["bones"] + scene.parts["spine"]
-    if name in ("left_lung", "right_lung"):
-        return [(whole, scene.lungs[name.removesuffix("_lung")])]
-    if name == "lungs":
-        return [(whole, scene.lungs[side]) for side in shape.SIDES]
-    if name == "airways":
-        tubes = [pair for lobe in shape.LOBES for tube in scene.airways[lobe] for pair in pairwise(tube)]
-        capsules = [canvas.capsule(p[:3], q[:3], p[3] + 2, q[3] + 2) for p, q in tubes]
-        return [*scene.parts["trachea"], *((box, canvas.soft(distance)) for box, distance in capsules)]
-    x, y, z = canvas.coordinates(whole)
-    if name == "upper_lobes":
-        return [(whole, scene.lungs[s] * shape.in_lobe(anatomy, f"{s}_upper", y, z)) for s in shape.SIDES]
-    if name == "pericardium":
-        return [(whole, canvas.soft(np.abs(shape.heart_distance(anatomy, x, y, z) - 2.5) - 4))]
-    if name == "hiatus":
-        box, distance = canvas.ellipsoid((-9, -34, max(anatomy.domes) - 10), (22, 18, 22))
-        return [(box, canvas.soft(distance))]
-    if name == "mediastinum":
-        free = 1 - scene.lungs["right"] - scene.lungs["left"]
-        depth = np.maximum(shape.cavity_distance(anatomy, x, y, z), shape.dome_height(anatomy, x, y) - z)
-        return [(whole, canvas.soft(np.maximum(depth, np.abs(x) - 60)) * free)]
-    if name == "pleural_space":
-        return [(whole, _costophrenic(scene, side, z)) for side in shape.SIDES]
-    raise KeyError(name)
-
-
-def _costophrenic(scene: Scene, side: str, z: Array) -> Array:
-    """The back of the chest cavity down to the diaphragm, where fluid would gather."""
-    lung = scene.lungs[side]
-    depth = np.cumsum(lung, axis=1) * np.float32(scene.canvas.step[1] * scene.canvas.scale[1])
-    return lung * (depth < 16) * (z < -20)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simcrop.adapters.phantom.findings import Lesion
 from simcrop.adapters.phantom.normals import NORMALS, ORDER_OF_FINDING, Normal
 from simcrop.adapters.phantom.phrases import IMPRESSION, NO_FINDINGS, POSITIVE
+from simcrop.adapters.phantom.sites import Lesion
 
 MIN_SENTENCES, MAX_SENTENCES = 6, 20
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simcrop.adapters.phantom.anatomy import Anatomy, sample_anatomy
-from simcrop.adapters.phantom.findings import LABELS, Lesion, sample_findings, sample_present
+from simcrop.adapters.phantom.findings import LABELS, sample_findings, sample_present
 from simcrop.adapters.phantom.phrases import CLINICAL, TECHNIQUE
 from simcrop.adapters.phantom.reports import Sentence, write_findings, write_impression
+from simcrop.adapters.phantom.sites import Lesion
 from simcrop.core.randomness import derive_seed
 
 TWO_SCANS, TWO_RECONSTRUCTIONS = 0.12, 0.08

@@ -45,14 +45,7 @@ def write_phantoms(
     Raises:
         DataError: the folder holds something else, or the parameters are out of range.
     """
-    if num_cases < 1 or not 0 <= validation_fraction < 1:
-        raise DataError(
-            f"phantoms: num_cases={num_cases} and validation_fraction={validation_fraction} "
-            "are out of range; take at least 1 case and a fraction in [0, 1)"
-        )
-    parameters = {
-        "version": VERSION, "num_cases": num_cases, "seed": seed, "validation_fraction": validation_fraction
-    }  # fmt: skip
+    parameters = _parameters(num_cases, seed, validation_fraction)
     if _is_complete(out, parameters):
         return
     slots = plan(num_cases, seed, validation_fraction)
@@ -65,6 +58,15 @@ def write_phantoms(
         for path, text in tables(studies, split).items():
             _write_whole(out / path, text.encode())
     (out / STARTED).replace(out / DONE)
+
+
+def _parameters(num_cases: int, seed: int, validation_fraction: float) -> dict[str, float]:
+    if num_cases < 1 or not 0 <= validation_fraction < 1:
+        raise DataError(
+            f"phantoms: num_cases={num_cases} and validation_fraction={validation_fraction} "
+            "are out of range; take at least 1 case and a fraction in [0, 1)"
+        )
+    return {"version": VERSION, "num_cases": num_cases, "seed": seed, "validation_fraction": validation_fraction}
 
 
 def _map(job: Callable[[Slot], None], slots: list[Slot], workers: int) -> Iterator[None]:
