@@ -20,7 +20,7 @@ def launch(*command: str) -> None:
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         process.terminate()  # torchrun ends its ranks on SIGTERM only
         process.communicate()
