@@ -1,0 +1,65 @@
+"""The command under torchrun: two ranks do what one process does with twice the batch, and stop together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_data import write_config
+
+pytestmark = pytest.mark.slow
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+# A frozen text encoder has no dropout, so that nothing is left which depends on the rank.
+OPTIONS = ("text_encoder.frozen=true", "model.dropout=0", "train.accumulate=1", "train.evaluate_every=16")
+
+
+def start(launcher: tuple[str, ...], config: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    settings = [part for option in (*OPTIONS, *options) for part in ("--set", option)]
+    command = [*launcher, "-m", "simcrop_cli", "train", str(config), "--out", str(out), *settings]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    path = out / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    ignored = {"studies_per_second", "data_wait"}
+    return [{key: value for key, value in json.loads(line).items() if key not in ignored} for line in lines]
+
+
+def test_two_ranks_train_as_one_process_with_twice_the_batch(tmp_path: Path) -> None:
+    config, one, two = write_config(tmp_path), tmp_path / "one", tmp_path / "two"
+    short = ("train.steps=16", "train.warmup_steps=2")
+    for process in (
+        start((sys.executable,), config, one, *short, "train.batch_size=4"),
+        start(TORCHRUN, config, two, *short, "train.batch_size=2"),
+    ):
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    assert len(rows(two)) == 16
+    for row, expected in zip(rows(two), rows(one), strict=True):
+        assert row == pytest.approx(expected, rel=1e-4)
+    assert rows(two)[0] == pytest.approx(rows(one)[0], rel=1e-5)
+
+
+def test_two_ranks_stop_together_and_save(tmp_path: Path) -> None:
+    config, out = write_config(tmp_path), tmp_path / "run"
+    process = start(TORCHRUN, config, out, "train.steps=5000")
+    try:
+        deadline = time.monotonic() + 300
+        while len(rows(out)) < 4:
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, "too slow"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    finally:
+        process.terminate()
+    last = rows(out)[-1]["step"]
+    assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n"
