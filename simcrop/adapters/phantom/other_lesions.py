@@ -4,6 +4,7 @@ import numpy as np
 
 from simcrop.adapters.phantom import anatomy as shape
 from simcrop.adapters.phantom.anatomy import Array
+from simcrop.adapters.phantom.canvas import union
 from simcrop.adapters.phantom.lung_lesions import blob, sides
 from simcrop.adapters.phantom.scene import Part, Scene
 from simcrop.adapters.phantom.sites import Lesion
@@ -32,20 +33,10 @@ def pericardial(scene: Scene, lesion: Lesion) -> list[Part]:
     box = canvas.around(anatomy.heart_center, max(anatomy.heart) + 24 + thickness)
     x, y, z = canvas.coordinates(box)
     distance = shape.heart_distance(anatomy, x, y, z)
-    outer = np.maximum(distance - thickness, shape.dome_height(anatomy, x, y) - z - 4)
+    room = np.maximum(shape.cavity_distance(anatomy, x, y, z), shape.dome_height(anatomy, x, y) - z - 4)
+    outer = np.maximum(distance - thickness, room)
     weight = canvas.soft(outer) * (1 - canvas.soft(distance))
-    for name in ("aorta", "trachea"):
-        for part_box, part in scene.parts[name]:
-            shared = tuple(
-                slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
-                for a, b in zip(box, part_box, strict=True)
-            )
-            inner = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(shared, box, strict=True))
-            part_inner = tuple(
-                slice(s.start - b.start, s.stop - b.start) for s, b in zip(shared, part_box, strict=True)
-            )
-            if weight[inner].size:
-                weight[inner] *= 1 - part[part_inner]
+    weight *= 1 - union(canvas, scene.parts["aorta"] + scene.parts["trachea"])[box]
     canvas.paint(box, weight, lesion.hu)
     for lung in scene.lungs.values():
         lung[box] *= 1 - weight

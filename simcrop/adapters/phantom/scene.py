@@ -49,4 +49,7 @@ class Scene:
 
     def depth_of_lung(self, side: str) -> Array:
         """Millimetres of lung behind each voxel: fluid and collapsed lung gather at the back of a lying patient."""
-        return np.cumsum(self.lungs[side], axis=1) * np.float32(self.canvas.step[1] * self.canvas.scale[1])
+        spacing_mm = np.float32(self.canvas.step[1] * self.canvas.scale[1])
+        # Lung in front of the heart has little lung behind it, but does not lie at the back.
+        front = np.where(self.canvas.y > 15, np.float32(1e3), np.float32(0))[None, :, None]
+        return np.cumsum(self.lungs[side], axis=1) * spacing_mm + front

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import nibabel as nib
@@ -30,6 +31,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@lru_cache(maxsize=32)
 def read(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
     image = nib.as_closest_canonical(nib.load(path))
     return np.asarray(image.dataobj), image.affine
@@ -189,6 +191,8 @@ def test_fluid_lies_low_and_behind_and_dense_lesions_are_denser_than_lung(tmp_pa
         if finding == "Pleural effusion":
             assert np.argwhere(mask).mean(0)[1] < np.argwhere(lungs).mean(0)[1]  # behind: anterior is up
             assert np.argwhere(mask).mean(0)[2] < np.argwhere(lungs).mean(0)[2]
+            front, back = np.argwhere(lungs)[:, 1].max(), np.argwhere(lungs)[:, 1].min()
+            assert np.argwhere(mask)[:, 1].max() < back + 0.7 * (front - back)  # none in front of the heart
             assert -60 < np.median(hu[mask]) < 60
         elif finding in ("Consolidation", "Lung opacity", "Lung nodule"):
             clear = lungs & ~mask
