@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(f"{error.filename}: {error.strerror}")
     except SystemExit as done:
-        return done.code if isinstance(done.code, int) else 0
-    return 0
+        return stop.status or (done.code if isinstance(done.code, int) else 0)
+    return stop.status
 
 
 def _fail(message: str) -> int:

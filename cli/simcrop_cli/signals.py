@@ -47,11 +47,12 @@ class Stop:
             # A terminal signals its whole group. The main process ends its workers itself; one that it forgot must go.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(_WORKER_SECONDS)
-        elif self._asked and self.signal is None:
-            self.signal = number
-            os.write(2, b"\nsimcrop: stopping after this step; once more to stop at once\n")
-        else:
+            return
+        is_first, self.signal = self.signal is None, number
+        if not (is_first and self._asked):
+            # Should a library swallow this, the next to ask still hears of the signal.
             raise SystemExit(128 + number)
+        os.write(2, b"\nsimcrop: stopping after this step; once more to stop at once\n")
 
 
 stop = Stop()

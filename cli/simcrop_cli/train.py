@@ -39,4 +39,3 @@ def train(
     from simcrop import compose
 
     compose.train(settings, out=out or Path("runs") / settings.name, resume=resume, should_stop=stop)
-    raise typer.Exit(stop.status)

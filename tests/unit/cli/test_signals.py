@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, sent for real."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -36,6 +37,14 @@ def test_work_that_asks_is_told_once_and_ended_by_the_second(
     assert "stopping after this step" in capfd.readouterr().err
 
 
+def test_a_signal_that_a_library_swallowed_is_heard_by_the_next_to_ask() -> None:
+    stop = Stop()
+    with stop.installed():
+        with contextlib.suppress(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+
+
 def test_handlers_are_put_back_and_a_new_command_starts_afresh() -> None:
     before = signal.getsignal(signal.SIGINT)
     stop = Stop()
@@ -65,8 +74,12 @@ with signals.stop.installed():
     print("child", os.WTERMSIG(status), "main", signals.stop.status, time.monotonic() - started > 0.9)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGTERM)
-    assert process.communicate(timeout=20)[0] == f"child {int(signal.SIGALRM)} main 143 True\n"
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.communicate(timeout=20)[0] == f"child {int(signal.SIGALRM)} main 143 True\n"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
