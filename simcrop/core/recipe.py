@@ -40,11 +40,11 @@ class ModelRecipe:
     """HU range mapped to [-1, 1]."""
     mask_ratio: float = 0.75
     """Share of patches hidden from the encoder."""
-    embed_dim: int = 192
+    embed_dim: int = 128
     """Width of the encoder."""
     depth: int = 4
     """Blocks of the encoder."""
-    num_heads: int = 6
+    num_heads: int = 4
     """Attention heads of an encoder block."""
     mlp_ratio: float = 4.0
     """Hidden width of an MLP over the width of its block."""
@@ -52,17 +52,17 @@ class ModelRecipe:
     """sincos3d encodes all three axes; sincos_hw (paper) leaves depth out."""
     init: str = "scratch"
     """scratch, or the path of encoder weights to start from."""
-    decoder_dim: int = 96
+    decoder_dim: int = 64
     """Width of the volume decoder."""
     decoder_depth: int = 1
     """Blocks of the volume decoder."""
-    decoder_heads: int = 4
+    decoder_heads: int = 2
     """Attention heads of a volume decoder block."""
-    projection_dim: int = 128
+    projection_dim: int = 96
     """Width shared by image and text: of the alignment heads, the fusion layer and the text decoder."""
-    fusion_heads: int = 4
+    fusion_heads: int = 3
     """Attention heads of the fusion layer and of the text decoder's layers."""
-    fusion_mlp_dim: int = 256
+    fusion_mlp_dim: int = 192
     """Hidden width of the feed-forward parts of the fusion layer and of the text decoder's layers."""
     text_decoder_depth: int = 1
     """Layers of the text decoder."""
@@ -231,11 +231,11 @@ class TextEncoderRecipe:
     """True (paper): a frozen encoder keeps its dropout."""
     max_tokens: int = 256
     """T, tokens of a report that are read."""
-    hidden_size: int = 128
+    hidden_size: int = 96
     """scratch only: width."""
-    depth: int = 2
+    depth: int = 1
     """scratch only: layers."""
-    num_heads: int = 4
+    num_heads: int = 3
     """scratch only: attention heads."""
     vocab_size: int = 2048
     """scratch only: upper limit of the WordPiece vocabulary, learned from the training reports."""
@@ -372,7 +372,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "dropout": 0.1,
         },
         "objectives": {"alignment": {"top_k": 32}, "late_interaction": {"top_k": 4}},
-        "text_encoder": {"max_tokens": 512, "hidden_size": 256, "vocab_size": 8192},
+        "text_encoder": {"max_tokens": 512, "hidden_size": 256, "depth": 2, "num_heads": 4, "vocab_size": 8192},
     },
 }
 """What a model preset changes, by section."""
