@@ -10,7 +10,7 @@ from configuration_guide import GUIDE, guide_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simcrop.adapters.settings import RunConfig, as_tree, as_yaml, config_from_yaml, load_config
+from simcrop.adapters.settings import DataSettings, RunConfig, as_tree, as_yaml, config_from_yaml, load_config
 from simcrop.core.errors import ConfigError
 from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe
 
@@ -46,8 +46,8 @@ def test_an_empty_file_gives_the_improved_tiny_defaults(tmp_path: Path) -> None:
     assert config.name == "pretrain"
     assert config.model == ModelRecipe()
     assert config.objectives.alignment == AlignmentRecipe()
-    assert config.data.prepared_size == (110, 110, 55)
-    assert config.data.root == Path("data/phantom_512_0")
+    assert config.data.prepared_size == tuple(round(size * 8 / 7) for size in ModelRecipe().volume_size)
+    assert config.data.root == Path(f"data/phantom_{DataSettings().cases}_0")
 
 
 def test_a_recipe_changes_what_it_lists_and_explicit_keys_win(tmp_path: Path) -> None:
@@ -88,13 +88,13 @@ def test_scientific_notation_null_and_empty_sections_mean_what_they_look_like(tm
         ("recipe: papr", (), "pretrain.yaml: recipe: expected improved or paper, not papr"),
         ("model: {volume_size: [96, 96]}", (), "pretrain.yaml: model.volume_size[2]: a value is missing"),
         ("model: {volume_size: [96, 96, 48, 1]}", (), "pretrain.yaml: model.volume_size: expected 3 values, not 4"),
-        ("model: {volume_size: [95, 96, 48]}", (), "pretrain.yaml: model.volume_size: 95 voxels on axis 0 are not"),
-        ("model: {embed_dim: 100}", (), "pretrain.yaml: model.embed_dim: 100 is not divisible by num_heads 6"),
+        ("model: {volume_size: [95, 6, 6], patch_size: [6, 6, 6]}", (), "pretrain.yaml: model.volume_size: 95 voxels on"),
+        ("model: {embed_dim: 100, num_heads: 6}", (), "pretrain.yaml: model.embed_dim: 100 is not divisible by num_heads"),
         ("objectives: {report: {mask_ratio: 2}}", (), "pretrain.yaml: objectives.report.mask_ratio: 2.0 is outside"),
         ("data: {augment: {scale: [2, 1]}}", (), "pretrain.yaml: data.augment.scale: (2.0, 1.0) is not an ascending"),
         ("seed: -1", (), "pretrain.yaml: seed: -1 is below 0"),
         ("name: a/b", (), "pretrain.yaml: name: 'a/b' cannot be a folder"),
-        ("data: {cases: 20}", (), "pretrain.yaml: data.cases: 20 studies leave 16 for training, below train.batch"),
+        ("data: {cases: 4}\ntrain: {batch_size: 9}", (), "pretrain.yaml: data.cases: 4 studies leave 3 for training"),
         ("data: {source: manifest}", (), "pretrain.yaml: data.manifest: source manifest needs it"),
         ("data: {source: ct_rate}", (), "pretrain.yaml: data.root: source ct_rate needs it"),
         ("data: {source: manifest, manifest: no.csv}", (), "pretrain.yaml: data.manifest: no.csv does not exist"),
@@ -118,7 +118,8 @@ def test_every_mistake_is_one_line_naming_place_and_remedy(
 
 @pytest.mark.parametrize("term", ["alignment", "late_interaction"])
 def test_top_k_above_the_visible_patches_is_refused_and_at_them_accepted(tmp_path: Path, term: str) -> None:
-    text = f"model: {{mask_ratio: 0.9}}\nobjectives: {{{term}: {{top_k: TOP_K}}}}"
+    model = "model: {volume_size: [96, 96, 48], patch_size: [12, 12, 6], mask_ratio: 0.9}"
+    text = f"{model}\nobjectives: {{{term}: {{top_k: TOP_K}}}}"
     assert message(tmp_path, text.replace("TOP_K", "52")).startswith(
         f"pretrain.yaml: objectives.{term}.top_k: 52 is above the 51 visible patches"
     )
