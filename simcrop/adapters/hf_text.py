@@ -99,6 +99,8 @@ def _new_bert(recipe: TextEncoderRecipe, tokenizer: HFTokenizer) -> nn.Module:
         intermediate_size=4 * recipe.hidden_size,
         max_position_embeddings=recipe.max_tokens,
         pad_token_id=tokenizer.pad_id,
+        hidden_dropout_prob=recipe.dropout,
+        attention_probs_dropout_prob=recipe.dropout,
     )
     return BertModel(config, add_pooling_layer=False)
 

@@ -239,11 +239,14 @@ class TextEncoderRecipe:
     """scratch only: attention heads."""
     vocab_size: int = 2048
     """scratch only: upper limit of the WordPiece vocabulary, learned from the training reports."""
+    dropout: float = 0.0
+    """scratch only: of its layers and attention."""
 
     def __post_init__(self) -> None:
         _require(self.max_tokens >= 8, f"max_tokens: {self.max_tokens} is below 8")
         _divisible("hidden_size", self.hidden_size, "num_heads", self.num_heads)
         _require(self.vocab_size >= 128, f"vocab_size: {self.vocab_size} is below 128")
+        _require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
 
     @property
     def is_frozen(self) -> bool:
@@ -372,7 +375,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "dropout": 0.1,
         },
         "objectives": {"alignment": {"top_k": 32}, "late_interaction": {"top_k": 4}},
-        "text_encoder": {"max_tokens": 512, "hidden_size": 256, "depth": 2, "num_heads": 4, "vocab_size": 8192},
+        "text_encoder": {"max_tokens": 512, "hidden_size": 256, "depth": 2, "num_heads": 4, "vocab_size": 8192, "dropout": 0.1},
     },
 }
 """What a model preset changes, by section."""

@@ -14,7 +14,7 @@ from simcrop.core.errors import CheckpointError, ConfigError, DataError
 from simcrop.core.recipe import TextEncoderRecipe
 
 REPORTS = ["The trachea is open. No nodule.", "A 9.5 mm nodule in the left lung.", "Heart size is normal."]
-RECIPE = TextEncoderRecipe(hidden_size=16, depth=1, num_heads=2, vocab_size=128, max_tokens=24)
+RECIPE = TextEncoderRecipe(hidden_size=16, depth=1, num_heads=2, vocab_size=128, max_tokens=24, dropout=0.1)
 
 
 def _scratch(recipe: TextEncoderRecipe = RECIPE, seed: int = 0) -> tuple[HFTokenizer, HFTextEncoder]:

@@ -69,10 +69,10 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (ModelRecipe, {"mask_ratio": 1.0}, r"^mask_ratio: 1.0 is outside \[0, 1\)$"),
     (ModelRecipe, {"mask_ratio": -0.1}, r"^mask_ratio: -0.1 is outside"),
     (ModelRecipe, {"mask_ratio": 0.9999}, r"^mask_ratio: 0.9999 leaves no visible patch of 512$"),
-    (ModelRecipe, {"embed_dim": 100}, r"^embed_dim: 100 is not divisible by num_heads 6$"),
+    (ModelRecipe, {"embed_dim": 102}, r"^embed_dim: 102 is not divisible by num_heads 4$"),
     (ModelRecipe, {"num_heads": 0}, r"^num_heads: 0 is below 1$"),
-    (ModelRecipe, {"decoder_dim": 90}, r"^decoder_dim: 90 is not divisible by decoder_heads 4$"),
-    (ModelRecipe, {"projection_dim": 90}, r"^projection_dim: 90 is not divisible by fusion_heads 4$"),
+    (ModelRecipe, {"decoder_dim": 91}, r"^decoder_dim: 91 is not divisible by decoder_heads 2$"),
+    (ModelRecipe, {"projection_dim": 91}, r"^projection_dim: 91 is not divisible by fusion_heads 3$"),
     (ModelRecipe, {"projection_dim": 0}, r"^projection_dim: 0 is not divisible"),
     (
         ModelRecipe,
@@ -85,6 +85,7 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
         r"^decoder_dim: sincos_hw needs an even width, not 9$",
     ),
     (ModelRecipe, {"dropout": 1.0}, r"^dropout: 1.0 is outside \[0, 1\)$"),
+    (TextEncoderRecipe, {"dropout": 1.0}, r"^dropout: 1.0 is outside \[0, 1\)$"),
     *(
         (ModelRecipe, {key: 0}, rf"^{key}: 0 is below 1$")
         for key in ("depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
@@ -108,7 +109,7 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
         r"all four weights are 0; nothing would be trained$",
     ),
     (TextEncoderRecipe, {"max_tokens": 7}, r"^max_tokens: 7 is below 8$"),
-    (TextEncoderRecipe, {"hidden_size": 130}, r"^hidden_size: 130 is not divisible by num_heads 4$"),
+    (TextEncoderRecipe, {"hidden_size": 130}, r"^hidden_size: 130 is not divisible by num_heads 3$"),
     (TextEncoderRecipe, {"vocab_size": 127}, r"^vocab_size: 127 is below 128$"),
     *(
         (TrainRecipe, {key: 0}, rf"^{key}: 0 is below 1$")
