@@ -375,7 +375,14 @@ PRESETS: dict[str, dict[str, Any]] = {
             "dropout": 0.1,
         },
         "objectives": {"alignment": {"top_k": 32}, "late_interaction": {"top_k": 4}},
-        "text_encoder": {"max_tokens": 512, "hidden_size": 256, "depth": 2, "num_heads": 4, "vocab_size": 8192, "dropout": 0.1},
+        "text_encoder": {
+            "max_tokens": 512,
+            "hidden_size": 256,
+            "depth": 2,
+            "num_heads": 4,
+            "vocab_size": 8192,
+            "dropout": 0.1,
+        },
     },
 }
 """What a model preset changes, by section."""
