@@ -1,11 +1,12 @@
-"""Ctrl-C and SIGTERM: the first lets a training step finish and save, the second stops at once.
+"""Ctrl-C and SIGTERM: the first lets a training step finish and save, a later one stops at once.
 
 Work that never asks (listing files, making phantoms) is stopped by the first: everything it has written is whole.
 """
 
 import os
 import signal
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,11 +14,21 @@ _WORKER_SECONDS = 20
 """How long a data worker outlives a signal, so that the step which needs its batch can finish."""
 
 
-class Stop:
-    """A request to stop; calling it says whether somebody made one."""
+_SAME_REQUEST_SECONDS = 2.0
+"""A launcher such as torchrun passes on the signal that its whole group has got already: within this time it counts
+once."""
 
-    def __init__(self) -> None:
+
+class Stop:
+    """A request to stop; calling it says whether somebody made one.
+
+    Args:
+        clock: seconds from any origin.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.signal: int | None = None
+        self._clock, self._signalled_at = clock, 0.0
         self._asked = False
         self._process = os.getpid()
 
@@ -49,10 +60,14 @@ class Stop:
             signal.alarm(_WORKER_SECONDS)
             return
         is_first, self.signal = self.signal is None, number
+        if is_first:
+            self._signalled_at = self._clock()
+        elif self._asked and self._clock() - self._signalled_at < _SAME_REQUEST_SECONDS:
+            return
         if not (is_first and self._asked):
             # Should a library swallow this, the next to ask still hears of the signal.
             raise SystemExit(128 + number)
-        os.write(2, b"\nsimcrop: stopping after this step; once more to stop at once\n")
+        os.write(2, b"\nsimcrop: stopping after this step; again in a moment to stop at once\n")
 
 
 stop = Stop()

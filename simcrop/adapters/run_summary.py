@@ -17,6 +17,9 @@ from simcrop.adapters.summary import evaluate_run, print_summary
 from simcrop.core.encoder import VisionEncoder
 from simcrop.core.model import SimCroP
 
+_FILE_COLUMNS = 110
+"""Width of the table where no terminal says its own."""
+
 
 def write_summary(
     out: Path,
@@ -42,7 +45,7 @@ def write_summary(
     costs = {"wall_time_s": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
     summary = last_losses(out / "metrics.jsonl") | measured | costs
     replace_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    print_summary(summary, Console())
+    print_summary(summary, Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS))
 
 
 def last_losses(metrics: Path) -> dict[str, Any]:
