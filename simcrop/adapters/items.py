@@ -125,8 +125,8 @@ class ItemReader:
         length = len(text.report.ids)
         ids = torch.tensor(text.report.ids)
         is_real = torch.tensor(text.report.sentence_of_token) >= 0
-        if self._report.mask == "any":
-            # The paper masks padding too, so its masks need the padding to be there.
+        if self._report.mask == "any" or self._report.loss == "all":
+            # The paper masks and predicts padding too, so the padding must be there, and the same in every batch.
             ids = torch.nn.functional.pad(ids, (0, self._max_tokens - length), value=self.pad_id)
             is_real = torch.nn.functional.pad(is_real, (0, self._max_tokens - length))
         input_ids, report_masked = mask_report_tokens(

@@ -33,20 +33,22 @@ def _study(findings: str, impression: str = "Not given.", study_id: str = "train
     return Study(study_id, "train_1", Report(findings, impression), ("train_1_a_1", "train_1_a_2"))
 
 
-def _reader(prepared: PreparedVolumes, *, seed: int = 0, mask: str = "real", **augment: object) -> ItemReader:
+def _reader(
+    prepared: PreparedVolumes, *, seed: int = 0, mask: str = "real", loss: str = "masked", **augment: object
+) -> ItemReader:
     return ItemReader(
         prepared,
         WordTokenizer(),
         model=MODEL,
-        report=ReportRecipe(mask=mask, mask_ratio=0.5),  # type: ignore[arg-type]
+        report=ReportRecipe(mask=mask, loss=loss, mask_ratio=0.5),  # type: ignore[arg-type]
         max_tokens=MAX_TOKENS,
         seed=seed,
         augment=replace(AugmentRecipe(shift_probability=0.0), **augment),  # type: ignore[arg-type]
     )
 
 
-def _batch(prepared: PreparedVolumes, *studies: Study, mask: str = "real") -> Batch:
-    reader = _reader(prepared, mask=mask)
+def _batch(prepared: PreparedVolumes, *studies: Study, **report: str) -> Batch:
+    reader = _reader(prepared, **report)
     return collate([reader.for_evaluation(study) for study in studies], pad_id=reader.pad_id)
 
 
@@ -81,6 +83,12 @@ def test_the_papers_masking_pads_to_the_limit_and_masks_padding(prepared: Prepar
     assert batch.report_ids.shape == (2, MAX_TOKENS)
     assert batch.report_masked[1, 2:].any()
     assert batch.report_mask.sum(1).tolist() == [10, 2]
+
+
+def test_a_loss_over_all_tokens_sees_the_same_padding_in_every_batch(prepared: PreparedVolumes) -> None:
+    batch = _batch(prepared, NONE, loss="all")
+    assert batch.report_ids.shape == (1, MAX_TOKENS)
+    assert not batch.report_masked[0, 2:].any()
 
 
 def test_a_batch_without_any_sentence_keeps_one_masked_place(prepared: PreparedVolumes) -> None:
