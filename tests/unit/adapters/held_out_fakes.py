@@ -11,7 +11,9 @@ from simcrop.core.ports import Encoding
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe
 from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
-RECIPE = ModelRecipe(volume_size=(12, 8, 6), patch_size=(4, 4, 3), embed_dim=6, num_heads=1, projection_dim=4)
+RECIPE = ModelRecipe(
+    volume_size=(12, 8, 6), patch_size=(4, 4, 3), embed_dim=6, num_heads=1, projection_dim=4, fusion_heads=1
+)
 MARGIN = 2
 """Voxels of the prepared volume outside the model's, on every side."""
 
