@@ -16,7 +16,10 @@ from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import LateInteractionRecipe
 
-_MAX_SCALE = 100.0
+_FIRST_SCALE, _MAX_SCALE = 50.0, 100.0
+"""At the start all patches point almost the same way: the scores of a sentence in two volumes differ by hundredths."""
+_FIRST_BIAS = -6.0
+"""At the start few sentences count as present, as few are."""
 
 
 class LateInteraction(nn.Module):
@@ -25,8 +28,8 @@ class LateInteraction(nn.Module):
     def __init__(self, recipe: LateInteractionRecipe, ops: Ops) -> None:
         super().__init__()
         self.recipe, self._scores = recipe, ops.sentence_volume_scores
-        self.log_scale = nn.Parameter(torch.tensor([math.log(10.0)]))
-        self.bias = nn.Parameter(torch.tensor([-5.0]))
+        self.log_scale = nn.Parameter(torch.tensor([math.log(_FIRST_SCALE)]))
+        self.bias = nn.Parameter(torch.tensor([_FIRST_BIAS]))
 
     @property
     def scale(self) -> Tensor:

@@ -14,7 +14,7 @@ from simcrop.core.fusion import FusionLayer, ProjectionHead
 from simcrop.core.late_interaction import LateInteraction
 from simcrop.core.losses import Counts, reconstruction_share, report_share, wanted_tokens
 from simcrop.core.ops import Ops
-from simcrop.core.patches import AnyVolume
+from simcrop.core.patches import AnyVolume, holds_tissue
 from simcrop.core.ports import Communicator, Tokenizer
 from simcrop.core.recipe import TERMS, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
 from simcrop.core.study import Batch
@@ -107,8 +107,10 @@ class SimCroP(nn.Module):
             terms["reconstruction"] = self._reconstruction(self.decoder, tokens, batch, counts, communicator)
         if self.fusion is not None:
             terms["report"] = self._report(tokens, batch, counts, communicator)
-        if self.image_head is not None:
-            terms |= self._alignment(self.image_head(tokens[:, 1:]), batch, counts, communicator)
+        if self.aligns:
+            terms |= self._alignment(
+                self.shared_patches(tokens, batch.volume, batch.ids_keep), batch, counts, communicator
+            )
         return {name: terms[name] for name in TERMS if name in terms}
 
     def total(self, terms: Mapping[str, Tensor]) -> Float[Tensor, ""]:
@@ -119,9 +121,23 @@ class SimCroP(nn.Module):
         self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None
     ) -> Float[Tensor, "B L dim"]:
         """Patches in the space that they share with sentences. Raises InputError on a model trained without it."""
+        return self.shared_patches(self.encoder(volume, ids_keep), volume, ids_keep)
+
+    def shared_patches(
+        self, tokens: Float[Tensor, "B L+1 E"], volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None
+    ) -> Float[Tensor, "B L dim"]:
+        """`patch_features` from the encoder's normalized output for the same volume and patches.
+
+        A patch of air becomes zero unless the recipe says otherwise: it has no cosine with anything and gets no
+        gradient. Otherwise the encoder gathers what it knows of the whole scan in the tokens of the air around the
+        patient, which have nothing of their own to say, and every sentence points there.
+        """
         if self.image_head is None:
             raise InputError("model: trained without alignment, so its patches cannot be compared with sentences")
-        return self.image_head(self.encoder(volume, ids_keep)[:, 1:])
+        patches = self.image_head(tokens[:, 1:])
+        if not self.recipe.ignore_air:
+            return patches
+        return patches * holds_tissue(volume, ids_keep, self.recipe.patch_size, self.recipe.window)[..., None]
 
     def sentence_features(
         self,

@@ -5,11 +5,13 @@ Token index = (h * gW + w) * gD + d; values inside a patch in (channel, p, q, r)
 """
 
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from simcrop.core.errors import InputError
 from simcrop.core.ops import PatchSize, Window
+
+_AIR_BELOW = -0.95
 
 AnyVolume = Int[Tensor, "B C H W D"] | Float[Tensor, "B C H W D"]
 
@@ -53,6 +55,28 @@ def gather_patches(view: Tensor, ids: Int64[Tensor, "K"] | None) -> Tensor:
         return view.flatten(3).flatten(0, 2)
     gw, gd = view.shape[1], view.shape[2]
     return view[ids // (gw * gd), ids // gd % gw, ids % gd].flatten(1)
+
+
+def holds_tissue(
+    volume: AnyVolume, ids: Int64[Tensor, "B K"] | None, patch_size: PatchSize, window: Window
+) -> Bool[Tensor, "B K"]:
+    """Which patches hold more than air: their windowed mean is above -0.95.
+
+    Of the default window that is -950 HU: aerated lung lies well above it, the air around a patient below.
+
+    Args:
+        volume: HU.
+        ids: patches to look at; None looks at all.
+        patch_size: voxels of a patch.
+        window: HU range mapped to [-1, 1].
+    """
+    view = patch_view(volume, patch_size)
+    return torch.stack(
+        [
+            apply_window(gather_patches(study, None if ids is None else ids[b]), window).mean(1) > _AIR_BELOW
+            for b, study in enumerate(view)
+        ]
+    )
 
 
 def apply_window(values: Tensor, window: Window | None, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -50,6 +50,8 @@ class ModelRecipe:
     """Hidden width of an MLP over the width of its block."""
     position_embedding: Literal["sincos3d", "sincos_hw"] = "sincos3d"
     """sincos3d encodes all three axes; sincos_hw (paper) leaves depth out."""
+    ignore_air: bool = True
+    """Patches of nothing but air are never the place of a sentence; False (paper) lets them be."""
     init: str = "scratch"
     """scratch, or the path of encoder weights to start from."""
     decoder_dim: int = 64
@@ -340,7 +342,7 @@ class AugmentRecipe:
 
 
 PAPER: dict[str, Any] = {
-    "model": {"position_embedding": "sincos_hw"},
+    "model": {"position_embedding": "sincos_hw", "ignore_air": False},
     "objectives": {
         "reconstruction": {"target": "raw", "loss": "all"},
         "report": {"mask": "any", "loss": "all"},

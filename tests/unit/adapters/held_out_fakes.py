@@ -140,7 +140,10 @@ class BrightnessModel(nn.Module):
         return features
 
     def patch_features(self, volume: Tensor) -> Tensor:
-        return self.encoder.encode(volume)[:, 1:]
+        return self.shared_patches(self.encoder.encode(volume), volume)
+
+    def shared_patches(self, tokens: Tensor, volume: Tensor) -> Tensor:
+        return tokens[:, 1:]
 
     def reconstruct(self, volume: Tensor, ids_keep: Tensor, ids_masked: Tensor) -> Tensor:
         patches = patchify(apply_window(volume, RECIPE.window), RECIPE.patch_size)

@@ -111,7 +111,7 @@ def test_the_scale_is_at_most_100() -> None:
     at_limit = loss_of(make_objective(log_scale=math.log(100.0)), *inputs)
     torch.testing.assert_close(loss_of(make_objective(log_scale=20.0), *inputs), at_limit)
     assert not torch.allclose(loss_of(make_objective(log_scale=math.log(90.0)), *inputs), at_limit)
-    assert LateInteraction(LateInteractionRecipe(), REFERENCE).scale.item() == pytest.approx(10.0)
+    assert LateInteraction(LateInteractionRecipe(), REFERENCE).scale.item() == pytest.approx(50.0)
 
 
 def test_no_sentence_anywhere_gives_zero_still_connected() -> None:

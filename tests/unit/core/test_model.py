@@ -18,6 +18,7 @@ from torch import Tensor
 from simcrop.core.errors import InputError
 from simcrop.core.losses import Counts
 from simcrop.core.model import SimCroP
+from simcrop.core.patches import patchify, unpatchify
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import TERMS, ReportRecipe
 from simcrop.core.study import Batch
@@ -112,6 +113,22 @@ def test_patch_features_of_the_whole_volume_are_in_patch_order() -> None:
     everything = model.patch_features(batch.volume)
     assert everything.shape == (1, 30, MODEL.projection_dim)
     torch.testing.assert_close(everything, model.image_head(model.encoder(batch.volume)[:, 1:]))
+
+
+def test_patches_of_air_are_nowhere_and_get_no_gradient() -> None:
+    model, batch = make_model().eval(), make_batch([1])
+    volume = batch.volume.clone()
+    air = torch.zeros(MODEL.num_patches, dtype=torch.bool)
+    air[batch.ids_keep[0, 0]] = True
+    rows = patchify(volume, MODEL.patch_size)
+    rows[0, air] = -990
+    volume = unpatchify(rows, MODEL.patch_size, MODEL.volume_size)
+    features = model.patch_features(volume)
+    assert (features[0].norm(dim=1) == 0).tolist() == air.tolist()
+    visible = model.patch_features(volume, batch.ids_keep)
+    assert (visible[0].norm(dim=1) == 0).tolist() == [True, *[False] * (batch.ids_keep.shape[1] - 1)]
+    paper = make_model(model=replace(MODEL, ignore_air=False)).eval()
+    assert (paper.patch_features(volume)[0].norm(dim=1) > 0).all()
 
 
 def test_what_was_not_trained_cannot_be_asked_for() -> None:

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simcrop.core.errors import InputError
-from simcrop.core.patches import apply_window, gather_patches, patch_grid, patch_view, patchify, unpatchify
+from simcrop.core.patches import (
+    apply_window,
+    gather_patches,
+    holds_tissue,
+    patch_grid,
+    patch_view,
+    patchify,
+    unpatchify,
+)
 
 SIZES = st.tuples(*[st.integers(1, 3)] * 3)
 
@@ -71,3 +79,14 @@ def test_a_volume_that_the_patch_does_not_divide_is_refused() -> None:
 def test_a_volume_without_a_batch_axis_is_refused() -> None:
     with pytest.raises(InputError, match=r"volume: expected \[B, C, H, W, D\], got a shape of 4 axes"):
         patchify(torch.zeros(1, 8, 9, 10), (4, 3, 2))
+
+
+def test_lung_is_tissue_and_the_air_around_a_patient_is_not() -> None:
+    volume = torch.full((2, 1, 4, 4, 4), -1000, dtype=torch.int16)
+    volume[0, 0, :2] = -870  # lung in patches 0..3
+    volume[1, 0, 2:, 2:, 2:] = 300  # bone in patch 7
+    volume[1, 0, 0, 0, 0] = -700  # a speck in patch 0 leaves it air
+    found = holds_tissue(volume, None, (2, 2, 2), (-1000.0, 1000.0))
+    assert found.tolist() == [[True] * 4 + [False] * 4, [False] * 7 + [True]]
+    some = holds_tissue(volume, torch.tensor([[5, 1], [7, 0]]), (2, 2, 2), (-1000.0, 1000.0))
+    assert some.tolist() == [[False, True], [True, False]]
