@@ -147,7 +147,7 @@ def train(
 
     Args:
         config: of the run.
-        out: run folder (DESIGN section 3 lists what appears in it).
+        out: run folder (README lists what appears in it).
         resume: auto, never, or a checkpoint's path; see `starting_point`.
         should_stop: asked after every step; True saves and returns.
 

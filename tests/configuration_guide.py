@@ -26,7 +26,7 @@ def _tables(section: type, prefix: str) -> Iterator[str]:
     docstrings = _docstrings(section)
     rows = [f.name for f in fields(section) if not is_dataclass(hints[f.name])]
     title = f"`{prefix[:-1]}`" if prefix else "top level"
-    summary = re.sub(r" \((METHOD|DATA) [^)]*\)", "", (inspect.getdoc(section) or "").splitlines()[0])
+    summary = re.sub(r" \(docs/method[^)]*\)", "", (inspect.getdoc(section) or "").splitlines()[0])
     yield f"## {title}\n\n{summary}\n\n| key | default | paper | vit_b | meaning |\n|---|---|---|---|---|"
     for name in rows:
         values = [_look_up(tree, f"{prefix}{name}") for tree in (as_tree(RunConfig()), PAPER, PRESETS["vit_b"])]

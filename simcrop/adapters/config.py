@@ -21,7 +21,7 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where studies come from and how their volumes reach the model (DATA sections 1 and 2)."""
+    """Where studies come from and how their volumes reach the model."""
 
     __pydantic_config__ = _STRICT
 

@@ -1,4 +1,4 @@
-"""CT-RATE as it is downloaded, whole or in part (DATA section 1); phantoms are written in the same layout."""
+"""CT-RATE as it is downloaded, whole or in part; phantoms are written in the same layout."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Weights to start a vision encoder from: a run of ours, or a file in timm's names (METHOD section 2)."""
+"""Weights to start a vision encoder from: a run of ours, or a file in timm's names (docs/method.md, section 2)."""
 
 from pathlib import Path
 from pickle import UnpicklingError

@@ -1,4 +1,4 @@
-"""Text encoders of the transformers library (METHOD section 7).
+"""Text encoders of the transformers library (docs/method.md, section 7).
 
 Only the plain BERT classes, never code from a hub; the network is used for a hub id alone. transformers is imported
 when first needed, since that takes seconds.

@@ -1,4 +1,4 @@
-"""A data set of one's own: one CSV with the columns volume, findings, impression (DATA section 1)."""
+"""A data set of one's own: one CSV with the columns volume, findings, impression."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Volumes resampled once to the model's spacing and kept as int16 arrays that training memory-maps (DATA section 2).
+"""Volumes resampled once to the model's spacing and kept as int16 arrays that training memory-maps.
 
     CACHE/grid_KEY/NAME.npy        int16 [H, W, D], RAS, axes along the world's
     CACHE/grid_KEY/NAME.json       affines, CRC-32 of the voxels, name, size and time of the source file

@@ -46,7 +46,7 @@ def resample_volume(volume: Volume, grid: Grid) -> tuple[Int16[Tensor, "H W D"],
     HU are clipped before the interpolation, so padding and metal do not bleed into their neighbours; trilinear at voxel
     centres; beyond the outermost voxel centres lies air.
 
-    Source: DATA section 2.
+    Source: the grid that the paper works on, docs/method.md, section 1.
     """
     affine = grid.affine_for(volume)
     matrix, offset = _index_map(volume.affine, affine)

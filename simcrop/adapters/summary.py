@@ -1,4 +1,4 @@
-"""What a trained model can do, measured on held-out studies at the end of a run (METHOD sections 4 and 9)."""
+"""What a trained model can do, measured on held-out studies at the end of a run (docs/method.md, sections 4 and 9)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Similarity-driven alignment and late interaction (METHOD section 4): losses on features, without parameters.
+"""Similarity-driven alignment and late interaction (docs/method.md, section 4): losses on features, without parameters.
 
 Every loss is this rank's share of the step's value: summed over micro-batches and averaged over ranks it gives the
 mean over all sentences of the step, because DDP averages gradients over ranks.
@@ -98,7 +98,7 @@ def alignment_loss(
         num_sentences: real sentences of the whole step over all ranks; 0 gives 0.
         communicator: gathers the negatives of other ranks where `negatives` is "global".
 
-    Source: METHOD section 4, item 4.
+    Source: docs/method.md, section 4, item 4.
     """
     if recipe.negatives == "report":
         total = _report_nce(sentences, aligned, recipe)

@@ -1,4 +1,4 @@
-"""Random changes of a training volume: box, scale, flips and shift of intensity (METHOD section 6).
+"""Random changes of a training volume: box, scale, flips and shift of intensity (docs/method.md, section 6).
 
 Drawing and applying are apart: what is drawn is a small value that depends on the generator alone.
 """

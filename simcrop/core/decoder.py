@@ -1,4 +1,4 @@
-"""The volume decoder: rebuilds masked patches from visible tokens (METHOD section 3)."""
+"""The volume decoder: rebuilds masked patches from visible tokens (docs/method.md, section 3)."""
 
 import torch
 from jaxtyping import Float, Int64

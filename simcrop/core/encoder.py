@@ -1,4 +1,4 @@
-"""The vision encoder: a 3D ViT that reads only the visible patches (METHOD section 2).
+"""The vision encoder: a 3D ViT that reads only the visible patches (docs/method.md, section 2).
 
 State-dict names are timm's (`cls_token`, `pos_embed`, `patch_embed.proj.weight`, `blocks.0.attn.qkv.weight`, ...).
 """
@@ -129,7 +129,7 @@ class VisionEncoder(nn.Module):
 
 
 def initialize(module: nn.Module) -> None:
-    """Linear and patch embedding xavier-uniform with zero biases, tokens N(0, 0.02), norms 1 and 0 (METHOD 2.5)."""
+    """Linear and patch embedding xavier-uniform, biases 0, tokens N(0, 0.02), norms 1 and 0 (docs/method.md, section 2)."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)

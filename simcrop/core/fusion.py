@@ -1,4 +1,4 @@
-"""Cross-granularity fusion: the masked report reads the volume (METHOD section 5, items 2 to 4)."""
+"""Cross-granularity fusion: the masked report reads the volume (docs/method.md, section 5, items 2 to 4)."""
 
 import torch.nn.functional as F
 from jaxtyping import Bool, Float

@@ -1,4 +1,4 @@
-"""Late interaction: every sentence is scored against every volume (METHOD section 4, item 5; not in the paper).
+"""Late interaction: every sentence against every volume (docs/method.md, section 4, item 5; not in the paper).
 
 As in `alignment`, each loss is this rank's share: averaged over ranks it gives the step's value.
 """

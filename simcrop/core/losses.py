@@ -1,4 +1,4 @@
-"""What a step's losses are divided by, and the two reconstruction losses (METHOD sections 3, 5 and 6).
+"""What a step's losses are divided by, and the two reconstruction losses (docs/method.md, sections 3, 5 and 6).
 
 A loss is normalised by counts over the whole step, that is over all ranks and micro-batches, never by a mean of means.
 Each function returns this rank's share: summed over micro-batches and averaged over ranks it is the step's value.

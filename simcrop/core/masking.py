@@ -1,4 +1,4 @@
-"""Which patches and which words are hidden (METHOD sections 2 and 5.1). All draws come from the caller's generator."""
+"""Which patches and which words are hidden (docs/method.md, sections 2 and 5); all draws are the caller's."""
 
 import torch
 from jaxtyping import Bool, Int64

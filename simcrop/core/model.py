@@ -1,4 +1,4 @@
-"""SimCroP: one pass of the vision encoder over a masked volume feeds all objectives (METHOD sections 2 to 6)."""
+"""SimCroP: one pass over a masked volume feeds all objectives (docs/method.md, sections 2 to 6)."""
 
 from collections.abc import Mapping
 

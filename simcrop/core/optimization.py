@@ -16,7 +16,7 @@ def lr_at(step: int, recipe: TrainRecipe) -> float:
     Returns:
         lr * step / warmup_steps during the warm-up; `lr` at its end (at step 1 without one), `min_lr` at the last step.
 
-    Source: METHOD section 6.
+    Source: docs/method.md, section 6.
     """
     peak = max(recipe.warmup_steps, 1)
     if step <= peak:
@@ -30,7 +30,7 @@ def make_optimizer(model: nn.Module, recipe: TrainRecipe) -> AdamW:
 
     A tensor with fewer than two axes longer than 1 (bias, norm, class or mask token) counts as a vector.
 
-    Source: METHOD section 6.
+    Source: docs/method.md, section 6.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     matrices = [(name, p) for name, p in trained if sum(size > 1 for size in p.shape) >= 2]

@@ -1,4 +1,4 @@
-"""Patches of a volume: their order, their values, their window (METHOD section 2, item 1).
+"""Patches of a volume: their order, their values, their window (docs/method.md, section 2, item 1).
 
 Token index = (h * gW + w) * gD + d; values inside a patch in (channel, p, q, r) order, which is
 `weight.reshape(E, -1)` of a Conv3d whose kernel equals its stride.

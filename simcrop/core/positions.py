@@ -1,4 +1,4 @@
-"""Fixed position tables (METHOD section 2, item 3)."""
+"""Fixed position tables (docs/method.md, section 2, item 3)."""
 
 from typing import Literal
 

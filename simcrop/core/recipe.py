@@ -22,7 +22,7 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """Sizes of the network and how a volume becomes tokens (METHOD sections 1 to 5)."""
+    """Sizes of the network and how a volume becomes tokens (docs/method.md, sections 1 to 5)."""
 
     __pydantic_config__ = _STRICT
 
@@ -123,7 +123,7 @@ def _divisible(width_key: str, width: int, heads_key: str, heads: int) -> None:
 
 @dataclass(frozen=True)
 class ReconstructionRecipe:
-    """Masked volume reconstruction (METHOD section 3)."""
+    """Masked volume reconstruction (docs/method.md, section 3)."""
 
     __pydantic_config__ = _STRICT
 
@@ -137,7 +137,7 @@ class ReconstructionRecipe:
 
 @dataclass(frozen=True)
 class ReportRecipe:
-    """Masked report reconstruction (METHOD section 5)."""
+    """Masked report reconstruction (docs/method.md, section 5)."""
 
     __pydantic_config__ = _STRICT
 
@@ -156,7 +156,7 @@ class ReportRecipe:
 
 @dataclass(frozen=True)
 class AlignmentRecipe:
-    """Similarity-driven alignment (METHOD section 4)."""
+    """Similarity-driven alignment (docs/method.md, section 4)."""
 
     __pydantic_config__ = _STRICT
 
@@ -180,7 +180,7 @@ class AlignmentRecipe:
 
 @dataclass(frozen=True)
 class LateInteractionRecipe:
-    """Every sentence against every volume (METHOD section 4, item 5; not in the paper)."""
+    """Every sentence against every volume (docs/method.md, section 4, item 5; not in the paper)."""
 
     __pydantic_config__ = _STRICT
 
@@ -197,7 +197,7 @@ class LateInteractionRecipe:
 
 @dataclass(frozen=True)
 class ObjectivesRecipe:
-    """The four terms of the loss; their sum, weighted, is what is minimised (METHOD section 6)."""
+    """The four terms of the loss; their sum, weighted, is what is minimised (docs/method.md, section 6)."""
 
     __pydantic_config__ = _STRICT
 
@@ -219,7 +219,7 @@ TERMS = ("reconstruction", "report", "alignment", "late_interaction")
 
 @dataclass(frozen=True)
 class TextEncoderRecipe:
-    """The report encoder (METHOD section 7)."""
+    """The report encoder (docs/method.md, section 7)."""
 
     __pydantic_config__ = _STRICT
 
@@ -258,7 +258,7 @@ class TextEncoderRecipe:
 
 @dataclass(frozen=True)
 class TrainRecipe:
-    """Optimisation and bookkeeping (METHOD section 6)."""
+    """Optimisation and bookkeeping (docs/method.md, section 6)."""
 
     __pydantic_config__ = _STRICT
 
@@ -318,7 +318,7 @@ class TrainRecipe:
 
 @dataclass(frozen=True)
 class AugmentRecipe:
-    """Random changes of a training volume (METHOD section 6)."""
+    """Random changes of a training volume (docs/method.md, section 6)."""
 
     __pydantic_config__ = _STRICT
 

@@ -45,7 +45,7 @@ def masked_patch_embed(
     Raises:
         InputError: naming the argument that does not fit.
 
-    Source: METHOD section 2; KERNELS section 1.
+    Source: docs/method.md, section 2.
     """
     view = patch_view(volume, patch_size)
     grid = view.shape[1:4]
@@ -137,7 +137,7 @@ def sentence_patch_topk(
     Raises:
         InputError: shapes that do not fit, or k outside its range.
 
-    Source: METHOD section 4, item 3.
+    Source: docs/method.md, section 4, item 3.
     """
     _check_pairs(sentences, patches, k, sentence_mask)
     if sentences.shape[0] != patches.shape[0]:
@@ -178,7 +178,7 @@ def sentence_volume_scores(
     Raises:
         InputError: shapes that do not fit, or k outside its range.
 
-    Source: METHOD section 4, item 5 (late interaction; not in the paper).
+    Source: docs/method.md, section 4, item 5 (late interaction; not in the paper).
     """
     _check_pairs(sentences, patches, k, sentence_mask)
     Bs, S, E = sentences.shape
@@ -262,7 +262,7 @@ def masked_patch_mse(
     Raises:
         InputError: naming the argument that does not fit.
 
-    Source: METHOD section 3.
+    Source: docs/method.md, section 3.
     """
     view = patch_view(volume.detach(), patch_size)
     patch_values = view.shape[4:].numel()

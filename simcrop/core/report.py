@@ -1,4 +1,4 @@
-"""Report text: cleaning, splitting into sentences, and keys by which repeats are recognised (METHOD section 8)."""
+"""Report text: cleaning, splitting into sentences, keys that recognise repeats (docs/method.md, section 8)."""
 
 import re
 
@@ -35,7 +35,7 @@ def clean(text: str) -> str:
 
     Line breaks stay, since a bullet at the start of a line separates sentences.
 
-    Source: METHOD sections 5.1 and 8.
+    Source: docs/method.md, sections 5.1 and 8.
     """
     text = _without_stray_quotes(_without_surplus_space(_CONTROL.sub(" ", text)))
     text = _without_surplus_space(text)
@@ -57,8 +57,8 @@ def split_sentences(text: str) -> list[str]:
     Returns:
         Sentences with single spaces and without bullets. Together they hold every letter and digit of `text` once.
 
-    Source: METHOD section 8. The paper's rule (a full stop that is not between digits; the rest is dropped) is not
-        reproduced.
+    Source: docs/method.md, section 8. Not reproduced: the paper ends sentences at every full stop that is not between
+    digits, and drops the rest.
     """
     text = _without_surplus_space(text)
     fragments: list[str] = []

@@ -1,4 +1,4 @@
-"""The text decoder: predicts the masked words of the report (METHOD section 5, items 5 and 6)."""
+"""The text decoder: predicts the masked words of the report (docs/method.md, section 5, items 5 and 6)."""
 
 import torch.nn.functional as F
 from jaxtyping import Bool, Float

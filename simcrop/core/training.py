@@ -2,7 +2,7 @@
 
 Everything outside (data, ranks, files, clock, signals) comes in through ports, so the same loop runs on one CPU, one
 GPU or several ranks. No state lives here: what a continuation needs is the model, the optimizer's moments and the
-number of the last step (METHOD section 6, DESIGN section 4).
+number of the last step (docs/method.md, section 6).
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The `paper` recipe against small cases worked out by hand from METHOD, with its quirks.
+"""The `paper` recipe against small cases worked out by hand from docs/method.md, with its quirks.
 
 The volume is 2x2x4 voxels, a patch 1x2x2: a grid of 2x1x2, four patches of four values.
 """

@@ -29,7 +29,7 @@ def mean_patch_token(tokens: Float[Tensor, "B N+1 E"]) -> Float[Tensor, "B E"]:
     Args:
         tokens: output of the encoder's last block, before the final norm.
 
-    Source: METHOD section 9, linear probe.
+    Source: docs/method.md, section 9, linear probe.
     """
     return tokens[:, 1:].float().mean(1)
 

@@ -27,7 +27,7 @@ def similarity_maps(sentences: Float[Tensor, "S E"], patches: Float[Tensor, "N E
     Returns:
         [S, N] in [-1, 1], float32.
 
-    Source: METHOD section 4, item 3, on the whole volume.
+    Source: docs/method.md, section 4, item 3, on the whole volume.
     """
     return functional.normalize(sentences.float(), dim=-1) @ functional.normalize(patches.float(), dim=-1).T
 
@@ -40,7 +40,7 @@ def patches_inside(mask: Bool[Tensor, "H W D"], patch_size: PatchSize) -> Bool[T
         patch_size: voxels of a patch along each axis; divides the mask's size.
 
     Returns:
-        [N] in patch order, token index (h * gW + w) * gD + d (METHOD section 2, item 1).
+        [N] in patch order, token index (h * gW + w) * gD + d (docs/method.md, section 2, item 1).
 
     Raises:
         InputError: the mask is not divisible by the patch.

@@ -1,4 +1,4 @@
-"""Similarity-driven alignment (METHOD section 4): every choice of negatives against loops and cases by hand."""
+"""Similarity-driven alignment (docs/method.md, section 4): all negatives against loops and cases by hand."""
 
 import math
 from dataclasses import replace

@@ -27,7 +27,7 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def by_lists(decoder: VolumeDecoder, tokens: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
-    """The same token by token, as METHOD section 3 tells it."""
+    """The same token by token, as docs/method.md, section 3 tells it."""
     answers = []
     for row, visible, hidden in zip(decoder.embed(tokens), keep.tolist(), masked.tolist(), strict=True):
         sequence = [row[0]]

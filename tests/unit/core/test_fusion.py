@@ -1,4 +1,4 @@
-"""The fusion layer: words read words, patches and the whole scan (METHOD section 5, items 2 to 4)."""
+"""The fusion layer: words read words, patches and the whole scan (docs/method.md, section 5, items 2 to 4)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Late interaction (METHOD section 4, item 5): every sentence against every volume."""
+"""Late interaction (docs/method.md, section 4, item 5): every sentence against every volume."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The reference patch embedding against Conv3d, and its contract (KERNELS section 1)."""
+"""The reference patch embedding against Conv3d, and its contract."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The reference reconstruction error (KERNELS section 1, METHOD section 3)."""
+"""The reference reconstruction error (docs/method.md, section 3)."""
 
 import pytest
 import torch

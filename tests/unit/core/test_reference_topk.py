@@ -1,4 +1,4 @@
-"""The reference choice of patches for sentences, within a study and between studies (KERNELS section 1)."""
+"""The reference choice of patches for sentences, within a study and between studies."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The text decoder (METHOD section 5, items 5 and 6)."""
+"""The text decoder (docs/method.md, section 5, items 5 and 6)."""
 
 from dataclasses import replace
 
