@@ -129,7 +129,7 @@ class VisionEncoder(nn.Module):
 
 
 def initialize(module: nn.Module) -> None:
-    """Linear and patch embedding xavier-uniform, biases 0, tokens N(0, 0.02), norms 1 and 0 (docs/method.md, section 2)."""
+    """Linear and patch embedding xavier, biases 0, tokens N(0, 0.02), norms 1 and 0 (docs/method.md, section 2)."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)
