@@ -136,11 +136,11 @@ def test_impossible_values_are_refused_by_key(kind: type, keys: dict[str, Any], 
 
 
 def test_values_at_the_limit_are_accepted() -> None:
-    ModelRecipe(mask_ratio=0.0, dropout=0.0)
-    ReportRecipe(mask_ratio=1.0)
-    AlignmentRecipe(top_k=128)
-    TrainRecipe(steps=1, warmup_steps=0, min_lr=1e-3, grad_clip=None)
-    ObjectivesRecipe(reconstruction=ReconstructionRecipe(weight=0.0))
+    assert ModelRecipe(mask_ratio=0.0, dropout=0.0).num_visible == ModelRecipe().num_patches
+    assert ReportRecipe(mask_ratio=1.0).mask_ratio == 1.0
+    assert AlignmentRecipe(top_k=128).top_k == 128
+    assert TrainRecipe(steps=1, warmup_steps=0, min_lr=1e-3, grad_clip=None).grad_clip is None
+    assert ObjectivesRecipe(reconstruction=ReconstructionRecipe(weight=0.0)).reconstruction.weight == 0.0
 
 
 @pytest.mark.parametrize(
