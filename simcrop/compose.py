@@ -39,7 +39,7 @@ from simcrop.core.errors import BackendError
 from simcrop.core.learner import Learner
 from simcrop.core.model import SimCroP
 from simcrop.core.ops import Ops
-from simcrop.core.optimization import load_optimizer_state, make_optimizer
+from simcrop.core.optimization import load_optimizer_state, make_optimizers
 from simcrop.core.ports import Communicator
 from simcrop.core.reference import REFERENCE
 from simcrop.core.training import Outside, Progress, fit
@@ -199,7 +199,7 @@ class _Run:
         progress = Progress()
         if self.start is not None:
             state = self.start.training_state()
-            load_optimizer_state(self.learner.optimizer, state["optimizer"])
+            load_optimizer_state(self.learner.optimizers, state["optimizer"])
             progress = Progress(self.start.step, state["best_validation_loss"])
         if self.is_writer:
             replace_text(self.out / "config.yaml", as_yaml(self.config))
@@ -238,7 +238,7 @@ class _Run:
                 for block in part.blocks:
                     block.compile()
         network = average_gradients(model, self.communicator)
-        return Learner(model, network, make_optimizer(model, recipe), recipe, self.config.seed, device)
+        return Learner(model, network, make_optimizers(model, recipe), recipe, self.config.seed, device)
 
     def _outside(self, should_stop: Callable[[], bool]) -> Outside:
         config, data, ranks = self.config, self.data, self.communicator

@@ -29,7 +29,7 @@ class Learner:
     Attributes:
         model: the network whose weights are saved.
         network: `model`, or the wrapper that averages its gradients over ranks.
-        optimizer: from `make_optimizer`.
+        optimizers: from `make_optimizers`.
         recipe: the `train` section.
         seed: of the run.
         device: where the model lives.
@@ -37,7 +37,7 @@ class Learner:
 
     model: SimCroP
     network: nn.Module
-    optimizer: Optimizer
+    optimizers: tuple[Optimizer, ...]
     recipe: TrainRecipe
     seed: int
     device: torch.device

@@ -1,10 +1,11 @@
-"""Learning rate and AdamW: which parameters decay, and what of the optimizer a continuation needs."""
+"""Learning rate, AdamW and Muon: which parameters each takes, which decay, and what of them a continuation needs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW, Muon, Optimizer
 
 from simcrop.core.ports import State
 from simcrop.core.recipe import TrainRecipe
@@ -25,46 +26,64 @@ def lr_at(step: int, recipe: TrainRecipe) -> float:
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
-def make_optimizer(model: nn.Module, recipe: TrainRecipe) -> AdamW:
-    """AdamW over the trained parameters; only matrices decay.
+def make_optimizers(model: nn.Module, recipe: TrainRecipe) -> tuple[Optimizer, ...]:
+    """AdamW over the trained parameters, or Muon for the weights of linear layers and AdamW for the others.
 
-    A tensor with fewer than two axes longer than 1 (bias, norm, class or mask token) counts as a vector.
+    Only matrices decay: a tensor with fewer than two axes longer than 1 (bias, norm, class or mask token) is a vector.
+    Muon's update is scaled to the size of AdamW's, so that both go by the same learning rate.
 
-    Source: docs/method.md, section 6.
+    Source: docs/method.md, section 6; Muon: K. Jordan et al., 2024, its scale: arXiv 2502.16982.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    matrices = [(name, p) for name, p in trained if sum(size > 1 for size in p.shape) >= 2]
-    names = {name for name, _ in matrices}
-    vectors = [(name, p) for name, p in trained if name not in names]
+    linear = {f"{name}.weight" for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    by_muon = {name for name, _ in trained if recipe.optimizer == "muon" and name in linear}
+    rest = [(name, p) for name, p in trained if name not in by_muon]
+    matrices = {name for name, p in rest if sum(size > 1 for size in p.shape) >= 2}
     groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [(name, p) for name, p in rest if name in matrices], "weight_decay": recipe.weight_decay},
+        {"params": [(name, p) for name, p in rest if name not in matrices], "weight_decay": 0.0},
     ]
-    return AdamW([group for group in groups if group["params"]], lr=recipe.lr, betas=recipe.betas)
+    groups = [group for group in groups if group["params"]]
+    optimizers: list[Optimizer] = [AdamW(groups, lr=recipe.lr, betas=recipe.betas)] if groups else []
+    if by_muon:
+        hidden = [(name, p) for name, p in trained if name in by_muon]
+        decay = recipe.weight_decay
+        optimizers.append(Muon(hidden, lr=recipe.lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return tuple(optimizers)
 
 
-def optimizer_state(optimizer: Optimizer) -> State:
-    """The optimizer's moments by parameter name; learning rate and decay follow from the recipe."""
-    moments: State = {}
-    for group in optimizer.param_groups:
-        for name, parameter in zip(group["param_names"], group["params"], strict=True):
-            if parameter in optimizer.state:
-                moments[name] = dict(optimizer.state[parameter])
-    return moments
+def parameter_groups(optimizers: Sequence[Optimizer]) -> Iterator[dict[str, Any]]:
+    """The groups of all optimizers, in a fixed order."""
+    return (group for optimizer in optimizers for group in optimizer.param_groups)
 
 
-def load_optimizer_state(optimizer: Optimizer, moments: Mapping[str, Mapping[str, Tensor]]) -> None:
+def optimizer_state(optimizers: Sequence[Optimizer]) -> State:
+    """The optimizers' moments by parameter name; learning rate and decay follow from the recipe."""
+    return {
+        name: dict(optimizer.state[parameter])
+        for optimizer in optimizers
+        for name, parameter in _named_parameters(optimizer)
+        if parameter in optimizer.state
+    }
+
+
+def load_optimizer_state(optimizers: Sequence[Optimizer], moments: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Put moments from `optimizer_state` back.
 
     Args:
-        optimizer: over parameters of the same names and shapes.
+        optimizers: over parameters of the same names and shapes.
         moments: by parameter name; a parameter that never had a gradient is absent.
     """
-    for group in optimizer.param_groups:
-        for name, parameter in zip(group["param_names"], group["params"], strict=True):
+    for optimizer in optimizers:
+        for name, parameter in _named_parameters(optimizer):
             if name in moments:
                 # AdamW keeps its step counter on the CPU, whatever the parameter's device.
                 optimizer.state[parameter] = {
                     key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
                     for key, value in moments[name].items()
                 }
+
+
+def _named_parameters(optimizer: Optimizer) -> Iterator[tuple[str, nn.Parameter]]:
+    for group in optimizer.param_groups:
+        yield from zip(group["param_names"], group["params"], strict=True)

@@ -20,7 +20,7 @@ from simcrop.core.errors import NonFiniteError
 from simcrop.core.learner import Learner, autocast, held_out_losses
 from simcrop.core.losses import Counts
 from simcrop.core.model import SimCroP
-from simcrop.core.optimization import lr_at, optimizer_state
+from simcrop.core.optimization import lr_at, optimizer_state, parameter_groups
 from simcrop.core.ports import BatchSource, CheckpointStore, Communicator, MetricSink, PictureSink, State
 from simcrop.core.randomness import derive_seed
 from simcrop.core.study import Batch
@@ -75,27 +75,28 @@ def train_step(
     Raises:
         NonFiniteError: a loss or the gradient is NaN or infinite; on every rank, before the update.
     """
-    recipe, optimizer = learner.recipe, learner.optimizer
+    recipe, groups = learner.recipe, list(parameter_groups(learner.optimizers))
     counts = Counts.of(batches, learner.model.objectives).reduced(communicator)
     lr = lr_at(step, recipe)
-    for group in optimizer.param_groups:
+    for group in groups:
         group["lr"] = lr
-    optimizer.zero_grad(set_to_none=True)
+    learner.network.zero_grad(set_to_none=True)
     losses = [
         _backward(learner, batch, counts, communicator, step=step, index=index, last=index == len(batches) - 1)
         for index, batch in enumerate(batches)
     ]
     local = torch.stack([torch.stack(list(terms.values())) for terms in losses])
     values = communicator.sum(local.sum(0)) / communicator.world_size
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = get_total_norm(gradients)
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     numbers = cast(list[float], values.tolist())
     row = dict(zip(losses[0], numbers, strict=True)) | {"lr": lr, "grad_norm": norm.item()}
     if not all(math.isfinite(value) for value in row.values()):
         raise NonFiniteError(_describe(step, row, local, batches))
     if recipe.grad_clip is not None:
-        clip_grads_with_norm_([p for group in optimizer.param_groups for p in group["params"]], recipe.grad_clip, norm)
-    optimizer.step()
+        clip_grads_with_norm_(parameters, recipe.grad_clip, norm)
+    for optimizer in learner.optimizers:
+        optimizer.step()
     return row
 
 
@@ -135,7 +136,7 @@ def fit(learner: Learner, outside: Outside, progress: Progress) -> Progress:
     A step's row is written before its checkpoint, so that a run resumed from any checkpoint has every earlier row.
 
     Args:
-        learner: model and optimizer in the state of `progress`.
+        learner: model and optimizers in the state of `progress`.
         outside: the ports.
         progress: where the run stands; rows after it are dropped.
 
@@ -200,7 +201,7 @@ def _save(learner: Learner, outside: Outside, progress: Progress, validation: Ma
     if outside.communicator.rank == 0:
         state: State = {
             "best_validation_loss": progress.best_validation_loss,
-            "optimizer": optimizer_state(learner.optimizer),
+            "optimizer": optimizer_state(learner.optimizers),
         }
         outside.checkpoints.save(progress.step, learner.model, state, metrics=validation)
     outside.communicator.barrier()

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from simcrop.adapters.distributed import average_gradients, choose_device, connect, disconnect
 from simcrop.core.learner import Learner, held_out_losses
-from simcrop.core.optimization import make_optimizer
+from simcrop.core.optimization import make_optimizers
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import AlignmentRecipe, ObjectivesRecipe, TrainRecipe
 from simcrop.core.study import Batch
@@ -43,7 +43,7 @@ def run_case(name: str, communicator: Communicator) -> tuple[list[dict[str, floa
     """Rows of two steps, held-out losses last, and the gradients of the second step."""
     model = make_model(CASES[name])
     network = average_gradients(model, communicator)
-    learner = Learner(model, network, make_optimizer(model, RECIPE), RECIPE, 0, torch.device("cpu"))
+    learner = Learner(model, network, make_optimizers(model, RECIPE), RECIPE, 0, torch.device("cpu"))
     rows = []
     for step in (1, 2):
         batches = [share(counts, (step, micro), communicator) for micro, counts in enumerate(UNEVEN)]

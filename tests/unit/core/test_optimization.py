@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from simcrop.core.optimization import load_optimizer_state, lr_at, make_optimizer, optimizer_state
+from simcrop.core.optimization import load_optimizer_state, lr_at, make_optimizers, optimizer_state, parameter_groups
 from simcrop.core.recipe import TrainRecipe
 
 
@@ -47,9 +49,10 @@ class Parts(nn.Module):
         self.frozen = nn.Parameter(torch.zeros(3, 3), requires_grad=False)
 
 
-def test_only_matrices_decay_and_frozen_parameters_are_left_out() -> None:
-    optimizer = make_optimizer(Parts(), TrainRecipe(weight_decay=0.3))
-    decay = {name: group["weight_decay"] for group in optimizer.param_groups for name in group["param_names"]}
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_only_matrices_decay_and_frozen_parameters_are_left_out(optimizer: Literal["adamw", "muon"]) -> None:
+    groups = parameter_groups(make_optimizers(Parts(), TrainRecipe(optimizer=optimizer, weight_decay=0.3)))
+    decay = {name: group["weight_decay"] for group in groups for name in group["param_names"]}
     assert decay == {
         "dense.weight": 0.3,
         "conv.weight": 0.3,
@@ -61,34 +64,53 @@ def test_only_matrices_decay_and_frozen_parameters_are_left_out() -> None:
     }
 
 
-def run_steps(model: Parts, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
+def test_muon_takes_the_weights_of_linear_layers_only() -> None:
+    adamw, muon = make_optimizers(Parts(), TrainRecipe(optimizer="muon"))
+    assert [group["param_names"] for group in muon.param_groups] == [["dense.weight"]]
+    assert "conv.weight" in adamw.param_groups[0]["param_names"]
+
+
+def test_muon_moves_every_direction_of_a_matrix_alike() -> None:
+    layer = nn.Linear(4, 4, bias=False)
+    before = layer.weight.detach().clone()
+    (muon,) = make_optimizers(nn.Sequential(layer), TrainRecipe(optimizer="muon", lr=0.1, weight_decay=0.0))
+    layer.weight.grad = torch.diag(torch.tensor([100.0, 10.0, 5.0, 2.0]))
+    muon.step()
+    moved = torch.linalg.svdvals(before - layer.weight.detach())
+    # The size of AdamW's steps: 0.2 times the root of the longer side.
+    assert moved / (0.1 * 0.2 * 4**0.5) == pytest.approx(torch.ones(4), abs=0.35)
+
+
+def run_steps(model: Parts, optimizers: Sequence[torch.optim.Optimizer], first: int, last: int) -> None:
     for step in range(first, last):
-        optimizer.zero_grad()
+        model.zero_grad()
         loss = model.dense(torch.full((1, 3), float(step))).pow(2).sum() + model.cls_token.sum() * step
         loss.backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
 
 
-def test_moments_put_back_continue_exactly() -> None:
-    recipe = TrainRecipe()
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_moments_put_back_continue_exactly(optimizer: Literal["adamw", "muon"]) -> None:
+    recipe = TrainRecipe(optimizer=optimizer)
     whole, part = Parts(), Parts()
     part.load_state_dict(whole.state_dict())
-    whole_optimizer, part_optimizer = make_optimizer(whole, recipe), make_optimizer(part, recipe)
-    run_steps(whole, whole_optimizer, 0, 6)
-    run_steps(part, part_optimizer, 0, 3)
+    whole_optimizers, part_optimizers = make_optimizers(whole, recipe), make_optimizers(part, recipe)
+    run_steps(whole, whole_optimizers, 0, 6)
+    run_steps(part, part_optimizers, 0, 3)
     resumed = Parts()
     resumed.load_state_dict(part.state_dict())
-    resumed_optimizer = make_optimizer(resumed, recipe)
-    moments = optimizer_state(part_optimizer)
-    load_optimizer_state(resumed_optimizer, moments)
-    run_steps(part, part_optimizer, 3, 4)  # must not reach into what was put back
-    run_steps(resumed, resumed_optimizer, 3, 6)
+    resumed_optimizers = make_optimizers(resumed, recipe)
+    moments = optimizer_state(part_optimizers)
+    load_optimizer_state(resumed_optimizers, moments)
+    run_steps(part, part_optimizers, 3, 4)  # must not reach into what was put back
+    run_steps(resumed, resumed_optimizers, 3, 6)
     for name, parameter in whole.named_parameters():
         assert torch.equal(parameter, resumed.get_parameter(name)), name
 
 
 def test_a_parameter_without_gradient_has_no_moments() -> None:
     model = Parts()
-    optimizer = make_optimizer(model, TrainRecipe())
-    run_steps(model, optimizer, 0, 1)
-    assert set(optimizer_state(optimizer)) == {"dense.weight", "dense.bias", "cls_token"}
+    optimizers = make_optimizers(model, TrainRecipe())
+    run_steps(model, optimizers, 0, 1)
+    assert set(optimizer_state(optimizers)) == {"dense.weight", "dense.bias", "cls_token"}

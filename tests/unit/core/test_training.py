@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from simcrop.core.errors import NonFiniteError
 from simcrop.core.learner import Learner, held_out_losses
 from simcrop.core.model import SimCroP
-from simcrop.core.optimization import load_optimizer_state, lr_at, make_optimizer
+from simcrop.core.optimization import load_optimizer_state, lr_at, make_optimizers, parameter_groups
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import (
     AlignmentRecipe,
@@ -38,7 +38,7 @@ REPORT_NEGATIVES = ObjectivesRecipe(
 
 def make_learner(model: SimCroP | None = None, recipe: TrainRecipe = RECIPE, seed: int = 0) -> Learner:
     model = model or make_model()
-    return Learner(model, model, make_optimizer(model, recipe), recipe, seed, torch.device("cpu"))
+    return Learner(model, model, make_optimizers(model, recipe), recipe, seed, torch.device("cpu"))
 
 
 class Ticks:
@@ -125,7 +125,7 @@ def test_the_rate_of_the_step_is_used() -> None:
     for step in (1, 4):
         row = train_step(learner, [make_batch([1])], step=step, communicator=ALONE)
         assert row["lr"] == lr_at(step, RECIPE)
-        assert {group["lr"] for group in learner.optimizer.param_groups} == {row["lr"]}
+        assert {group["lr"] for group in parameter_groups(learner.optimizers)} == {row["lr"]}
 
 
 def test_dropout_depends_on_seed_step_and_micro_batch_and_on_nothing_else() -> None:
@@ -149,7 +149,7 @@ def test_values_that_are_not_finite_stop_before_the_update(poison: str) -> None:
     if poison == "loss":
         with torch.no_grad():
             learner.model.text_encoder.words.weight[4:] = torch.nan
-        learner.optimizer.param_groups[0]["weight_decay"] = 0.0
+        next(parameter_groups(learner.optimizers))["weight_decay"] = 0.0
     else:
         weight = learner.model.encoder.cls_token
         weight.register_hook(lambda gradient: gradient * torch.inf)
@@ -227,7 +227,7 @@ def test_a_continued_run_is_the_run_that_never_stopped(stop_after: int) -> None:
     weights, state, _ = store.saved[stopped.step]
     resumed = learner()
     resumed.model.load_state_dict(weights)
-    load_optimizer_state(resumed.optimizer, state["optimizer"])
+    load_optimizer_state(resumed.optimizers, state["optimizer"])
     fit(resumed, outside, Progress(stopped.step, state["best_validation_loss"]))
     assert rows.rows == whole.rows
 
