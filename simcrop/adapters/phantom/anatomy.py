@@ -109,7 +109,7 @@ def sample_anatomy(generator: np.random.Generator, seed: int) -> Anatomy:
         fat=float(np.clip(generator.gamma(4.0, 4.0), 6, 34)),
         breasts=float(uniform(28, 48)) if uniform() < 0.45 else 0.0,
         kyphosis=uniform(0.2, 1.4),
-        lung_hu=uniform(-885, -825),
+        lung_hu=uniform(-855, -825),
         blood_hu=float(uniform(120, 190) if uniform() < 0.3 else uniform(36, 50)),
         bone_hu=uniform(140, 280),
         seed=seed,

@@ -37,29 +37,29 @@ Draw = Callable[[Anatomy, np.random.Generator], Lesion]
 def _nodule(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     kind = pick(generator, ("solid", "calcified", "subsolid"), (0.7, 0.14, 0.16))
     hu = {"solid": generator.uniform(0, 70), "calcified": generator.uniform(220, 500)}.get(kind, -350.0)
-    return in_lobe("Lung nodule", kind, anatomy, generator, draw_size(generator, 13, 0.5, 5, 40), float(hu))
+    return in_lobe("Lung nodule", kind, anatomy, generator, draw_size(generator, 11, 0.5, 5, 40), float(hu))
 
 
 def _opacity(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    kind = pick(generator, ("patch", "round"), (0.6, 0.4))
-    size = draw_size(generator, 50, 0.4, 20, 110) if kind == "patch" else draw_size(generator, 15, 0.3, 8, 30)
-    return in_lobe("Lung opacity", kind, anatomy, generator, size, float(generator.uniform(210, 420)), reach=0.3)
+    kind = pick(generator, ("patch", "round"), (0.75, 0.25))
+    size = draw_size(generator, 120, 0.25, 60, 170) if kind == "patch" else draw_size(generator, 15, 0.3, 8, 30)
+    return in_lobe("Lung opacity", kind, anatomy, generator, size, float(generator.uniform(420, 600)), reach=0.15)
 
 
 def _consolidation(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = draw_size(generator, 45, 0.5, 10, 110)
+    size = draw_size(generator, 95, 0.4, 12, 150)
     kind = "bronchogram" if size > 30 and generator.uniform() < 0.7 else "patch"
     return in_lobe("Consolidation", kind, anatomy, generator, size, float(generator.uniform(5, 55)), reach=0.2)
 
 
 def _atelectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    if generator.uniform() < 0.5:
-        size = draw_size(generator, 55, 0.3, 25, 95)
+    if generator.uniform() < 0.35:
+        size = draw_size(generator, 70, 0.3, 30, 110)
         return in_lobe("Atelectasis", "band", anatomy, generator, size, float(generator.uniform(-60, 40)),
                         lobes=("right_middle", "right_lower", "left_upper", "left_lower"), reach=0.2)  # fmt: skip
     side = pick(generator, ("right", "left", "both"), (0.3, 0.3, 0.4))
     place = "both lower lobes" if side == "both" else pick(generator, LOBE_NAMES[f"{side}_lower"])
-    size = draw_size(generator, 18, 0.3, 9, 36)
+    size = draw_size(generator, 34, 0.3, 16, 55)
     return Lesion(
         "Atelectasis",
         "dependent",
@@ -75,7 +75,7 @@ def _atelectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 def _fibrosis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     lobes = ("right_upper", "left_upper", "right_upper", "left_upper", "right_middle", "right_lower", "left_lower")
-    size = draw_size(generator, 52, 0.25, 30, 85)
+    size = draw_size(generator, 90, 0.25, 50, 130)
     return in_lobe(
         "Pulmonary fibrotic sequela",
         "bands",
@@ -89,37 +89,37 @@ def _fibrosis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 def _bronchiectasis(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = draw_size(generator, 12, 0.2, 8, 18)
+    size = draw_size(generator, 18, 0.2, 12, 26)
     return in_lobe("Bronchiectasis", "tubes", anatomy, generator, size, -40.0, reach=1.5)
 
 
 def _emphysema(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = pick(generator, ("upper", "lung"), (0.65, 0.35))
     words = "{side} upper {lobe}" if site == "upper" else "{side} {lung}"
-    return sided("Emphysema", "centrilobular", generator, site, words, float(generator.uniform(110, 170)))
+    return sided("Emphysema", "centrilobular", generator, site, words, float(generator.uniform(180, 240)))
 
 
 def _mosaic(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = pick(generator, ("lung", "lower"))
     words = "{side} lower {lobe}" if site == "lower" else "{side} {lung}"
-    return sided("Mosaic attenuation pattern", "patches", generator, site, words, float(generator.uniform(140, 240)))
+    return sided("Mosaic attenuation pattern", "patches", generator, site, words, float(generator.uniform(300, 420)))
 
 
 def _septal(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = pick(generator, ("upper", "lower"))
     words = "{side} upper {lobe}" if site == "upper" else "{side} lower {lobe}"
-    return sided("Interlobular septal thickening", "lines", generator, site, words, float(generator.uniform(320, 520)))
+    return sided("Interlobular septal thickening", "lines", generator, site, words, float(generator.uniform(450, 650)))
 
 
 def _peribronchial(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = pick(generator, ("lower", "lung"))
     words = "{side} lower {lobe}" if site == "lower" else "{side} {lung}"
-    size = draw_size(generator, 6, 0.2, 4, 9)
+    size = draw_size(generator, 10, 0.2, 6, 15)
     return sided("Peribronchial thickening", "walls", generator, site, words, float(generator.uniform(-20, 50)), size)
 
 
 def _pleural(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = draw_size(generator, 26, 0.45, 9, 75)
+    size = draw_size(generator, 42, 0.4, 12, 90)
     hu = float(generator.uniform(2, 24))
     return sided(
         "Pleural effusion", "layer", generator, "pleura", "{side} pleural {space}", hu, size, (0.36, 0.34, 0.3)
@@ -133,7 +133,7 @@ def _cardiomegaly(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 def _pericardial(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = draw_size(generator, 13, 0.3, 7, 26)
+    size = draw_size(generator, 20, 0.3, 10, 34)
     hu = float(generator.uniform(4, 22))
     return Lesion(
         "Pericardial effusion",
@@ -150,8 +150,8 @@ def _pericardial(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 def _artery(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = pick(generator, tuple(shape.AORTA_PARTS), (0.2, 0.45, 0.35))
-    size = draw_size(generator, 16, 0.4, 6, 40)
-    hu = float(generator.uniform(350, 950))
+    size = draw_size(generator, 14, 0.4, 6, 40)
+    hu = float(generator.uniform(500, 1100))
     return Lesion(
         "Arterial wall calcification", "plaque", "", site, f"the {site}", size, (0, 0, 0), hu, draw_seed(generator)
     )
@@ -162,8 +162,8 @@ def _coronary(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     direction = np.asarray(CORONARIES[site])
     reach = 1 / np.linalg.norm(shape.HEART_AXES @ direction / np.asarray(anatomy.heart))
     x, y, z = (float(v) for v in np.asarray(anatomy.heart_center) + reach * direction)
-    size = draw_size(generator, 13, 0.4, 5, 32)
-    hu = float(generator.uniform(350, 900))
+    size = draw_size(generator, 12, 0.4, 5, 32)
+    hu = float(generator.uniform(500, 1100))
     place = f"the {site} artery"
     return Lesion(
         "Coronary artery wall calcification", "plaque", "", site, place, size, (x, y, z), hu, draw_seed(generator)
@@ -171,7 +171,7 @@ def _coronary(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 def _hernia(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
-    size = draw_size(generator, 56, 0.22, 34, 90)
+    size = draw_size(generator, 88, 0.2, 55, 120)
     center = (-9 + float(generator.uniform(-5, 5)), -34.0, max(anatomy.domes) - 10 + float(generator.uniform(-8, 8)))
     return Lesion(
         "Hiatal hernia", "sliding", "", "hiatus", "the esophageal hiatus", size, center, 34.0, draw_seed(generator)
@@ -182,7 +182,7 @@ def _node(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
     site = pick(generator, tuple(STATIONS), (0.22, 0.16, 0.2, 0.14, 0.12, 0.08, 0.08))
     x, y, z = (v + float(generator.uniform(-3, 3)) for v in STATIONS[site])
     side = site.split(maxsplit=1)[0] if site.startswith(("right", "left")) else ""
-    size = draw_size(generator, 20, 0.35, 10, 45)
+    size = draw_size(generator, 30, 0.6, 10, 80)
     hu = float(generator.uniform(25, 60))
     return Lesion(
         "Lymphadenopathy", "node", side, site, f"the {site} station", size, (x, y, z), hu, draw_seed(generator)
@@ -198,33 +198,33 @@ def _material(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 RULES: dict[str, tuple[float, Draw]] = {
-    "Mosaic attenuation pattern": (0.14, _mosaic),
-    "Emphysema": (0.20, _emphysema),
-    "Interlobular septal thickening": (0.15, _septal),
-    "Peribronchial thickening": (0.15, _peribronchial),
-    "Bronchiectasis": (0.16, _bronchiectasis),
-    "Lung opacity": (0.32, _opacity),
-    "Consolidation": (0.22, _consolidation),
-    "Pulmonary fibrotic sequela": (0.22, _fibrosis),
-    "Atelectasis": (0.22, _atelectasis),
-    "Lung nodule": (0.35, _nodule),
-    "Pleural effusion": (0.22, _pleural),
-    "Cardiomegaly": (0.18, _cardiomegaly),
-    "Pericardial effusion": (0.14, _pericardial),
-    "Lymphadenopathy": (0.22, _node),
-    "Hiatal hernia": (0.16, _hernia),
-    "Arterial wall calcification": (0.27, _artery),
-    "Coronary artery wall calcification": (0.23, _coronary),
-    "Medical material": (0.18, _material),
+    "Mosaic attenuation pattern": (0.22, _mosaic),
+    "Emphysema": (0.28, _emphysema),
+    "Interlobular septal thickening": (0.24, _septal),
+    "Peribronchial thickening": (0.25, _peribronchial),
+    "Bronchiectasis": (0.26, _bronchiectasis),
+    "Lung opacity": (0.35, _opacity),
+    "Consolidation": (0.30, _consolidation),
+    "Pulmonary fibrotic sequela": (0.30, _fibrosis),
+    "Atelectasis": (0.28, _atelectasis),
+    "Lung nodule": (0.36, _nodule),
+    "Pleural effusion": (0.30, _pleural),
+    "Cardiomegaly": (0.28, _cardiomegaly),
+    "Pericardial effusion": (0.24, _pericardial),
+    "Lymphadenopathy": (0.30, _node),
+    "Hiatal hernia": (0.26, _hernia),
+    "Arterial wall calcification": (0.32, _artery),
+    "Coronary artery wall calcification": (0.30, _coronary),
+    "Medical material": (0.28, _material),
 }
 """Probability and draw of each finding, in the order of painting: what lies in front comes later."""
 
 _SEVERAL = {
-    "Lung nodule": 0.35,
-    "Lung opacity": 0.4,
-    "Consolidation": 0.25,
+    "Lung nodule": 0.5,
+    "Lung opacity": 0.5,
+    "Consolidation": 0.4,
     "Lymphadenopathy": 0.3,
-    "Pulmonary fibrotic sequela": 0.2,
+    "Pulmonary fibrotic sequela": 0.4,
 }
 
 

@@ -104,7 +104,7 @@ def atelectasis(scene: Scene, lesion: Lesion) -> list[Part]:
     box, disc = canvas.ellipsoid(lesion.center, canvas.millimetres(lesion.size_mm / 2))
     x, y, z = canvas.coordinates(box)
     away = np.abs(sum(n * (axis - c) for n, axis, c in zip(normal, (x, y, z), lesion.center, strict=True)))
-    weight = canvas.soft(away - generator.uniform(2.6, 4.5)) * canvas.soft(disc) * _lobe(scene, lesion, box)
+    weight = canvas.soft(away - generator.uniform(4.0, 8.0)) * canvas.soft(disc) * _lobe(scene, lesion, box)
     canvas.paint(box, weight, lesion.hu)
     return [(box, weight)]
 
@@ -112,10 +112,12 @@ def atelectasis(scene: Scene, lesion: Lesion) -> list[Part]:
 def fibrosis(scene: Scene, lesion: Lesion) -> list[Part]:
     canvas, generator = scene.canvas, np.random.default_rng(lesion.seed)
     center, parts = np.asarray(lesion.center), []
-    for _ in range(int(generator.integers(6, 11))):
+    box, distance = canvas.ellipsoid(lesion.center, canvas.millimetres(lesion.size_mm / 2))
+    canvas.hu[box] += canvas.soft(distance, 10.0) * _lobe(scene, lesion, box) * np.float32(180)
+    for _ in range(int(generator.integers(10, 16))):
         start = center + generator.standard_normal(3) * lesion.size_mm * 0.2
         end = center + generator.standard_normal(3) * lesion.size_mm * 0.34
-        box, distance = canvas.capsule(start, end, float(generator.uniform(2.0, 4.0)), 1.0)
+        box, distance = canvas.capsule(start, end, float(generator.uniform(3.0, 6.0)), 1.0)
         lobe = _lobe(scene, lesion, box)
         canvas.paint(box, canvas.soft(distance) * lobe, lesion.hu)
         parts.append((box, canvas.soft(distance - 1.5) * lobe))
@@ -128,10 +130,10 @@ def bronchiectasis(scene: Scene, lesion: Lesion) -> list[Part]:
     outward = center - np.asarray(shape.HILUM[lesion.side])
     outward /= np.linalg.norm(outward)
     tubes = []
-    for _ in range(int(generator.integers(6, 11))):
-        start = center + generator.standard_normal(3) * 14
+    for _ in range(int(generator.integers(14, 22))):
+        start = center + generator.standard_normal(3) * 24
         tubes.append((start - outward * 10, start + outward * 10 + generator.standard_normal(3) * 3))
-    for wall, hu in ((2.0, 10.0), (0.0, AIR)):
+    for wall, hu in ((3.0, 10.0), (0.0, AIR)):
         for start, end in tubes:
             box, distance = canvas.capsule(start, end, lesion.size_mm / 2 - 1 + wall)
             weight = canvas.soft(distance) * (scene.lungs[lesion.side][box] > 0.3)
@@ -144,7 +146,7 @@ def emphysema(scene: Scene, lesion: Lesion) -> list[Part]:
     canvas, generator = scene.canvas, np.random.default_rng(lesion.seed)
     region = _region(scene, lesion)
     holes = np.clip(smooth_field(canvas, canvas.whole(), generator, 11.0) - 0.15, 0, 1) * region
-    canvas.hu[...] -= holes * np.float32(lesion.hu) + region * np.float32(45)
+    canvas.hu[...] -= holes * np.float32(lesion.hu) + region * np.float32(110)
     np.maximum(canvas.hu, -1005, out=canvas.hu)
     return [(canvas.whole(), region)]
 
@@ -152,8 +154,8 @@ def emphysema(scene: Scene, lesion: Lesion) -> list[Part]:
 def mosaic(scene: Scene, lesion: Lesion) -> list[Part]:
     canvas, generator = scene.canvas, np.random.default_rng(lesion.seed)
     region = _region(scene, lesion)
-    bright = np.clip(3 * smooth_field(canvas, canvas.whole(), generator, 30.0) + 0.5, 0, 1) * region
-    canvas.hu[...] += bright * np.float32(lesion.hu) - region * np.float32(0.45 * lesion.hu)
+    bright = np.clip(3 * smooth_field(canvas, canvas.whole(), generator, 30.0) + 0.8, 0, 1) * region
+    canvas.hu[...] += bright * np.float32(lesion.hu) - region * np.float32(0.1 * lesion.hu)
     return [(canvas.whole(), region)]
 
 
@@ -164,7 +166,7 @@ def septal(scene: Scene, lesion: Lesion) -> list[Part]:
     warp = smooth_field(canvas, canvas.whole(), generator, 30.0) * 0.8
     tau = np.float32(2 * np.pi / 34)
     lines = np.minimum(np.abs(np.sin(tau * (x + 0.5 * z) + warp)), np.abs(np.sin(tau * (y - 0.6 * z) - warp)))
-    canvas.hu[...] += np.clip(1 - lines / 0.4, 0, 1) * region * np.float32(lesion.hu)
+    canvas.hu[...] += (np.clip(1 - lines / 0.4, 0, 1) * np.float32(lesion.hu) + np.float32(110)) * region
     return [(canvas.whole(), region)]
 
 

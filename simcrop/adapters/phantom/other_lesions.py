@@ -46,8 +46,8 @@ def pericardial(scene: Scene, lesion: Lesion) -> list[Part]:
 def _plaques(scene: Scene, lesion: Lesion, centers: list[Array], along: Array) -> list[Part]:
     canvas, parts = scene.canvas, []
     for center in centers:
-        half = max(lesion.size_mm / 2 - 2.4, 0.5) * along
-        box, distance = canvas.capsule(center - half, center + half, 2.4)
+        half = max(lesion.size_mm / 2 - 3.0, 0.5) * along
+        box, distance = canvas.capsule(center - half, center + half, 3.0)
         weight = canvas.soft(distance)
         canvas.paint(box, weight, lesion.hu)
         parts.append((box, weight))
@@ -59,7 +59,7 @@ def artery(scene: Scene, lesion: Lesion) -> list[Part]:
     first, last = shape.AORTA_PARTS[lesion.site]
     centers: list[Array] = []
     along = np.zeros(3)
-    for _ in range(int(generator.integers(3, 8))):
+    for _ in range(int(generator.integers(5, 10))):
         piece = int(generator.integers(first, last))
         start, end = np.asarray(shape.AORTA[piece]), np.asarray(shape.AORTA[piece + 1])
         point = start + generator.uniform(0.15, 0.85) * (end - start)
@@ -74,7 +74,7 @@ def coronary(scene: Scene, lesion: Lesion) -> list[Part]:
     outward = np.asarray(lesion.center) - np.asarray(scene.anatomy.heart_center)
     along = shape.HEART_AXES[0] - (shape.HEART_AXES[0] @ outward) / (outward @ outward) * outward
     along = along / np.linalg.norm(along)
-    steps = generator.uniform(-14, 14, size=int(generator.integers(2, 5)))
+    steps = generator.uniform(-18, 18, size=int(generator.integers(3, 6)))
     return _plaques(scene, lesion, [np.asarray(lesion.center) + step * along for step in steps], along)
 
 
@@ -86,7 +86,7 @@ def hernia(scene: Scene, lesion: Lesion) -> list[Part]:
     canvas.paint(box, weight, lesion.hu)
     canvas.paint(box, canvas.soft(distance + 6), -60.0)
     y = canvas.coordinates(box)[1]
-    canvas.paint(box, canvas.soft(np.maximum(distance + 6, lesion.center[1] - y + 2)), -900.0)
+    canvas.paint(box, canvas.soft(np.maximum(distance + 6, lesion.center[1] + 0.12 * lesion.size_mm - y)), -900.0)
     for lung in scene.lungs.values():
         lung[box] *= 1 - weight
     return [(box, weight)]
@@ -105,12 +105,12 @@ def material(scene: Scene, lesion: Lesion) -> list[Part]:
     front = scene.anatomy.lung_depth
     wires: dict[str, list[tuple[tuple[float, float, float], tuple[float, float, float], float]]] = {
         "pacemaker": [
-            ((-82, front - 8, 74), (-66, front - 2, 66), 10.0),
+            ((-86, front - 8, 78), (-64, front - 2, 64), 16.0),
             ((-66, front - 10, 84), (-8, 24, 88), 1.6), ((-8, 24, 88), (24, 14, 70), 1.6),
             ((24, 14, 70), (24, 10, -20), 1.6), ((24, 10, -20), (-24, 34, -70), 1.6),
         ],
         "port": [
-            ((74, front - 6, 70), (78, front - 4, 66), 9.0),
+            ((72, front - 6, 72), (80, front - 4, 64), 14.0),
             ((70, front - 8, 76), (26, 20, 98), 1.7), ((26, 20, 98), (26, 12, 10), 1.7),
         ],
         "catheter": [((34, 16, 150), (25, 14, 90), 2.0), ((25, 14, 90), (26, 12, 0), 2.0)],

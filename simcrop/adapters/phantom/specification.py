@@ -112,7 +112,7 @@ def sample_study(slot: Slot, seed: int) -> StudySpec:
     generator = np.random.default_rng(derive_seed(seed, "study", slot.index))
     present = sample_present(generator)
     if "Cardiomegaly" in present:
-        growth = generator.uniform(1.2, 1.38)
+        growth = generator.uniform(1.26, 1.45)
         a, b, c = anatomy.heart
         anatomy = replace(anatomy, heart=(a * growth, b * growth, c * growth))
     lesions = sample_findings(anatomy, present, generator)
