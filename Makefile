@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: pretrain test test-full check install
+.PHONY: pretrain ablation test test-full check install
 
 pretrain: $(INSTALLED)  ## train the default model on phantom chests
 	$(BIN)/simcrop train pretrain.yaml
+
+ablation: $(INSTALLED)  ## which objectives are worth having: hours of two cores; continues where it was stopped
+	$(BIN)/python benchmarks/ablation.py
 
 test: $(INSTALLED)  ## every test that takes seconds, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered --cov-fail-under=90

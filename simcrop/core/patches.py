@@ -60,9 +60,10 @@ def gather_patches(view: Tensor, ids: Int64[Tensor, "K"] | None) -> Tensor:
 def holds_tissue(
     volume: AnyVolume, ids: Int64[Tensor, "B K"] | None, patch_size: PatchSize, window: Window
 ) -> Bool[Tensor, "B K"]:
-    """Which patches hold more than air: their windowed mean is above -0.95.
+    """Which patches are mostly more than air: over half of their voxels are above -0.95 of the window.
 
-    Of the default window that is -950 HU: aerated lung lies well above it, the air around a patient below.
+    Of the default window that is -950 HU: aerated lung lies well above it, the air around a patient below. A rim of
+    skin does not make a patch of air one of tissue, as it would if the mean decided.
 
     Args:
         volume: HU.
@@ -73,7 +74,8 @@ def holds_tissue(
     view = patch_view(volume, patch_size)
     return torch.stack(
         [
-            apply_window(gather_patches(study, None if ids is None else ids[b]), window).mean(1) > _AIR_BELOW
+            (apply_window(gather_patches(study, None if ids is None else ids[b]), window) > _AIR_BELOW).float().mean(1)
+            > 0.5
             for b, study in enumerate(view)
         ]
     )

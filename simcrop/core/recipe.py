@@ -40,6 +40,8 @@ class ModelRecipe:
     """HU range mapped to [-1, 1]."""
     mask_ratio: float = 0.75
     """Share of patches hidden from the encoder."""
+    shared_mask: bool = True
+    """All studies of a micro-batch, on all ranks, hide the same patches; False (paper): each its own."""
     embed_dim: int = 128
     """Width of the encoder."""
     depth: int = 4
@@ -268,6 +270,8 @@ class TrainRecipe:
     """Studies in a micro-batch on one rank."""
     accumulate: int = 1
     """Micro-batches of one update."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: Muon for the weights of linear layers, AdamW for all others; learns faster from few studies."""
     lr: float = 1e-3
     """Peak learning rate, absolute: never scaled by batch size or ranks."""
     min_lr: float = 0.0
@@ -275,7 +279,7 @@ class TrainRecipe:
     warmup_steps: int = 30
     """Steps of linear warm-up before the half cosine."""
     weight_decay: float = 0.05
-    """AdamW decay of weight matrices; biases, norms and other vectors are not decayed."""
+    """Decay of weight matrices; biases, norms and other vectors are not decayed."""
     betas: tuple[float, float] = (0.9, 0.95)
     """AdamW's averaging factors."""
     grad_clip: float | None = 1.0
@@ -342,7 +346,7 @@ class AugmentRecipe:
 
 
 PAPER: dict[str, Any] = {
-    "model": {"position_embedding": "sincos_hw", "ignore_air": False},
+    "model": {"position_embedding": "sincos_hw", "ignore_air": False, "shared_mask": False},
     "objectives": {
         "reconstruction": {"target": "raw", "loss": "all"},
         "report": {"mask": "any", "loss": "all"},

@@ -1,0 +1,147 @@
+"""The ablation: which objectives, and which negatives, are worth having: three seeds, one budget, as a table.
+
+    make ablation
+
+Every cell is one `simcrop train pretrain.yaml` in a process of its own with one thread, as many at once as there are
+cores. A cell that has finished is read, not run again, so the command can be stopped and repeated; its folder holds
+`train.log`, which says why a cell failed.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+
+FOLDER, TABLE = Path("runs/ablation"), Path("docs/ablation.md")
+SEEDS, STEPS = (1, 2, 3), 200
+OBJECTIVES = ("reconstruction", "report", "alignment", "late_interaction")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the table: the objectives that are on, with the weights of pretrain.yaml, and further settings."""
+
+    name: str
+    on: Sequence[str]
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def options(self, seed: int) -> list[str]:
+        """What is set beside pretrain.yaml; the seed gives phantoms, weights, order and masks."""
+        return [
+            *phantoms(seed),
+            f"seed={seed}",
+            f"train.steps={STEPS}",
+            "train.threads=1",
+            "train.device=cpu",
+            *(f"train.{what}_every=100000" for what in ("evaluate", "picture", "checkpoint")),
+            *(f"objectives.{name}.weight=0" for name in OBJECTIVES if name not in self.on),
+            *(f"{key}={value}" for key, value in self.settings.items()),
+        ]
+
+
+CELLS = (
+    Cell("reconstruction", OBJECTIVES[:1]),
+    Cell("+ report", ("reconstruction", "report")),
+    Cell("+ alignment", ("reconstruction", "alignment")),
+    Cell("+ late interaction", ("reconstruction", "late_interaction")),
+    Cell("all, negatives: batch", OBJECTIVES, {"objectives.alignment.negatives": "batch"}),
+    Cell("all, negatives: report", OBJECTIVES, {"objectives.alignment.negatives": "report"}),
+    Cell("all, each study its own mask", OBJECTIVES, {"model.shared_mask": "false"}),
+)
+
+COLUMNS: dict[str, Callable[[dict[str, Any]], float | None]] = {
+    "probe AUROC": lambda s: s["probe_auroc"],
+    "over untrained": lambda s: s["probe_auroc"] - s["probe_auroc_untrained"],
+    "hit rate": lambda s: s["grounding_hit_rate"],
+    "times chance": lambda s: s["grounding_hit_rate"] and s["grounding_hit_rate"] / s["grounding_chance"],
+    "map AUC": lambda s: s["grounding_auc"],
+}
+
+
+def main() -> None:
+    """Run what is missing, then write the table."""
+    for seed in SEEDS:
+        simcrop("data", "prepare", "pretrain.yaml", *phantoms(seed))
+    jobs = [(cell, seed) for seed in SEEDS for cell in CELLS]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        summaries = list(pool.map(lambda job: run(*job), jobs))
+    rows = {
+        cell.name: [summary for (which, _), summary in zip(jobs, summaries, strict=True) if which is cell]
+        for cell in CELLS
+    }
+    TABLE.write_text(document(rows), encoding="utf-8")
+    print(f"{TABLE}: written")
+
+
+def run(cell: Cell, seed: int) -> dict[str, Any]:
+    """The summary of one cell."""
+    out = FOLDER / f"{''.join(c if c.isalnum() else '-' for c in cell.name).strip('-')}-{seed}"
+    summary = out / "summary.json"
+    if not summary.exists():
+        simcrop("train", "pretrain.yaml", "--out", str(out), *cell.options(seed), log=out / "train.log")
+        print(f"{cell.name}, seed {seed}: finished", flush=True)
+    return json.loads(summary.read_text(encoding="utf-8"))
+
+
+def phantoms(seed: int) -> list[str]:
+    """The data of a seed; none of them is pretrain.yaml's own, which its settings were chosen on."""
+    return [f"data.phantom_seed={seed}"]
+
+
+def simcrop(*arguments: str, log: Path | None = None) -> None:
+    """Run a command of simcrop; what stands behind the file of settings and has a `=` is set.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    words = [word for part in arguments for word in (("--set", part) if "=" in part else (part,))]
+    command = [sys.executable, "-m", "simcrop_cli", *words]
+    if log is None:
+        subprocess.run(command, check=True)
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as file:
+        subprocess.run(command, check=True, stdout=file, stderr=subprocess.STDOUT)
+
+
+def document(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """The page with the table: mean and standard deviation over seeds."""
+    any_summary = next(iter(rows.values()))[0]
+    head = " | ".join(("objectives", *COLUMNS))
+    lines = [f"| {head} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for name, summaries in rows.items():
+        cells = [spread([column(summary) for summary in summaries]) for column in COLUMNS.values()]
+        lines.append(f"| {' | '.join((name, *cells))} |")
+    untrained, voxels = (
+        spread([s[f"probe_auroc_{what}"] for s in rows[CELLS[0].name]]) for what in ("untrained", "voxels")
+    )
+    intro = (
+        f"# The ablation\n\nMade by `make ablation` ({platform.processor() or platform.machine()}, torch "
+        f"{torch.__version__}). Mean and standard deviation over seeds {', '.join(map(str, SEEDS))}; a seed gives the "
+        f"phantoms, the weights and every draw. Each run is pretrain.yaml with {STEPS} steps and its weights, those of "
+        f"absent objectives 0. {any_summary['probe_num_labelled']} studies label the probe, "
+        f"{any_summary['probe_num_test']} or so test it. Untrained encoder: {untrained}; pooled voxels: {voxels}.\n"
+    )
+    return intro + "\n" + "\n".join(lines) + "\n"
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation, or a dash where nothing was measured."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return "-"
+    deviation = f" ± {stdev(present):.3f}" if len(present) > 1 else ""
+    return f"{fmean(present):.3f}{deviation}"
+
+
+if __name__ == "__main__":
+    main()
