@@ -122,7 +122,7 @@ def simcrop(*arguments: str, log: Path | None = None) -> None:
 
 def document(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
     """The page with the table: mean and standard deviation over seeds."""
-    any_summary = next(iter(rows.values()))[0]
+    first = next(iter(rows.values()))[0]
     head = " | ".join(("objectives", *COLUMNS))
     lines = [f"| {head} |", "|---" * (1 + len(COLUMNS)) + "|"]
     for name, summaries in rows.items():
@@ -135,8 +135,8 @@ def document(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
         f"# The ablation\n\nMade by `make ablation` ({platform.processor() or platform.machine()}, torch "
         f"{torch.__version__}). Mean and standard deviation over seeds {', '.join(map(str, SEEDS))}; a seed gives the "
         f"phantoms, the weights and every draw. Each run is pretrain.yaml with {STEPS} steps and its weights, those of "
-        f"absent objectives 0 and others where a row says so. {any_summary['probe_num_labelled']} studies label the probe, "
-        f"{any_summary['probe_num_test']} or so test it. Untrained encoder: {untrained}; pooled voxels: {voxels}.\n"
+        f"absent objectives 0 and others where a row says so. {first['probe_num_labelled']} studies label the probe, "
+        f"{first['probe_num_test']} or so test it. Untrained encoder: {untrained}; pooled voxels: {voxels}.\n"
     )
     return intro + "\n" + "\n".join(lines) + "\n"
 
