@@ -35,6 +35,7 @@ model:
   dropout: 0.1
 objectives:
   alignment: {{top_k: 2}}
+  late_interaction: {{top_k: 2}}
 text_encoder: {{hidden_size: 16, depth: 1, num_heads: 2, vocab_size: 128, max_tokens: 48, dropout: 0.1}}
 train:
   steps: 40

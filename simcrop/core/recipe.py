@@ -188,7 +188,7 @@ class LateInteractionRecipe:
 
     weight: float = 1.0
     """Factor in the total; 0 switches the objective off."""
-    top_k: int = 2
+    top_k: int = 16
     """k', best cosines averaged to the score of a sentence in a volume."""
     same_above: float = 0.95
     """Sentences whose frozen text features have a cosine above this count as the same sentence."""
