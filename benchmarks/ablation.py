@@ -61,7 +61,6 @@ CELLS = (
     ),
     Cell("+ late interaction", ("reconstruction", "late_interaction")),
     Cell("all", OBJECTIVES),
-    Cell("all, each study with a mask of its own", OBJECTIVES, {"model.shared_mask": "false"}),
 )
 """On one process `global` negatives are those of the batch: tests/e2e/test_ranks.py shows that ranks agree with it."""
 

@@ -91,14 +91,8 @@ class ItemReader:
         self._augment = augment
         self._texts: OrderedDict[str, Text] = OrderedDict()
 
-    def for_training(self, study: Study, epoch: int, number: int) -> Item:
-        """Augmented; the reconstructions of a study take turns from epoch to epoch.
-
-        Args:
-            study: what to read.
-            epoch: decides crop, masks and reconstruction.
-            number: of the micro-batch in its epoch; decides the patches that its studies hide together.
-        """
+    def for_training(self, study: Study, epoch: int) -> Item:
+        """Augmented; the reconstructions of a study take turns from epoch to epoch."""
         assert self._augment is not None, "a reader for training needs the recipe of augmentation"
         turn = (epoch + derive_seed(study.study_id)) % len(study.reconstructions)
         augmentation = draw_augmentation(
@@ -114,20 +108,19 @@ class ItemReader:
             self._model.volume_size,
             pad=self._augment.pad,
         )
-        return self._item(study, voxels, epoch, number)
+        return self._item(study, voxels, epoch)
 
-    def for_evaluation(self, study: Study, number: int) -> Item:
-        """The centre of the first reconstruction, as it is, with masks that never change; `number` is the batch's."""
+    def for_evaluation(self, study: Study) -> Item:
+        """The centre of the first reconstruction, as it is, with masks that never change."""
         voxels = crop_centre(self._prepared.read(study.reconstructions[0]), self._model.volume_size)
-        return self._item(study, voxels, "validation", number)
+        return self._item(study, voxels, "validation")
 
-    def _item(self, study: Study, voxels: Int16[Tensor, "H W D"], occasion: object, number: int) -> Item:
+    def _item(self, study: Study, voxels: Int16[Tensor, "H W D"], occasion: object) -> Item:
         text = self._text(study)
-        whose = number if self._model.shared_mask else study.study_id
         keep, masked = draw_patch_mask(
             self._model.num_patches,
             self._model.mask_ratio,
-            generator(self._seed, "patch mask", occasion, whose),
+            generator(self._seed, "patch mask", occasion, study.study_id),
         )
         length = len(text.report.ids)
         ids = torch.tensor(text.report.ids)

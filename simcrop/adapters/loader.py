@@ -20,8 +20,8 @@ from simcrop.core.randomness import generator
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe, TrainRecipe
 from simcrop.core.study import Batch, Report, Study
 
-Position = tuple[int, int, tuple[int, ...]]
-"""One micro-batch of one rank: its epoch, its number in the epoch (the same on all ranks), its studies' indices."""
+Position = tuple[int, tuple[int, ...]]
+"""One micro-batch of one rank: its epoch and the indices of its studies."""
 
 
 class StudyBatches:
@@ -120,7 +120,7 @@ class StudyBatches:
         epoch, number = divmod(micro_batch, per_epoch)
         first = (number * self._world_size + self._rank) * size
         order = torch.randperm(self._num_studies, generator=generator(self._seed, "order", epoch))
-        return epoch, number, tuple(order[first : first + size].tolist())
+        return epoch, tuple(order[first : first + size].tolist())
 
 
 class HeldOutBatches(Sequence[Batch]):
@@ -145,7 +145,7 @@ class HeldOutBatches(Sequence[Batch]):
             return [self[i] for i in range(*index.indices(len(self)))]
         number = range(len(self))[index]
         studies = self._studies[number * self._batch_size : (number + 1) * self._batch_size]
-        return collate([self._reader.for_evaluation(study, number) for study in studies], pad_id=self._reader.pad_id)
+        return collate([self._reader.for_evaluation(study) for study in studies], pad_id=self._reader.pad_id)
 
 
 def held_out_batches(
@@ -173,11 +173,10 @@ class _TrainingBatches(Dataset[Batch | SimcropError]):
         self._fixed_draws = fixed_draws
 
     def __getitem__(self, position: Position) -> Batch | SimcropError:
-        epoch, number, indices = position
-        if self._fixed_draws:
-            epoch = number = 0
+        epoch, indices = position
+        draws = 0 if self._fixed_draws else epoch
         try:
-            items = [self._reader.for_training(self._studies[index], epoch, number) for index in indices]
+            items = [self._reader.for_training(self._studies[index], draws) for index in indices]
         except SimcropError as error:
             return error
         return collate(items, pad_id=self._reader.pad_id)

@@ -1,8 +1,7 @@
 """Random draws that depend on what they are for, never on what was drawn before.
 
 Every draw of a run is a function of the seed and of names: the sampler's of (seed, epoch), a study's masks and crop of
-(seed, epoch, study), a mask that a micro-batch shares of (seed, epoch, micro-batch), dropout of (seed, step,
-micro-batch, rank). So a run resumed at any step, with any number of
+(seed, epoch, study), dropout of (seed, step, micro-batch, rank). So a run resumed at any step, with any number of
 data workers, continues exactly.
 """
 

@@ -40,8 +40,6 @@ class ModelRecipe:
     """HU range mapped to [-1, 1]."""
     mask_ratio: float = 0.75
     """Share of patches hidden from the encoder."""
-    shared_mask: bool = True
-    """All studies of a micro-batch, on all ranks, hide the same patches; False (paper): each its own."""
     embed_dim: int = 128
     """Width of the encoder."""
     depth: int = 4
@@ -346,7 +344,7 @@ class AugmentRecipe:
 
 
 PAPER: dict[str, Any] = {
-    "model": {"position_embedding": "sincos_hw", "ignore_air": False, "shared_mask": False},
+    "model": {"position_embedding": "sincos_hw", "ignore_air": False},
     "objectives": {
         "reconstruction": {"target": "raw", "loss": "all"},
         "report": {"mask": "any", "loss": "all"},

@@ -15,7 +15,7 @@ from simcrop.adapters.prepared import PreparedVolumes, prepare
 from simcrop.core.augment import crop_centre
 from simcrop.core.errors import ConfigError
 from simcrop.core.randomness import derive_seed
-from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe
+from simcrop.core.recipe import AugmentRecipe, ReportRecipe
 from simcrop.core.report import sentence_key
 from simcrop.core.study import Batch, Report, Study
 
@@ -34,18 +34,12 @@ def _study(findings: str, impression: str = "Not given.", study_id: str = "train
 
 
 def _reader(
-    prepared: PreparedVolumes,
-    *,
-    model: ModelRecipe = MODEL,
-    seed: int = 0,
-    mask: str = "real",
-    loss: str = "masked",
-    **augment: object,
+    prepared: PreparedVolumes, *, seed: int = 0, mask: str = "real", loss: str = "masked", **augment: object
 ) -> ItemReader:
     return ItemReader(
         prepared,
         WordTokenizer(),
-        model=model,
+        model=MODEL,
         report=ReportRecipe(mask=mask, loss=loss, mask_ratio=0.5),  # type: ignore[arg-type]
         max_tokens=MAX_TOKENS,
         seed=seed,
@@ -55,7 +49,7 @@ def _reader(
 
 def _batch(prepared: PreparedVolumes, *studies: Study, **report: str) -> Batch:
     reader = _reader(prepared, **report)
-    return collate([reader.for_evaluation(study, 0) for study in studies], pad_id=reader.pad_id)
+    return collate([reader.for_evaluation(study) for study in studies], pad_id=reader.pad_id)
 
 
 TWO = _study("Trachea is open. No nodule.", "All is well.")
@@ -129,13 +123,13 @@ def test_evaluation_reads_the_centre_of_the_first_reconstruction(prepared: Prepa
 def test_reconstructions_take_turns(prepared: PreparedVolumes) -> None:
     reader = _reader(prepared, crop=False)
     centres = [crop_centre(prepared.read(name), MODEL.volume_size) for name in TWO.reconstructions]
-    seen = [reader.for_training(TWO, epoch, 0).voxels for epoch in range(4)]
+    seen = [reader.for_training(TWO, epoch).voxels for epoch in range(4)]
     first = 0 if torch.equal(seen[0], centres[0]) else 1
     assert [torch.equal(seen[epoch], centres[(first + epoch) % 2]) for epoch in range(4)] == [True] * 4
 
 
-def _draws(reader: ItemReader, study: Study, epoch: int, number: int = 0) -> list[Tensor]:
-    item = reader.for_training(study, epoch, number)
+def _draws(reader: ItemReader, study: Study, epoch: int) -> list[Tensor]:
+    item = reader.for_training(study, epoch)
     return [item.voxels, item.ids_keep, item.report_masked]
 
 
@@ -150,18 +144,6 @@ def test_draws_depend_on_seed_epoch_and_study_alone(prepared: PreparedVolumes) -
         assert not all(torch.equal(a, b) for a, b in zip(first[1:], other[1:], strict=True))
 
 
-def test_studies_of_a_micro_batch_hide_the_same_patches_unless_each_has_its_own(prepared: PreparedVolumes) -> None:
-    other = replace(TWO, study_id="another")
-    for shared in (True, False):
-        reader = _reader(prepared, model=replace(MODEL, patch_size=(1, 1, 1), shared_mask=shared))
-        here, there = reader.for_training(TWO, 1, 0), reader.for_training(other, 1, 0)
-        assert torch.equal(here.ids_keep, there.ids_keep) == shared
-        assert torch.equal(here.ids_keep, reader.for_training(TWO, 1, 1).ids_keep) != shared
-        held_out = [reader.for_evaluation(study, number).ids_keep for study, number in ((TWO, 0), (other, 0), (TWO, 1))]
-        assert torch.equal(held_out[0], held_out[1]) == shared
-        assert torch.equal(held_out[0], held_out[2]) != shared
-
-
 def test_masks_do_not_change_with_augmentation(prepared: PreparedVolumes) -> None:
     plain, augmented = (_draws(_reader(prepared, **more), TWO, 0) for more in ({}, {"flip": 1.0, "pad": "reflect"}))
     assert not torch.equal(plain[0], augmented[0])
@@ -169,8 +151,8 @@ def test_masks_do_not_change_with_augmentation(prepared: PreparedVolumes) -> Non
 
 
 def test_the_shift_is_in_the_windows_unit(prepared: PreparedVolumes) -> None:
-    still = _reader(prepared).for_training(TWO, 0, 0).voxels
-    moved = _reader(prepared, shift=0.1, shift_probability=1.0).for_training(TWO, 0, 0).voxels
+    still = _reader(prepared).for_training(TWO, 0).voxels
+    moved = _reader(prepared, shift=0.1, shift_probability=1.0).for_training(TWO, 0).voxels
     (shift,) = (moved - still).unique().tolist()
     assert 0 < abs(shift) <= 100
 
