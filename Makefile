@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 pretrain: $(INSTALLED)  ## train the default model on phantom chests
 	$(BIN)/simcrop train pretrain.yaml
 
-ablation: $(INSTALLED)  ## which objectives are worth having: hours of two cores; continues where it was stopped
+ablation: $(INSTALLED)  ## which objectives are worth having: an hour or two on two cores; continues where it was stopped
 	$(BIN)/python benchmarks/ablation.py
 
 test: $(INSTALLED)  ## every test that takes seconds, with coverage
