@@ -113,7 +113,9 @@ def fibrosis(scene: Scene, lesion: Lesion) -> list[Part]:
     canvas, generator = scene.canvas, np.random.default_rng(lesion.seed)
     center, parts = np.asarray(lesion.center), []
     box, distance = canvas.ellipsoid(lesion.center, canvas.millimetres(lesion.size_mm / 2))
-    canvas.hu[box] += canvas.soft(distance, 10.0) * _lobe(scene, lesion, box) * np.float32(180)
+    haze = canvas.soft(distance, 10.0) * _lobe(scene, lesion, box)
+    canvas.hu[box] += haze * np.float32(180)
+    parts.append((box, haze))
     for _ in range(int(generator.integers(10, 16))):
         start = center + generator.standard_normal(3) * lesion.size_mm * 0.2
         end = center + generator.standard_normal(3) * lesion.size_mm * 0.34

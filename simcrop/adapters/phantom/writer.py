@@ -19,7 +19,7 @@ from simcrop.adapters.phantom.specification import Slot, StudySpec, plan, sample
 from simcrop.adapters.phantom.tables import tables, volume_name
 from simcrop.core.errors import DataError
 
-VERSION = 2
+VERSION = 3
 DONE, STARTED = "phantom.json", "phantom.partial.json"
 
 
