@@ -58,21 +58,32 @@ __all__ = [
 _log = logging.getLogger("simcrop")
 
 
-def select_ops(backend: str) -> Ops:
+def select_ops(backend: str, device: torch.device) -> Ops:
     """The implementation of the accelerated operations.
 
     Args:
-        backend: auto, reference or triton (`train.ops`).
+        backend: auto (Triton where its kernels can run on this device; says what it chose and why), reference or triton
+            (`train.ops`).
+        device: where the model will be.
 
     Raises:
         BackendError: triton cannot run; with the reasons.
     """
-    why_not_triton = "simcrop.kernels holds no Triton kernel in this version"
+    if backend == "reference":
+        return REFERENCE
+    # Here, not above: `import simcrop` must not wait for triton.
+    from simcrop.kernels import TRITON, why_not
+
+    reasons = why_not(device)
     if backend == "triton":
-        raise BackendError(f"train.ops: triton cannot run here: {why_not_triton}; write auto or reference")
-    if backend == "auto":
-        _log.info("operations: reference (plain torch), since %s", why_not_triton)
-    return REFERENCE
+        if reasons:
+            raise BackendError(f"train.ops: triton cannot run here: {'; '.join(reasons)}; write auto or reference")
+        return TRITON
+    if device.type != "cuda":
+        reasons = [f"the device is {device.type}"]
+    chosen = f"reference (plain torch), since {'; '.join(reasons)}" if reasons else "Triton kernels"
+    _log.info("operations: %s", chosen)
+    return REFERENCE if reasons else TRITON
 
 
 def build_model(
@@ -89,33 +100,35 @@ def build_model(
         ConfigError: the text encoder or `model.init` cannot be loaded.
         BackendError: see `select_ops`.
     """
-    model, tokenizer = make_model(config, select_ops(config.train.ops), reports=reports, words=words)
+    device = choose_device(config.train.device)
+    model, tokenizer = make_model(config, select_ops(config.train.ops, device), reports=reports, words=words)
     if config.model.init != "scratch":
         start_from(model.encoder, Path(config.model.init).expanduser())
     return model, tokenizer
 
 
-def load_model(path: str | Path) -> SimCroP:
-    """A trained model, ready to use: on the CPU, in eval mode, with its tokenizer as `.tokenizer`.
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> SimCroP:
+    """A trained model, ready to use: in eval mode, with its tokenizer as `.tokenizer`.
 
     Args:
         path: a run folder (its latest checkpoint) or one of its `checkpoints/step_*`.
+        device: where to put it; on a GPU it uses the Triton kernels, whatever it was trained with.
 
     Raises:
         CheckpointError: absent or damaged.
     """
     checkpoint = find_checkpoint(Path(path))
     config = config_of(checkpoint)
-    model, _ = make_model(config, select_ops("auto"), words=checkpoint.tokenizer_folder())
+    model, _ = make_model(config, select_ops("auto", torch.device(device)), words=checkpoint.tokenizer_folder())
     load_weights(model, config, checkpoint)
-    return model.eval()
+    return model.to(device).eval()
 
 
-def load_encoder(path: str | Path) -> VisionEncoder:
-    """A trained vision encoder alone, on the CPU, in eval mode.
+def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> VisionEncoder:
+    """A trained vision encoder alone, in eval mode.
 
     Args:
-        path: as for `load_model`.
+        path, device: as for `load_model`.
 
     Returns:
         A module with `encode(volume, *, normalized=True)` -> [B, N+1, E], class token first, for volumes in HU, RAS,
@@ -126,9 +139,9 @@ def load_encoder(path: str | Path) -> VisionEncoder:
     """
     checkpoint = find_checkpoint(Path(path))
     recipe = config_of(checkpoint).model
-    encoder = VisionEncoder(recipe, select_ops("auto"))
+    encoder = VisionEncoder(recipe, select_ops("auto", torch.device(device)))
     encoder.load_state_dict(encoder_weights(checkpoint.weights()))
-    return encoder.eval()
+    return encoder.to(device).eval()
 
 
 @dataclass(frozen=True)

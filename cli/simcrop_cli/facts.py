@@ -21,7 +21,7 @@ def machine_facts() -> dict[str, str]:
     facts["gpu"] = ", ".join(gpus) or "none"
     facts["cpu threads"] = str(torch.get_num_threads())
     try:
-        compose.select_ops("triton")
+        compose.select_ops("triton", torch.device("cuda" if gpus else "cpu"))
         facts["operations"] = "triton"
     except BackendError as error:
         facts["operations"] = f"reference, plain torch ({error})"

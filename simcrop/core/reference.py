@@ -4,16 +4,16 @@ Differentiable by autograd and correct in float64. The contracts are in `simcrop
 `simcrop.kernels` are tested against this file.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from simcrop.core.errors import InputError
+from simcrop.core.op_checks import check_embed, check_ids_in_range, check_mse, check_pairs, check_same_studies
 from simcrop.core.ops import Ops, PatchSize, TopK, Window
 from simcrop.core.patches import AnyVolume, apply_window, gather_patches, patch_view
-
-_MAX_K = 128
 
 
 def masked_patch_embed(
@@ -47,9 +47,12 @@ def masked_patch_embed(
 
     Source: docs/method.md, section 2.
     """
+    check_embed(volume, weight, bias, pos_embed, ids_keep, patch_size=patch_size, window=window)
     view = patch_view(volume, patch_size)
     grid = view.shape[1:4]
-    _check_embed(volume, weight, bias, pos_embed, ids_keep, tuple(grid), patch_size, window)
+    lost = None
+    if ids_keep is not None:
+        ids_keep, lost = _within("ids_keep", ids_keep, grid.numel())
     dtype = torch.get_autocast_dtype(volume.device.type) if _autocast(volume) else weight.dtype
     kernel = weight.reshape(weight.shape[0], -1).to(dtype)
     load_dtype = torch.float64 if dtype == torch.float64 else torch.float32
@@ -66,9 +69,17 @@ def masked_patch_embed(
     num_tokens = grid.numel() if ids_keep is None else ids_keep.shape[1]
     nothing = kernel.new_zeros(0, num_tokens, kernel.shape[1])
     embedded = torch.stack(tokens) if tokens else _linear(nothing, kernel, bias)
-    if pos_embed is None:
-        return embedded
-    return embedded + (pos_embed if ids_keep is None else pos_embed[ids_keep])
+    if pos_embed is not None:
+        embedded = embedded + (pos_embed if ids_keep is None else pos_embed[ids_keep])
+    return embedded if lost is None else embedded.masked_fill(lost[..., None], math.nan)
+
+
+def _within(name: str, ids: Int64[Tensor, "B K"], num_patches: int) -> tuple[Int64[Tensor, "B K"], Tensor | None]:
+    """Ids that can be read, and which of them were outside: on a CPU they raise, on a GPU nobody waits to ask."""
+    if ids.device.type == "cpu":
+        check_ids_in_range(name, ids, num_patches)
+        return ids, None
+    return ids.clamp(0, num_patches - 1), (ids < 0) | (ids >= num_patches)
 
 
 def _autocast(tensor: Tensor) -> bool:
@@ -80,39 +91,6 @@ def _linear(values: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     if bias is None or bias.dtype == kernel.dtype:
         return F.linear(values, kernel, bias)
     return (F.linear(values, kernel).to(bias.dtype) + bias).to(kernel.dtype)
-
-
-def _check_embed(
-    volume: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    pos_embed: Tensor | None,
-    ids_keep: Tensor | None,
-    grid: tuple[int, ...],
-    patch_size: PatchSize,
-    window: Window | None,
-) -> None:
-    num_patches = grid[0] * grid[1] * grid[2]
-    expected = (weight.shape[0], volume.shape[1], *patch_size)
-    if tuple(weight.shape) != expected:
-        raise InputError(f"weight: expected shape [E, C, {patch_size}] = {expected}, got {tuple(weight.shape)}")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise InputError(f"bias: expected [{weight.shape[0]}], one value a channel, got {list(bias.shape)}")
-    if not volume.is_floating_point() and window is None:
-        raise InputError(f"window: a volume of {volume.dtype} needs one, e.g. window=(-1000, 1000)")
-    if pos_embed is not None and tuple(pos_embed.shape) != (num_patches, weight.shape[0]):
-        raise InputError(
-            f"pos_embed: expected {(num_patches, weight.shape[0])}, one row a patch, got {tuple(pos_embed.shape)}"
-        )
-    if ids_keep is not None:
-        _check_ids("ids_keep", ids_keep, volume.shape[0], num_patches)
-
-
-def _check_ids(name: str, ids: Tensor, num_studies: int, num_patches: int) -> None:
-    if ids.ndim != 2 or ids.shape[0] != num_studies or ids.dtype != torch.int64:
-        raise InputError(f"{name}: expected int64 [{num_studies}, any], got {ids.dtype} {list(ids.shape)}")
-    if not ids.is_cuda and ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < num_patches:
-        raise InputError(f"{name}: values {int(ids.min())}..{int(ids.max())} are outside 0..{num_patches - 1}")
 
 
 def sentence_patch_topk(
@@ -139,9 +117,8 @@ def sentence_patch_topk(
 
     Source: docs/method.md, section 4, item 3.
     """
-    _check_pairs(sentences, patches, k, sentence_mask)
-    if sentences.shape[0] != patches.shape[0]:
-        raise InputError(f"sentences: {sentences.shape[0]} studies do not match the {patches.shape[0]} of patches")
+    check_pairs(sentences, patches, k, sentence_mask)
+    check_same_studies(sentences, patches)
     cosines = _dot(_unit(_shown(sentences, sentence_mask)), _unit(patches))
     indices = stable_topk_indices(cosines.detach(), k)
     scores = cosines.gather(2, indices)
@@ -180,7 +157,7 @@ def sentence_volume_scores(
 
     Source: docs/method.md, section 4, item 5 (late interaction; not in the paper).
     """
-    _check_pairs(sentences, patches, k, sentence_mask)
+    check_pairs(sentences, patches, k, sentence_mask)
     Bs, S, E = sentences.shape
     flat = _unit(_shown(sentences, sentence_mask)).reshape(1, Bs * S, E)
     volumes = _unit(patches).unbind()
@@ -189,20 +166,6 @@ def sentence_volume_scores(
         return sentences.new_zeros(Bs, 0, S, dtype=flat.dtype)
     scores = torch.stack(columns, dim=1)
     return scores if sentence_mask is None else scores.masked_fill(~sentence_mask[:, None], 0.0)
-
-
-def _check_pairs(sentences: Tensor, patches: Tensor, k: int, sentence_mask: Tensor | None) -> None:
-    if sentences.ndim != 3:
-        raise InputError(f"sentences: expected [B, S, E], got {list(sentences.shape)}")
-    if patches.ndim != 3 or patches.shape[2] != sentences.shape[2]:
-        raise InputError(f"patches: expected [B, N, {sentences.shape[2]}], got {list(patches.shape)}")
-    if not 1 <= k <= min(patches.shape[1], _MAX_K):
-        raise InputError(f"k: {k} is outside 1..{min(patches.shape[1], _MAX_K)} (patches: {patches.shape[1]})")
-    if sentence_mask is not None and (sentence_mask.shape != sentences.shape[:2] or sentence_mask.dtype != torch.bool):
-        raise InputError(
-            f"sentence_mask: expected bool {list(sentences.shape[:2])}, "
-            f"got {sentence_mask.dtype} {list(sentence_mask.shape)}"
-        )
 
 
 def _unit(rows: Tensor) -> Tensor:
@@ -264,9 +227,9 @@ def masked_patch_mse(
 
     Source: docs/method.md, section 3.
     """
+    check_mse(pred, volume, ids_masked, patch_size=patch_size, window=window, normalize_patches=normalize_patches)
     view = patch_view(volume.detach(), patch_size)
-    patch_values = view.shape[4:].numel()
-    _check_mse(pred, volume, ids_masked, view, window, normalize_patches)
+    ids_masked, lost = _within("ids_masked", ids_masked, view.shape[1:4].numel())
     dtype = torch.float64 if pred.dtype == torch.float64 else torch.float32
     total = pred.sum(dtype=dtype) * 0.0
     # unbind, not pred[b]: the backward of an index would fill a zero tensor of pred's size for every study.
@@ -275,20 +238,9 @@ def masked_patch_mse(
         if normalize_patches:
             target = _standardize(target)
         total = total + F.mse_loss(rows.to(dtype), target, reduction="sum")
-    return total / max(1, ids_masked.numel() * patch_values)
-
-
-def _check_mse(
-    pred: Tensor, volume: Tensor, ids_masked: Tensor, view: Tensor, window: Window | None, normalize: bool
-) -> None:
-    _check_ids("ids_masked", ids_masked, volume.shape[0], view.shape[1:4].numel())
-    expected = (*ids_masked.shape, view.shape[4:].numel())
-    if tuple(pred.shape) != expected:
-        raise InputError(f"pred: expected [B, M, P] = {expected}, got {tuple(pred.shape)}")
-    if not volume.is_floating_point() and window is None:
-        raise InputError(f"window: a volume of {volume.dtype} needs one, e.g. window=(-1000, 1000)")
-    if normalize and expected[2] == 1:
-        raise InputError("normalize_patches: a patch of one value has no variance")
+    if lost is not None:
+        total = total + torch.where(lost.any(), math.nan, 0.0)
+    return total / max(1, pred.numel())
 
 
 def _standardize(patches: Float[Tensor, "M P"]) -> Float[Tensor, "M P"]:

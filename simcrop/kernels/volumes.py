@@ -1,0 +1,112 @@
+# pyright: basic, reportInvalidTypeForm=false
+"""How kernels find and read the voxels of a patch in a volume of any strides (shapes as in simcrop/core/patches.py).
+
+Shapes: B studies, K ids a study, N patches a volume on a grid of gH x gW x gD, P = C * PH * PW * PD values a patch.
+"""
+
+import torch
+from torch import Tensor
+
+from simcrop.core.errors import InputError
+from simcrop.core.ops import PatchSize, Window
+from simcrop.core.patches import patch_grid
+from simcrop.kernels.support import alignment, cdiv, on, tl, triton
+
+_BLOCK = 256
+
+
+@triton.jit
+def _first_voxel_kernel(
+    p_ids,  # [B * K] int64, or unused
+    p_first,  # [B * K] int64, out
+    num_ids,
+    ids_a_study,
+    num_patches,
+    grid_w,
+    grid_d,
+    stride_b,
+    step_h,
+    step_w,
+    step_d,
+    HAS_IDS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    o_id = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    m_id = o_id < num_ids
+    study = (o_id // ids_a_study).to(tl.int64)
+    patch = (o_id % ids_a_study).to(tl.int64)
+    if HAS_IDS:
+        patch = tl.load(p_ids + o_id, mask=m_id, other=0)
+    h, w, d = patch // (grid_w * grid_d), patch // grid_d % grid_w, patch % grid_d
+    first = study * stride_b + h * step_h + w * step_w + d * step_d
+    inside = (patch >= 0) & (patch < num_patches)
+    tl.store(p_first + o_id, tl.where(inside, first, -1), mask=m_id)
+
+
+@triton.jit
+def voxel_offset(value, stride_c, stride_h, stride_w, stride_d, PH: tl.constexpr, PW: tl.constexpr, PD: tl.constexpr):
+    """Offset of a patch's values from its first voxel; `value` counts in (channel, p, q, r) order."""
+    channel, p = value // (PH * PW * PD), value // (PW * PD) % PH
+    q, r = value // PD % PW, value % PD
+    return channel.to(tl.int64) * stride_c + (p * stride_h + q * stride_w + r * stride_d)
+
+
+@triton.jit
+def in_window(voxels, low, slope, HAS_WINDOW: tl.constexpr):
+    """Values as fp32, HU mapped to [-1, 1] where there is a window; NaN stays NaN."""
+    values = voxels.to(tl.float32)
+    if HAS_WINDOW:
+        values = tl.clamp((values - low) * slope - 1.0, -1.0, 1.0, propagate_nan=tl.PropagateNan.ALL)
+    return values
+
+
+def window_arguments(window: Window | None) -> dict[str, float | bool]:
+    """What `in_window` is given."""
+    low, high = window or (0.0, 1.0)
+    return {"low": float(low), "slope": 2.0 / (high - low), "HAS_WINDOW": window is not None}
+
+
+def patch_arguments(volume: Tensor, patch_size: PatchSize) -> dict[str, int]:
+    """What `voxel_offset` is given; inside a patch 32 bits are enough, which is checked here."""
+    _, stride_c, stride_h, stride_w, stride_d = volume.stride()
+    ph, pw, pd = patch_size
+    reach = (ph - 1) * stride_h + (pw - 1) * stride_w + (pd - 1) * stride_d
+    if reach >= 2**31:
+        raise InputError(f"volume: strides {volume.stride()} put a patch's voxels more than 2**31 apart; copy it first")
+    strides = {"stride_c": stride_c, "stride_h": stride_h, "stride_w": stride_w, "stride_d": stride_d}
+    return {**strides, "PH": ph, "PW": pw, "PD": pd}
+
+
+def first_voxels(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -> tuple[Tensor, int]:
+    """Where in the volume's storage each patch begins, counted in elements from its first.
+
+    Args:
+        volume: [B, C, H, W, D], any strides.
+        ids: [B, K] patches; None means all in order.
+        patch_size: voxels along (H, W, D).
+
+    Returns:
+        offsets [B * K] int64, -1 where an id names no patch; and the power of two that divides all others.
+    """
+    gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
+    num_patches = gh * gw * gd
+    num_ids = volume.shape[0] * (num_patches if ids is None else ids.shape[1])
+    first = torch.empty(num_ids, dtype=torch.int64, device=volume.device)
+    stride_b, _, stride_h, stride_w, stride_d = volume.stride()
+    steps = [patch * stride for patch, stride in zip(patch_size, (stride_h, stride_w, stride_d), strict=True)]
+    if num_ids:
+        with on(volume.device):
+            _first_voxel_kernel[(cdiv(num_ids, _BLOCK),)](
+                first if ids is None else ids.contiguous(),
+                first,
+                num_ids,
+                num_ids // volume.shape[0],
+                num_patches,
+                gw,
+                gd,
+                stride_b,
+                *steps,
+                HAS_IDS=ids is not None,
+                BLOCK=_BLOCK,
+            )
+    return first, alignment([stride_b, *steps])
