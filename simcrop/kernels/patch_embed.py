@@ -27,6 +27,7 @@ from simcrop.kernels.support import (
     require,
     tl,
     triton,
+    triton_version,
 )
 from simcrop.kernels.volumes import first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
 
@@ -172,17 +173,24 @@ class _Tiles(NamedTuple):
         return {**blocks, "num_warps": self.num_warps, "num_stages": self.num_stages, "maxnreg": 255}
 
 
-def _forward_tiles(device: torch.device, dtype: torch.dtype) -> _Tiles:
+def _forward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
+    """The widest that spills no registers (benchmarks/compile_matrix.py): wide tiles read the weight less often."""
     if dtype == torch.float32:
         return _Tiles(64, 64, 32, 4, 2)
-    # Only Hopper's matrix units take so wide a tile without spilling registers.
-    return _Tiles(128, 256, 64, 8, 3) if architecture(device) == 90 else _Tiles(128, 128, 64, 8, 2)
+    if architecture(volume.device) != 90:
+        return _Tiles(128, 128, 64, 8, 2)
+    if triton_version() >= (3, 9):
+        return _Tiles(64, 256, 64, 8, 3)
+    # Voxels that are converted pass through registers, which leaves room for shorter rows only.
+    return _Tiles(128, 256, 64, 8, 3) if volume.dtype == dtype else _Tiles(128, 256, 32, 8, 4)
 
 
-def _backward_tiles(device: torch.device, dtype: torch.dtype) -> _Tiles:
+def _backward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
     if dtype == torch.float32:
         return _Tiles(32, 128, 64, 8, 2)
-    return _Tiles(64, 128, 256, 8, 3) if architecture(device) == 90 else _Tiles(32, 128, 128, 8, 3)
+    if architecture(volume.device) != 90:
+        return _Tiles(32, 128, 128, 8, 3)
+    return _Tiles(64, 128, 256, 8, 3) if triton_version() < (3, 9) else _Tiles(32, 128, 256, 8, 4)
 
 
 @torch.library.custom_op("simcrop::masked_patch_embed", mutates_args=())
@@ -206,7 +214,7 @@ def _embed(
     if not out.numel():
         return out
     first, align = first_voxels(volume, ids_keep, patch_size)
-    M, tiles = first.numel(), _forward_tiles(volume.device, dtype)
+    M, tiles = first.numel(), _forward_tiles(volume, dtype)
     with on(volume.device):
         _masked_patch_embed_fwd_kernel[(cdiv(M, tiles.M) * cdiv(E, tiles.E),)](
             volume,
@@ -245,7 +253,7 @@ def _weight_gradient(
     patch_size = _patch_size(weight)
     E, P = weight.shape[0], weight[0].numel()
     first, align = first_voxels(volume, ids_keep, patch_size)
-    M, tiles = first.numel(), _backward_tiles(volume.device, dtype)
+    M, tiles = first.numel(), _backward_tiles(volume, dtype)
     grid = (cdiv(E, tiles.E), cdiv(P, tiles.P))
     splits = _num_splits(grid[0] * grid[1], cdiv(M, tiles.M), num_multiprocessors(volume.device))
     weight_sum = torch.zeros(splits, E, P, dtype=torch.float32, device=grad.device)

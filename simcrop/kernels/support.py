@@ -42,12 +42,17 @@ def is_interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def triton_version() -> tuple[int, ...]:
+    """(3, 7) for 3.7.1."""
+    return tuple(int(part) for part in triton.__version__.split(".")[:2])
+
+
 def why_not(device: torch.device) -> list[str]:
     """The reasons why no kernel can run on a device; empty where they can."""
     if triton.__version__ is None:
         return ["triton is not installed (pip install triton; it exists for Linux)"]
     reasons: list[str] = []
-    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < _OLDEST:
+    if triton_version() < _OLDEST:
         reasons.append(f"triton {triton.__version__} is older than {'.'.join(map(str, _OLDEST))}")
     if is_interpreted():
         return reasons
