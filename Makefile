@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: pretrain ablation test test-full check install
+.PHONY: pretrain ablation test test-full bench check install
 
 pretrain: $(INSTALLED)  ## train the default model on phantom chests
 	$(BIN)/simcrop train pretrain.yaml
@@ -17,6 +17,9 @@ test: $(INSTALLED)  ## every test that takes seconds, with coverage
 
 test-full: $(INSTALLED)  ## the slow tests too
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not gpu"
+
+bench: $(INSTALLED)  ## the operations against PyTorch baselines: a table each, on a GPU if there is one
+	$(BIN)/pytest benchmarks/ --benchmark-only -q
 
 check: $(INSTALLED)  ## style, types and who may import whom
 	$(BIN)/ruff check

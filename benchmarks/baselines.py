@@ -1,0 +1,189 @@
+"""What people write in PyTorch today for the four operations: every baseline that the kernels are measured against.
+
+All take and return what the operation does, for fp32, bf16 and fp16 alike; each passes the same correctness gate.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from simcrop.core.ops import PatchSize, TopK, Window
+from simcrop.core.patches import apply_window, patch_view, patchify
+
+Implementation = Callable[..., object]
+
+
+def _windowed(volume: Tensor, weight: Tensor, window: Window | None) -> Tensor:
+    return apply_window(volume, window).to(weight.dtype)
+
+
+def embed_conv3d(
+    volume: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pos_embed: Tensor,
+    ids_keep: Tensor,
+    *,
+    patch_size: PatchSize,
+    window: Window | None = None,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    """Conv3d over every patch, then gather the visible ones: MAE's and MONAI's way."""
+    voxels = _windowed(volume, weight, window).contiguous(memory_format=memory_format)
+    tokens = F.conv3d(voxels, weight, bias, stride=patch_size).flatten(2).transpose(1, 2) + pos_embed
+    return tokens.gather(1, ids_keep[..., None].expand(-1, -1, tokens.shape[2]))
+
+
+def embed_patchify(
+    volume: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pos_embed: Tensor,
+    ids_keep: Tensor,
+    *,
+    patch_size: PatchSize,
+    window: Window | None = None,
+) -> Tensor:
+    """Patchify everything, index, F.linear."""
+    patches = patchify(_windowed(volume, weight, window), patch_size)
+    visible = patches.gather(1, ids_keep[..., None].expand(-1, -1, patches.shape[2]))
+    return F.linear(visible, weight.flatten(1), bias) + pos_embed[ids_keep]
+
+
+def embed_index_view(
+    volume: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pos_embed: Tensor,
+    ids_keep: Tensor,
+    *,
+    patch_size: PatchSize,
+    window: Window | None = None,
+) -> Tensor:
+    """Index a permuted view, so that only visible patches are copied; F.linear."""
+    view = patch_view(volume, patch_size)
+    gw, gd = view.shape[2], view.shape[3]
+    study = torch.arange(len(ids_keep), device=ids_keep.device)[:, None]
+    visible = view[study, ids_keep // (gw * gd), ids_keep // gd % gw, ids_keep % gd].flatten(2)
+    return F.linear(_windowed(visible, weight, window), weight.flatten(1), bias) + pos_embed[ids_keep]
+
+
+def topk_usual(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None) -> TopK:
+    """normalize, bmm, topk, gather, mean."""
+    cosines = F.normalize(sentences.float(), dim=2) @ F.normalize(patches.float(), dim=2).transpose(1, 2)
+    return _chosen(cosines, patches, k, sentence_mask)
+
+
+def topk_scaled(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None) -> TopK:
+    """The product of unnormalised rows in their own dtype, scaled by the inverse norms."""
+    cosines = (sentences @ patches.transpose(1, 2)).float()
+    cosines = cosines / _norm(sentences)[..., None] / _norm(patches)[:, None]
+    return _chosen(cosines, patches, k, sentence_mask)
+
+
+def topk_one_hot(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None) -> TopK:
+    """The mean as a product with a matrix of ones at the winners."""
+    cosines = (sentences @ patches.transpose(1, 2)).float()
+    cosines = cosines / _norm(sentences)[..., None] / _norm(patches)[:, None]
+    scores, indices = cosines.topk(k, dim=2)
+    chosen = torch.zeros_like(cosines, dtype=patches.dtype).scatter_(2, indices, 1.0)
+    return _hide(TopK(((chosen @ patches) / k).to(patches.dtype), scores, indices), sentence_mask)
+
+
+def _norm(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows, dim=2, dtype=torch.float32).clamp_min(1e-12)
+
+
+def _chosen(cosines: Tensor, patches: Tensor, k: int, sentence_mask: Tensor | None) -> TopK:
+    scores, indices = cosines.topk(k, dim=2)
+    B, S, _ = indices.shape
+    rows = indices.flatten(1)[..., None].expand(-1, -1, patches.shape[2])
+    return _hide(TopK(patches.gather(1, rows).view(B, S, k, -1).mean(2), scores, indices), sentence_mask)
+
+
+def _hide(result: TopK, sentence_mask: Tensor | None) -> TopK:
+    if sentence_mask is None:
+        return result
+    return TopK(*(value.masked_fill(~sentence_mask[..., None], 0) for value in result))
+
+
+def scores_whole(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None) -> Tensor:
+    """One product of all sentences with all patches, then topk."""
+    rows = F.normalize(sentences, dim=2).flatten(0, 1)
+    cosines = torch.einsum("re,vne->rvn", rows, F.normalize(patches, dim=2))
+    scores = cosines.topk(k, dim=2).values.float().mean(2).view(*sentences.shape[:2], -1).transpose(1, 2)
+    return scores if sentence_mask is None else scores.masked_fill(~sentence_mask[:, None], 0.0)
+
+
+def scores_chunked(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None) -> Tensor:
+    """The same for four volumes at a time."""
+    parts = [scores_whole(sentences, some, k=k, sentence_mask=sentence_mask) for some in patches.split(4)]
+    return torch.cat(parts, 1)
+
+
+def mse_all(
+    pred: Tensor,
+    volume: Tensor,
+    ids_masked: Tensor,
+    *,
+    patch_size: PatchSize,
+    window: Window | None = None,
+    normalize_patches: bool = False,
+) -> Tensor:
+    """MAE's way: patchify and normalise everything, then pick what is masked."""
+    target = _standardized(patchify(apply_window(volume, window), patch_size), normalize_patches)
+    return F.mse_loss(pred.float(), target.gather(1, ids_masked[..., None].expand(-1, -1, target.shape[2])))
+
+
+def mse_masked(
+    pred: Tensor,
+    volume: Tensor,
+    ids_masked: Tensor,
+    *,
+    patch_size: PatchSize,
+    window: Window | None = None,
+    normalize_patches: bool = False,
+) -> Tensor:
+    """The same with the masked patches indexed first."""
+    view = patch_view(volume, patch_size)
+    gw, gd = view.shape[2], view.shape[3]
+    study = torch.arange(len(ids_masked), device=ids_masked.device)[:, None]
+    rows = view[study, ids_masked // (gw * gd), ids_masked // gd % gw, ids_masked % gd].flatten(2)
+    return F.mse_loss(pred.float(), _standardized(apply_window(rows, window), normalize_patches))
+
+
+def _standardized(patches: Tensor, normalize: bool) -> Tensor:
+    if not normalize:
+        return patches
+    variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
+    return (patches - mean) / (variance + 1e-6).sqrt()
+
+
+EAGER: dict[str, dict[str, Implementation]] = {
+    "masked_patch_embed": {
+        "Conv3d, gather": embed_conv3d,
+        "Conv3d channels_last, gather": partial(embed_conv3d, memory_format=torch.channels_last_3d),
+        "patchify, index, linear": embed_patchify,
+        "index view, linear": embed_index_view,
+    },
+    "sentence_patch_topk": {
+        "normalize, bmm, topk, gather": topk_usual,
+        "bmm, scale, topk, gather": topk_scaled,
+        "bmm, scale, topk, one-hot bmm": topk_one_hot,
+    },
+    "sentence_volume_scores": {"matmul, topk": scores_whole, "matmul, topk, 4 volumes at a time": scores_chunked},
+    "masked_patch_mse": {"patchify, normalise, index": mse_all, "index, normalise": mse_masked},
+}
+
+
+def baselines(op: str, device: torch.device) -> dict[str, Implementation]:
+    """The baselines of an operation; on a GPU, compiled and CUDA-graphed ones too."""
+    eager = EAGER[op]
+    if device.type != "cuda":
+        return dict(eager)
+    compiled = {f"{name}, compiled": torch.compile(function) for name, function in eager.items()}
+    tuned = {f"{name}, max-autotune": torch.compile(f, mode="max-autotune") for name, f in eager.items()}
+    return {**eager, **compiled, **tuned}

@@ -1,0 +1,91 @@
+"""The fixture that times, and the tables at the end: one a group, best baseline first compared."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+if os.environ.get("TRITON_INTERPRET") == "1":
+    raise pytest.UsageError("benchmarks measure nothing under TRITON_INTERPRET=1; unset it")
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
+
+from measuring import DEVICE, device_milliseconds, hardware, peak_bytes  # noqa: E402
+
+OURS = "simcrop"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Our tables say what the plugin's would."""
+    if hasattr(config.option, "benchmark_quiet"):
+        config.option.benchmark_quiet = True
+
+
+@pytest.fixture
+def measure(benchmark) -> Callable[..., None]:
+    """Time a function once it has been checked: `measure(group, name, run, flops=, num_bytes=, floor_s=)`."""
+
+    def time(
+        group: str,
+        name: str,
+        run: Callable[[], object],
+        *,
+        flops: float,
+        num_bytes: float,
+        floor_s: float,
+        rounds: int = 7,
+    ) -> None:
+        benchmark.group = group
+        info = benchmark.extra_info
+        info |= {"implementation": name, "device": str(DEVICE), "flops": flops, "bytes": num_bytes}
+        info["peak_bytes"] = peak_bytes(run)
+        if DEVICE.type == "cuda":
+            info["median_ms"] = device_milliseconds(run)
+            benchmark.pedantic(run, rounds=1)
+            info["fraction_of_floor"] = floor_s * 1e3 / info["median_ms"]
+        else:
+            benchmark.pedantic(run, rounds=rounds, warmup_rounds=1)
+            info["median_ms"] = 1e3 * benchmark.stats.stats.median if benchmark.stats else None
+        if info["median_ms"]:
+            info["gflops"] = flops / info["median_ms"] / 1e6
+            info["gb_per_s"] = num_bytes / info["median_ms"] / 1e6
+
+    return time
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    """One table a group: time, ratio to the best baseline, share of the floor, memory."""
+    session = getattr(config, "_benchmarksession", None)
+    groups: dict[str, list[dict]] = {}
+    for done in session.benchmarks if session else []:
+        info = done.extra_info
+        if info.get("median_ms"):
+            groups.setdefault(done.group, []).append(info)
+    if not groups:
+        return
+    lines = [f"Measured on {hardware()}. Times are medians."]
+    if DEVICE.type != "cuda":
+        lines.append("The Triton kernels are not yet measured on a GPU by this run: here is the reference on a CPU.")
+    for group, rows in groups.items():
+        lines += ["", f"### {group}", "", *table(rows)]
+    text = "\n".join(lines)
+    terminalreporter.write_line("\n" + text)
+    if target := os.environ.get("BENCH_TABLES"):
+        Path(target).write_text(text + "\n", encoding="utf-8")
+
+
+def table(rows: list[dict]) -> list[str]:
+    """A group as markdown; `x` is how many times faster than the best baseline."""
+    others = [row["median_ms"] for row in rows if not row["implementation"].startswith(OURS)]
+    best = min(others, default=float("nan"))
+    lines = ["| implementation | ms | x best baseline | of the H200's floor | GFLOP/s | GB/s | extra memory, MB |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in sorted(rows, key=lambda row: row["median_ms"]):
+        share = row.get("fraction_of_floor")
+        lines.append(
+            f"| {row['implementation']} | {row['median_ms']:.3f} | {best / row['median_ms']:.2f} | "
+            f"{f'{share:.0%}' if share else '-'} | {row['gflops']:,.0f} | {row['gb_per_s']:.1f} | "
+            f"{row['peak_bytes'] / 1e6:.0f} |"
+        )
+    return lines
