@@ -9,9 +9,9 @@ cores. A cell that has finished is read, not run again, so the command can be st
 
 import json
 import os
-import platform
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import torch
+from measuring import hardware
 
 FOLDER, TABLE = Path("runs/ablation"), Path("docs/ablation.md")
 SEEDS, STEPS = (1, 2, 3), 200
@@ -131,13 +131,13 @@ def document(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
         spread([s[f"probe_auroc_{what}"] for s in rows[CELLS[0].name]]) for what in ("untrained", "voxels")
     )
     intro = (
-        f"# The ablation\n\nMade by `make ablation` ({platform.processor() or platform.machine()}, torch "
-        f"{torch.__version__}). Mean and standard deviation over seeds {', '.join(map(str, SEEDS))}; a seed gives the "
-        f"phantoms, the weights and every draw. Each run is pretrain.yaml with {STEPS} steps and its weights, those of "
-        f"absent objectives 0 and others where a row says so. {first['probe_num_labelled']} studies label the probe, "
-        f"{first['probe_num_test']} or so test it. Untrained encoder: {untrained}; pooled voxels: {voxels}.\n"
+        f"Made by `make ablation` ({hardware()}, one thread a run). Mean and standard deviation over seeds "
+        f"{', '.join(map(str, SEEDS))}; a seed gives the phantoms, the weights and every draw; nothing was tuned "
+        f"on these phantoms. Each run is pretrain.yaml with {STEPS} steps and its weights, those of absent objectives "
+        f"0 and others where a row says so. {first['probe_num_labelled']} studies label the probe, "
+        f"{first['probe_num_test']} or so test it. Untrained encoder: {untrained}; pooled voxels: {voxels}."
     )
-    return intro + "\n" + "\n".join(lines) + "\n"
+    return "\n".join(("# The ablation", "", *textwrap.wrap(intro, 120), "", *lines)) + "\n"
 
 
 def spread(values: Sequence[float | None]) -> str:

@@ -32,14 +32,16 @@ try:
     triton, tl = import_module("triton"), import_module("triton.language")
 except ImportError:
     triton = tl = _Absent()
+# As it is now, when kernels are about to be defined: a later change of the environment does not reach them.
+_IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 _OLDEST = (3, 6)
 _INTERPRETER_SMS = 4
 
 
 def is_interpreted() -> bool:
-    """Whether Triton was imported with TRITON_INTERPRET=1: kernels run on CPU tensors, slowly, for tests."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+    """Whether the kernels were imported with TRITON_INTERPRET=1: they run on CPU tensors, slowly, for tests."""
+    return _IS_INTERPRETED
 
 
 def triton_version() -> tuple[int, ...]:

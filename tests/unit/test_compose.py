@@ -260,13 +260,44 @@ def test_compiled_blocks_keep_their_names_and_recomputing_changes_no_number(
     assert [row["loss"] for row in rows(tmp_path)] == [row["loss"] for row in rows(done.out)]
 
 
-def test_operations_are_chosen_by_name(caplog: pytest.LogCaptureFixture) -> None:
-    assert compose.select_ops("reference").name == "reference"
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def test_operations_are_chosen_by_name(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simcrop.kernels.support.is_interpreted", lambda: False)
+    assert compose.select_ops("reference", CUDA).name == "reference"
     with caplog.at_level("INFO"):
-        assert compose.select_ops("auto").name == "reference"
-    assert "reference" in caplog.text
+        assert compose.select_ops("auto", CPU).name == "reference"
+    assert "operations: reference (plain torch), since the device is cpu" in caplog.text
     with pytest.raises(BackendError, match=r"train.ops: triton cannot run here: .*; write auto or reference"):
-        compose.select_ops("triton")
+        compose.select_ops("triton", CPU)
+
+
+def test_a_gpu_gets_the_kernels_without_being_asked(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons: list[str] = []
+    monkeypatch.setattr("simcrop.kernels.why_not", lambda device: reasons)
+    with caplog.at_level("INFO"):
+        assert compose.select_ops("auto", CUDA).name == "triton"
+        reasons.append("Tesla T4 has compute capability 7.5, below 8.0")
+        assert compose.select_ops("auto", CUDA).name == "reference"
+    assert "operations: Triton kernels" in caplog.text
+    assert "operations: reference (plain torch), since Tesla T4 has compute capability 7.5" in caplog.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels take CPU tensors in Triton's interpreter only")
+def test_training_with_the_kernels_is_the_same_and_either_continues_the_other(done: Setting, tmp_path: Path) -> None:
+    """In Triton's interpreter: two steps, then two more from the reference's checkpoint."""
+    kernels = ("train.ops=triton", "train.evaluate_every=100")
+    done.train(tmp_path / "from the start", *kernels, "train.steps=2")
+    done.train(tmp_path / "continued", *kernels, resume=str(done.out / "checkpoints" / "step_00000002"))
+    ours = [*rows(tmp_path / "from the start")[:2], *rows(tmp_path / "continued")]
+    assert [row["step"] for row in ours] == [1, 2, 3, 4]
+    for row, wanted in zip(ours, rows(done.out), strict=True):
+        for term in ("loss", "loss_reconstruction", "loss_report", "loss_alignment", "loss_late_interaction"):
+            # Steps 1 to 3 have the reference's learning rate; that of step 2 knows another end.
+            assert row[term] == pytest.approx(wanted[term], rel=1e-4), (row["step"], term)
 
 
 def test_too_few_studies_for_a_batch_is_one_line(done: Setting, tmp_path: Path) -> None:
