@@ -14,13 +14,13 @@ from simcrop import compose
 from simcrop.adapters.config import RunConfig
 from simcrop.adapters.data_set import build_source
 from simcrop.adapters.distributed import choose_device
+from simcrop.core.learner import numerics
 from simcrop.core.losses import Counts
 from simcrop.core.masking import draw_patch_mask, mask_report_tokens
 from simcrop.core.model import SimCroP
 from simcrop.core.ports import SingleProcess, Tokenizer
 from simcrop.core.split import split_by_patient
 from simcrop.core.study import Batch
-from simcrop.core.training import autocast
 
 _SENTENCES = 20
 _QUICK_SECONDS = 10.0
@@ -101,7 +101,7 @@ def _pass(config: RunConfig, model: SimCroP, tokenizer: Tokenizer, num_studies: 
     seconds, kept = 0.0, 0
     for _ in range(2):
         started = time.monotonic()
-        with _counting(model) as total, autocast(device, config.train):
+        with _counting(model) as total, numerics(device, config.train):
             loss = model.total(model(batch.to(device), counts, SingleProcess()))
         loss.backward()
         if device.type == "cuda":

@@ -1,11 +1,12 @@
 """What is trained, and how well it does on studies that it is not trained on."""
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
 from simcrop.core.losses import Counts
@@ -14,6 +15,11 @@ from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.recipe import TrainRecipe
 from simcrop.core.study import Batch
 
+_ATTENTION = {
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+}
 _COUNT_OF_TERM = {
     "reconstruction": "masked_patches",
     "report": "report_tokens",
@@ -43,10 +49,27 @@ class Learner:
     device: torch.device
 
 
-def autocast(device: torch.device, recipe: TrainRecipe) -> AbstractContextManager[object]:
-    """bf16 autocast where `train.precision` asks for it; `auto` means on a GPU."""
+@contextmanager
+def numerics(device: torch.device, recipe: TrainRecipe) -> Generator[None]:
+    """bf16 autocast where `train.precision` asks for it (auto: on a GPU), and attention as `train.attention` says."""
     enabled = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    order = attention_order(device, recipe)
+    with (
+        torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled),
+        sdpa_kernel(order, set_priority=True) if order else nullcontext(),
+    ):
+        yield
+
+
+def attention_order(device: torch.device, recipe: TrainRecipe) -> list[SDPBackend]:
+    """Implementations of attention, first choice first; empty leaves torch's own order."""
+    chosen = recipe.attention
+    if chosen == "auto" and device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9:
+        chosen = "cudnn"
+    if device.type != "cuda" or chosen in ("auto", "torch"):
+        return []
+    first = _ATTENTION[chosen]
+    return [first, *(other for other in (*_ATTENTION.values(), SDPBackend.MATH) if other != first)]
 
 
 @torch.no_grad()
@@ -71,7 +94,7 @@ def held_out_losses(learner: Learner, batches: Iterable[Batch], communicator: Co
     for batch in batches:
         counts = Counts.of([batch], model.objectives)
         weights = torch.tensor([getattr(counts, _COUNT_OF_TERM[name]) for name in names], dtype=torch.float64)
-        with autocast(learner.device, learner.recipe):
+        with numerics(learner.device, learner.recipe):
             terms = model(batch.to(learner.device), counts, alone)
         values = torch.stack([terms[name].double() for name in names]).cpu()
         sums += torch.stack([values * weights, weights])

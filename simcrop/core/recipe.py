@@ -288,6 +288,8 @@ class TrainRecipe:
     """auto: a GPU where there is one."""
     ops: Literal["auto", "reference", "triton"] = "auto"
     """Implementation of the four accelerated operations."""
+    attention: Literal["auto", "torch", "cudnn", "flash", "efficient"] = "auto"
+    """Which implementation of attention a GPU tries first; auto: cudnn on Hopper, torch's own order elsewhere."""
     compile: bool = False
     """Compile the transformer blocks with torch.compile."""
     activation_checkpointing: bool = False

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from simcrop.core.errors import NonFiniteError
-from simcrop.core.learner import Learner, autocast, held_out_losses
+from simcrop.core.learner import Learner, held_out_losses, numerics
 from simcrop.core.losses import Counts
 from simcrop.core.model import SimCroP
 from simcrop.core.optimization import lr_at, optimizer_state, parameter_groups
@@ -106,7 +106,7 @@ def _backward(
     seed = derive_seed("dropout", learner.seed, step, index, communicator.rank)
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     with nullcontext() if last else _without_exchange(learner.network):
-        with autocast(learner.device, learner.recipe):
+        with numerics(learner.device, learner.recipe):
             batch = batch.to(learner.device, non_blocking=True)
             terms: dict[str, Tensor] = learner.network(batch, counts, communicator)
             loss = learner.model.total(terms)

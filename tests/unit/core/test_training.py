@@ -9,7 +9,7 @@ from tiny import FixedBatches, KeptInMemory, Rows, make_batch, make_model
 from torch import Tensor, nn
 
 from simcrop.core.errors import NonFiniteError
-from simcrop.core.learner import Learner, held_out_losses
+from simcrop.core.learner import Learner, attention_order, held_out_losses
 from simcrop.core.model import SimCroP
 from simcrop.core.optimization import load_optimizer_state, lr_at, make_optimizers, parameter_groups
 from simcrop.core.ports import SingleProcess
@@ -287,3 +287,18 @@ def test_without_held_out_studies_there_is_no_held_out_loss() -> None:
     progress = fit(make_learner(), make_outside(held_out=lambda: [], metrics=rows), Progress())
     assert progress.best_validation_loss is None
     assert not any("validation_loss" in row for row in rows.rows)
+
+
+@pytest.mark.parametrize(
+    ("attention", "capability", "first"),
+    [("auto", (9, 0), "CUDNN"), ("auto", (8, 0), None), ("torch", (9, 0), None), ("flash", (8, 0), "FLASH")],
+)
+def test_the_attention_that_a_gpu_tries_first(
+    attention: str, capability: tuple[int, int], first: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    order = attention_order(torch.device("cuda"), TrainRecipe(attention=attention))
+    assert (order[0].name.split("_")[0] if order else None) == first
+    assert len(set(order)) == len(order)
+    assert not order or order[-1].name == "MATH"
+    assert attention_order(torch.device("cpu"), TrainRecipe(attention=attention)) == []
