@@ -13,7 +13,7 @@ from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-ODD_SIZES = settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+ODD_SIZES = settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 """For hypothesis: without shrinking, which takes the interpreter many minutes."""
 FLOATS = [torch.float32, torch.float16] + ([torch.bfloat16] if DEVICE.type == "cuda" else [])
 """What is compared here: the interpreter computes bf16 wrongly."""

@@ -111,7 +111,8 @@ def test_an_unknown_host_is_refused() -> None:
 
 
 def test_a_projection_that_is_no_convolution_is_refused() -> None:
-    model = monai.ViT(1, (16, 12, 8), (8, 6, 4), hidden_size=24, num_heads=3, num_layers=1, proj_type="perceptron")
+    model = monai_vit()
+    model.get_submodule("patch_embedding").patch_embeddings = nn.Sequential(nn.Linear(192, 24))
     with pytest.raises(InputError, match="the patch embedding projects by Sequential; needs a Conv3d"):
         accelerate_(model)
 
