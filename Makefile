@@ -13,10 +13,10 @@ ablation: $(INSTALLED)  ## which objectives are worth having: an hour or two on 
 	$(BIN)/python benchmarks/ablation.py
 
 test: $(INSTALLED)  ## every test that takes seconds, with coverage
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-full: $(INSTALLED)  ## the slow tests too
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 bench: $(INSTALLED)  ## the operations against PyTorch baselines: a table each, on a GPU if there is one
 	$(BIN)/pytest benchmarks/ --benchmark-only -q

@@ -372,7 +372,8 @@ def masked_patch_embed(
     check_embed(volume, weight, bias, pos_embed, ids_keep, patch_size=patch_size, window=window)
     device = volume.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
-    require(volume.device, volume=volume, weight=weight, bias=bias, pos_embed=pos_embed)
+    computed = weight.new_empty(0, dtype=dtype)
+    require(volume.device, volume=volume, weight=computed, bias=bias, pos_embed=pos_embed)
     return _embed(volume, weight, bias, pos_embed, ids_keep, dtype, None if window is None else list(window))
 
 

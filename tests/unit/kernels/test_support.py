@@ -41,6 +41,15 @@ def test_bf16_is_refused_under_the_interpreter(call) -> None:
         call.forward(TRITON)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the interpreter is used where there is no GPU")
+def test_bf16_autocast_is_refused_under_the_interpreter() -> None:
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        pytest.raises(InputError, match="weight: Triton's interpreter computes bfloat16 wrongly"),
+    ):
+        embed_call().forward(TRITON)
+
+
 def test_every_reason_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simcrop.kernels.support.is_interpreted", lambda: False)
     monkeypatch.setattr("triton.__version__", "3.5.1")
