@@ -36,7 +36,7 @@ class VolumeDecoder(nn.Module):
     ) -> Float[Tensor, "B M P"]:
         """Predicted values of the masked patches, in the order of `ids_masked`.
 
-        The last Linear is applied to masked tokens only: nobody reads the others.
+        The last block and the last Linear compute masked tokens only: nobody reads the others.
         """
         x = self.embed(tokens)
         B, _, dim = x.shape
@@ -44,6 +44,6 @@ class VolumeDecoder(nn.Module):
         full = self.mask_token.to(x.dtype).expand(B, num_patches, dim)
         full = full.scatter(1, ids_keep[..., None].expand(-1, -1, dim), x[:, 1:])
         full = torch.cat([x[:, :1], full], dim=1) + self.pos_embed
-        full = run_blocks(self.blocks, full, recompute=self.recompute)[:, 1:]
-        masked = full.gather(1, ids_masked[..., None].expand(-1, -1, dim))
+        # The class token comes first, so patch i is token i + 1.
+        masked = run_blocks(self.blocks, full, recompute=self.recompute, read=ids_masked + 1)
         return self.head(self.norm(masked))

@@ -24,9 +24,21 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Float[Tensor, "B L E"]) -> Float[Tensor, "B L E"]:
-        q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    def forward(
+        self, x: Float[Tensor, "B L E"], queries: Float[Tensor, "B Q E"] | None = None
+    ) -> Float[Tensor, "B Q E"]:
+        """What `queries` gather from the tokens `x`; None: every token asks."""
+        if queries is None:
+            q, k, v = self._heads(self.qkv(x), 3)
+        else:
+            dim = x.shape[2]
+            weight, bias = self.qkv.weight, self.qkv.bias
+            (q,) = self._heads(F.linear(queries, weight[:dim], bias[:dim]), 1)
+            k, v = self._heads(F.linear(x, weight[dim:], bias[dim:]), 2)
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Float[Tensor, "B L D"], parts: int) -> tuple[Tensor, ...]:
+        return x.unflatten(2, (parts, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind()
 
 
 class Mlp(nn.Module):
@@ -51,15 +63,31 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim, round(dim * mlp_ratio))
 
-    def forward(self, x: Float[Tensor, "B L E"]) -> Float[Tensor, "B L E"]:
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Float[Tensor, "B L E"], at: Int64[Tensor, "B Q"] | None = None) -> Float[Tensor, "B Q E"]:
+        """Tokens after the block; only those `at` some places, where the others are not read any more."""
+        normed = self.norm1(x)
+        if at is None:
+            x = x + self.attn(normed)
+        else:
+            rows = at[..., None].expand(-1, -1, x.shape[2])
+            x = x.gather(1, rows) + self.attn(normed, normed.gather(1, rows))
         return x + self.mlp(self.norm2(x))
 
 
-def run_blocks(blocks: nn.ModuleList, x: Tensor, *, recompute: bool) -> Tensor:
-    """Apply the blocks in turn; `recompute` trades time for the memory of their activations."""
-    for block in blocks:
-        x = checkpoint(block, x, use_reentrant=False) if recompute and torch.is_grad_enabled() else block(x)
+def run_blocks(
+    blocks: nn.ModuleList, x: Tensor, *, recompute: bool, read: Int64[Tensor, "B Q"] | None = None
+) -> Tensor:
+    """Apply the blocks in turn; `recompute` trades time for the memory of their activations.
+
+    Args:
+        blocks: of the transformer, at least one.
+        x: [B, L, E].
+        recompute: whether to compute a block again in the backward pass.
+        read: places of the tokens that are wanted; the last block computes no others.
+    """
+    for number, block in enumerate(blocks):
+        at = read if number == len(blocks) - 1 else None
+        x = checkpoint(block, x, at, use_reentrant=False) if recompute and torch.is_grad_enabled() else block(x, at)
     return x
 
 
