@@ -56,21 +56,19 @@ def masked_patch_embed(
     dtype = torch.get_autocast_dtype(volume.device.type) if _autocast(volume) else weight.dtype
     kernel = weight.reshape(weight.shape[0], -1).to(dtype)
     load_dtype = torch.float64 if dtype == torch.float64 else torch.float32
-    tokens = [
-        _linear(
-            apply_window(gather_patches(study, None if ids_keep is None else ids_keep[b]), window, load_dtype).to(
-                dtype
-            ),
-            kernel,
-            bias,
-        )
-        for b, study in enumerate(view)
-    ]
-    num_tokens = grid.numel() if ids_keep is None else ids_keep.shape[1]
-    nothing = kernel.new_zeros(0, num_tokens, kernel.shape[1])
-    embedded = torch.stack(tokens) if tokens else _linear(nothing, kernel, bias)
-    if pos_embed is not None:
-        embedded = embedded + (pos_embed if ids_keep is None else pos_embed[ids_keep])
+
+    def embed(study: Tensor, ids: Tensor | None) -> Tensor:
+        values = apply_window(gather_patches(study, ids), window, load_dtype).to(dtype)
+        embedded = _linear(values, kernel, bias)
+        if pos_embed is None:
+            return embedded
+        return embedded + (pos_embed if ids is None else pos_embed[ids])
+
+    if not view.shape[0]:
+        # The tokens of a study that is not there: nothing, but of the right type and with a gradient of zero.
+        some = None if ids_keep is None else ids_keep.new_zeros(ids_keep.shape[1])
+        return embed(patch_view(volume.new_zeros(1, *volume.shape[1:]), patch_size)[0], some)[None][:0]
+    embedded = torch.stack([embed(study, None if ids_keep is None else ids_keep[b]) for b, study in enumerate(view)])
     return embedded if lost is None else embedded.masked_fill(lost[..., None], math.nan)
 
 
