@@ -178,7 +178,7 @@ def _forward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
     if dtype == torch.float32:
         return _Tiles(64, 64, 32, 4, 2)
     if architecture(volume.device) != 90:
-        return _Tiles(128, 128, 64, 8, 2)
+        return _Tiles(128, 128, 64 if volume.element_size() == 2 else 32, 8, 2)
     if triton_version() >= (3, 9):
         return _Tiles(64, 256, 64, 8, 3)
     # Voxels that are converted pass through registers, which leaves room for shorter rows only.

@@ -124,6 +124,7 @@ def _topk(sentences: Tensor, patches: Tensor, shown: Tensor, k: int) -> tuple[Te
         return aligned, scores, indices, inverse_s, inverse_n
     blocks, arguments = cdiv(N, BLOCK_N), block_arguments(sentences, patches, k, S)
     K, candidates = arguments["K"], power_of_two(blocks * arguments["K"])
+    num_warps = max(4, min(16, candidates // 256))
     keys = torch.empty(B, S, blocks * K, dtype=torch.int64, device=device)
     with on(device):
         _sentence_patch_topk_block_kernel[(blocks, cdiv(S, arguments["BLOCK_R"]), B)](
@@ -131,7 +132,8 @@ def _topk(sentences: Tensor, patches: Tensor, shown: Tensor, k: int) -> tuple[Te
         )  # fmt: skip
         _sentence_patch_topk_mean_kernel[(B * S,)](
             keys, patches, shown, aligned, scores, indices, S, N, E, k, blocks * K,
-            BLOCK_C=candidates, BLOCK_E=max(64, 8192 // K), K=K, num_warps=max(4, min(16, candidates // 256)),
+            BLOCK_C=candidates, BLOCK_E=max(64, 8192 // K), K=K,
+            num_warps=num_warps, maxnreg=min(255, 2048 // num_warps),
         )  # fmt: skip
     return aligned, scores, indices, inverse_s, inverse_n
 
