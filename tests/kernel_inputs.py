@@ -166,7 +166,7 @@ def pairs_call(
     studies: int = 2,
     volumes: int | None = None,
     sentences: int = 5,
-    patches: int = 150,
+    patches: int = 40,
     features: int = 70,
     k: int = 3,
     dtype: torch.dtype = torch.float32,

@@ -100,7 +100,7 @@ def test_minus_zero_ties_with_zero() -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_a_nan_patch_reaches_the_result(op: str) -> None:
-    call = pairs_call(op, masked=0)
+    call = pairs_call(op, masked=0, patches=150)
     patches = call.tensors["patches"]
     assert patches is not None
     patches[0, 130, 1] = float("nan")
