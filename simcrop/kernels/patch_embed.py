@@ -176,7 +176,7 @@ class _Tiles(NamedTuple):
 def _forward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
     """The widest that spills no registers (benchmarks/compile_matrix.py): wide tiles read the weight less often."""
     if dtype == torch.float32:
-        return _Tiles(64, 64, 32, 4, 2)
+        return _Tiles(64, 64, 32, 8, 2)
     if architecture(volume.device) != 90:
         return _Tiles(128, 128, 64 if volume.element_size() == 2 else 32, 8, 2)
     if triton_version() >= (3, 9):
