@@ -1,4 +1,4 @@
-"""What people write in PyTorch today for the four operations: every baseline that the kernels are measured against.
+"""What people write in PyTorch today for the four operations: the baselines that the kernels are measured against.
 
 All take and return what the operation does, for fp32, bf16 and fp16 alike; each passes the same correctness gate.
 """
@@ -180,7 +180,7 @@ EAGER: dict[str, dict[str, Implementation]] = {
 
 
 def baselines(op: str, device: torch.device) -> dict[str, Implementation]:
-    """The baselines of an operation; on a GPU, compiled and CUDA-graphed ones too."""
+    """The baselines of an operation; on a GPU also compiled, and tuned (which takes CUDA graphs too)."""
     eager = EAGER[op]
     if device.type != "cuda":
         return dict(eager)

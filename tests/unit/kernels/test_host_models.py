@@ -90,7 +90,7 @@ def test_it_is_our_embedding_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the Conv3d was called")
 
     monkeypatch.setattr(nn.Conv3d, "forward", refuse)
-    model(Draw().normal(1, 1, 16, 12, 8))
+    assert model(Draw().normal(1, 1, 16, 12, 8))[0].shape == (1, 8, 24)
 
 
 def test_a_copy_has_weights_of_its_own() -> None:
