@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from gather_window import embed_gather_kernel
 from torch import Tensor
 
 from simcrop.core.ops import PatchSize, TopK, Window
@@ -93,6 +94,13 @@ def topk_one_hot(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: T
     return _hide(TopK(((chosen @ patches) / k).to(patches.dtype), scores, indices), sentence_mask)
 
 
+def topk_fp32_out(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None) -> TopK:
+    """The product of unnormalised rows kept in fp32, as cuBLAS can give it; it has no backward pass."""
+    cosines = torch.bmm(sentences, patches.transpose(1, 2), out_dtype=torch.float32)
+    cosines = cosines / _norm(sentences)[..., None] / _norm(patches)[:, None]
+    return _chosen(cosines, patches, k, sentence_mask)
+
+
 def _norm(rows: Tensor) -> Tensor:
     return torch.linalg.vector_norm(rows, dim=2, dtype=torch.float32).clamp_min(1e-12)
 
@@ -162,6 +170,29 @@ def _standardized(patches: Tensor, normalize: bool) -> Tensor:
     return (patches - mean) / (variance + 1e-6).sqrt()
 
 
+def graphed(function: Implementation) -> Implementation:
+    """The function as a CUDA graph, which costs one launch: a graph for each set of tensors that it is called with."""
+    graphs: dict[tuple[object, ...], tuple[torch.cuda.CUDAGraph, object]] = {}
+
+    def replay(*tensors: Tensor | None, **options: object) -> object:
+        given = [(v.data_ptr(), v.shape) if isinstance(v, Tensor) else v for v in (*tensors, *options.values())]
+        if tuple(given) not in graphs:
+            beside = torch.cuda.Stream()
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):
+                function(*tensors, **options)
+            torch.cuda.current_stream().wait_stream(beside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                result = function(*tensors, **options)
+            graphs[tuple(given)] = graph, result
+        graph, result = graphs[tuple(given)]
+        graph.replay()
+        return result
+
+    return replay
+
+
 EAGER: dict[str, dict[str, Implementation]] = {
     "masked_patch_embed": {
         "Conv3d, gather": embed_conv3d,
@@ -179,6 +210,15 @@ EAGER: dict[str, dict[str, Implementation]] = {
 }
 
 
+GRAPHED = ", CUDA graph"
+ON_GPU: dict[str, dict[str, Implementation]] = {
+    "masked_patch_embed": {"gather kernel, linear": embed_gather_kernel},
+    "sentence_patch_topk": {"bmm with fp32 output, scale, topk, gather": topk_fp32_out}
+    | {f"{name}{GRAPHED}": graphed(function) for name, function in EAGER["sentence_patch_topk"].items()},
+}
+"""What exists on a GPU alone, beside the eager ones and what torch.compile makes of those."""
+
+
 def baselines(op: str, device: torch.device) -> dict[str, Implementation]:
     """The baselines of an operation; on a GPU also compiled, and tuned (which takes CUDA graphs too)."""
     eager = EAGER[op]
@@ -186,4 +226,9 @@ def baselines(op: str, device: torch.device) -> dict[str, Implementation]:
         return dict(eager)
     compiled = {f"{name}, compiled": torch.compile(function) for name, function in eager.items()}
     tuned = {f"{name}, max-autotune": torch.compile(f, mode="max-autotune") for name, f in eager.items()}
-    return {**eager, **compiled, **tuned}
+    return {**eager, **ON_GPU.get(op, {}), **compiled, **tuned}
+
+
+def has_backward(name: str) -> bool:
+    """Whether a baseline can be differentiated."""
+    return GRAPHED not in name and "fp32 output" not in name

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from baselines import Implementation, baselines
+from baselines import Implementation, baselines, has_backward
 from kernel_inputs import Call, embed_call, mse_call, pairs_call
 from measuring import DEVICE, H200_TBPS, H200_TFLOPS
 from torch import Tensor
@@ -65,7 +65,7 @@ def embed_problem(volume_dtype: torch.dtype, *, is_sorted: bool = True) -> Probl
     read = tokens * values * torch.empty(0, dtype=volume_dtype).element_size() + 768 * values * size
     order = "" if is_sorted else ", unsorted ids"
     return Problem(
-        f"embed, {str(volume_dtype)[6:]} volume{order}",
+        f"masked_patch_embed, {str(volume_dtype)[6:]} volume{order}",
         make,
         lambda: embed_call(visible=7, volume_dtype=volume_dtype, dtype=DTYPE),
         2.0 * tokens * values * 768,
@@ -78,7 +78,7 @@ def topk_problem(num_patches: int, sentences: int, k: int) -> Problem:
     size = torch.empty(0, dtype=DTYPE).element_size()
     rows = STUDIES * sentences
     return Problem(
-        f"top-k, N={num_patches}, S={sentences}, k={k}",
+        f"sentence_patch_topk, N={num_patches}, S={sentences}, k={k}",
         lambda: pairs_call(
             "sentence_patch_topk",
             studies=STUDIES,
@@ -99,7 +99,7 @@ def topk_problem(num_patches: int, sentences: int, k: int) -> Problem:
 def scores_problem(studies: int, num_patches: int, k: int, *, trains: bool) -> Problem:
     size = torch.empty(0, dtype=DTYPE).element_size()
     return Problem(
-        f"scores, {studies} x {studies}, N={num_patches}, k={k}",
+        f"sentence_volume_scores, {studies} x {studies}, N={num_patches}, k={k}",
         lambda: pairs_call(
             "sentence_volume_scores",
             studies=studies,
@@ -128,7 +128,7 @@ def mse_problem(volume_dtype: torch.dtype) -> Problem:
     values = STUDIES * MASKED * 2048
     item, voxel = torch.empty(0, dtype=DTYPE).element_size(), torch.empty(0, dtype=volume_dtype).element_size()
     return Problem(
-        f"masked MSE, {str(volume_dtype)[6:]} volume",
+        f"masked_patch_mse, {str(volume_dtype)[6:]} volume",
         make,
         lambda: mse_call(volume_dtype=volume_dtype, dtype=DTYPE),
         0.0,
@@ -167,6 +167,7 @@ def cases(*, backward: bool) -> list[object]:
         pytest.param(problem, name, id=f"{problem.name}-{name}")
         for problem in problems
         for name in implementations(problem.small().op)
+        if not backward or has_backward(name)
     ]
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from simcrop_cli import data_phantom, data_prepare, info, train
+from simcrop_cli import bench, data_phantom, data_prepare, info, train
 
 app = typer.Typer(
     name="simcrop",
@@ -14,6 +14,7 @@ app = typer.Typer(
 data = typer.Typer(help="Make and prepare data.", no_args_is_help=True)
 app.command()(train.train)
 app.command()(info.info)
+app.command()(bench.bench)
 app.add_typer(data, name="data")
 data.command("phantom")(data_phantom.phantom)
 data.command("prepare")(data_prepare.prepare)

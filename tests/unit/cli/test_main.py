@@ -8,7 +8,7 @@ from tiny_data import write_config
 from simcrop.adapters.settings import config_from_yaml, load_config
 from simcrop_cli.__main__ import main
 
-COMMANDS = (("train",), ("info",), ("data", "phantom"), ("data", "prepare"))
+COMMANDS = (("train",), ("info",), ("data", "phantom"), ("data", "prepare"), ("bench",))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -26,7 +26,8 @@ def test_help_lists_every_command_with_what_it_does(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "arguments", [["train"], ["train", "a.yaml", "--nonsense"], ["nonsense"], ["data", "nonsense"]]
+    "arguments",
+    [["train"], ["train", "a.yaml", "--nonsense"], ["nonsense"], ["data", "nonsense"], ["bench", "nonsense"]],
 )
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2

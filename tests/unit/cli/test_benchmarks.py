@@ -1,0 +1,49 @@
+"""`simcrop bench` runs what the repository has, and says what is missing elsewhere."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simcrop.core.errors import BackendError
+from simcrop_cli import benchmarks
+from simcrop_cli.bench import What
+from simcrop_cli.benchmarks import run_benchmarks
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_every_name_selects_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    run = subprocess.run
+
+    def list_only(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        done = run([*command, "--collect-only"], capture_output=True, text=True, **options)
+        listed.extend(line for line in done.stdout.splitlines() if "::" in line)
+        return done
+
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(benchmarks.subprocess, "run", list_only)
+    assert run_benchmarks(" or ".join(What)) == 0
+    for what in What:
+        assert any(what in line for line in listed), what
+    assert all(any(what in line for what in What) for line in listed)
+
+
+def test_an_installed_package_says_where_the_benchmarks_are(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"^simcrop bench: the benchmarks come with the repository.*clone it"):
+        run_benchmarks(None, tmp_path)
+
+
+def test_without_pytest_benchmark_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmarks, "find_spec", lambda name: None)
+    with pytest.raises(BackendError, match=r"pytest-benchmark is not installed; pip install -e"):
+        run_benchmarks(None)
+
+
+def test_the_status_is_pytests(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "measuring.py").touch()
+    (tmp_path / "benchmarks" / "test_it.py").write_text("def test_it(benchmark):\n    benchmark(lambda: 1 / 0)\n")
+    assert run_benchmarks(None, tmp_path) == 1
