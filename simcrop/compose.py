@@ -13,7 +13,14 @@ import torch
 from simcrop.adapters.checkpoint_folder import Checkpoint, find_checkpoint
 from simcrop.adapters.checkpoints import FolderCheckpoints
 from simcrop.adapters.config import RunConfig
-from simcrop.adapters.data_set import Data, build_source, held_out_share, prepare_data, training_batches
+from simcrop.adapters.data_set import (
+    Data,
+    build_source,
+    held_out_share,
+    prepare_data,
+    read_findings_once,
+    training_batches,
+)
 from simcrop.adapters.distributed import average_gradients, choose_device, connect, disconnect
 from simcrop.adapters.durable import replace_text
 from simcrop.adapters.encoder_weights import encoder_weights, start_from
@@ -198,6 +205,7 @@ class _Run:
         self.model, self.tokenizer = build_model(config, reports=self.data.reports, words=words)
         self.untrained = copy.deepcopy(self.model.encoder).to(device)
         self.learner = self._learner(device)
+        self.data = read_findings_once(config, self.data, self.model, self.tokenizer, communicator)
         self.held_out = HeldOutStudies(
             self.data.held_out,
             prepared=self.data.prepared,

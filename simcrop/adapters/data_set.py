@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from simcrop.adapters.config import DataSettings, RunConfig
 from simcrop.adapters.ct_rate import CTRateSource
+from simcrop.adapters.findings_features import FindingsFeatures, keep_findings
+from simcrop.adapters.hf_tokenizer import HFTokenizer
 from simcrop.adapters.loader import HeldOutBatches, StudyBatches, held_out_batches
 from simcrop.adapters.manifest import ManifestSource
 from simcrop.adapters.phantom import write_phantoms
@@ -15,6 +17,7 @@ from simcrop.adapters.prepared import PreparedVolumes, prepare
 from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import data_fingerprint
 from simcrop.adapters.resample import Grid
+from simcrop.core.model import SimCroP
 from simcrop.core.ports import Communicator, StudySource, Tokenizer
 from simcrop.core.split import split_by_patient
 from simcrop.core.study import Batch, Study
@@ -28,6 +31,7 @@ class Data:
     train: list[Study]
     held_out: list[Study]
     prepared: PreparedVolumes
+    features: FindingsFeatures | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -77,6 +81,27 @@ def prepare_data(config: RunConfig) -> Data:
     return Data(source, train, held_out, prepared)
 
 
+def read_findings_once(
+    config: RunConfig, data: Data, model: SimCroP, tokenizer: HFTokenizer, ranks: Communicator
+) -> Data:
+    """The data with what a frozen text encoder makes of all findings, where the model needs that and it is to be kept.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    if model.text_encoder is None or not (model.aligns and config.text_encoder.reads_findings_once):
+        return data
+    features = keep_findings(
+        [*data.train, *data.held_out],
+        tokenizer=tokenizer,
+        text_encoder=model.text_encoder,
+        max_tokens=config.text_encoder.max_tokens,
+        cache=config.data.prepared,
+        communicator=ranks,
+    )
+    return replace(data, features=features)
+
+
 def training_batches(
     config: RunConfig, data: Data, tokenizer: Tokenizer, communicator: Communicator, device: torch.device
 ) -> StudyBatches:
@@ -95,6 +120,7 @@ def training_batches(
         world_size=communicator.world_size,
         num_workers=config.data.num_workers,
         pin_memory=device.type == "cuda",
+        features=data.features,
     )
 
 
@@ -119,6 +145,7 @@ def held_out_share(
         max_tokens=config.text_encoder.max_tokens,
         seed=config.seed,
         batch_size=config.train.batch_size,
+        features=data.features,
     )
     return _Strided(batches, communicator)
 

@@ -12,7 +12,7 @@ from simcrop.core.augment import crop_centre
 from simcrop.core.ports import Encoding, StudySource, Tokenizer
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import ModelRecipe
-from simcrop.core.report import clean, sentence_key, split_sentences
+from simcrop.core.report import sentence_key, sentences_of
 from simcrop.core.study import SentenceTruth, Study
 
 
@@ -72,7 +72,7 @@ class HeldOutStudies:
 
     def findings(self, study: Study) -> tuple[list[str], Encoding]:
         """Sentences of the findings and their tokens, all in one text as in training."""
-        sentences = split_sentences(clean(study.report.findings))
+        sentences = sentences_of(study.report.findings)
         return sentences, self._tokenizer.encode(sentences, max_tokens=self._max_tokens)
 
     def truths(self, study: Study) -> list[SentenceTruth]:

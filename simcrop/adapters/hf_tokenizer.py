@@ -1,5 +1,6 @@
 """WordPiece tokenizers: learned from reports with `tokenizers`, or read from files by transformers."""
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -30,6 +31,12 @@ class HFTokenizer:
         self.mask_id = _special_id(tokenizer, "mask")
         self.cls_id = _special_id(tokenizer, "cls")
         self.sep_id = _special_id(tokenizer, "sep")
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides which tokens a text has."""
+        rules = self._tokenizer.backend_tokenizer.to_str()
+        return hashlib.sha256(f"{self.cls_id} {self.sep_id} {rules}".encode()).hexdigest()
 
     def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
         """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens`, special ones included.

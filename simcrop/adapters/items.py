@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int16, Int64
+from jaxtyping import Bool, Float16, Int16, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from simcrop.adapters.findings_features import FindingsFeatures
 from simcrop.adapters.prepared import PreparedVolumes
 from simcrop.core.augment import apply_augmentation, crop_centre, draw_augmentation
 from simcrop.core.errors import ConfigError
@@ -16,8 +17,8 @@ from simcrop.core.masking import draw_patch_mask, mask_report_tokens
 from simcrop.core.ports import Encoding, Tokenizer
 from simcrop.core.randomness import derive_seed, generator
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe
-from simcrop.core.report import clean, sentence_key, split_sentences
-from simcrop.core.study import Batch, Report, Study
+from simcrop.core.report import sentence_key, sentences_of
+from simcrop.core.study import Batch, Study
 
 _CACHED_TEXTS = 1024
 """Studies whose tokens are kept in memory: some 10 MB."""
@@ -45,11 +46,7 @@ class Item:
     report_input_ids: Int64[Tensor, "R"]
     report_mask: Bool[Tensor, "R"]
     report_masked: Bool[Tensor, "R"]
-
-
-def findings_sentences(report: Report) -> list[str]:
-    """The sentences of the findings, as alignment numbers them."""
-    return split_sentences(clean(report.findings))
+    findings_features: Float16[Tensor, "T hidden"] | None = None
 
 
 class ItemReader:
@@ -65,6 +62,7 @@ class ItemReader:
         max_tokens: int,
         seed: int,
         augment: AugmentRecipe | None = None,
+        features: FindingsFeatures | None = None,
     ) -> None:
         """
         Args:
@@ -75,6 +73,7 @@ class ItemReader:
             max_tokens: limit of a text, special tokens included.
             seed: the run's.
             augment: needed for `for_training`.
+            features: what a frozen text encoder made of the findings.
 
         Raises:
             ConfigError: if the model wants more than the one channel that CT has.
@@ -89,6 +88,7 @@ class ItemReader:
         self._max_tokens = max_tokens
         self._seed = seed
         self._augment = augment
+        self._features = features
         self._texts: OrderedDict[str, Text] = OrderedDict()
 
     def for_training(self, study: Study, epoch: int) -> Item:
@@ -146,14 +146,15 @@ class ItemReader:
             report_input_ids=input_ids,
             report_mask=torch.arange(len(ids)) < length,
             report_masked=report_masked,
+            findings_features=None if self._features is None else self._features.read(study.report, text.findings),
         )
 
     def _text(self, study: Study) -> Text:
         known = self._texts.get(study.study_id)
         if known is not None:
             return known
-        findings = findings_sentences(study.report)
-        impression = split_sentences(clean(study.report.impression))
+        findings = sentences_of(study.report.findings)
+        impression = sentences_of(study.report.impression)
         text = Text(
             self._tokenizer.encode(findings, max_tokens=self._max_tokens),
             tuple(sentence_key(sentence) for sentence in findings),
@@ -175,6 +176,7 @@ def collate(items: Sequence[Item], *, pad_id: int) -> Batch:
     num_sentences = max(1, int(sentence_of_token.max()) + 1)
     numbers = torch.arange(num_sentences)
     sentence_mask = (sentence_of_token[:, :, None] == numbers).any(1)
+    features = [item.findings_features for item in items if item.findings_features is not None]
     keys = [torch.tensor((*item.text.sentence_keys, 0)[:num_sentences]) for item in items]
     sentence_keys = torch.nn.functional.pad(_padded(keys, 0), (0, num_sentences))[:, :num_sentences]
     return Batch(
@@ -193,6 +195,7 @@ def collate(items: Sequence[Item], *, pad_id: int) -> Batch:
         study_keys=torch.tensor([derive_seed(item.study_id) for item in items]),
         study_ids=tuple(item.study_id for item in items),
         num_cut=sum(f.num_cut > 0 for f in findings),
+        findings_features=_padded(features, 0) if features else None,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from simcrop.adapters.findings_features import FindingsFeatures
 from simcrop.adapters.items import ItemReader, collate
 from simcrop.adapters.prepared import PreparedVolumes
 from simcrop.core.errors import ConfigError, DataError, SimcropError
@@ -48,6 +49,7 @@ class StudyBatches:
         world_size: int = 1,
         num_workers: int = 0,
         pin_memory: bool = False,
+        features: FindingsFeatures | None = None,
     ) -> None:
         """
         Args:
@@ -64,6 +66,7 @@ class StudyBatches:
             world_size: number of ranks.
             num_workers: processes that load batches; 0 loads in this one.
             pin_memory: page-locked batches, for a GPU.
+            features: what a frozen text encoder made of the findings.
 
         Raises:
             ConfigError: if the studies do not fill one micro-batch of all ranks.
@@ -76,7 +79,14 @@ class StudyBatches:
                 f"write at most {len(studies) // world_size}"
             )
         reader = ItemReader(
-            prepared, tokenizer, model=model, report=report, max_tokens=max_tokens, seed=seed, augment=augment
+            prepared,
+            tokenizer,
+            model=model,
+            report=report,
+            max_tokens=max_tokens,
+            seed=seed,
+            augment=augment,
+            features=features,
         )
         self._dataset = _TrainingBatches(studies, reader, fixed_draws=train.fixed_draws)
         self._num_studies = len(studies)
@@ -158,9 +168,12 @@ def held_out_batches(
     max_tokens: int,
     seed: int,
     batch_size: int,
+    features: FindingsFeatures | None = None,
 ) -> HeldOutBatches:
     """Batches for held-out losses, read when they are asked for; masks are functions of the seed and the study."""
-    reader = ItemReader(prepared, tokenizer, model=model, report=report, max_tokens=max_tokens, seed=seed)
+    reader = ItemReader(
+        prepared, tokenizer, model=model, report=report, max_tokens=max_tokens, seed=seed, features=features
+    )
     return HeldOutBatches(studies, reader, batch_size)
 
 

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
-from simcrop.adapters.preparing import Task, prepare_all, source_stamp
+from simcrop.adapters.preparing import Task, make_folder, prepare_all, source_stamp
 from simcrop.adapters.resample import HU_RANGE, Grid, resample_mask
 from simcrop.core.augment import crop_centre
 from simcrop.core.errors import DataError
@@ -137,7 +137,7 @@ def prepare(
     report(done, len(names))
     if not tasks:
         return prepared
-    _make_folder(tasks[0].array.parent)
+    make_folder(tasks[0].array.parent)
     errors: list[str] = []
     for error in prepare_all(source, grid, tasks, workers):
         done += 1
@@ -148,13 +148,6 @@ def prepare(
         more = f" (and {len(errors) - 1} more volumes cannot be used)" if len(errors) > 1 else ""
         raise DataError(f"{min(errors)}{more}; or list it under data.quarantine")
     return prepared
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error.strerror}); change data.prepared") from error
 
 
 def _folder_name(source: StudySource, grid: Grid) -> str:

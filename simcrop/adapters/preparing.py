@@ -75,7 +75,7 @@ def prepare_one(source: StudySource, grid: Grid, task: Task) -> str | None:
     except DataError as error:
         return str(error)
     array = voxels.numpy()
-    with _whole_file(task.array) as file:
+    with whole_file(task.array) as file:
         np.save(file, array, allow_pickle=False)
         num_bytes = file.tell()
     sidecar = {
@@ -85,13 +85,13 @@ def prepare_one(source: StudySource, grid: Grid, task: Task) -> str | None:
         "bytes": num_bytes,
         "crc32": zlib.crc32(array.data),
     }
-    with _whole_file(task.array.with_suffix(".json")) as file:
+    with whole_file(task.array.with_suffix(".json")) as file:
         file.write(json.dumps(sidecar).encode())
     return None
 
 
 @contextmanager
-def _whole_file(path: Path) -> Generator[BinaryIO]:
+def whole_file(path: Path) -> Generator[BinaryIO]:
     """A file that takes its name only once it is whole and on disk."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
@@ -104,6 +104,14 @@ def _whole_file(path: Path) -> Generator[BinaryIO]:
         raise DataError(f"{path}: cannot be written ({error}); free disk space or change data.prepared") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of the cache. Raises DataError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror}); change data.prepared") from error
 
 
 def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:

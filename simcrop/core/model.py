@@ -146,7 +146,7 @@ class SimCroP(nn.Module):
         num_sentences: int,
     ) -> Float[Tensor, "B S dim"]:
         """Sentences in the space that they share with patches. Raises InputError on a model trained without it."""
-        return self._sentences(findings_ids, findings_mask, sentence_of_token, num_sentences)[0]
+        return self._sentences(self._read(findings_ids, findings_mask), sentence_of_token, num_sentences)[0]
 
     def reconstruct(
         self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"], ids_masked: Int64[Tensor, "B M"]
@@ -183,9 +183,9 @@ class SimCroP(nn.Module):
     def _alignment(
         self, patches: Float[Tensor, "B L dim"], batch: Batch, counts: Counts, communicator: Communicator
     ) -> dict[str, Tensor]:
-        features, meaning = self._sentences(
-            batch.findings_ids, batch.findings_mask, batch.sentence_of_token, batch.sentence_mask.shape[1]
-        )
+        hidden = batch.findings_features
+        hidden = self._read(batch.findings_ids, batch.findings_mask) if hidden is None else hidden.float()
+        features, meaning = self._sentences(hidden, batch.sentence_of_token, batch.sentence_mask.shape[1])
         sentences = Sentences(features, batch.sentence_mask, batch.sentence_keys, batch.study_keys, meaning)
         terms: dict[str, Tensor] = {}
         recipe = self.objectives.alignment
@@ -205,13 +205,10 @@ class SimCroP(nn.Module):
             )
         return terms
 
-    def _sentences(
-        self, ids: Tensor, mask: Tensor, sentence_of_token: Tensor, num_sentences: int
-    ) -> tuple[Tensor, Tensor | None]:
-        """(features, frozen text features or None) of the sentences of unmasked findings."""
+    def _sentences(self, hidden: Tensor, sentence_of_token: Tensor, num_sentences: int) -> tuple[Tensor, Tensor | None]:
+        """(features, frozen text features or None) of sentences, from what the text encoder made of their tokens."""
         if self.text_head is None:
             raise InputError("model: trained without alignment, so it cannot place sentences among patches")
-        hidden = self._read(ids, mask)
         features = sentence_means(self.text_head(hidden), sentence_of_token, num_sentences)
         meaning = sentence_means(hidden, sentence_of_token, num_sentences) if self.text_recipe.is_frozen else None
         return features, meaning

@@ -231,6 +231,8 @@ class TextEncoderRecipe:
     """No gradient. Unset: frozen for a loaded encoder, trained for scratch."""
     dropout_active: bool = False
     """True (paper): a frozen encoder keeps its dropout."""
+    keep_findings: bool = True
+    """Let a frozen encoder without dropout read all findings once, before training, and keep what it made of them."""
     max_tokens: int = 256
     """T, tokens of a report that are read."""
     hidden_size: int = 96
@@ -254,6 +256,11 @@ class TextEncoderRecipe:
     def is_frozen(self) -> bool:
         """Whether the encoder's weights stay as they are."""
         return self.source != "scratch" if self.frozen is None else self.frozen
+
+    @property
+    def reads_findings_once(self) -> bool:
+        """Whether what the encoder makes of the findings never changes, and is to be kept."""
+        return self.keep_findings and self.is_frozen and not self.dropout_active
 
 
 @dataclass(frozen=True)

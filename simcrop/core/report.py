@@ -73,6 +73,11 @@ def split_sentences(text: str) -> list[str]:
     return _joined(fragments)
 
 
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a part of a report, cleaned: the numbering that tokens, features and masks go by."""
+    return split_sentences(clean(text))
+
+
 def sentence_key(text: str) -> int:
     """Stable hash in [0, 2**63) of a sentence, equal for sentences that differ in case and white space only."""
     return derive_seed("sentence", " ".join(text.casefold().split()))

@@ -91,6 +91,8 @@ class Batch:
         study_keys: equal for reconstructions of one study.
         study_ids: for messages.
         num_cut: findings in this batch that were longer than the token limit.
+        findings_features: what a frozen text encoder makes of `findings_ids`, where that is known already; any number
+            at padding.
     """
 
     volume: Int[Tensor, "B C H W D"] | Float[Tensor, "B C H W D"]
@@ -108,6 +110,7 @@ class Batch:
     study_keys: Int64[Tensor, "B"]
     study_ids: tuple[str, ...]
     num_cut: int = 0
+    findings_features: Float[Tensor, "B T hidden"] | None = None
 
     def __len__(self) -> int:
         return self.volume.shape[0]

@@ -224,6 +224,24 @@ def test_a_frozen_text_encoder_is_recorded_and_checked_but_not_copied(done: Sett
         compose.load_model(out)
 
 
+def test_what_a_frozen_encoder_makes_of_the_findings_is_computed_once(done: Setting, tmp_path: Path) -> None:
+    bert = tmp_path / "bert"
+    write_bert(bert, seed=0)
+    options = (f"text_encoder.source={bert}", f"data.prepared={tmp_path / 'prepared'}", "train.steps=2")
+    done.train(tmp_path / "kept", *options)
+    [folder] = (tmp_path / "prepared").glob("findings_*")
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert len(times) > 4
+    done.train(tmp_path / "again", *options)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+    assert exact_rows(tmp_path / "again") == exact_rows(tmp_path / "kept")
+    done.train(tmp_path / "read", *options, "text_encoder.keep_findings=false")
+    for kept, read in zip(rows(tmp_path / "kept"), rows(tmp_path / "read"), strict=True):
+        for key in (key for key in kept if "loss" in key):
+            assert kept[key] == pytest.approx(read[key], rel=2e-3), key
+            assert "late" not in key or kept[key] != read[key], "the kept features were not used"
+
+
 def test_a_text_encoder_that_was_trained_on_is_stored(done: Setting, tmp_path: Path) -> None:
     bert, out = tmp_path / "bert", tmp_path / "run"
     write_bert(bert, seed=0)

@@ -10,13 +10,13 @@ from reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
 
 from simcrop.adapters.ct_rate import CTRateSource
-from simcrop.adapters.items import ItemReader, collate, findings_sentences
+from simcrop.adapters.items import ItemReader, collate
 from simcrop.adapters.prepared import PreparedVolumes, prepare
 from simcrop.core.augment import crop_centre
 from simcrop.core.errors import ConfigError
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import AugmentRecipe, ReportRecipe
-from simcrop.core.report import sentence_key
+from simcrop.core.report import sentence_key, sentences_of
 from simcrop.core.study import Batch, Report, Study
 
 MAX_TOKENS = 24
@@ -62,7 +62,7 @@ def test_texts_are_padded_and_sentences_numbered(prepared: PreparedVolumes) -> N
     assert batch.findings_mask.tolist() == [[True] * 7, [True] * 2 + [False] * 5]
     assert batch.sentence_of_token.tolist() == [[-1, 0, 0, 0, 1, 1, -1], [-1] * 7]
     assert batch.sentence_mask.tolist() == [[True, True], [False, False]]
-    keys = [sentence_key(text) for text in findings_sentences(TWO.report)]
+    keys = [sentence_key(text) for text in sentences_of(TWO.report.findings)]
     assert batch.sentence_keys.tolist() == [keys, [0, 0]]
     assert batch.study_ids == ("train_1_a", "empty")
     assert batch.study_keys.tolist() == [derive_seed("train_1_a"), derive_seed("empty")]

@@ -95,7 +95,14 @@ def test_what_decides_the_result_may_not_change(tmp_path: Path, key: str, value:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("name", "b"), ("train.steps", 20), ("data.num_workers", 2), ("data.prepared", "q")]
+    ("key", "value"),
+    [
+        ("name", "b"),
+        ("train.steps", 20),
+        ("data.num_workers", 2),
+        ("data.prepared", "q"),
+        ("text_encoder.keep_findings", False),
+    ],
 )
 def test_the_rest_may(tmp_path: Path, key: str, value: object) -> None:
     save(tmp_path, 4)

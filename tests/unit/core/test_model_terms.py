@@ -147,6 +147,17 @@ def test_a_frozen_encoder_tells_paraphrases_and_a_trained_one_does_not() -> None
     assert not torch.allclose(losses["trained"], expected)
 
 
+def test_findings_read_before_give_the_same_losses_and_are_not_read_again() -> None:
+    model, batch = make_model(OBJECTIVES, text=FROZEN).eval(), make_batch([2, 1])
+    expected = terms_of(model, batch)
+    assert model.text_encoder is not None
+    with torch.no_grad():
+        known = model.text_encoder(batch.findings_ids, batch.findings_mask)
+    unreadable = replace(batch, findings_ids=torch.full_like(batch.findings_ids, -1), findings_features=known)
+    found = terms_of(model, unreadable)
+    assert {name: term.item() for name, term in found.items()} == {name: term.item() for name, term in expected.items()}
+
+
 @pytest.mark.parametrize("objectives", [OBJECTIVES, PAPER_OBJECTIVES], ids=["improved", "paper"])
 @pytest.mark.parametrize("room", [0, 2])
 def test_no_report_has_a_sentence(objectives: ObjectivesRecipe, room: int) -> None:

@@ -144,6 +144,14 @@ def test_values_at_the_limit_are_accepted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changed", "expected"),
+    [({}, True), ({"keep_findings": False}, False), ({"frozen": False}, False), ({"dropout_active": True}, False)],
+)
+def test_findings_are_read_once_where_what_is_read_never_changes(changed: dict[str, bool], expected: bool) -> None:
+    assert TextEncoderRecipe(**{"frozen": True, **changed}).reads_findings_once is expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("source", "frozen", "expected"),
     [("scratch", None, False), ("some/hub-id", None, True), ("scratch", True, True), ("some/hub-id", False, False)],
 )
