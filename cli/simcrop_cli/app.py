@@ -2,7 +2,7 @@
 
 import typer
 
-from simcrop_cli import bench, data_phantom, data_prepare, info, train
+from simcrop_cli import bench, data_check, data_phantom, data_prepare, info, train
 
 app = typer.Typer(
     name="simcrop",
@@ -16,5 +16,6 @@ app.command()(train.train)
 app.command()(info.info)
 app.command()(bench.bench)
 app.add_typer(data, name="data")
+data.command("check")(data_check.check)
 data.command("phantom")(data_phantom.phantom)
 data.command("prepare")(data_prepare.prepare)

@@ -43,6 +43,8 @@ class DataSettings:
     """Share of patients held out where the source has no split of its own; for phantoms, the share made."""
     quarantine: tuple[str, ...] = ()
     """Names of volumes to leave out."""
+    max_bad_share: float = 0.0
+    """Share of the volumes that may turn out damaged, and are left out with a warning; above it the run stops."""
     prepared: Path = Path("data/prepared")
     """Folder of the resampled int16 volumes; each grid has its own folder inside."""
     prepared_size: Size | None = None
@@ -57,6 +59,7 @@ class DataSettings:
         _require(
             0 <= self.validation_fraction < 1, f"validation_fraction: {self.validation_fraction} is outside [0, 1)"
         )
+        _require(0 <= self.max_bad_share < 1, f"max_bad_share: {self.max_bad_share} is outside [0, 1)")
         _require(
             self.prepared_size is None or min(self.prepared_size) >= 1, "prepared_size: every size must be at least 1"
         )

@@ -1,5 +1,6 @@
 """CT-RATE as it is downloaded, whole or in part; phantoms are written in the same layout."""
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,8 +8,12 @@ from typing import Literal
 
 import torch
 
+from simcrop.adapters.content import Scaling
 from simcrop.adapters.ground_truth import GroundTruth, read_ground_truth, read_mask
-from simcrop.adapters.nifti import NiftiFile, Scaling, read_volume
+from simcrop.adapters.nifti import inspect_volume, read_volume
+from simcrop.adapters.nifti_header import NiftiHeader
+from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
+from simcrop.adapters.safety import refuse_link_out
 from simcrop.adapters.tables import Row, as_label, read_rows
 from simcrop.core.augment import AIR_HU
 from simcrop.core.errors import DataError
@@ -19,7 +24,6 @@ _NAME = re.compile(r"((train|valid)_\d+)_([a-z]+)_(\d+)")
 _SUFFIX = ".nii.gz"
 _SPLITS = {"train": "train", "valid": "validation"}
 _REPORT_COLUMNS = ("VolumeName", "Findings_EN", "Impressions_EN")
-_SAMPLE_STEP = 4
 
 
 class CTRateSource:
@@ -38,6 +42,7 @@ class CTRateSource:
         hu: HuDeclaration = "hu",
         padding_value: float | None = None,
         quarantine: Collection[str] = (),
+        complain: Complain = refuse,
     ) -> None:
         """
         Args:
@@ -46,25 +51,28 @@ class CTRateSource:
             hu: what voxels hold: HU; values that the file's header rescales; values that the metadata CSV rescales.
             padding_value: HU that stand for "outside the field of view" and are read as air.
             quarantine: names of volumes to leave out, with or without .nii.gz.
+            complain: is told of rows that cannot be used; they are left out.
 
         Raises:
-            DataError: if a table is missing or wrong, or no volume of any row is there.
+            BadFileError: if a table is missing or cannot be read, or no volume of any row is there.
         """
         self._root = root
         self.identity = f"ct_rate {root.resolve()} hu={hu} padding_value={padding_value}"
         self._hu: HuDeclaration = hu
         self._padding_value = padding_value
         self._quarantine = frozenset(name.removesuffix(_SUFFIX) for name in quarantine)
+        self._complain = complain
         self._scalings: dict[str, Scaling] | None = None
         self._folders = {split: self._volume_folder(split) for split in _SPLITS}
         self.label_names, labels = self._read_labels()
         self.num_missing = 0
         self._studies = self._read_studies(labels)
         if not self._studies:
-            raise DataError(
-                f"{root / 'dataset'}: holds no volume of the report tables' {self.num_missing} rows; "
-                "download volumes, or correct data.root"
-            )
+            message = f"holds no volume of the report tables' {self.num_missing} rows"
+            raise BadFileError(problem(root / "dataset", "set.no_studies", message, rows=self.num_missing))
+        if self.num_missing:
+            message = f"holds no volume for {self.num_missing} rows of the report tables"
+            complain(problem(root / "dataset", "set.partial_download", message, rows=self.num_missing))
 
     def studies(self) -> Sequence[Study]:
         """Every study with a volume on disk, in the order of the tables, training split first."""
@@ -81,12 +89,21 @@ class CTRateSource:
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU, RAS+ order, checked to look like HU."""
         path = self.volume_file(reconstruction)
+        refuse_link_out(self._root, path)
         volume = read_volume(path, scaling=self._scaling)
-        voxels = volume.voxels
-        if self._padding_value is not None:
-            voxels = torch.where(voxels == self._padding_value, AIR_HU, voxels)
-        _check_hu(path, voxels, self._hu)
-        return Volume(voxels, volume.affine)
+        if self._padding_value is None:
+            return volume
+        return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
+
+    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+        """Tell all that is wrong with a volume's file; a hash of its voxels."""
+        path = self.volume_file(reconstruction)
+        return inspect_volume(path, complain, root=self._root, scaling=self._scaling, padding_value=self._padding_value)
+
+    def files(self) -> Iterator[Path]:
+        """Every volume on disk, named by a row or not."""
+        for folder in self._folders.values():
+            yield from sorted(folder.rglob(f"*{_SUFFIX}"))
 
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
         """Sentences with their places; empty where the volume has no ground-truth folder."""
@@ -121,10 +138,15 @@ class CTRateSource:
         label_names: tuple[str, ...] = ()
         labels: dict[str, dict[str, int]] = {}
         for path in tables.values():
-            columns, rows = read_rows(path, ["VolumeName"])
+            columns, rows = read_rows(path, ["VolumeName"], self._complain)
             label_names = tuple(name for name in columns if name != "VolumeName")
             for line, row in rows:
-                labels[_volume_name(row)] = {name: _label(path, line, name, row[name]) for name in label_names}
+                values = {name: as_label(row[name]) for name in label_names}
+                for name, value in values.items():
+                    if value is None:
+                        message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1"
+                        self._complain(problem(path, "text.value", message, line=line, column=name))
+                labels[_volume_name(row)] = {name: value or 0 for name, value in values.items()}
         return label_names, labels
 
     def _read_studies(self, labels: Mapping[str, Mapping[str, int]]) -> list[Study]:
@@ -132,20 +154,21 @@ class CTRateSource:
             "radiology_text_reports", {split: f"{name}_reports.csv" for split, name in _SPLITS.items()}
         )
         if not tables:
-            raise DataError(
-                f"{self._root / 'radiology_text_reports'}: holds neither train_reports.csv nor "
-                "validation_reports.csv; download them, or correct data.root"
-            )
+            folder = self._root / "radiology_text_reports"
+            message = "holds neither train_reports.csv nor validation_reports.csv"
+            raise BadFileError(problem(folder, "set.no_studies", message))
         return [study for split, path in tables.items() for study in self._studies_of(split, path, labels)]
 
     def _studies_of(self, split: str, path: Path, labels: Mapping[str, Mapping[str, int]]) -> Iterator[Study]:
         reports: dict[str, Report] = {}
         reconstructions: dict[str, list[str]] = {}
-        for line, row in read_rows(path, _REPORT_COLUMNS)[1]:
+        for line, row in read_rows(path, _REPORT_COLUMNS, self._complain)[1]:
             name = _volume_name(row)
             match = _NAME.fullmatch(name)
             if match is None or match[2] != split:
-                raise DataError(f"{path}: line {line} names the volume {name!r}; expected {split}_1_a_1.nii.gz")
+                message = f"line {line} names the volume {name!r}; expected {split}_1_a_1.nii.gz"
+                self._complain(problem(path, "text.value", message, line=line, column="VolumeName"))
+                continue
             if name in self._quarantine:
                 continue
             if not self.volume_file(name).is_file():
@@ -154,8 +177,11 @@ class CTRateSource:
             study_id = f"{match[1]}_{match[3]}"
             reports.setdefault(study_id, Report(row["Findings_EN"], row["Impressions_EN"]))
             names = reconstructions.setdefault(study_id, [])
-            if name not in names:
-                names.append(name)
+            if name in names:
+                message = f"has a second row, on line {line} of {path.name}"
+                self._complain(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+                continue
+            names.append(name)
         for study_id, names in reconstructions.items():
             yield Study(
                 study_id=study_id,
@@ -166,54 +192,37 @@ class CTRateSource:
                 labels=labels.get(names[0], {}),
             )
 
-    def _scaling(self, file: NiftiFile) -> Scaling:
+    def _scaling(self, header: NiftiHeader) -> Scaling:
         if self._hu == "header":
-            return file.scaling
+            return header.scaling
         if self._hu == "hu":
-            if file.scaling != (1.0, 0.0):
-                raise DataError(
-                    f"{file.path}: data.hu says that voxels are HU, but the header rescales them by {file.scaling}; "
-                    "set data.hu: header"
-                )
-            return file.scaling
+            if header.scaling != (1.0, 0.0):
+                message = f"data.hu says that voxels are HU, but the header rescales them by {header.scaling}"
+                raise BadFileError(problem(header.path, "content.scaled", message, scaling=list(header.scaling)))
+            return header.scaling
         if self._scalings is None:
             self._scalings = self._read_scalings()
-        name = file.path.name.removesuffix(_SUFFIX)
+        name = header.path.name.removesuffix(_SUFFIX)
         if name not in self._scalings:
-            raise DataError(f"{file.path}: has no row in the metadata tables, which data.hu: raw+csv needs; add it")
+            raise BadFileError(problem(header.path, "content.no_scaling", "has no row in the metadata tables"))
         return self._scalings[name]
 
     def _read_scalings(self) -> dict[str, Scaling]:
         tables = self._tables("metadata", {split: f"{name}_metadata.csv" for split, name in _SPLITS.items()})
         scalings: dict[str, Scaling] = {}
         for path in tables.values():
-            for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"])[1]:
+            for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"], self._complain)[1]:
                 try:
-                    scalings[_volume_name(row)] = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
-                except ValueError as error:
-                    raise DataError(f"{path}: line {line} has no number as RescaleSlope or RescaleIntercept") from error
+                    slope, intercept = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
+                except ValueError:
+                    slope = intercept = math.nan
+                if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
+                    message = f"line {line} has no usable number as RescaleSlope or RescaleIntercept"
+                    self._complain(problem(path, "text.value", message, line=line))
+                    continue
+                scalings[_volume_name(row)] = slope, intercept
         return scalings
 
 
 def _volume_name(row: Row) -> str:
     return row["VolumeName"].strip().removesuffix(_SUFFIX)
-
-
-def _label(path: Path, line: int, name: str, value: str) -> int:
-    label = as_label(value)
-    if label is None:
-        raise DataError(f"{path}: line {line} has {value!r} as {name!r}; a label is 0 or 1")
-    return label
-
-
-def _check_hu(path: Path, voxels: torch.Tensor, declared: HuDeclaration) -> None:
-    """Refuse a volume without anything as thin as lung or air, or without anything as dense as soft tissue."""
-    sample = voxels[::_SAMPLE_STEP, ::_SAMPLE_STEP, ::_SAMPLE_STEP]
-    thin = ((sample >= -1100) & (sample < -300)).float().mean().item()
-    dense = (sample > -200).float().mean().item()
-    if thin < 1e-3 or dense < 1e-3:
-        missing = "lung or air (-1100 to -300)" if thin < 1e-3 else "soft tissue (above -200)"
-        raise DataError(
-            f"{path}: has no {missing}, so with data.hu: {declared} its values are not HU; "
-            "declare data.hu as hu, header or raw+csv"
-        )

@@ -1,11 +1,13 @@
 """The studies of a run: found or made, divided by patient, resampled onto the model's grid."""
 
+import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from simcrop.adapters.checking import CheckedSource
 from simcrop.adapters.config import DataSettings, RunConfig
 from simcrop.adapters.ct_rate import CTRateSource
 from simcrop.adapters.findings_features import FindingsFeatures, keep_findings
@@ -14,13 +16,20 @@ from simcrop.adapters.loader import HeldOutBatches, StudyBatches, held_out_batch
 from simcrop.adapters.manifest import ManifestSource
 from simcrop.adapters.phantom import write_phantoms
 from simcrop.adapters.prepared import PreparedVolumes, prepare
+from simcrop.adapters.preparing import source_stamp
+from simcrop.adapters.problems import BadFileError, Complain, Problem, refuse
 from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import data_fingerprint
+from simcrop.adapters.report_checks import report_problems
 from simcrop.adapters.resample import Grid
+from simcrop.adapters.verdicts import Verdict, Verdicts
+from simcrop.core.errors import DataError
 from simcrop.core.model import SimCroP
 from simcrop.core.ports import Communicator, StudySource, Tokenizer
 from simcrop.core.split import split_by_patient
 from simcrop.core.study import Batch, Study
+
+_log = logging.getLogger("simcrop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +52,21 @@ class Data:
         return [text for study in self.train for text in (study.report.findings, study.report.impression)]
 
 
-def build_source(data: DataSettings) -> StudySource:
+def build_source(data: DataSettings, complain: Complain = refuse) -> CheckedSource:
     """The data set that `data` names; phantoms are made first where they are missing.
+
+    Args:
+        data: names it, with its declarations.
+        complain: is told of rows that cannot be used.
 
     Raises:
         DataError: a table, file or folder is absent or wrong.
     """
     if data.source == "manifest":
         assert data.manifest is not None
-        return ManifestSource(data.manifest, padding_value=data.padding_value, quarantine=data.quarantine)
+        return ManifestSource(
+            data.manifest, padding_value=data.padding_value, quarantine=data.quarantine, complain=complain
+        )
     assert data.root is not None
     if data.source == "phantom":
         with counted(f"phantom chests in {data.root}") as progress:
@@ -62,23 +77,100 @@ def build_source(data: DataSettings) -> StudySource:
                 validation_fraction=data.validation_fraction,
                 progress=progress,
             )
-    return CTRateSource(data.root, hu=data.hu, padding_value=data.padding_value, quarantine=data.quarantine)
+    return CTRateSource(
+        data.root, hu=data.hu, padding_value=data.padding_value, quarantine=data.quarantine, complain=complain
+    )
 
 
-def prepare_data(config: RunConfig) -> Data:
-    """Find the studies, divide them by patient, and resample what is not yet on the model's grid.
+def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
+    """Find the studies, leave out what cannot be used, divide them by patient, and resample what is not yet prepared.
+
+    Args:
+        config: of the run.
+        shard: (i, n): of the volumes, prepare every n-th from the i-th on; for job arrays.
 
     Raises:
-        DataError: a table, file or volume is absent or wrong.
+        DataError: a table, file or folder is absent or wrong, or more of the data than `data.max_bad_share` allows.
     """
-    source = build_source(config.data)
+    data = config.data
+    source = build_source(data)
     studies = source.studies()
-    train, held_out = split_by_patient(studies, config.data.validation_fraction)
-    assert config.data.prepared_size is not None
-    grid = Grid(config.model.spacing_mm, config.data.prepared_size)
-    with counted(f"volumes prepared in {config.data.prepared}") as progress:
-        prepared = prepare(source, studies, grid, config.data.prepared, workers=os.cpu_count() or 1, progress=progress)
+    verdicts = Verdicts(data.prepared, source.identity)
+    refused = _refused_before(source, studies, verdicts)
+    if config.objectives.reads_reports:
+        refused |= _without_report(studies, config.text_encoder.max_tokens)
+    usable = _without(studies, refused)
+    assert data.prepared_size is not None
+    grid = Grid(config.model.spacing_mm, data.prepared_size)
+    found: dict[str, Problem] = {}
+    with counted(f"volumes prepared in {data.prepared}") as progress:
+        prepared = prepare(
+            source,
+            usable[shard[0] :: shard[1]],
+            grid,
+            data.prepared,
+            workers=os.cpu_count() or 1,
+            progress=progress,
+            refused=found,
+            say=_log.info,
+        )
+    for name, problem in found.items():
+        verdicts.add(name, Verdict(_stamp(source, name), None, (problem,)))
+    refused |= found
+    _judge(refused, sum(len(study.reconstructions) for study in studies), data.max_bad_share)
+    train, held_out = split_by_patient(_without(studies, refused), data.validation_fraction)
     return Data(source, train, held_out, prepared)
+
+
+def _refused_before(source: CheckedSource, studies: Sequence[Study], verdicts: Verdicts) -> dict[str, Problem]:
+    """Volumes that an earlier check or preparation found an error in, and that have not changed since."""
+    refused: dict[str, Problem] = {}
+    for name in (name for study in studies for name in study.reconstructions):
+        verdict = verdicts.get(name, _stamp(source, name))
+        if verdict is not None and verdict.error is not None:
+            refused[name] = verdict.error
+    return refused
+
+
+def _without_report(studies: Sequence[Study], max_tokens: int) -> dict[str, Problem]:
+    """Volumes whose report cannot be learned from."""
+    bad = {p.file: p for p in report_problems(studies, max_tokens=max_tokens) if p.severity == "error"}
+    return {
+        name: bad[study.reconstructions[0]]
+        for study in studies
+        if study.reconstructions[0] in bad
+        for name in study.reconstructions
+    }
+
+
+def _without(studies: Sequence[Study], refused: Mapping[str, Problem]) -> list[Study]:
+    """The studies that have a volume left, with those alone."""
+    kept = [
+        replace(study, reconstructions=tuple(name for name in study.reconstructions if name not in refused))
+        for study in studies
+    ]
+    return [study for study in kept if study.reconstructions]
+
+
+def _judge(refused: Mapping[str, Problem], total: int, allowed: float) -> None:
+    """Leave out a few bad volumes with a warning, and stop at more."""
+    if not refused:
+        return
+    first = min(map(str, refused.values()))
+    count = f"{len(refused)} of {total} volumes cannot be used"
+    if len(refused) > allowed * total:
+        more = f" ({count})" if len(refused) > 1 else ""
+        raise DataError(
+            f"{first}{more}; simcrop data check lists all; or name them in data.quarantine, or raise data.max_bad_share"
+        )
+    _log.warning("%s and are left out, among them %s", count, first)
+
+
+def _stamp(source: StudySource, name: str) -> Mapping[str, object]:
+    try:
+        return source_stamp(source, name)
+    except BadFileError:
+        return {}
 
 
 def read_findings_once(

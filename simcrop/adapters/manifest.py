@@ -1,15 +1,16 @@
 """A data set of one's own: one CSV with the columns volume, findings, impression."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from simcrop.adapters.ground_truth import read_ground_truth, read_mask
-from simcrop.adapters.nifti import read_volume
+from simcrop.adapters.nifti import inspect_volume, read_volume
+from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
+from simcrop.adapters.safety import inside, refuse_link_out
 from simcrop.adapters.tables import Row, as_label, read_rows
 from simcrop.core.augment import AIR_HU
-from simcrop.core.errors import DataError
 from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
 _REQUIRED = ("volume", "findings", "impression")
@@ -26,25 +27,34 @@ class ManifestSource:
     0 and 1 are labels. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz.
     """
 
-    def __init__(self, csv_path: Path, *, padding_value: float | None = None, quarantine: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        csv_path: Path,
+        *,
+        padding_value: float | None = None,
+        quarantine: Collection[str] = (),
+        complain: Complain = refuse,
+    ) -> None:
         """
         Args:
             csv_path: the table.
             padding_value: HU that stand for "outside the field of view" and are read as air.
             quarantine: volumes to leave out, as the column `volume` names them.
+            complain: is told of rows that cannot be used, since they name a file that is absent, outside the table's
+                folder or no NIfTI, or a split that is none; they are left out.
 
         Raises:
-            DataError: if the table lacks a column, or a row names a file that is absent, outside the table's folder
-                or no NIfTI, or a split that is none.
+            BadFileError: if the table is absent, lacks a column, or has no row.
         """
         self._path = csv_path
         self._root = csv_path.resolve().parent
         self.identity = f"manifest {self._root} padding_value={padding_value}"
         self._padding_value = padding_value
-        columns, rows = read_rows(csv_path, _REQUIRED)
+        self._complain = complain
+        columns, rows = read_rows(csv_path, _REQUIRED, complain)
         table = [(line, row) for line, row in rows if row["volume"].strip() not in quarantine]
         if not table:
-            raise DataError(f"{csv_path}: has no row; add one a volume")
+            raise BadFileError(problem(csv_path, "set.no_studies", "has no row"))
         self.label_names = tuple(
             name
             for name in columns
@@ -58,17 +68,27 @@ class ManifestSource:
 
     def volume_file(self, reconstruction: str) -> Path:
         """The file that the column `volume` names."""
-        path = (self._root / reconstruction).resolve()
-        if not path.is_relative_to(self._root):
-            raise DataError(f"{self._path}: the volume {reconstruction!r} lies outside {self._root}; move it inside")
-        return path
+        return inside(self._root, reconstruction)
 
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU (its header's scaling applied), RAS+ order."""
-        volume = read_volume(self.volume_file(reconstruction))
+        path = self.volume_file(reconstruction)
+        refuse_link_out(self._root, path)
+        volume = read_volume(path)
         if self._padding_value is None:
             return volume
         return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
+
+    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+        """Tell all that is wrong with a volume's file; a hash of its voxels."""
+        path = self.volume_file(reconstruction)
+        return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
+
+    def files(self) -> Iterator[Path]:
+        """Every volume beside the table, named by a row or not; ground truth is none."""
+        for path in sorted(self._root.rglob("*.nii*")):
+            if path.name.endswith(_SUFFIXES) and path.relative_to(self._root).parts[0] != "ground_truth":
+                yield path
 
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
         """Sentences with their places; empty where the volume has no ground-truth folder."""
@@ -87,32 +107,58 @@ class ManifestSource:
         return self._root / "ground_truth" / relative.parent / _stem(relative.name)
 
     def _read_studies(self, table: Sequence[tuple[int, Row]]) -> list[Study]:
-        groups: dict[str, list[tuple[int, Row]]] = {}
+        groups: dict[str, dict[str, Row]] = {}
         for line, row in table:
-            self._check_volume(line, row["volume"].strip())
-            study_id = row.get("study_id", "").strip() or _stem(row["volume"].strip())
-            groups.setdefault(study_id, []).append((line, row))
+            volume = row["volume"].strip()
+            if not self._is_usable(line, row):
+                continue
+            study_id = row.get("study_id", "").strip() or _stem(volume)
+            rows = groups.setdefault(study_id, {})
+            if volume in rows:
+                message = f"has a second row, on line {line} of {self._path.name}"
+                self._complain(problem(volume, "text.duplicate_row", message, table=str(self._path), line=line))
+                continue
+            rows[volume] = row
         return [self._study(study_id, rows) for study_id, rows in groups.items()]
 
-    def _study(self, study_id: str, rows: Sequence[tuple[int, Row]]) -> Study:
-        line, first = rows[0]
-        split = first.get("split", "").strip().casefold()
-        if split not in _SPLITS:
-            raise DataError(f"{self._path}: line {line} has the split {split!r}; use train or validation")
+    def _study(self, study_id: str, rows: Mapping[str, Row]) -> Study:
+        first = next(iter(rows.values()))
         return Study(
             study_id=study_id,
             patient_id=first.get("patient_id", "").strip() or study_id,
             report=Report(first["findings"], first["impression"]),
-            reconstructions=tuple(dict.fromkeys(row["volume"].strip() for _, row in rows)),
-            split=_SPLITS[split],
+            reconstructions=tuple(rows),
+            split=_SPLITS[_split(first)],
             labels={name: as_label(first[name]) or 0 for name in self.label_names},
         )
 
-    def _check_volume(self, line: int, volume: str) -> None:
+    def _is_usable(self, line: int, row: Row) -> bool:
+        volume, told = row["volume"].strip(), self._complain
+        where = {"line": line, "volume": volume}
+        if _split(row) not in _SPLITS:
+            message = f"line {line} has the split {_split(row)!r}; use train or validation"
+            told(problem(self._path, "text.value", message, column="split", **where))
+            return False
         if not volume.endswith(_SUFFIXES):
-            raise DataError(f"{self._path}: line {line} names the volume {volume!r}; expected .nii.gz or .nii")
-        if not self.volume_file(volume).is_file():
-            raise DataError(f"{self._root / volume}: does not exist; correct line {line} of {self._path}")
+            message = f"line {line} names the volume {volume!r}; expected .nii.gz or .nii"
+            told(problem(self._path, "text.value", message, column="volume", **where))
+            return False
+        try:
+            path = self.volume_file(volume)
+            if path.is_symlink():
+                refuse_link_out(self._root, path)
+        except BadFileError as error:
+            told(error.problem)
+            return False
+        if not path.is_file():
+            message = f"does not exist, and line {line} of {self._path} names it"
+            told(problem(self._root / volume, "set.row_without_file", message, **where))
+            return False
+        return True
+
+
+def _split(row: Row) -> str:
+    return row.get("split", "").strip().casefold()
 
 
 def _stem(name: str) -> str:

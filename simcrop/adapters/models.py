@@ -63,9 +63,7 @@ def save_words(model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, folder
 
 def _stores_text_encoder(config: RunConfig) -> bool:
     """Whether the model has a text encoder, and its weights lie in the checkpoint."""
-    objectives = config.objectives
-    is_read = objectives.report.weight or objectives.alignment.weight or objectives.late_interaction.weight
-    return bool(is_read) and not provided_elsewhere(config)
+    return config.objectives.reads_reports and not provided_elsewhere(config)
 
 
 def provided_elsewhere(config: RunConfig) -> tuple[str, ...]:

@@ -1,18 +1,23 @@
 """Volumes resampled once to the model's spacing and kept as int16 arrays that training memory-maps.
 
-    CACHE/grid_KEY/NAME.npy        int16 [H, W, D], RAS, axes along the world's
-    CACHE/grid_KEY/NAME.json       affines, CRC-32 of the voxels, name, size and time of the source file
+    CACHE/grid_KEY/NAME.npy         int16 [H, W, D], RAS, axes along the world's
+    CACHE/grid_KEY/index_*.jsonl    a line for each array, a file for each process that prepared: affines, CRC-32 of the
+                                    voxels, name, size and time of the source file
 
 KEY is a hash of all else that decides the voxels: the grid, the data set with its declarations, and `VERSION`.
 
-A volume's sidecar is written after its array, so a volume without one does not exist and is prepared again.
+A line is written after its array, so a volume without one does not exist and is prepared again; of several lines the
+last counts.
 """
 
 import hashlib
 import json
+import os
 import re
+import shutil
+import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,16 +27,22 @@ import torch
 from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
-from simcrop.adapters.preparing import Task, make_folder, prepare_all, source_stamp
+from simcrop.adapters.pool import run_all
+from simcrop.adapters.preparing import Task, make_folder, prepare_one, source_stamp
+from simcrop.adapters.problems import BadFileError, Problem
 from simcrop.adapters.resample import HU_RANGE, Grid, resample_mask
 from simcrop.core.augment import crop_centre
 from simcrop.core.errors import DataError
 from simcrop.core.ports import StudySource
 from simcrop.core.study import Study
 
-VERSION = 1
+VERSION = 2
 """Goes up when the same source would give other voxels."""
 _UNSAFE = re.compile(r"[^\w.-]")
+_NAME_OF_LINE = re.compile(rb'\{"name": ("(?:[^"\\]|\\.)*"), ')
+_OLD_SECONDS = 3600
+_TIMED = 8
+"""Volumes after which the time left is told."""
 
 Progress = Callable[[int, int], None]
 """Called with (volumes done, volumes in all)."""
@@ -50,6 +61,7 @@ class PreparedVolumes:
         self.grid = grid
         self._source = source
         self._folder = cache / _folder_name(source, grid)
+        self._lines = _index(self._folder)
         self._verified: set[str] = set()
 
     def read(self, reconstruction: str) -> Int16[Tensor, "H W D"]:
@@ -65,7 +77,7 @@ class PreparedVolumes:
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({error}); delete it and run simcrop data prepare") from error
         if reconstruction not in self._verified:
-            expected = self._sidecar(reconstruction)["crc32"]
+            expected = self._row(reconstruction)["crc32"]
             if array.shape != self.grid.size or array.dtype != np.int16 or zlib.crc32(array.data) != expected:
                 raise DataError(f"{path}: is damaged (its checksum is wrong); delete it and run simcrop data prepare")
             self._verified.add(reconstruction)
@@ -82,29 +94,28 @@ class PreparedVolumes:
 
     def affine(self, reconstruction: str) -> Float[Tensor, "4 4"]:
         """Maps indices of the prepared voxels to world coordinates in mm, RAS."""
-        return torch.tensor(self._sidecar(reconstruction)["affine"], dtype=torch.float64)
+        return torch.tensor(self._row(reconstruction)["affine"], dtype=torch.float64)
 
     def array_file(self, reconstruction: str) -> Path:
         """The file behind a prepared volume."""
         return self._folder / f"{_file_stem(reconstruction)}.npy"
 
-    def is_current(self, reconstruction: str) -> bool:
-        """Whether the volume is prepared from the source file as it is now."""
-        array = self.array_file(reconstruction)
+    def is_current(self, reconstruction: str, source: Mapping[str, Any]) -> bool:
+        """Whether the volume is prepared, and from a source file of this stamp."""
+        line = self._lines.get(reconstruction)
+        if line is None:
+            return False
+        row = json.loads(line)
         try:
-            known = json.loads(array.with_suffix(".json").read_text(encoding="utf-8"))
-            return known["source"] == source_stamp(self._source, reconstruction) and (
-                array.stat().st_size == known["bytes"]
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+            return row["source"] == source and self.array_file(reconstruction).stat().st_size == row["bytes"]
+        except OSError:
             return False
 
-    def _sidecar(self, reconstruction: str) -> dict[str, Any]:
-        path = self.array_file(reconstruction).with_suffix(".json")
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); run simcrop data prepare") from error
+    def _row(self, reconstruction: str) -> dict[str, Any]:
+        line = self._lines.get(reconstruction)
+        if line is None:
+            raise DataError(f"{self._folder}: holds no volume {reconstruction}; run simcrop data prepare")
+        return json.loads(line)
 
 
 def prepare(
@@ -115,6 +126,8 @@ def prepare(
     *,
     workers: int = 1,
     progress: Progress | None = None,
+    refused: dict[str, Problem] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> PreparedVolumes:
     """Prepare every reconstruction of the studies that is not prepared from its present file.
 
@@ -125,29 +138,102 @@ def prepare(
         cache: folder of all grids.
         workers: processes, each with one thread; 1 prepares in this process.
         progress: told at the start and after every volume.
+        refused: receives the volumes that cannot be used, with the reason; without it they are raised.
+        say: is told beforehand how much will be written, and soon how long it takes.
 
     Raises:
-        DataError: after the last volume, if one or more could not be read: names the first and how many.
+        DataError: the disk has too little room, or cannot be written; or, after the last volume, some cannot be used.
     """
     prepared = PreparedVolumes(source, grid, cache)
     names = [name for study in studies for name in study.reconstructions]
-    tasks = [Task(name, prepared.array_file(name)) for name in names if not prepared.is_current(name)]
+    tasks = [Task(name, prepared.array_file(name)) for name in names if not _is_current(prepared, source, name)]
     done = len(names) - len(tasks)
     report = progress or (lambda done, total: None)
     report(done, len(names))
     if not tasks:
         return prepared
-    make_folder(tasks[0].array.parent)
-    errors: list[str] = []
-    for error in prepare_all(source, grid, tasks, workers):
+    folder = tasks[0].array.parent
+    make_folder(folder)
+    _remove_old_drafts(folder)
+    say(_check_room(folder, grid, len(tasks)))
+    bad = {} if refused is None else refused
+    for result in _prepare_all((source, grid), tasks, workers, folder / _index_name(), say):
         done += 1
-        if error is not None:
-            errors.append(error)
+        if isinstance(result, Problem):
+            bad[result.values["volume"]] = result
         report(done, len(names))
-    if errors:
-        more = f" (and {len(errors) - 1} more volumes cannot be used)" if len(errors) > 1 else ""
-        raise DataError(f"{min(errors)}{more}; or list it under data.quarantine")
-    return prepared
+    if refused is None and bad:
+        more = f" (and {len(bad) - 1} more volumes cannot be used)" if len(bad) > 1 else ""
+        raise DataError(f"{min(map(str, bad.values()))}{more}; or list it under data.quarantine")
+    return PreparedVolumes(source, grid, cache)
+
+
+def _prepare_all(
+    shared: tuple[StudySource, Grid], tasks: Sequence[Task], workers: int, index: Path, say: Callable[[str], None]
+) -> Iterator[dict[str, Any] | Problem]:
+    """Each result, when it is on disk and in the index."""
+    started = time.monotonic()
+    for number, (task, result) in enumerate(run_all(prepare_one, shared, tasks, workers), 1):
+        if isinstance(result, Problem):
+            yield Problem(result.file, result.code, result.message, {**result.values, "volume": task.reconstruction})
+            continue
+        _append(index, result)
+        if number == _TIMED and len(tasks) > 4 * _TIMED:
+            seconds = (time.monotonic() - started) / number * (len(tasks) - number)
+            say(f"about {max(1, round(seconds / 60))} min to go with {workers} processes")
+        yield result
+
+
+def _remove_old_drafts(folder: Path) -> None:
+    """What killed processes were writing; not what another process writes now."""
+    for draft in folder.glob(".*.draft"):
+        if time.time() - draft.stat().st_mtime > _OLD_SECONDS:
+            draft.unlink(missing_ok=True)
+
+
+def _check_room(folder: Path, grid: Grid, count: int) -> str:
+    """What will be written, in words. Raises DataError where the disk has no room for it."""
+    needed = count * 2 * grid.size[0] * grid.size[1] * grid.size[2]
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(
+            f"{folder}: {count} volumes take {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; free "
+            "some space, or put data.prepared on another disk"
+        )
+    return f"preparing {count} volumes: {needed / 1e9:.2f} GB, {free / 1e9:.0f} GB free"
+
+
+def _is_current(prepared: PreparedVolumes, source: StudySource, name: str) -> bool:
+    try:
+        return prepared.is_current(name, source_stamp(source, name))
+    except BadFileError:
+        return False
+
+
+def _index_name() -> str:
+    """Of this process alone: machines that share a folder, and jobs of an array, do not write into one file."""
+    return f"index_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.jsonl"
+
+
+def _append(index: Path, row: Mapping[str, Any]) -> None:
+    try:
+        with index.open("ab", buffering=0) as file:
+            file.write(json.dumps(row).encode() + b"\n")
+    except OSError as error:
+        raise DataError(
+            f"{index}: cannot be written ({error.strerror}); free disk space or change data.prepared"
+        ) from error
+
+
+def _index(folder: Path) -> dict[str, bytes]:
+    """Volume -> its line, the newest; unparsed, since a worker needs few of them."""
+    lines: dict[str, bytes] = {}
+    for path in sorted(folder.glob("index_*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+        for line in path.read_bytes().splitlines():
+            match = _NAME_OF_LINE.match(line)
+            if match and line.endswith(b"}"):
+                lines[json.loads(match[1])] = line
+    return lines
 
 
 def _folder_name(source: StudySource, grid: Grid) -> str:

@@ -4,29 +4,40 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from simcrop.core.errors import DataError
+from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
 
 Row = dict[str, str]
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+_MAX_CELL = 1 << 24
+"""Characters of a cell: the csv module's own limit of 128 KiB is below what a mangled report may have."""
 
 
-def read_rows(path: Path, required: Sequence[str]) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
+def read_rows(
+    path: Path, required: Sequence[str], complain: Complain = refuse
+) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
     """Column names, and the rows with the number of the line on which each ends.
 
+    Args:
+        path: the table.
+        required: columns that it must have.
+        complain: is told of rows that cannot be read; they are left out.
+
     Raises:
-        DataError: if the file is absent or no CSV, or a required column is missing; at a row of another length.
+        BadFileError: if the file is absent or no CSV, or a required column is missing.
     """
+    csv.field_size_limit(_MAX_CELL)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             columns = tuple(name.strip() for name in next(csv.reader(file), []))
     except FileNotFoundError as error:
-        raise DataError(f"{path}: does not exist; correct the path, or download the table") from error
+        raise BadFileError(problem(path, "container.missing", "does not exist")) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it again") from error
+        raise BadFileError(problem(path, "text.table", f"cannot be read as CSV in UTF-8 ({error})")) from error
     missing = [name for name in required if name not in columns]
     if missing:
-        raise DataError(f"{path}: lacks the column {missing[0]!r}; its columns are {', '.join(columns) or '(none)'}")
-    return columns, _rows(path, columns)
+        message = f"lacks the column {missing[0]!r}; its columns are {', '.join(columns)[:200] or '(none)'}"
+        raise BadFileError(problem(path, "text.column", message, missing=missing))
+    return columns, _rows(path, columns, complain)
 
 
 def as_label(value: str) -> int | None:
@@ -34,7 +45,7 @@ def as_label(value: str) -> int | None:
     return _LABELS.get(value.strip())
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
+def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> Iterator[tuple[int, Row]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -43,10 +54,10 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
                 if not values:
                     continue
                 if len(values) != len(columns):
-                    raise DataError(
-                        f"{path}: the row that ends on line {reader.line_num} has {len(values)} values for "
-                        f"{len(columns)} columns; check its quotes and commas"
-                    )
+                    line = reader.line_num
+                    message = f"the row that ends on line {line} has {len(values)} values for {len(columns)} columns"
+                    complain(problem(path, "text.table", message, line=line))
+                    continue
                 yield reader.line_num, dict(zip(columns, values, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it again") from error
+        complain(problem(path, "text.table", f"cannot be read as CSV in UTF-8 ({error}): rows behind it are lost"))

@@ -81,7 +81,7 @@ class SimCroP(nn.Module):
     @property
     def reads_reports(self) -> bool:
         """Whether any objective needs the report."""
-        return self.aligns or self.objectives.report.weight > 0
+        return self.objectives.reads_reports
 
     def train(self, mode: bool = True) -> "SimCroP":
         """Switch the mode; a frozen text encoder stays in eval mode unless the recipe keeps its dropout."""
@@ -146,6 +146,8 @@ class SimCroP(nn.Module):
         num_sentences: int,
     ) -> Float[Tensor, "B S dim"]:
         """Sentences in the space that they share with patches. Raises InputError on a model trained without it."""
+        if self.text_head is None:
+            raise InputError("model: trained without alignment, so it cannot place sentences among patches")
         return self._sentences(self._read(findings_ids, findings_mask), sentence_of_token, num_sentences)[0]
 
     def reconstruct(
@@ -207,8 +209,7 @@ class SimCroP(nn.Module):
 
     def _sentences(self, hidden: Tensor, sentence_of_token: Tensor, num_sentences: int) -> tuple[Tensor, Tensor | None]:
         """(features, frozen text features or None) of sentences, from what the text encoder made of their tokens."""
-        if self.text_head is None:
-            raise InputError("model: trained without alignment, so it cannot place sentences among patches")
+        assert self.text_head is not None
         features = sentence_means(self.text_head(hidden), sentence_of_token, num_sentences)
         meaning = sentence_means(hidden, sentence_of_token, num_sentences) if self.text_recipe.is_frozen else None
         return features, meaning

@@ -212,6 +212,11 @@ class ObjectivesRecipe:
             _require(weight >= 0, f"{name}.weight: {weight} is below 0")
         _require(any(weights.values()), "reconstruction.weight: all four weights are 0; nothing would be trained")
 
+    @property
+    def reads_reports(self) -> bool:
+        """Whether any objective needs the report."""
+        return bool(self.report.weight or self.alignment.weight or self.late_interaction.weight)
+
 
 TERMS = ("reconstruction", "report", "alignment", "late_interaction")
 """Names of the objectives, in the order in which they are printed and logged."""

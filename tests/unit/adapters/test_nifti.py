@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from simcrop.adapters.nifti import read_nifti, read_volume, write_nifti
+from simcrop.adapters.nifti import read_volume, write_nifti
+from simcrop.adapters.problems import Problem
 from simcrop.core.errors import DataError
 
 AFFINE = np.array([[2.0, 0, 0, -30], [0, 3.0, 0, -20], [0, 0, 5.0, 100], [0, 0, 0, 1]])
@@ -52,19 +53,25 @@ def test_an_oblique_affine_stays_oblique(tmp_path: Path) -> None:
     np.testing.assert_allclose(volume.affine, turn @ AFFINE, atol=1e-5)
 
 
-def test_the_sform_wins_over_the_qform(tmp_path: Path) -> None:
+def test_the_sform_wins_over_the_qform_which_is_told(tmp_path: Path) -> None:
     image = nib.Nifti1Image(VOXELS, AFFINE)
-    image.set_qform(np.diag([9.0, 9, 9, 1]), code=1)
+    image.set_qform(np.diag([2.0, 3, 5, 1]), code=1)
     image.set_sform(AFFINE, code=1)
     nib.save(image, tmp_path / "v.nii")
-    np.testing.assert_allclose(read_volume(tmp_path / "v.nii").affine, AFFINE)
+    told: list[Problem] = []
+    np.testing.assert_allclose(read_volume(tmp_path / "v.nii", complain=told.append).affine, AFFINE)
+    assert "header.sform_qform" in [problem.code for problem in told]
+    with pytest.raises(DataError, match=r"its sform and qform put the corners 106.3 mm apart; find out"):
+        read_volume(tmp_path / "v.nii")
 
 
 def test_the_headers_scaling_is_applied_and_the_caller_may_say_otherwise(tmp_path: Path) -> None:
     path = _patched(tmp_path / "v.nii", 112, "2f", 2.0, -10.0)
     assert torch.equal(read_volume(path).voxels, torch.from_numpy(VOXELS * 2 - 10).short())
     assert torch.equal(read_volume(path, scaling=lambda file: (1.0, 0.0)).voxels, torch.from_numpy(VOXELS))
-    assert read_nifti(path).scaling == (2.0, -10.0)
+    seen: list[tuple[float, float]] = []
+    read_volume(path, scaling=lambda header: seen.append(header.scaling) or header.scaling)
+    assert seen == [(2.0, -10.0)]
 
 
 def test_a_fractional_scaling_gives_floats(tmp_path: Path) -> None:
@@ -106,7 +113,7 @@ def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {
     "empty": (lambda packed, plain: b"", "is empty"),
-    "html": (lambda packed, plain: b"<html>Not found</html>", "is not gzip"),
+    "html": (lambda packed, plain: b"<html>Not found</html>", "is a web page"),
     "plain file named gz": (lambda packed, plain: plain, "is not gzip"),
     "no trailer": (lambda packed, plain: packed[:-8], "cut off"),
     "last byte missing": (lambda packed, plain: packed[:-1], "cut off"),
@@ -116,7 +123,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {
         lambda packed, plain: packed[:90] + bytes([packed[90] ^ 4]) + packed[91:],
         "damaged|declares|NIfTI",
     ),
-    "trailing garbage": (lambda packed, plain: packed + b"xx", "damaged .Not a gzipped file"),
+    "trailing garbage": (lambda packed, plain: packed + b"xx", "goes on after the end"),
     "voxels missing": (lambda packed, plain: gzip.compress(plain[:-2]), "ends after 590 of 592 bytes"),
     "voxels too many": (lambda packed, plain: gzip.compress(plain + b"\0"), "more than the 592 bytes"),
     "no header": (lambda packed, plain: gzip.compress(b"abc"), "is not NIfTI"),
@@ -164,7 +171,7 @@ def test_a_cut_or_a_flipped_bit_is_refused_or_harmless(
         (42, "3h", (32767, 32767, 32767), "above the limit"),
         (40, "4h", (2, 4, 5, 6), "3D volume"),
         (40, "5h", (4, 4, 5, 6, 2), "3D volume"),
-        (42, "3h", (0, 5, 6), "3D volume"),
+        (42, "3h", (0, 5, 6), "declares dimensions"),
         (108, "f", (float("nan"),), "at byte nan"),
         (70, "2h", (32, 64), "complex64"),
         (254, "h", (0,), "left and right are unknown"),

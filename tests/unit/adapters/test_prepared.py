@@ -9,6 +9,8 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from simcrop.adapters.ct_rate import CTRateSource
 from simcrop.adapters.manifest import ManifestSource
 from simcrop.adapters.nifti import write_nifti
 from simcrop.adapters.prepared import PreparedVolumes, prepare
+from simcrop.adapters.preparing import source_stamp
+from simcrop.adapters.problems import Problem
 from simcrop.adapters.resample import Grid, resample_mask, resample_volume
 from simcrop.core.augment import crop_centre
 from simcrop.core.errors import DataError
@@ -65,9 +69,20 @@ def test_prepared_volumes_are_the_resampled_ones(source: CTRateSource, tmp_path:
 def test_processes_and_this_process_write_the_same_bytes(source: CTRateSource, tmp_path: Path) -> None:
     one, two = _prepare(source, tmp_path / "one"), _prepare(source, tmp_path / "two", workers=2)
     for name in NAMES:
-        for suffix in (".npy", ".json"):
-            files = [prepared.array_file(name).with_suffix(suffix).read_bytes() for prepared in (one, two)]
-            assert files[0] == files[1]
+        assert one.array_file(name).read_bytes() == two.array_file(name).read_bytes()
+    assert index(one) == index(two)
+
+
+def index(prepared: PreparedVolumes) -> dict[str, dict[str, Any]]:
+    """What the index says of each volume."""
+    folder = prepared.array_file(NAMES[0]).parent
+    lines = [line for path in folder.glob("index_*.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row["name"]: row for row in map(json.loads, lines)}
+
+
+def current(source: CTRateSource, prepared: PreparedVolumes) -> list[str]:
+    """The volumes that need not be prepared."""
+    return [name for name in NAMES if prepared.is_current(name, source_stamp(source, name))]
 
 
 def _times(prepared: PreparedVolumes) -> dict[str, int]:
@@ -79,7 +94,9 @@ def test_only_what_changed_is_prepared_again(source: CTRateSource, tmp_path: Pat
     before = _times(prepared)
     write_nifti(source.volume_file(NAMES[1]), chest(99), AFFINE)
     os.utime(source.volume_file(NAMES[3]), ns=(1, 1))
-    prepared.array_file(NAMES[4]).with_suffix(".json").unlink()
+    for path in prepared.array_file(NAMES[4]).parent.glob("index_*.jsonl"):
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(line for line in lines if NAMES[4].encode() not in line) + b'{"name": "cut of')
     after = _times(_prepare(source, tmp_path))
     assert [name for name in NAMES if before[name] != after[name]] == [NAMES[1], NAMES[3], NAMES[4]]
     expected, _ = resample_volume(source.read_volume(NAMES[1]), GRID)
@@ -90,7 +107,7 @@ def test_a_cut_off_array_is_prepared_again(source: CTRateSource, tmp_path: Path)
     prepared = _prepare(source, tmp_path)
     path = prepared.array_file(NAMES[0])
     path.write_bytes(path.read_bytes()[:-10])
-    assert not prepared.is_current(NAMES[0])
+    assert current(source, prepared) == NAMES[1:]
     assert _prepare(source, tmp_path).read(NAMES[0]).shape == GRID.size
 
 
@@ -149,14 +166,17 @@ def test_one_bad_volume_does_not_stop_the_others(source: CTRateSource, tmp_path:
     with pytest.raises(DataError, match=r"train_1_a_1.nii.gz: is empty .*\(and 1 more .*data.quarantine"):
         _prepare(source, tmp_path, workers)
     prepared = PreparedVolumes(source, GRID, tmp_path)
-    assert [name for name in NAMES if prepared.is_current(name)] == [NAMES[1], NAMES[3], NAMES[4]]
+    assert current(source, prepared) == [NAMES[1], NAMES[3], NAMES[4]]
+    refused: dict[str, Problem] = {}
+    prepare(source, source.studies(), GRID, tmp_path, workers=workers, refused=refused)
+    assert {name: problem.code for name, problem in refused.items()} == dict.fromkeys(NAMES[0:3:2], "container.empty")
 
 
 def test_a_killed_process_is_told_with_a_remedy(
     source: CTRateSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CTRateSource, "read_volume", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(DataError, match=r"ended by the system, .*prepare with fewer workers"):
+    with pytest.raises(DataError, match=r"ended by the system, .*use fewer workers"):
         _prepare(source, tmp_path, workers=2)
 
 
@@ -204,7 +224,7 @@ def test_a_kill_while_writing_leaves_whole_volumes_only(source: CTRateSource, tm
     folder = PreparedVolumes(source, GRID, tmp_path / "cache").array_file(NAMES[0]).parent
     arguments = [str(tmp_path / "data"), str(tmp_path / "cache")]
     with subprocess.Popen([sys.executable, "-c", PREPARE_FOR_EVER, *arguments]) as process:
-        while len(list(folder.glob("[!.]*.json"))) < len(NAMES) and process.poll() is None:
+        while len(list(folder.glob("index_*.jsonl"))) < 3 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     arrays = list(folder.glob("[!.]*.npy"))
@@ -212,5 +232,30 @@ def test_a_kill_while_writing_leaves_whole_volumes_only(source: CTRateSource, tm
     for path in arrays:
         expected, _ = resample_volume(source.read_volume(path.stem), GRID)
         assert np.array_equal(np.load(path), expected.numpy())
-    for path in folder.glob("[!.]*.json"):
-        assert json.loads(path.read_text(encoding="utf-8"))["bytes"] == path.with_suffix(".npy").stat().st_size
+    prepared = PreparedVolumes(source, GRID, tmp_path / "cache")
+    assert set(index(prepared)) == set(NAMES)
+    assert all(torch.equal(prepared.read(name), resample_volume(source.read_volume(name), GRID)[0]) for name in NAMES)
+
+
+def test_what_a_killed_process_was_writing_is_removed_later(source: CTRateSource, tmp_path: Path) -> None:
+    folder = PreparedVolumes(source, GRID, tmp_path).array_file(NAMES[0]).parent
+    folder.mkdir()
+    old, new = folder / ".a.npy.1.draft", folder / ".b.npy.2.draft"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    _prepare(source, tmp_path)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_disk_without_room_is_refused_before_any_work(
+    source: CTRateSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    prepare(source, source.studies()[:1], GRID, tmp_path, say=said.append)
+    assert said[0].startswith("preparing 1 volumes: 0.00 GB, ")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(DataError, match=r"4 volumes take 0\.0 GB and the disk has 0\.0 GB free"):
+        _prepare(source, tmp_path)
+    assert current(source, PreparedVolumes(source, GRID, tmp_path)) == NAMES[:1]

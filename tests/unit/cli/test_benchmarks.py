@@ -14,6 +14,13 @@ from simcrop_cli.benchmarks import run_benchmarks
 REPOSITORY = Path(__file__).parents[3]
 
 
+@pytest.fixture(autouse=True)
+def _as_from_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the interpreter of the other tests nor xdist, in which nothing is timed."""
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 def test_every_name_selects_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
     listed: list[str] = []
     run = subprocess.run
@@ -23,7 +30,6 @@ def test_every_name_selects_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
         listed.extend(line for line in done.stdout.splitlines() if "::" in line)
         return done
 
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(benchmarks.subprocess, "run", list_only)
     assert run_benchmarks(" or ".join(What)) == 0
     for what in What:

@@ -1,0 +1,237 @@
+"""What can be wrong with a data set: a stable code for each reason, its severity, and what to do about it.
+
+The table is the one source of docs/data-problems.md, of `simcrop data check` and of the readers' own refusals.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from simcrop.core.errors import DataError
+
+Severity = Literal["error", "note"]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a file, row or data set cannot be used, or (a note) ought to be looked at.
+
+    Attributes:
+        cause: what usually brings it about.
+        remedy: what to do.
+        severity: an error is refused by `train` and `data prepare`.
+    """
+
+    cause: str
+    remedy: str
+    severity: Severity = "error"
+
+
+REASONS: Mapping[str, Reason] = {
+    "container.missing": Reason(
+        "the path is wrong, or the file was not downloaded", "correct the path, or download it"
+    ),
+    "container.unreadable": Reason("permissions, or a failing disk", "check the disk and the permissions"),
+    "container.empty": Reason("a download or copy that was interrupted before its first byte", "download it again"),
+    "container.truncated": Reason("a download or copy that was interrupted", "download it again"),
+    "container.corrupt": Reason("bytes that changed on the way or on the disk", "download it again"),
+    "container.crc": Reason(
+        "bytes that changed on the way or on the disk; the checksum does not fit", "download it again"
+    ),
+    "container.trailing": Reason("something was appended, or two downloads went into one file", "download it again"),
+    "container.not_gzip": Reason("a plain file was named .gz", "compress it, or name it without .gz"),
+    "container.html": Reason(
+        "a web page (of an error or a login) was saved in place of the data", "log in and download it again"
+    ),
+    "container.lfs_pointer": Reason("git fetched the pointer and not the data", "run git lfs pull"),
+    "container.format": Reason("the file is of another format than its name says", "export or download it again"),
+    "container.length": Reason("the header does not belong to these voxels", "export it again"),
+    "container.ambiguous": Reason(
+        "NAME.nii and NAME.nii.gz lie side by side; tools disagree on which one to read", "delete one of the two"
+    ),
+    "container.bomb": Reason(
+        "the file is tiny beside what it unpacks to, which no scan is", "delete it; where it is meant, crop the volume"
+    ),
+    "container.incomplete": Reason(
+        "slices of the series are missing, or lie at uneven distances", "export the whole series again"
+    ),
+    "header.invalid": Reason("a field has a value that NIfTI does not know", "export the volume again"),
+    "header.dims": Reason("a size is zero or negative", "export the volume again"),
+    "header.dims_huge": Reason(
+        "a size that no scanner makes: a damaged header", "download it again, or crop the volume"
+    ),
+    "header.datatype": Reason("the voxels are complex numbers, colours or unknown", "export the volume as int16"),
+    "header.pixdim": Reason(
+        "a spacing is zero, negative or no number", "export the volume again, with its spacing in mm"
+    ),
+    "header.spacing": Reason(
+        "a spacing below 0.05 mm or above 20 mm: often metres, micrometres or a field misread", "set the spacing in mm"
+    ),
+    "header.scaling": Reason(
+        "slope or intercept is no number, or the slope is 0", "set slope and intercept, or export again"
+    ),
+    "header.affine": Reason("the affine holds NaN, or its axes lie in one plane", "repair the sform"),
+    "header.sheared": Reason(
+        "the axes are not at right angles: an uncorrected gantry tilt",
+        "correct the tilt when converting (dcm2niix does)",
+    ),
+    "header.sform_qform": Reason(
+        "the two affines of the header put the corners more than 1 mm apart",
+        "find out which is right and write it to both",
+    ),
+    "header.sform_pixdim": Reason(
+        "sform and pixdim give different spacings", "find out which is right and write it to both"
+    ),
+    "header.no_orientation": Reason("neither sform nor qform is set, so left and right are unknown", "set the sform"),
+    "header.units": Reason(
+        "the header does not say that lengths are in mm; mm are assumed", "set the units to mm", "note"
+    ),
+    "header.no_qform": Reason(
+        "only the sform is set, which is enough here; some viewers want both", "write the affine to both", "note"
+    ),
+    "content.not_3d": Reason("a time series, a colour picture, or a single slice", "take one 3D volume"),
+    "content.few_slices": Reason("a localizer or a part of a series", "leave it out, or export the whole series"),
+    "content.constant": Reason("every voxel has the same value: nothing was written", "export the volume again"),
+    "content.not_finite": Reason(
+        "NaN or infinite voxels, from a conversion that divided by zero or resampled outside", "export the volume again"
+    ),
+    "content.raw_values": Reason(
+        "voxels are the scanner's stored values, not HU", "declare data.hu: raw+csv or header, or export in HU"
+    ),
+    "content.eight_bit": Reason("voxels are the grey values of a picture, 0 to 255", "export the volume in HU"),
+    "content.hu_twice": Reason(
+        "slope and intercept were applied to values that were HU already", "declare data.hu: hu, or export again"
+    ),
+    "content.scaled": Reason(
+        "data.hu says that voxels are HU, but the header rescales them", "declare data.hu: header"
+    ),
+    "content.no_scaling": Reason(
+        "data.hu: raw+csv needs the volume's row in the metadata table", "add the row, or declare data.hu"
+    ),
+    "content.padding": Reason(
+        "the scanner wrote a value far below air outside its field of view", "declare data.padding_value"
+    ),
+    "content.mask": Reason("a segmentation lies among the volumes", "nothing, if it is meant", "note"),
+    "content.field_of_view": Reason(
+        "the field of view is not that of a chest", "look at it; leave it out if it is no chest", "note"
+    ),
+    "content.tilted": Reason(
+        "the gantry was tilted, so the slices are not stacked at right angles",
+        "correct the tilt when converting (dcm2niix does)",
+    ),
+    "text.table": Reason(
+        "the CSV cannot be read: quotes that are not closed, rows of another length, or not UTF-8",
+        "check its quotes and commas, and save it as UTF-8",
+    ),
+    "text.column": Reason("a column is missing from the table", "add or rename the column"),
+    "text.value": Reason("a cell holds what its column cannot", "correct the cell"),
+    "text.duplicate_row": Reason("a volume has two rows that say different things", "keep one of them"),
+    "text.missing_report": Reason(
+        "neither findings nor impression is given", "add the report, or leave the volume out"
+    ),
+    "text.empty_findings": Reason(
+        "the findings are empty; sentences are located from them", "add the findings, or leave the volume out"
+    ),
+    "text.filler": Reason(
+        'a text that stands for nothing, like "Not given."; it is read as empty', "nothing, if it is meant", "note"
+    ),
+    "text.not_english": Reason(
+        "the report does not look English, which the usual text encoders read",
+        "translate, or take a text encoder of its language",
+        "note",
+    ),
+    "text.too_long": Reason(
+        "more words than text_encoder.max_tokens; whole sentences at the end are left out",
+        "raise text_encoder.max_tokens, if many are",
+        "note",
+    ),
+    "set.row_without_file": Reason("a row names a volume that is not there", "correct the row, or download the volume"),
+    "set.partial_download": Reason(
+        "some volumes of the tables are not on disk, and are left out", "nothing, if it is meant", "note"
+    ),
+    "set.file_without_row": Reason("a volume that no row of the tables names", "add its row, or move it away"),
+    "set.no_studies": Reason("nothing is left to read", "correct data.root or data.manifest, or download volumes"),
+    "set.split_leak": Reason(
+        "a patient or a study has volumes in training and in validation", "correct the column split"
+    ),
+    "set.duplicate_across_splits": Reason("the same voxels are in training and in validation", "keep one of the two"),
+    "set.duplicate": Reason("two files hold the same voxels", "keep one, unless it is meant", "note"),
+    "set.labels_identical": Reason("two label columns are equal in every row", "check the table of labels"),
+    "set.class_without_positives": Reason("no study has the label", "check the table, or drop the column"),
+    "safety.outside": Reason(
+        "a path leaves the folder of the data, by .., as an absolute path, or through a link", "move the file inside"
+    ),
+    "safety.pickle": Reason("the file can only be read by running code from it", "save it as a plain array"),
+}
+"""Code -> reason. Codes are stable; new ones may come."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with one file, row or set.
+
+    Attributes:
+        file: which, as a path or a name.
+        code: a key of `REASONS`.
+        message: what was found.
+        values: what was measured, by name; JSON types.
+    """
+
+    file: str
+    code: str
+    message: str
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        assert self.code in REASONS, self.code
+
+    @property
+    def severity(self) -> Severity:
+        """Of its reason."""
+        return REASONS[self.code].severity
+
+    @property
+    def hint(self) -> str:
+        """What to do."""
+        return REASONS[self.code].remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}; {self.hint}"
+
+    def as_row(self) -> dict[str, Any]:
+        """As JSON: file, code, severity, message, hint, values."""
+        return {
+            "file": self.file,
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "hint": self.hint,
+            "values": dict(self.values),
+        }
+
+
+class BadFileError(DataError):
+    """A problem that was met where it cannot be passed over."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type["BadFileError"], tuple[Problem]]:
+        return BadFileError, (self.problem,)
+
+
+Complain = Callable[[Problem], None]
+"""Is told of a problem: `refuse`, or a list's `append` where all of them are wanted."""
+
+
+def refuse(problem: Problem) -> None:
+    """Raise an error, pass over a note."""
+    if problem.severity == "error":
+        raise BadFileError(problem)
+
+
+def problem(file: Path | str, code: str, message: str, **values: Any) -> Problem:
+    """A `Problem` with its values as keywords."""
+    return Problem(str(file), code, message, values)

@@ -1,0 +1,26 @@
+"""Paths of a data set stay in its folder."""
+
+import os
+from pathlib import Path
+
+from simcrop.adapters.problems import BadFileError, problem
+
+
+def inside(root: Path, name: str | Path) -> Path:
+    """The path of a file of the folder `root`, which is absolute; links are not looked at.
+
+    Raises:
+        BadFileError: if the name is absolute or climbs out of the folder.
+    """
+    path = Path(os.path.normpath(root / name))
+    if not path.is_relative_to(root):
+        raise BadFileError(problem(str(name), "safety.outside", f"lies outside {root}", root=str(root)))
+    return path
+
+
+def refuse_link_out(root: Path, path: Path) -> None:
+    """Raise BadFileError where a file, or a folder on the way to it, is a link that leaves `root`."""
+    target = path.resolve()
+    if not target.is_relative_to(root.resolve()):
+        message = f"is a link to {target}, outside {root}"
+        raise BadFileError(problem(path, "safety.outside", message, target=str(target)))

@@ -1,0 +1,92 @@
+"""What a check found of each volume's file, remembered by the file's size and time: nothing is looked at twice.
+
+    CACHE/checked_KEY.jsonl    one JSON object a volume: name, source, digest, problems; the last line counts
+
+KEY is a hash of the data set with its declarations, and `VERSION`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simcrop.adapters.preparing import make_folder
+from simcrop.adapters.problems import Problem
+from simcrop.core.errors import DataError
+
+VERSION = 1
+"""Goes up when a file would be judged otherwise."""
+
+Stamp = Mapping[str, Any]
+"""Name, size and time of a file."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of one volume's file.
+
+    Attributes:
+        source: stamp of the file when it was looked at.
+        digest: hash of its voxels; None where they could not be read, or were not hashed.
+        problems: notes included; empty for a clean file.
+    """
+
+    source: Stamp
+    digest: str | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def error(self) -> Problem | None:
+        """The first problem that is an error."""
+        return next((problem for problem in self.problems if problem.severity == "error"), None)
+
+
+class Verdicts:
+    """The verdicts on the volumes of a data set.
+
+    Args:
+        cache: folder of all that is prepared.
+        identity: the data set with its declarations.
+    """
+
+    def __init__(self, cache: Path, identity: str) -> None:
+        key = hashlib.sha256(json.dumps([VERSION, identity]).encode()).hexdigest()[:16]
+        self._path = cache / f"checked_{key}.jsonl"
+        self._known = self._read()
+
+    def get(self, name: str, source: Stamp) -> Verdict | None:
+        """The verdict on a volume whose file is still as it was."""
+        verdict = self._known.get(name)
+        return verdict if verdict is not None and verdict.source == source else None
+
+    def add(self, name: str, verdict: Verdict) -> None:
+        """Remember a verdict; it is on disk when this returns. Raises DataError where it cannot be written."""
+        problems = [[p.file, p.code, p.message, dict(p.values)] for p in verdict.problems]
+        row = {"name": name, "source": dict(verdict.source), "digest": verdict.digest, "problems": problems}
+        make_folder(self._path.parent)
+        try:
+            # In one write to the end of the file, so that lines of several processes do not mix.
+            with self._path.open("ab", buffering=0) as file:
+                file.write(json.dumps(row).encode() + b"\n")
+        except OSError as error:
+            raise DataError(
+                f"{self._path}: cannot be written ({error.strerror}); free disk space or change data.prepared"
+            ) from error
+        self._known[name] = verdict
+
+    def _read(self) -> dict[str, Verdict]:
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except OSError:
+            return {}
+        known: dict[str, Verdict] = {}
+        for line in lines:
+            try:
+                row = json.loads(line)
+                problems = tuple(Problem(*entry) for entry in row["problems"])
+                known[row["name"]] = Verdict(row["source"], row["digest"], problems)
+            except (ValueError, KeyError, TypeError, AssertionError):
+                continue  # cut off when its process was killed
+        return known
