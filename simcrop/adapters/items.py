@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from simcrop.adapters.findings_features import FindingsFeatures
 from simcrop.adapters.prepared import PreparedVolumes
-from simcrop.core.augment import apply_augmentation, crop_centre, draw_augmentation
+from simcrop.core.augment import Augmentation, crop_centre, draw_augmentation
 from simcrop.core.errors import ConfigError
 from simcrop.core.masking import draw_patch_mask, mask_report_tokens
 from simcrop.core.ports import Encoding, Tokenizer
@@ -46,6 +46,7 @@ class Item:
     report_input_ids: Int64[Tensor, "R"]
     report_mask: Bool[Tensor, "R"]
     report_masked: Bool[Tensor, "R"]
+    augmentation: Augmentation | None = None
     findings_features: Float16[Tensor, "T hidden"] | None = None
 
 
@@ -92,7 +93,7 @@ class ItemReader:
         self._texts: OrderedDict[str, Text] = OrderedDict()
 
     def for_training(self, study: Study, epoch: int) -> Item:
-        """Augmented; the reconstructions of a study take turns from epoch to epoch."""
+        """The prepared volume and what it is to undergo; a study's reconstructions take turns from epoch to epoch."""
         assert self._augment is not None, "a reader for training needs the recipe of augmentation"
         turn = (epoch + derive_seed(study.study_id)) % len(study.reconstructions)
         augmentation = draw_augmentation(
@@ -102,20 +103,20 @@ class ItemReader:
             window=self._model.window,
             generator=generator(self._seed, "augment", epoch, study.study_id),
         )
-        voxels = apply_augmentation(
-            self._prepared.read(study.reconstructions[turn]),
-            augmentation,
-            self._model.volume_size,
-            pad=self._augment.pad,
-        )
-        return self._item(study, voxels, epoch)
+        return self._item(study, self._prepared.read(study.reconstructions[turn]), epoch, augmentation)
 
     def for_evaluation(self, study: Study) -> Item:
         """The centre of the first reconstruction, as it is, with masks that never change."""
         voxels = crop_centre(self._prepared.read(study.reconstructions[0]), self._model.volume_size)
         return self._item(study, voxels, "validation")
 
-    def _item(self, study: Study, voxels: Int16[Tensor, "H W D"], occasion: object) -> Item:
+    def _item(
+        self,
+        study: Study,
+        voxels: Int16[Tensor, "H W D"],
+        occasion: object,
+        augmentation: Augmentation | None = None,
+    ) -> Item:
         text = self._text(study)
         keep, masked = draw_patch_mask(
             self._model.num_patches,
@@ -146,6 +147,7 @@ class ItemReader:
             report_input_ids=input_ids,
             report_mask=torch.arange(len(ids)) < length,
             report_masked=report_masked,
+            augmentation=augmentation,
             findings_features=None if self._features is None else self._features.read(study.report, text.findings),
         )
 
@@ -176,6 +178,7 @@ def collate(items: Sequence[Item], *, pad_id: int) -> Batch:
     num_sentences = max(1, int(sentence_of_token.max()) + 1)
     numbers = torch.arange(num_sentences)
     sentence_mask = (sentence_of_token[:, :, None] == numbers).any(1)
+    augmentations = tuple(item.augmentation for item in items if item.augmentation is not None)
     features = [item.findings_features for item in items if item.findings_features is not None]
     keys = [torch.tensor((*item.text.sentence_keys, 0)[:num_sentences]) for item in items]
     sentence_keys = torch.nn.functional.pad(_padded(keys, 0), (0, num_sentences))[:, :num_sentences]
@@ -195,6 +198,7 @@ def collate(items: Sequence[Item], *, pad_id: int) -> Batch:
         study_keys=torch.tensor([derive_seed(item.study_id) for item in items]),
         study_ids=tuple(item.study_id for item in items),
         num_cut=sum(f.num_cut > 0 for f in findings),
+        augmentations=augmentations or None,
         findings_features=_padded(features, 0) if features else None,
     )
 

@@ -1,6 +1,7 @@
 """Random changes of a training volume: box, scale, flips and shift of intensity (docs/method.md, section 6).
 
-Drawing and applying are apart: what is drawn is a small value that depends on the generator alone.
+Drawing and applying are apart: what is drawn is a small value that depends on the generator alone, and it is applied to
+whole batches on the device that trains.
 """
 
 from collections.abc import Iterable
@@ -22,19 +23,23 @@ _INT16 = torch.iinfo(torch.int16)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What one study's volume undergoes.
+    """What one study's prepared volume undergoes.
 
     Attributes:
         start: first voxel of the box in the prepared volume, negative where the box begins outside.
-        size: voxels of the box; resampled to the model's size where it differs.
+        size: voxels of the box.
+        volume_size: voxels that the model sees; the box is resampled where it has others.
         flips: axes that are reversed.
         shift_hu: added to every voxel.
+        pad: what lies outside the prepared volume.
     """
 
     start: Size
     size: Size
+    volume_size: Size
     flips: tuple[int, ...] = ()
     shift_hu: int = 0
+    pad: Literal["air", "reflect"] = "air"
 
 
 def draw_augmentation(
@@ -64,23 +69,16 @@ def draw_augmentation(
     shift = 0.0
     if draws[7] < recipe.shift_probability:
         shift = (2 * draws[8] - 1) * recipe.shift * (window[1] - window[0]) / 2
-    return Augmentation(start, size, tuple(axis for axis in range(3) if draws[4 + axis] < recipe.flip), round(shift))
+    flips = tuple(axis for axis in range(3) if draws[4 + axis] < recipe.flip)
+    return Augmentation(start, size, volume_size, flips, round(shift), recipe.pad)
 
 
-def apply_augmentation(
-    voxels: Int16[Tensor, "H W D"], augmentation: Augmentation, volume_size: Size, *, pad: Literal["air", "reflect"]
-) -> Int16[Tensor, "h w d"]:
-    """The augmented box of `volume_size`, a new tensor; HU saturate at the limits of int16.
-
-    Args:
-        voxels: prepared volume; of a memory-mapped one only the box is read.
-        augmentation: what was drawn.
-        volume_size: voxels that the model sees.
-        pad: what lies outside the prepared volume.
-    """
-    box = crop(voxels, augmentation.start, augmentation.size, pad=pad)
-    if augmentation.size != volume_size:
-        resized = interpolate(box[None, None].float(), size=volume_size, mode="trilinear", align_corners=False)
+def apply_augmentation(voxels: Int16[Tensor, "H W D"], augmentation: Augmentation) -> Int16[Tensor, "h w d"]:
+    """The augmented box, a new tensor on the device of the prepared volume; HU saturate at the limits of int16."""
+    box = crop(voxels, augmentation.start, augmentation.size, pad=augmentation.pad)
+    if augmentation.size != augmentation.volume_size:
+        size = augmentation.volume_size
+        resized = interpolate(box[None, None].float(), size=size, mode="trilinear", align_corners=False)
         box = resized[0, 0].round().to(torch.int16)
     if augmentation.flips:
         box = box.flip(augmentation.flips)
@@ -95,7 +93,7 @@ def crop(voxels: Int16[Tensor, "H W D"], start: Size, size: Size, *, pad: Litera
         first < 0 or first + want > have for first, want, have in zip(start, size, voxels.shape, strict=True)
     ):
         for axis, (first, want) in enumerate(zip(start, size, strict=True)):
-            voxels = voxels.index_select(axis, _mirrored(first, want, voxels.shape[axis]))
+            voxels = voxels.index_select(axis, _mirrored(first, want, voxels.shape[axis]).to(voxels.device))
         return voxels
     box = voxels.new_full(size, AIR_HU)
     lows = [max(0, first) for first in start]

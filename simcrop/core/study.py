@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
+from simcrop.core.augment import Augmentation, apply_augmentation
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -77,7 +79,7 @@ class Batch:
     """What one micro-batch needs, on one device. B studies, T tokens, S sentences; padding is False in the masks.
 
     Attributes:
-        volume: HU; the model's window is applied where it is read.
+        volume: HU; the model's window is applied where it is read. Prepared volumes where `augmentations` is given.
         ids_keep, ids_masked: visible and masked patches, sorted ascending, together every patch once.
         findings_ids: tokens of the unmasked findings, for alignment.
         findings_mask: True at real tokens (class and separator tokens included).
@@ -91,6 +93,7 @@ class Batch:
         study_keys: equal for reconstructions of one study.
         study_ids: for messages.
         num_cut: findings in this batch that were longer than the token limit.
+        augmentations: what each volume has still to undergo (`augmented`); None where they are as the model sees them.
         findings_features: what a frozen text encoder makes of `findings_ids`, where that is known already; any number
             at padding.
     """
@@ -110,6 +113,7 @@ class Batch:
     study_keys: Int64[Tensor, "B"]
     study_ids: tuple[str, ...]
     num_cut: int = 0
+    augmentations: tuple[Augmentation, ...] | None = None
     findings_features: Float[Tensor, "B T hidden"] | None = None
 
     def __len__(self) -> int:
@@ -122,6 +126,14 @@ class Batch:
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory (called by torch's DataLoader)."""
         return self._map(lambda tensor: tensor.pin_memory())
+
+    def augmented(self) -> "Batch":
+        """The same batch with its volumes as the model sees them, made on the device where they are."""
+        if self.augmentations is None:
+            return self
+        pairs = zip(self.volume, self.augmentations, strict=True)
+        boxes = [torch.stack([apply_augmentation(channel, each) for channel in volume]) for volume, each in pairs]
+        return replace(self, volume=torch.stack(boxes), augmentations=None)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}

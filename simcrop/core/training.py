@@ -107,7 +107,7 @@ def _backward(
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     with nullcontext() if last else _without_exchange(learner.network):
         with numerics(learner.device, learner.recipe):
-            batch = batch.to(learner.device, non_blocking=True)
+            batch = batch.to(learner.device, non_blocking=True).augmented()
             terms: dict[str, Tensor] = learner.network(batch, counts, communicator)
             loss = learner.model.total(terms)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]

@@ -10,9 +10,9 @@ from reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
 
 from simcrop.adapters.ct_rate import CTRateSource
-from simcrop.adapters.items import ItemReader, collate
+from simcrop.adapters.items import Item, ItemReader, collate
 from simcrop.adapters.prepared import PreparedVolumes, prepare
-from simcrop.core.augment import crop_centre
+from simcrop.core.augment import apply_augmentation, crop_centre
 from simcrop.core.errors import ConfigError
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import AugmentRecipe, ReportRecipe
@@ -45,6 +45,12 @@ def _reader(
         seed=seed,
         augment=replace(AugmentRecipe(shift_probability=0.0), **augment),  # type: ignore[arg-type]
     )
+
+
+def _seen(item: Item) -> Tensor:
+    """What the model sees of a training item."""
+    assert item.augmentation is not None
+    return apply_augmentation(item.voxels, item.augmentation)
 
 
 def _batch(prepared: PreparedVolumes, *studies: Study, **report: str) -> Batch:
@@ -123,14 +129,14 @@ def test_evaluation_reads_the_centre_of_the_first_reconstruction(prepared: Prepa
 def test_reconstructions_take_turns(prepared: PreparedVolumes) -> None:
     reader = _reader(prepared, crop=False)
     centres = [crop_centre(prepared.read(name), MODEL.volume_size) for name in TWO.reconstructions]
-    seen = [reader.for_training(TWO, epoch).voxels for epoch in range(4)]
+    seen = [_seen(reader.for_training(TWO, epoch)) for epoch in range(4)]
     first = 0 if torch.equal(seen[0], centres[0]) else 1
     assert [torch.equal(seen[epoch], centres[(first + epoch) % 2]) for epoch in range(4)] == [True] * 4
 
 
 def _draws(reader: ItemReader, study: Study, epoch: int) -> list[Tensor]:
     item = reader.for_training(study, epoch)
-    return [item.voxels, item.ids_keep, item.report_masked]
+    return [_seen(item), item.ids_keep, item.report_masked]
 
 
 def test_draws_depend_on_seed_epoch_and_study_alone(prepared: PreparedVolumes) -> None:
@@ -151,8 +157,8 @@ def test_masks_do_not_change_with_augmentation(prepared: PreparedVolumes) -> Non
 
 
 def test_the_shift_is_in_the_windows_unit(prepared: PreparedVolumes) -> None:
-    still = _reader(prepared).for_training(TWO, 0).voxels
-    moved = _reader(prepared, shift=0.1, shift_probability=1.0).for_training(TWO, 0).voxels
+    still = _seen(_reader(prepared).for_training(TWO, 0))
+    moved = _seen(_reader(prepared, shift=0.1, shift_probability=1.0).for_training(TWO, 0))
     (shift,) = (moved - still).unique().tolist()
     assert 0 < abs(shift) <= 100
 
@@ -167,3 +173,15 @@ def test_a_model_of_several_channels_is_refused(prepared: PreparedVolumes) -> No
             max_tokens=MAX_TOKENS,
             seed=0,
         )
+
+
+def test_a_batch_is_augmented_as_each_of_its_studies_would_be(prepared: PreparedVolumes) -> None:
+    reader = _reader(prepared, scale=(0.5, 1.0), flip=0.5, shift_probability=1.0, pad="reflect")
+    items = [reader.for_training(replace(TWO, study_id=f"study {number}"), 0) for number in range(4)]
+    batch = collate(items, pad_id=0)
+    assert batch.volume.shape[1:] == (1, *prepared.grid.size)
+    assert len({item.augmentation for item in items}) == 4
+    seen = batch.augmented()
+    assert seen.augmentations is None
+    assert torch.equal(seen.volume[:, 0], torch.stack([_seen(item) for item in items]))
+    assert seen.augmented() is seen

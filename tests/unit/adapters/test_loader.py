@@ -133,7 +133,7 @@ def test_fixed_draws_repeat_the_first_epochs(prepared: PreparedVolumes, fixed: b
     batches = _take(_source(prepared, batch_size=4, studies=studies, fixed_draws=fixed), 1, 2)
     first, second = _by_study(batches)
     assert all(torch.equal(first[study], second[study]) for study in first) == fixed
-    volumes = [{study: b.volume[i] for i, study in enumerate(b.study_ids)} for b in batches]
+    volumes = [dict(zip(b.study_ids, b.augmented().volume, strict=True)) for b in batches]
     assert all(torch.equal(volumes[0][study], volumes[1][study]) for study in first) == fixed
 
 

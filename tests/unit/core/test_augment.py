@@ -96,14 +96,14 @@ def test_draws_are_within_the_recipe_and_as_frequent() -> None:
 
 
 def test_flips_reverse_their_axes() -> None:
-    out = apply_augmentation(_voxels(), Augmentation((0, 0, 0), HAVE, flips=(0, 2)), HAVE, pad="air")
+    out = apply_augmentation(_voxels(), Augmentation((0, 0, 0), HAVE, HAVE, flips=(0, 2)))
     assert torch.equal(out, _voxels().flip(0, 2))
 
 
 def test_shift_is_in_hu_and_saturates() -> None:
     voxels = torch.tensor([[[-1000, 0, 32767, -32768]]], dtype=torch.int16)
-    up = apply_augmentation(voxels, Augmentation((0, 0, 0), (1, 1, 4), shift_hu=50), (1, 1, 4), pad="air")
-    down = apply_augmentation(voxels, Augmentation((0, 0, 0), (1, 1, 4), shift_hu=-50), (1, 1, 4), pad="air")
+    up = apply_augmentation(voxels, Augmentation((0, 0, 0), (1, 1, 4), (1, 1, 4), shift_hu=50))
+    down = apply_augmentation(voxels, Augmentation((0, 0, 0), (1, 1, 4), (1, 1, 4), shift_hu=-50))
     assert up.tolist() == [[[-950, 50, 32767, -32718]]]
     assert down.tolist() == [[[-1050, -50, 32717, -32768]]]
 
@@ -112,7 +112,7 @@ def test_shift_is_in_hu_and_saturates() -> None:
 def test_scale_resamples_to_the_models_size(size: tuple[int, int, int]) -> None:
     # A ramp along the first axis stays a ramp under linear interpolation.
     ramp = (torch.arange(12, dtype=torch.int16) * 100)[:, None, None].expand(HAVE)
-    out = apply_augmentation(ramp, Augmentation((2, 1, 0), size, flips=()), WANT, pad="air")
+    out = apply_augmentation(ramp, Augmentation((2, 1, 0), size, WANT))
     assert out.dtype == torch.int16
     assert out.shape == WANT
     centres = (torch.arange(8) + 0.5) * size[0] / 8 - 0.5
