@@ -17,14 +17,17 @@ from simcrop.adapters.data_set import (
     Data,
     build_source,
     held_out_share,
+    part_of,
     prepare_data,
-    read_findings_once,
+    read_findings,
     training_batches,
+    verify_prepared,
 )
 from simcrop.adapters.distributed import average_gradients, choose_device, connect, disconnect
 from simcrop.adapters.durable import replace_text
 from simcrop.adapters.encoder_weights import encoder_weights, start_from
 from simcrop.adapters.held_out import HeldOutStudies
+from simcrop.adapters.hf_text import load_text_encoder
 from simcrop.adapters.hf_tokenizer import HFTokenizer
 from simcrop.adapters.metrics import FanOut, JsonlMetrics, TensorBoardMetrics
 from simcrop.adapters.models import (
@@ -47,7 +50,7 @@ from simcrop.core.learner import Learner
 from simcrop.core.model import SimCroP
 from simcrop.core.ops import Ops
 from simcrop.core.optimization import load_optimizer_state, make_optimizers
-from simcrop.core.ports import Communicator
+from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.reference import REFERENCE
 from simcrop.core.training import Outside, Progress, fit
 
@@ -58,9 +61,11 @@ __all__ = [
     "config_of",
     "load_encoder",
     "load_model",
+    "prepare",
     "prepare_data",
     "select_ops",
     "train",
+    "verify_prepared",
 ]
 _log = logging.getLogger("simcrop")
 
@@ -151,6 +156,26 @@ def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> Vision
     return encoder.to(device).eval()
 
 
+def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
+    """What a run needs of its data, ahead of time: volumes resampled, and findings read by a loaded, frozen encoder.
+
+    Args:
+        config: of the run.
+        shard: (i, n): the i-th of n parts; n processes with the numbers 0 to n - 1 prepare all.
+
+    Raises:
+        SimcropError: wrong data or configuration.
+    """
+    data = prepare_data(config, shard=shard)
+    text = config.text_encoder
+    if text.source == "scratch" or not (text.reads_findings_once and config.objectives.aligns):
+        return data
+    tokenizer, text_encoder = load_text_encoder(text)
+    text_encoder.to(choose_device(config.train.device))
+    studies = part_of([*data.train, *data.held_out], shard)
+    return read_findings(config, data, studies, tokenizer, text_encoder, SingleProcess())
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """Where a run stands when it returns: `finished` is False after a request to stop."""
@@ -205,7 +230,7 @@ class _Run:
         self.model, self.tokenizer = build_model(config, reports=self.data.reports, words=words)
         self.untrained = copy.deepcopy(self.model.encoder).to(device)
         self.learner = self._learner(device)
-        self.data = read_findings_once(config, self.data, self.model, self.tokenizer, communicator)
+        self.data = self._read_findings()
         self.held_out = HeldOutStudies(
             self.data.held_out,
             prepared=self.data.prepared,
@@ -246,6 +271,14 @@ class _Run:
             return data
         self.communicator.barrier()
         return prepare_data(self.config)
+
+    def _read_findings(self) -> Data:
+        """What a frozen text encoder makes of the findings, where the model needs that."""
+        model, data = self.model, self.data
+        if model.text_encoder is None or not (model.aligns and self.config.text_encoder.reads_findings_once):
+            return data
+        studies = [*data.train, *data.held_out]
+        return read_findings(self.config, data, studies, self.tokenizer, model.text_encoder, self.communicator)
 
     def _learner(self, device: torch.device) -> Learner:
         recipe, model = self.config.train, self.model

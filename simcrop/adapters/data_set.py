@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from simcrop.adapters.checking import CheckedSource
 from simcrop.adapters.config import DataSettings, RunConfig
@@ -15,7 +16,8 @@ from simcrop.adapters.hf_tokenizer import HFTokenizer
 from simcrop.adapters.loader import HeldOutBatches, StudyBatches, held_out_batches
 from simcrop.adapters.manifest import ManifestSource
 from simcrop.adapters.phantom import write_phantoms
-from simcrop.adapters.prepared import PreparedVolumes, prepare
+from simcrop.adapters.pool import run_all
+from simcrop.adapters.prepared import PreparedVolumes, prepare, read_error
 from simcrop.adapters.preparing import source_stamp
 from simcrop.adapters.problems import BadFileError, Complain, Problem, refuse
 from simcrop.adapters.progress import counted
@@ -24,8 +26,8 @@ from simcrop.adapters.report_checks import report_problems
 from simcrop.adapters.resample import Grid
 from simcrop.adapters.verdicts import Verdict, Verdicts
 from simcrop.core.errors import DataError
-from simcrop.core.model import SimCroP
 from simcrop.core.ports import Communicator, StudySource, Tokenizer
+from simcrop.core.randomness import derive_seed
 from simcrop.core.split import split_by_patient
 from simcrop.core.study import Batch, Study
 
@@ -87,7 +89,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
 
     Args:
         config: of the run.
-        shard: (i, n): of the volumes, prepare every n-th from the i-th on; for job arrays.
+        shard: prepare this part of the volumes alone; see `part_of`.
 
     Raises:
         DataError: a table, file or folder is absent or wrong, or more of the data than `data.max_bad_share` allows.
@@ -106,7 +108,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     with counted(f"volumes prepared in {data.prepared}") as progress:
         prepared = prepare(
             source,
-            usable[shard[0] :: shard[1]],
+            part_of(usable, shard),
             grid,
             data.prepared,
             workers=os.cpu_count() or 1,
@@ -173,25 +175,49 @@ def _stamp(source: StudySource, name: str) -> Mapping[str, object]:
         return {}
 
 
-def read_findings_once(
-    config: RunConfig, data: Data, model: SimCroP, tokenizer: HFTokenizer, ranks: Communicator
+def read_findings(
+    config: RunConfig,
+    data: Data,
+    studies: Sequence[Study],
+    tokenizer: HFTokenizer,
+    text_encoder: nn.Module,
+    ranks: Communicator,
 ) -> Data:
-    """The data with what a frozen text encoder makes of all findings, where the model needs that and it is to be kept.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    if model.text_encoder is None or not (model.aligns and config.text_encoder.reads_findings_once):
-        return data
+    """The data with what a frozen text encoder makes of the findings. Raises DataError where it cannot be written."""
     features = keep_findings(
-        [*data.train, *data.held_out],
+        studies,
         tokenizer=tokenizer,
-        text_encoder=model.text_encoder,
+        text_encoder=text_encoder,
         max_tokens=config.text_encoder.max_tokens,
         cache=config.data.prepared,
         communicator=ranks,
     )
     return replace(data, features=features)
+
+
+def part_of(studies: Sequence[Study], shard: tuple[int, int]) -> list[Study]:
+    """The i-th of n parts, by a hash of each study: it does not change when others turn out bad."""
+    number, count = shard
+    return [study for study in studies if derive_seed("shard", study.study_id) % count == number]
+
+
+def verify_prepared(data: Data, *, shard: tuple[int, int] = (0, 1)) -> None:
+    """Read every prepared volume, and compare checksums.
+
+    Raises:
+        DataError: some are damaged; names the first and how many.
+    """
+    studies = part_of([*data.train, *data.held_out], shard)
+    names = [name for study in studies for name in study.reconstructions]
+    errors: list[str] = []
+    with counted("prepared volumes verified") as progress:
+        for done, (_, error) in enumerate(run_all(read_error, data.prepared, names, os.cpu_count() or 1), 1):
+            progress(done, len(names))
+            if error is not None:
+                errors.append(error)
+    if errors:
+        more = f" (and {len(errors) - 1} more volumes)" if len(errors) > 1 else ""
+        raise DataError(f"{min(errors)}{more}")
 
 
 def training_batches(

@@ -118,6 +118,15 @@ class PreparedVolumes:
         return json.loads(line)
 
 
+def read_error(prepared: PreparedVolumes, reconstruction: str) -> str | None:
+    """Why a prepared volume cannot be read; None where it can."""
+    try:
+        prepared.read(reconstruction)
+    except DataError as error:
+        return str(error)
+    return None
+
+
 def prepare(
     source: StudySource,
     studies: Sequence[Study],

@@ -76,7 +76,7 @@ class SimCroP(nn.Module):
     @property
     def aligns(self) -> bool:
         """Whether sentences and patches share a space, so that sentences can be located."""
-        return self.objectives.alignment.weight > 0 or self.objectives.late_interaction.weight > 0
+        return self.objectives.aligns
 
     @property
     def reads_reports(self) -> bool:

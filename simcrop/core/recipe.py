@@ -213,9 +213,14 @@ class ObjectivesRecipe:
         _require(any(weights.values()), "reconstruction.weight: all four weights are 0; nothing would be trained")
 
     @property
+    def aligns(self) -> bool:
+        """Whether sentences and patches share a space."""
+        return self.alignment.weight > 0 or self.late_interaction.weight > 0
+
+    @property
     def reads_reports(self) -> bool:
         """Whether any objective needs the report."""
-        return bool(self.report.weight or self.alignment.weight or self.late_interaction.weight)
+        return self.aligns or self.report.weight > 0
 
 
 TERMS = ("reconstruction", "report", "alignment", "late_interaction")
