@@ -22,7 +22,7 @@ from simcrop.adapters.preparing import source_stamp
 from simcrop.adapters.problems import BadFileError, Complain, Problem, refuse
 from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import data_fingerprint
-from simcrop.adapters.report_checks import report_problems
+from simcrop.adapters.report_checks import unusable
 from simcrop.adapters.resample import Grid
 from simcrop.adapters.verdicts import Verdict, Verdicts
 from simcrop.core.errors import DataError
@@ -31,6 +31,7 @@ from simcrop.core.randomness import derive_seed
 from simcrop.core.split import split_by_patient
 from simcrop.core.study import Batch, Study
 
+_VOCABULARY_STUDIES = 8192
 _log = logging.getLogger("simcrop")
 
 
@@ -50,8 +51,9 @@ class Data:
         return data_fingerprint({"train": self.train, "validation": self.held_out})
 
     def reports(self) -> list[str]:
-        """The texts that a vocabulary may be learned from."""
-        return [text for study in self.train for text in (study.report.findings, study.report.impression)]
+        """The texts that a vocabulary may be learned from: of many, an even share, which has the same words."""
+        some = self.train[:: -(-len(self.train) // _VOCABULARY_STUDIES)]
+        return [text for study in some for text in (study.report.findings, study.report.impression)]
 
 
 def build_source(data: DataSettings, complain: Complain = refuse) -> CheckedSource:
@@ -100,7 +102,9 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     verdicts = Verdicts(data.prepared, source.identity)
     refused = _refused_before(source, studies, verdicts)
     if config.objectives.reads_reports:
-        refused |= _without_report(studies, config.text_encoder.max_tokens)
+        refused |= _without_report(studies)
+    total = sum(len(study.reconstructions) for study in studies)
+    _judge(refused, total, data.max_bad_share)
     usable = _without(studies, refused)
     assert data.prepared_size is not None
     grid = Grid(config.model.spacing_mm, data.prepared_size)
@@ -119,30 +123,27 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     for name, problem in found.items():
         verdicts.add(name, Verdict(_stamp(source, name), None, (problem,)))
     refused |= found
-    _judge(refused, sum(len(study.reconstructions) for study in studies), data.max_bad_share)
+    if left_out := _judge(refused, total, data.max_bad_share):
+        _log.warning(left_out)
     train, held_out = split_by_patient(_without(studies, refused), data.validation_fraction)
     return Data(source, train, held_out, prepared)
 
 
 def _refused_before(source: CheckedSource, studies: Sequence[Study], verdicts: Verdicts) -> dict[str, Problem]:
     """Volumes that an earlier check or preparation found an error in, and that have not changed since."""
+    names = {name for study in studies for name in study.reconstructions}
     refused: dict[str, Problem] = {}
-    for name in (name for study in studies for name in study.reconstructions):
+    for name, error in verdicts.errors().items():
+        # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
         verdict = verdicts.get(name, _stamp(source, name))
-        if verdict is not None and verdict.error is not None:
-            refused[name] = verdict.error
+        if verdict is not None and name in names:
+            refused[name] = error
     return refused
 
 
-def _without_report(studies: Sequence[Study], max_tokens: int) -> dict[str, Problem]:
+def _without_report(studies: Sequence[Study]) -> dict[str, Problem]:
     """Volumes whose report cannot be learned from."""
-    bad = {p.file: p for p in report_problems(studies, max_tokens=max_tokens) if p.severity == "error"}
-    return {
-        name: bad[study.reconstructions[0]]
-        for study in studies
-        if study.reconstructions[0] in bad
-        for name in study.reconstructions
-    }
+    return {name: bad for study in studies for bad in unusable(study) for name in study.reconstructions}
 
 
 def _without(studies: Sequence[Study], refused: Mapping[str, Problem]) -> list[Study]:
@@ -154,10 +155,10 @@ def _without(studies: Sequence[Study], refused: Mapping[str, Problem]) -> list[S
     return [study for study in kept if study.reconstructions]
 
 
-def _judge(refused: Mapping[str, Problem], total: int, allowed: float) -> None:
-    """Leave out a few bad volumes with a warning, and stop at more."""
+def _judge(refused: Mapping[str, Problem], total: int, allowed: float) -> str | None:
+    """What is left out, in words; None where nothing is. Raises DataError where it is more than is allowed."""
     if not refused:
-        return
+        return None
     first = min(map(str, refused.values()))
     count = f"{len(refused)} of {total} volumes cannot be used"
     if len(refused) > allowed * total:
@@ -165,7 +166,7 @@ def _judge(refused: Mapping[str, Problem], total: int, allowed: float) -> None:
         raise DataError(
             f"{first}{more}; simcrop data check lists all; or name them in data.quarantine, or raise data.max_bad_share"
         )
-    _log.warning("%s and are left out, among them %s", count, first)
+    return f"{count} and are left out, among them {first}"
 
 
 def _stamp(source: StudySource, name: str) -> Mapping[str, object]:

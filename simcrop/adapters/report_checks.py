@@ -13,8 +13,16 @@ _COMMON_WORDS = """
     the there this to was were with within without
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
+_FOREIGN_WORDS = """
+    aos au com con das de del dem den der des di du e el em en est et eine im ist keine la le les los mit na nella não
+    nicht o os se sem sin sind sol sont sur sağ un una und une uma ve von y zu zum
+"""
+_FOREIGN = frozenset(_FOREIGN_WORDS.split())
+"""Of those who also write "a", "as", "no", "in" or "normal"."""
 _MIN_WORDS, _MIN_COMMON = 12, 0.08
-"""In English reports about a third of the words are among these."""
+"""In English reports about a third of the words are among the common ones."""
+_MIN_LETTERS, _MAX_FOREIGN_LETTERS = 20, 0.5
+"""Letters tell scripts that put no space between words."""
 
 
 def report_problems(studies: Sequence[Study], *, max_tokens: int) -> Iterator[Problem]:
@@ -22,19 +30,35 @@ def report_problems(studies: Sequence[Study], *, max_tokens: int) -> Iterator[Pr
     for study in studies:
         name, report = study.reconstructions[0], study.report
         findings, impression = report.findings.strip(), report.impression.strip()
-        if not findings and not impression:
-            yield problem(name, "text.missing_report", "has neither findings nor impression")
-        elif not findings:
-            yield problem(name, "text.empty_findings", "has an impression and no findings")
+        yield from unusable(study)
         if findings and is_filler(findings):
             yield problem(name, "text.filler", f"has the findings {findings!r}")
-        words = _WORD.findall(f"{findings} {impression}")
-        common = sum(word.casefold() in _COMMON for word in words) / max(1, len(words))
-        if len(words) >= _MIN_WORDS and common < _MIN_COMMON:
-            yield problem(name, "text.not_english", f"begins with {findings[:40]!r}", share_of_common_words=common)
+        if not _looks_english(f"{findings} {impression}"):
+            yield problem(name, "text.not_english", f"begins with {(findings or impression)[:40]!r}")
         if len(findings.split()) > max_tokens:
             message = f"has findings of {len(findings.split())} words, above the limit of {max_tokens} tokens"
             yield problem(name, "text.too_long", message, words=len(findings.split()), max_tokens=max_tokens)
+
+
+def _looks_english(text: str) -> bool:
+    """Judged by its commonest words and by its letters; short texts pass."""
+    words = _WORD.findall(text.casefold())
+    letters = "".join(words)
+    if len(letters) >= _MIN_LETTERS and sum(not c.isascii() for c in letters) > _MAX_FOREIGN_LETTERS * len(letters):
+        return False
+    common, foreign = (sum(word in known for word in words) for known in (_COMMON, _FOREIGN))
+    return len(words) < _MIN_WORDS or (common >= _MIN_COMMON * len(words) and common > foreign)
+
+
+def unusable(study: Study) -> Iterator[Problem]:
+    """Why nothing can be learned from a study's report, named by its first volume."""
+    name, report = study.reconstructions[0], study.report
+    if report.findings.strip():
+        return
+    if report.impression.strip():
+        yield problem(name, "text.empty_findings", "has an impression and no findings")
+    else:
+        yield problem(name, "text.missing_report", "has neither findings nor impression")
 
 
 def set_problems(
@@ -64,17 +88,21 @@ def _leaks(studies: Sequence[Study]) -> Iterator[Problem]:
 
 
 def _repeats(studies: Sequence[Study], digests: Mapping[str, str | None]) -> Iterator[Problem]:
-    first: dict[str, tuple[str, str | None]] = {}
+    seen: dict[str, dict[str | None, str]] = {}
     for study in studies:
         for name in study.reconstructions:
             digest = digests.get(name)
             if digest is None:
                 continue
-            other, split = first.setdefault(digest, (name, study.split))
-            if other != name:
-                is_leak = split != study.split and None not in (split, study.split)
-                code = "set.duplicate_across_splits" if is_leak else "set.duplicate"
-                yield problem(name, code, f"holds the same voxels as {other}", other=other)
+            others = seen.setdefault(digest, {})
+            across = [other for split, other in others.items() if None not in (split, study.split)]
+            if study.split in others or (others and not across):
+                other = others.get(study.split, next(iter(others.values())))
+                yield problem(name, "set.duplicate", f"holds the same voxels as {other}", other=other)
+            elif across:
+                message = f"holds the same voxels as {across[0]}"
+                yield problem(name, "set.duplicate_across_splits", message, other=across[0])
+            others.setdefault(study.split, name)
 
 
 def _labels(studies: Sequence[Study], label_names: Sequence[str]) -> Iterator[Problem]:

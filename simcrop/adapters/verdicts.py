@@ -16,8 +16,13 @@ from simcrop.adapters.preparing import make_folder
 from simcrop.adapters.problems import Problem
 from simcrop.core.errors import DataError
 
-VERSION = 1
+VERSION = 2
 """Goes up when a file would be judged otherwise."""
+
+_NOT_REMEMBERED = frozenset(
+    {"container.ambiguous", "container.missing", "container.unreadable", "safety.outside", "content.no_scaling"}
+)
+"""What can be put right without changing the file itself, so that its stamp would not show it."""
 
 Stamp = Mapping[str, Any]
 """Name, size and time of a file."""
@@ -54,6 +59,7 @@ class Verdicts:
     def __init__(self, cache: Path, identity: str) -> None:
         key = hashlib.sha256(json.dumps([VERSION, identity]).encode()).hexdigest()[:16]
         self._path = cache / f"checked_{key}.jsonl"
+        self._is_torn = False
         self._known = self._read()
 
     def get(self, name: str, source: Stamp) -> Verdict | None:
@@ -61,15 +67,26 @@ class Verdicts:
         verdict = self._known.get(name)
         return verdict if verdict is not None and verdict.source == source else None
 
+    def errors(self) -> dict[str, Problem]:
+        """Volume -> its first error, of every volume that has one, whether or not its file has changed since."""
+        return {name: verdict.error for name, verdict in self._known.items() if verdict.error is not None}
+
     def add(self, name: str, verdict: Verdict) -> None:
-        """Remember a verdict; it is on disk when this returns. Raises DataError where it cannot be written."""
+        """Remember a verdict; it is on disk when this returns, unless it hangs on more than the file itself.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        if any(found.code in _NOT_REMEMBERED for found in verdict.problems):
+            return
         problems = [[p.file, p.code, p.message, dict(p.values)] for p in verdict.problems]
         row = {"name": name, "source": dict(verdict.source), "digest": verdict.digest, "problems": problems}
         make_folder(self._path.parent)
         try:
             # In one write to the end of the file, so that lines of several processes do not mix.
             with self._path.open("ab", buffering=0) as file:
-                file.write(json.dumps(row).encode() + b"\n")
+                file.write(b"\n" * self._is_torn + json.dumps(row).encode() + b"\n")
+                self._is_torn = False
         except OSError as error:
             raise DataError(
                 f"{self._path}: cannot be written ({error.strerror}); free disk space or change data.prepared"
@@ -78,11 +95,12 @@ class Verdicts:
 
     def _read(self) -> dict[str, Verdict]:
         try:
-            lines = self._path.read_bytes().splitlines()
+            data = self._path.read_bytes()
         except OSError:
             return {}
+        self._is_torn = bool(data) and not data.endswith(b"\n")
         known: dict[str, Verdict] = {}
-        for line in lines:
+        for line in data.splitlines():
             try:
                 row = json.loads(line)
                 problems = tuple(Problem(*entry) for entry in row["problems"])
