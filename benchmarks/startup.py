@@ -37,8 +37,9 @@ model: {volume_size: [16, 16, 16], patch_size: [4, 4, 4]}
 objectives: {alignment: {top_k: 2}, late_interaction: {top_k: 2}}
 """
 FINDINGS = (
-    "Trachea and both main bronchi are open. No occlusive pathology was observed in the trachea. The heart is of "
-    "normal size. No pericardial effusion is seen. A nodule of 4.5 mm lies in the right upper lobe. No pleural effusion. "
+    "Trachea and both main bronchi are open. No occlusive pathology was observed in the trachea. "
+    "The heart is of normal size. No pericardial effusion is seen. "
+    "A nodule of 4.5 mm lies in the right upper lobe. No pleural effusion. "
 ) * 3
 COLUMNS = ("VolumeName", "Findings_EN", "Impressions_EN")
 
