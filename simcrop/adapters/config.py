@@ -25,10 +25,11 @@ class DataSettings:
 
     __pydantic_config__ = _STRICT
 
-    source: Literal["phantom", "ct_rate", "manifest"] = "phantom"
-    """phantom makes its own studies; ct_rate reads a folder in CT-RATE's layout; manifest one CSV."""
+    source: Literal["phantom", "ct_rate", "manifest", "radchestct", "luna16", "cc_ccii", "btcv", "dicom"] = "phantom"
+    """phantom makes its own studies; manifest reads one CSV; the others a folder in the layout of that data set, dicom
+    one with a folder for each series. Those behind manifest have no reports."""
     root: Path | None = None
-    """ct_rate: its folder. phantom: where the studies are written; null takes data/phantom_CASES_SEED."""
+    """Folder of the data set. phantom: where the studies are written; null takes data/phantom_CASES_SEED."""
     manifest: Path | None = None
     """manifest: the CSV with the columns volume, findings, impression."""
     cases: int = 512
@@ -37,6 +38,12 @@ class DataSettings:
     """phantom: seed of the studies, apart from the run's, so that seeds of a run can be compared on the same data."""
     hu: Literal["hu", "header", "raw+csv"] = "hu"
     """ct_rate: what voxels hold: HU, values the header rescales, or values the metadata CSV rescales."""
+    held_out_part: Literal["val", "tst"] = "val"
+    """radchestct: the part that is held out; the other one is left out, so that nothing of the test part leaks."""
+    grey_scaling: tuple[float, float] | None = None
+    """cc_ccii: (slope, intercept) that turn grey values into HU, e.g. [5.88, -1350]; the pictures do not say."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """cc_ccii: spacing of columns, rows and slices; the pictures do not say."""
     padding_value: float | None = None
     """Voxel value that a scanner wrote outside its field of view, e.g. -8192; read as air."""
     validation_fraction: float = 0.2
@@ -63,7 +70,15 @@ class DataSettings:
         _require(
             self.prepared_size is None or min(self.prepared_size) >= 1, "prepared_size: every size must be at least 1"
         )
-        _require(self.source != "ct_rate" or self.root is not None, "root: source ct_rate needs it; name its folder")
+        _require(
+            self.source in {"phantom", "manifest"} or self.root is not None,
+            f"root: source {self.source} needs it; name its folder",
+        )
+        for key in ("grey_scaling", "spacing_mm"):
+            _require(
+                self.source != "cc_ccii" or getattr(self, key) is not None,
+                f"{key}: source cc_ccii needs it, as its pictures do not say",
+            )
         _require(
             self.source != "manifest" or self.manifest is not None, "manifest: source manifest needs it; name its CSV"
         )

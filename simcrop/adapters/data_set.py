@@ -22,8 +22,9 @@ from simcrop.adapters.preparing import source_stamp
 from simcrop.adapters.problems import BadFileError, Complain, Problem, refuse
 from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import data_fingerprint
-from simcrop.adapters.report_checks import unusable
+from simcrop.adapters.report_checks import has_report, unusable
 from simcrop.adapters.resample import Grid
+from simcrop.adapters.unreported_sources import UNREPORTED, unreported_source
 from simcrop.adapters.verdicts import Verdict, Verdicts
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, StudySource, Tokenizer
@@ -81,6 +82,8 @@ def build_source(data: DataSettings, complain: Complain = refuse) -> CheckedSour
                 validation_fraction=data.validation_fraction,
                 progress=progress,
             )
+    if data.source in UNREPORTED:
+        return unreported_source(data, complain)
     return CTRateSource(
         data.root, hu=data.hu, padding_value=data.padding_value, quarantine=data.quarantine, complain=complain
     )
@@ -102,6 +105,11 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     verdicts = Verdicts(data.prepared, source.identity)
     refused = _refused_before(source, studies, verdicts)
     if config.objectives.reads_reports:
+        if not any(has_report(study) for study in studies):
+            raise DataError(
+                f"data.source: {data.source} has no reports, which the objectives report, alignment and "
+                "late_interaction need; set their weights to 0, or take a source with reports"
+            )
         refused |= _without_report(studies)
     total = sum(len(study.reconstructions) for study in studies)
     _judge(refused, total, data.max_bad_share)

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -91,9 +92,18 @@ def make_folder(folder: Path) -> None:
 
 
 def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
+    """Name, size and time of a volume's file; of a folder of slices, of all in it.
+
+    Raises:
+        BadFileError: if it is not there.
+    """
     path = Path(source.volume_file(reconstruction))
     try:
         status = path.stat()
+        if not S_ISDIR(status.st_mode):
+            return {"name": path.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+        slices = [entry.stat() for entry in os.scandir(path)]
     except OSError as error:
         raise BadFileError(problem(path, "container.missing", f"cannot be read ({error.strerror})")) from error
-    return {"name": path.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+    times = [status.st_mtime_ns, *(each.st_mtime_ns for each in slices)]
+    return {"name": path.name, "bytes": sum(each.st_size for each in slices), "mtime_ns": max(times)}

@@ -3,6 +3,7 @@
 The table is the one source of docs/data-problems.md, of `simcrop data check` and of the readers' own refusals.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,13 @@ REASONS: Mapping[str, Reason] = {
     ),
     "container.incomplete": Reason(
         "slices of the series are missing, or lie at uneven distances", "export the whole series again"
+    ),
+    "container.mixed": Reason(
+        "slices of several series, or of several sizes, lie in one folder", "give every series a folder of its own"
+    ),
+    "container.compressed": Reason(
+        "the pixels are packed as JPEG, RLE or the like, which is not read",
+        "unpack them, e.g. with gdcmconv --raw or dcmdjpeg",
     ),
     "header.invalid": Reason("a field has a value that NIfTI does not know", "export the volume again"),
     "header.dims": Reason("a size is zero or negative", "export the volume again"),
@@ -124,7 +132,7 @@ REASONS: Mapping[str, Reason] = {
         "the CSV cannot be read: quotes that are not closed, rows of another length, or not UTF-8",
         "check its quotes and commas, and save it as UTF-8",
     ),
-    "text.column": Reason("a column is missing from the table", "add or rename the column"),
+    "text.column": Reason("a column is missing from the table, or stands in it twice", "add or rename the column"),
     "text.value": Reason("a cell holds what its column cannot", "correct the cell"),
     "text.duplicate_row": Reason("a volume has two rows that say different things", "keep one of them"),
     "text.missing_report": Reason(
@@ -150,7 +158,9 @@ REASONS: Mapping[str, Reason] = {
     "set.partial_download": Reason(
         "some volumes of the tables are not on disk, and are left out", "nothing, if it is meant", "note"
     ),
-    "set.file_without_row": Reason("a volume that no row of the tables names", "add its row, or move it away"),
+    "set.file_without_row": Reason(
+        "a volume that no row of the tables names, or a mask", "add its row, if it is meant to be used", "note"
+    ),
     "set.no_studies": Reason("nothing is left to read", "correct data.root or data.manifest, or download volumes"),
     "set.split_leak": Reason(
         "a patient or a study has volumes in training and in validation", "correct the column split"
@@ -233,5 +243,11 @@ def refuse(problem: Problem) -> None:
 
 
 def problem(file: Path | str, code: str, message: str, **values: Any) -> Problem:
-    """A `Problem` with its values as keywords."""
-    return Problem(str(file), code, message, values)
+    """A `Problem` with its values as keywords; JSON has no NaN and no infinity, so they become text."""
+    return Problem(str(file), code, message, {name: _plain(value) for name, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else repr(float(value))

@@ -14,8 +14,8 @@ _COMMON_WORDS = """
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
 _FOREIGN_WORDS = """
-    aos au com con das de del dem den der des di du e el em en est et eine im ist keine la le les los mit na nella não
-    nicht o os se sem sin sind sol sont sur sağ un una und une uma ve von y zu zum
+    aos au com con das de del dem den der des di du e el em en est está estão et eine há im ist keine la le les los mit
+    na nella não nicht o os se sem sin sind sol sont sur sağ tem un una und une uma ve von y zu zum é
 """
 _FOREIGN = frozenset(_FOREIGN_WORDS.split())
 """Of those who also write "a", "as", "no", "in" or "normal"."""
@@ -26,7 +26,9 @@ _MIN_LETTERS, _MAX_FOREIGN_LETTERS = 20, 0.5
 
 
 def report_problems(studies: Sequence[Study], *, max_tokens: int) -> Iterator[Problem]:
-    """Of each study's report, named by its first volume."""
+    """Of each study's report, named by its first volume; nothing where the data set has no reports at all."""
+    if not any(map(has_report, studies)):
+        return
     for study in studies:
         name, report = study.reconstructions[0], study.report
         findings, impression = report.findings.strip(), report.impression.strip()
@@ -48,6 +50,11 @@ def _looks_english(text: str) -> bool:
         return False
     common, foreign = (sum(word in known for word in words) for known in (_COMMON, _FOREIGN))
     return len(words) < _MIN_WORDS or (common >= _MIN_COMMON * len(words) and common > foreign)
+
+
+def has_report(study: Study) -> bool:
+    """Whether a study has any text."""
+    return bool(study.report.findings.strip() or study.report.impression.strip())
 
 
 def unusable(study: Study) -> Iterator[Problem]:

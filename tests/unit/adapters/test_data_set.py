@@ -109,6 +109,12 @@ def test_a_study_without_findings_is_refused_where_reports_are_read(folder: Path
     assert used(folder, *alone) == NAMES
 
 
+def test_a_data_set_without_any_report_says_which_objectives_to_switch_off(folder: Path) -> None:
+    write_reports(folder, **{f"n{number}": "" for number in range(6)})
+    with pytest.raises(DataError, match=r"data.source: manifest has no reports, which .* set their weights to 0"):
+        prepare_data(config(folder))
+
+
 def test_parts_hold_every_study_once() -> None:
     studies = [Study(f"s{number}", "p", Report("", ""), (f"{number}",)) for number in range(50)]
     parts = [part_of(studies, (number, 4)) for number in range(4)]

@@ -192,6 +192,19 @@ def test_a_cache_that_cannot_be_made_is_named(source: CTRateSource, tmp_path: Pa
         _prepare(source, tmp_path / "file")
 
 
+def test_a_slice_that_changes_in_a_folder_of_slices_changes_its_stamp(source: CTRateSource, tmp_path: Path) -> None:
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.dcm").write_bytes(b"slice")
+        os.utime(folder / f"{number}.dcm", ns=(1, 1))
+    files = SimpleNamespace(volume_file=lambda name: folder)
+    before = source_stamp(files, "series")
+    (folder / "1.dcm").write_bytes(b"other")
+    assert source_stamp(files, "series") != before
+    assert before["bytes"] == 15
+
+
 def test_masks_lie_on_the_prepared_grid(source: CTRateSource, tmp_path: Path) -> None:
     inside = np.zeros(SHAPE)
     inside[8:12, 4:9, 2:6] = 1

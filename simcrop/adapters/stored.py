@@ -1,0 +1,175 @@
+"""From the voxels of a file to a volume or a verdict: what the readers of every format but NIfTI share."""
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+
+from simcrop.adapters.content import ContentScan, content_problems, shape_problems
+from simcrop.adapters.nifti_header import MAX_VOXELS
+from simcrop.adapters.problems import BadFileError, Complain, problem
+from simcrop.core.study import Volume
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the patient's left, back and head, which DICOM and MetaImage count along, to right, front and head."""
+_SPACING_MM = (0.05, 20.0)
+_AXIS_MM = (1e-3, 1e3)
+"""Beyond these an affine cannot be computed with."""
+_MAX_SHEAR = 0.02
+"""Cosine of the angle between two axes: one degree off the right angle."""
+_BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
+"""A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredVolume:
+    """A volume on the point of being read.
+
+    Attributes:
+        shape: voxels along the stored axes.
+        dtype: of the chunks.
+        affine: maps stored indices to world coordinates in mm, RAS.
+        chunks: all voxels in HU, in parts of any length, to be gone through once.
+        order: C where the last axis runs fastest in the chunks, F where the first does.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    affine: np.ndarray
+    chunks: Iterator[np.ndarray]
+    order: Literal["C", "F"]
+
+
+def read_stored(path: Path, opening: AbstractContextManager[StoredVolume]) -> Volume:
+    """The volume in RAS+ axis order: int16 where that loses nothing, else float32; obliquity stays in the affine.
+
+    Args:
+        path: for messages.
+        opening: of the file.
+
+    Raises:
+        BadFileError: what `opening` raises, or NaN.
+    """
+    data = bytearray()
+    with opening as stored:
+        for chunk in stored.chunks:
+            data += np.ascontiguousarray(chunk, stored.dtype).data.cast("B")
+    voxels = np.frombuffer(data, stored.dtype).reshape(stored.shape, order=stored.order)
+    fits = voxels.dtype.kind in "iu" and voxels.min() >= -(2**15) and voxels.max() < 2**15
+    turn = _to_ras(stored.affine)
+    with np.errstate(over="ignore"):
+        # Order K keeps the file's memory order: several times faster than a transposition, and strides are positive.
+        turned = np.array(apply_orientation(voxels, turn), np.int16 if fits else np.float32, order="K")
+    if not fits and not np.isfinite(turned).all():
+        count = int((~np.isfinite(turned)).sum())
+        raise BadFileError(problem(path, "content.not_finite", f"holds {count} NaN or infinite voxels", count=count))
+    affine = stored.affine @ inv_ornt_aff(turn, stored.shape)
+    return Volume(torch.from_numpy(turned), torch.from_numpy(affine))
+
+
+def inspect_stored(path: Path, opening: AbstractContextManager[StoredVolume], complain: Complain) -> str | None:
+    """Tell all that is wrong with a file, holding one of its chunks at a time.
+
+    Args:
+        path: for messages.
+        opening: of the file; it tells `complain` itself of what can be passed over.
+        complain: is told.
+
+    Returns:
+        A hash of the voxels, or None where they cannot be read.
+    """
+    scan = ContentScan()
+    try:
+        with opening as stored:
+            for chunk in stored.chunks:
+                scan.add(chunk)
+    except BadFileError as bad:
+        complain(bad.problem)
+        return None
+    shape, spacing = _extent(stored)
+    for found in shape_problems(path, shape, spacing):
+        complain(found)
+    for found in content_problems(path, scan):
+        complain(found)
+    return scan.digest
+
+
+def check_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """The shape, where it is that of a volume which may be read.
+
+    Raises:
+        BadFileError: not three sizes, one below 1, or more voxels than any scan has.
+    """
+    if any(n < 1 for n in shape):
+        raise BadFileError(problem(path, "header.dims", f"declares {list(shape)} voxels", shape=list(shape)))
+    if len(shape) != 3:
+        message = f"declares {list(shape)} voxels; a 3D volume is needed"
+        raise BadFileError(problem(path, "content.not_3d", message, shape=list(shape)))
+    if math.prod(shape) > MAX_VOXELS:
+        message = f"declares {list(shape)} voxels, above the limit of 2^31"
+        raise BadFileError(problem(path, "header.dims_huge", message, shape=list(shape)))
+    x, y, z = shape
+    return x, y, z
+
+
+def check_affine(path: Path, affine: np.ndarray, complain: Complain) -> None:
+    """Tell of odd spacings and of axes that are not at right angles.
+
+    Raises:
+        BadFileError: NaN, or axes that lie in one plane.
+    """
+    with np.errstate(over="ignore"):
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (np.isfinite(affine).all() and (spacing > _AXIS_MM[0]).all() and (spacing < _AXIS_MM[1]).all()):
+        message = f"its affine gives a voxel spacing of {spacing.tolist()} mm"
+        raise BadFileError(problem(path, "header.affine", message, spacing_mm=spacing.tolist()))
+    axes = affine[:3, :3] / spacing
+    if abs(np.linalg.det(axes)) < 1e-2:
+        raise BadFileError(problem(path, "header.affine", "its affine is singular (axes lie in one plane)"))
+    if not ((spacing >= _SPACING_MM[0]).all() and (spacing <= _SPACING_MM[1]).all()):
+        message = f"its voxels are {' x '.join(f'{mm:g}' for mm in spacing)} mm large"
+        complain(problem(path, "header.spacing", message, spacing_mm=spacing.tolist()))
+    shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if shear > _MAX_SHEAR:
+        degrees = float(np.degrees(np.arcsin(min(1.0, shear))))
+        message = f"its axes are {degrees:.1f} degrees off the right angle"
+        complain(problem(path, "header.sheared", message, degrees=degrees))
+
+
+def hu_dtype(slope: float, intercept: float) -> np.dtype[Any]:
+    """Of slope * stored + intercept, for stored numbers of 16 bits: int32 where that loses nothing, else float32."""
+    is_whole = slope == round(slope) and intercept == round(intercept)
+    return np.dtype(np.int32 if is_whole and abs(slope) < 2**10 and abs(intercept) < 2**20 else np.float32)
+
+
+def refuse_bomb(path: Path, num_bytes: int, declared: int) -> None:
+    """Raise BadFileError where packed bytes claim to unpack to more than any scan does.
+
+    Args:
+        path: for the message.
+        num_bytes: packed.
+        declared: unpacked, in bytes.
+    """
+    ratio = declared / max(1, num_bytes)
+    if declared > _BOMB_BYTES and ratio > _BOMB_RATIO:
+        message = f"has {num_bytes} bytes and claims to hold {declared}, {ratio:.0f} times as many"
+        raise BadFileError(problem(path, "container.bomb", message, bytes=num_bytes, declared=declared))
+
+
+def _to_ras(affine: np.ndarray) -> np.ndarray:
+    return ornt_transform(io_orientation(affine), axcodes2ornt("RAS"))
+
+
+def _extent(stored: StoredVolume) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+    """Voxels and their spacing in mm, along right, front, head."""
+    world = io_orientation(stored.affine)[:, 0].astype(int)
+    spacing = np.linalg.norm(stored.affine[:3, :3], axis=0)
+    x, y, z = (int(np.flatnonzero(world == axis)[0]) for axis in range(3))
+    shape = stored.shape[x], stored.shape[y], stored.shape[z]
+    return shape, (float(spacing[x]), float(spacing[y]), float(spacing[z]))
