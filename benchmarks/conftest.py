@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ if os.environ.get("TRITON_INTERPRET") == "1":
     raise pytest.UsageError("benchmarks measure nothing under TRITON_INTERPRET=1; unset it")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
 
-from measuring import DEVICE, device_milliseconds, hardware, peak_bytes  # noqa: E402
+from measuring import DEVICE, device_milliseconds, hardware, peak_bytes, versions  # noqa: E402
 
 OURS = "simcrop"
 
@@ -54,6 +54,37 @@ def measure(benchmark) -> Callable[..., None]:
     return time
 
 
+@pytest.fixture
+def measure_reading(benchmark) -> Callable[..., None]:
+    """Time what reads files, on the wall: `measure_reading(group, name, run, volumes=, num_bytes=, ...)`."""
+
+    def time(
+        group: str,
+        name: str,
+        run: Callable[[], object],
+        *,
+        volumes: int,
+        num_bytes: int,
+        rounds: int,
+        before: Callable[[], None] = lambda: None,
+        asked: Mapping[str, float] | None = None,
+    ) -> None:
+        """`before` runs untimed before each round; `asked`: how many times as fast as which others it has to be.
+
+        There is no warm-up: the gate before it has read the same.
+        """
+        benchmark.group = group
+        benchmark.pedantic(run, setup=before, rounds=rounds)
+        info = benchmark.extra_info
+        info |= {"implementation": name, "volumes": volumes, "bytes": num_bytes, "asked": dict(asked or {})}
+        info["median_ms"] = 1e3 * benchmark.stats.stats.median if benchmark.stats else None
+        if info["median_ms"]:
+            info["volumes_per_s"] = 1e3 * volumes / info["median_ms"]
+            info["mb_per_s"] = num_bytes / info["median_ms"] / 1e3
+
+    return time
+
+
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     """One table a group: time, ratio to the best baseline, share of the floor, memory."""
     session = getattr(config, "_benchmarksession", None)
@@ -65,10 +96,14 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if not groups:
         return
     lines = [f"Measured on {hardware()}. Times are medians."]
-    if DEVICE.type != "cuda":
+    everything = [row for rows in groups.values() for row in rows]
+    if any("volumes" in row for row in everything):
+        lines.append(f"Volumes are read with {versions('numpy', 'nibabel', 'monai')}.")
+    if DEVICE.type != "cuda" and any("gflops" in row for row in everything):
         lines.append("The Triton kernels are not yet measured on a GPU by this run: here is the reference on a CPU.")
     for group, rows in groups.items():
-        lines += ["", f"### {group}", "", *table(rows)]
+        lines += ["", f"### {group}", "", *(reading_table if "volumes" in rows[0] else table)(rows)]
+    lines += asked_table(everything)
     text = "\n".join(lines)
     terminalreporter.write_line("\n" + text)
     if target := os.environ.get("BENCH_TABLES"):
@@ -89,3 +124,30 @@ def table(rows: list[dict]) -> list[str]:
             f"{row['peak_bytes'] / 1e6:.0f} |"
         )
     return lines
+
+
+def reading_table(rows: list[dict]) -> list[str]:
+    """As `table`, of what reads files; MB are those of the voxels that are returned or begun with."""
+    others = [row["median_ms"] for row in rows if not row["implementation"].startswith(OURS)]
+    best = min(others or [rows[0]["median_ms"]])
+    lines = ["| implementation | ms | x best baseline | volumes/s | MB/s |", "|---|---|---|---|---|"]
+    for row in sorted(rows, key=lambda row: row["median_ms"]):
+        lines.append(
+            f"| {row['implementation']} | {row['median_ms']:.2f} | {best / row['median_ms']:.2f} | "
+            f"{row['volumes_per_s']:,.1f} | {row['mb_per_s']:,.0f} |"
+        )
+    return lines
+
+
+def asked_table(rows: list[dict]) -> list[str]:
+    """Every ratio that was asked for, of medians of this run, and whether it is reached."""
+    times = {row["implementation"]: row["median_ms"] for row in rows}
+    lines = [
+        f"| {row['implementation']} | {other} | {factor:g} | {times[other] / row['median_ms']:,.1f} | "
+        f"{'yes' if times[other] >= factor * row['median_ms'] else 'no'} |"
+        for row in rows
+        for other, factor in row.get("asked", {}).items()
+        if other in times
+    ]
+    head = ["| of | times as fast as | asked | measured | reached |", "|---|---|---|---|---|"]
+    return ["", "### ratios asked for", "", *head, *lines] if lines else []

@@ -3,6 +3,8 @@
 import platform
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -88,3 +90,12 @@ def hardware() -> str:
     return (
         f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
+
+
+def versions(*packages: str) -> str:
+    """Those of the packages that are installed, with their versions."""
+    found: list[str] = []
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return ", ".join(found)

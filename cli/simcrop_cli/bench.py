@@ -15,6 +15,7 @@ class What(StrEnum):
     MASKED_PATCH_MSE = "masked_patch_mse"
     VISION_STEP = "vision_step"
     TRAINING_STEP = "training_step"
+    DATA = "data"
 
 
 def bench(

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float16, Int16, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import default_collate
 
 from simcrop.adapters.findings_features import FindingsFeatures
 from simcrop.adapters.prepared import PreparedVolumes
@@ -183,7 +184,8 @@ def collate(items: Sequence[Item], *, pad_id: int) -> Batch:
     keys = [torch.tensor((*item.text.sentence_keys, 0)[:num_sentences]) for item in items]
     sentence_keys = torch.nn.functional.pad(_padded(keys, 0), (0, num_sentences))[:, :num_sentences]
     return Batch(
-        volume=torch.stack([item.voxels for item in items])[:, None],
+        # Not torch.stack: in a data worker this writes straight into shared memory.
+        volume=default_collate([item.voxels for item in items])[:, None],
         ids_keep=torch.stack([item.ids_keep for item in items]),
         ids_masked=torch.stack([item.ids_masked for item in items]),
         findings_ids=ids,

@@ -95,10 +95,12 @@ def crop(voxels: Int16[Tensor, "H W D"], start: Size, size: Size, *, pad: Litera
         for axis, (first, want) in enumerate(zip(start, size, strict=True)):
             voxels = voxels.index_select(axis, _mirrored(first, want, voxels.shape[axis]).to(voxels.device))
         return voxels
-    box = voxels.new_full(size, AIR_HU)
     lows = [max(0, first) for first in start]
     highs = [max(0, min(have, first + want)) for first, want, have in zip(start, size, voxels.shape, strict=True)]
     inner = voxels[tuple(slice(low, high) for low, high in zip(lows, highs, strict=True))]
+    if inner.shape == size:
+        return inner.clone()
+    box = voxels.new_full(size, AIR_HU)
     if inner.numel():
         into = tuple(
             slice(low - first, low - first + length)

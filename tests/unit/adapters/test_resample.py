@@ -148,3 +148,11 @@ def test_an_empty_mask_and_one_outside_the_grid_are_empty() -> None:
     far = affine.clone()
     far[0, 3] += 100
     assert not resample_mask(Volume(_mask((4, 4, 4), (slice(4),) * 3), far), affine, (4, 4, 4)).any()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("have", "want"), [(512, 256), (300, 128), (41, 21)])
+def test_the_outermost_planes_of_an_aligned_grid_are_not_taken_for_air(have: int, want: int) -> None:
+    """Corner voxels lie on corner voxels; 511 / 255 has no end in decimals."""
+    volume = Volume(torch.full((have, 3, 3), 40, dtype=torch.int16), torch.eye(4, dtype=torch.float64))
+    voxels, _ = resample_volume(volume, Grid(((have - 1) / (want - 1), 1.0, 1.0), (want, 3, 3)))
+    assert (voxels == 40).all()
