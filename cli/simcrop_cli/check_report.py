@@ -1,11 +1,9 @@
 """Runs a check of a data set, and shows what it found on one screen."""
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from simcrop.adapters.checking import Findings, check_folder, check_source
 from simcrop.adapters.config import DataSettings
@@ -14,6 +12,8 @@ from simcrop.adapters.problems import REASONS, BadFileError, Problem
 from simcrop.adapters.progress import counted
 from simcrop.adapters.settings import load_config
 
+_LONGEST_NAME = 36
+
 
 def check_and_report(what: Path, report: Path | None, overrides: Sequence[str], workers: int | None) -> int:
     """Check, write the report, print the summary.
@@ -21,46 +21,73 @@ def check_and_report(what: Path, report: Path | None, overrides: Sequence[str], 
     Returns:
         1 if some finding is an error, else 0.
     """
-    with counted("volumes checked") as progress:
-        if what.is_dir():
-            found = check_folder(what, DataSettings().prepared, workers=workers, progress=progress)
-        else:
-            config = load_config(what, overrides)
-            told: list[Problem] = []
-            try:
-                source = build_source(config.data, told.append)
-            except BadFileError as bad:
-                found = Findings(0, [*told, bad.problem])
-            else:
-                found = check_source(
-                    source,
-                    told,
-                    config.data.prepared,
-                    max_tokens=config.text_encoder.max_tokens,
-                    workers=workers,
-                    progress=progress,
-                )
     if report is not None:
-        lines = [json.dumps(problem.as_row(), ensure_ascii=False) for problem in found.problems]
-        report.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    _print(found, report)
+        report.open("a").close()  # a report that cannot be written is better known before hours of checking
+    found = _check(what, overrides, workers)
+    if report is not None:
+        lines = [json.dumps(problem.as_row(), ensure_ascii=False, allow_nan=False) for problem in found.problems]
+        # File names need not be UTF-8; what is not becomes an escape that JSON knows.
+        report.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
+    for line in summary_lines(found, report, shutil.get_terminal_size().columns):
+        print(line)
     return 1 if found.num_errors else 0
 
 
-def _print(found: Findings, report: Path | None) -> None:
-    console = Console()
+def _check(what: Path, overrides: Sequence[str], workers: int | None) -> Findings:
+    with counted("volumes checked") as progress:
+        if what.is_dir():
+            return check_folder(what, DataSettings().prepared, workers=workers, progress=progress)
+        config = load_config(what, overrides)
+        told: list[Problem] = []
+        try:
+            source = build_source(config.data, told.append)
+        except BadFileError as bad:
+            return Findings(0, [*told, bad.problem])
+        return check_source(
+            source,
+            told,
+            config.data.prepared,
+            max_tokens=config.text_encoder.max_tokens,
+            workers=workers,
+            progress=progress,
+        )
+
+
+def summary_lines(found: Findings, report: Path | None, width: int) -> Iterator[str]:
+    """Two lines for each code, errors first and the commonest first, and a line of totals.
+
+    Args:
+        found: by a check.
+        report: where all of it was written.
+        width: characters of a line; longer ones are cut, but for the last.
+    """
     by_code: dict[str, list[Problem]] = {}
     for problem in found.problems:
         by_code.setdefault(problem.code, []).append(problem)
-    if by_code:
-        table = Table("code", "", "count", "for example", "what to do", box=None, pad_edge=False)
-        for code, problems in sorted(by_code.items(), key=lambda item: (REASONS[item[0]].severity, -len(item[1]))):
-            first = problems[0]
-            table.add_row(
-                code, first.severity, str(len(problems)), f"{Path(first.file).name}: {first.message}", first.hint
-            )
-        console.print(table)
+    longest = max(map(len, by_code), default=0)
+    for code, problems in sorted(by_code.items(), key=lambda item: (REASONS[item[0]].severity, -len(item[1]))):
+        first = problems[0]
+        number = _counted(len(problems), "file" if code.startswith(("container", "header", "content")) else "finding")
+        example = f"{_cut(_plain(Path(first.file).name), _LONGEST_NAME)}: {_plain(first.message)}"
+        such = f"{number}, {example}" if len(problems) == 1 else f"{number}, such as {example}"
+        yield _cut(f"{first.severity:<5}  {code:<{longest}}  {such}", width)
+        yield _cut(f"       -> {first.hint}", width)
     num_notes = len(found.problems) - found.num_errors
-    where = f"; all in {report}" if report is not None else ""
-    summary = f"{found.num_volumes} volumes: {found.num_errors} errors, {num_notes} notes{where}"
-    console.print(summary, highlight=False, soft_wrap=True)
+    counts = (found.num_volumes, "volume"), (found.num_errors, "error"), (num_notes, "note")
+    volumes, errors, notes = (_counted(*count) for count in counts)
+    where = f"; all in {report}" if report is not None else "; --report FILE.jsonl lists all" if by_code else ""
+    yield f"{volumes}: {errors}, {notes}{where}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def _plain(text: str) -> str:
+    """One line without what a terminal would obey, or cannot show."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
-from simcrop.adapters.nifti import inspect_volume
+from simcrop.adapters.nifti import inspect_volume, twins
 from simcrop.adapters.pool import run_all
 from simcrop.adapters.prepared import Progress
 from simcrop.adapters.preparing import source_stamp
 from simcrop.adapters.problems import BadFileError, Complain, Problem, problem
 from simcrop.adapters.report_checks import report_problems, set_problems
+from simcrop.adapters.safety import refuse_link_out
 from simcrop.adapters.verdicts import Verdict, Verdicts
 from simcrop.core.errors import DataError
 from simcrop.core.ports import StudySource
 from simcrop.core.study import Report, Study
 
 _NO_REPORT = Report("", "")
+_SUFFIXES = (".nii", ".nii.gz")
 _MOST_LABELS = 31
 """A file that holds no more than this many whole numbers is a mask rather than a picture."""
 
@@ -65,10 +67,21 @@ class FolderSource:
         self._root = root.resolve()
         self.identity = f"folder {self._root}"
 
-    def names(self) -> list[str]:
-        """Paths within the folder."""
-        found = (path for suffix in ("*.nii", "*.nii.gz") for path in self._root.rglob(suffix))
-        return sorted(str(path.relative_to(self._root)) for path in found)
+    def names(self, complain: Complain) -> list[str]:
+        """Paths within the folder; tells of folders that cannot be read, and of links to folders outside."""
+
+        def unreadable(error: OSError) -> None:
+            complain(problem(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})"))
+
+        names: list[str] = []
+        for folder, folders, files in os.walk(self._root, onerror=unreadable):
+            for path in (Path(folder, name) for name in folders):
+                try:
+                    refuse_link_out(self._root, path)
+                except BadFileError as bad:
+                    complain(bad.problem)
+            names += [str(Path(folder, name).relative_to(self._root)) for name in files if name.endswith(_SUFFIXES)]
+        return sorted(names)
 
     def volume_file(self, reconstruction: str) -> PurePath:
         """The file of that name."""
@@ -111,11 +124,12 @@ def check_source(
 def check_folder(root: Path, cache: Path, *, workers: int | None = None, progress: Progress | None = None) -> Findings:
     """Check the volumes in a bare folder: containers, headers, contents and repeats."""
     source = FolderSource(root)
-    names = source.names()
+    problems: list[Problem] = []
+    names = source.names(problems.append)
     if not names:
-        raise BadFileError(problem(root, "set.no_studies", "holds no .nii or .nii.gz file"))
+        problems.append(problem(root, "set.no_studies", "holds no .nii or .nii.gz file"))
     verdicts = look_at(source, names, cache, workers=workers, progress=progress)
-    problems = [found for name in names for found in verdicts[name].problems]
+    problems += [found for name in names for found in verdicts[name].problems]
     alone = [Study(name, name, _NO_REPORT, (name,)) for name in names]
     problems += set_problems(alone, (), {name: verdicts[name].digest for name in names})
     return Findings(len(names), problems)
@@ -129,7 +143,8 @@ def look_at(
     found: dict[str, Verdict] = {}
     for name in names:
         verdict = known.get(name, _stamp(source, name))
-        if verdict is not None:
+        # What came to lie beside the file does not change its stamp.
+        if verdict is not None and not twins(Path(source.volume_file(name))):
             found[name] = verdict
     report = progress or (lambda done, total: None)
     report(len(found), len(names))
@@ -157,9 +172,10 @@ def _stamp(source: Any, name: str) -> dict[str, Any]:
 
 def _mask_as_note(complain: Complain) -> Complain:
     def told(found: Problem) -> None:
-        if found.code == "content.eight_bit" and found.values["maximum"] <= _MOST_LABELS:
-            message = f"holds whole numbers up to {found.values['maximum']:g}: a mask, it seems"
-            found = problem(found.file, "content.mask", message, **found.values)
+        values = found.values
+        if found.code == "content.eight_bit" and values["is_whole"] and values["maximum"] <= _MOST_LABELS:
+            message = f"holds whole numbers up to {values['maximum']:g}: a mask, it seems"
+            found = problem(found.file, "content.mask", message, **values)
         complain(found)
 
     return told

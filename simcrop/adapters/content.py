@@ -18,7 +18,8 @@ _STRIDE = 7
 """Every seventh voxel enters the histogram: prime to any row length that scanners use."""
 _THIN, _DENSE = (-1100, -300), -200
 """Lung and air; soft tissue and bone."""
-_MIN_SHARE = 1e-3
+_MIN_THIN, _MIN_DENSE = 1e-3, 2e-2
+"""Shares of the voxels: where HU were shifted down twice, metal and contrast medium still reach above soft tissue."""
 _PADDING_BELOW = -1500
 """No matter is thinner than -1000 HU; noise and sharpening reach some hundreds below."""
 _MIN_PADDING_SHARE = 5e-3
@@ -39,14 +40,13 @@ class ContentScan:
         self._digest = hashlib.blake2b(digest_size=16)
         self._counts = np.zeros((_HIGH - _LOW) // _BIN, np.int64)
         self._low, self._high = np.inf, -np.inf
+        self.is_whole = True
         self.num_not_finite = 0
         self.num_voxels = 0
 
     def add(self, stored: np.ndarray) -> None:
         """The next voxels, in the order of the file."""
         stored = stored.ravel(order="K")
-        if not stored.size:
-            return
         self._digest.update(np.ascontiguousarray(stored).data)
         start = -self.num_voxels % _STRIDE
         self.num_voxels += stored.size
@@ -58,9 +58,12 @@ class ContentScan:
                 return
             if num_finite < stored.size:
                 stored = np.where(finite, stored, stored[finite][0])
+            self.is_whole = self.is_whole and bool((stored == np.round(stored)).all())
         self._low, self._high = min(self._low, float(stored.min())), max(self._high, float(stored.max()))
         slope, intercept = self._scaling
-        sample = stored[start::_STRIDE].astype(np.float64) * slope + intercept
+        with np.errstate(over="ignore"):
+            # Beyond any HU, and within what the floor below can be taken of.
+            sample = np.clip(stored[start::_STRIDE].astype(np.float64) * slope + intercept, 10 * _LOW, 10 * _HIGH)
         if self._padding_value is not None:
             sample = sample[sample != self._padding_value]
         bins = np.clip((sample - _LOW) // _BIN, 0, len(self._counts) - 1).astype(np.int64)
@@ -96,6 +99,8 @@ def content_problems(file: Path | str, scan: ContentScan, *, expects_hu: bool = 
         yield problem(
             file, "content.not_finite", f"holds {scan.num_not_finite} NaN or infinite voxels", count=scan.num_not_finite
         )
+    if scan.num_not_finite == scan.num_voxels:
+        return
     low, high = scan.range_hu
     if not low < high:
         yield problem(file, "content.constant", f"holds the same value, {low:g}, in every voxel", value=low)
@@ -108,18 +113,18 @@ def _hu_problems(file: Path | str, scan: ContentScan, low: float, high: float) -
     """Air lies near -1000 HU and soft tissue near 40. In raw values both are 1024, or 8192, higher."""
     thin, dense = scan.share(*_THIN), scan.share(_DENSE, _HIGH)
     values = {"minimum": low, "maximum": high, "share_of_lung_and_air": thin, "share_of_soft_tissue": dense}
-    if thin < _MIN_SHARE:
+    if dense < _MIN_DENSE:
+        message = f"has next to no soft tissue (above -200 HU: {dense:.1%} of its voxels); it ends at {high:g}"
+        yield problem(file, "content.hu_twice", message, **values)
+    elif thin < _MIN_THIN:
         if low >= 0 and high <= 255:
-            yield problem(
-                file, "content.eight_bit", f"holds {low:g} to {high:g}, the grey values of a picture", **values
-            )
+            message = f"holds {low:g} to {high:g}, the grey values of a picture"
+            yield problem(file, "content.eight_bit", message, **values, is_whole=scan.is_whole)
         else:
             lowest = scan.most_common(_PADDING_BELOW if low >= _PADDING_BELOW else _LOW, _HIGH)
             message = f"has no lung or air (-1100 to -300 HU); its commonest value is near {lowest:g}"
             yield problem(file, "content.raw_values", message, **values)
-    elif dense < _MIN_SHARE:
-        yield problem(file, "content.hu_twice", f"has no soft tissue (above -200 HU): it ends at {high:g}", **values)
-    if min(thin, dense) < _MIN_SHARE:
+    if dense < _MIN_DENSE or thin < _MIN_THIN:
         return
     value = scan.most_common(_LOW, _PADDING_BELOW)
     padding = scan.share(value - _BIN / 2, value + _BIN / 2)

@@ -1,10 +1,12 @@
 """CT-RATE as it is downloaded, whole or in part; phantoms are written in the same layout."""
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -13,12 +15,13 @@ from simcrop.adapters.ground_truth import GroundTruth, read_ground_truth, read_m
 from simcrop.adapters.nifti import inspect_volume, read_volume
 from simcrop.adapters.nifti_header import NiftiHeader
 from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
-from simcrop.adapters.safety import refuse_link_out
+from simcrop.adapters.safety import is_file, refuse_link_out
 from simcrop.adapters.tables import Row, as_label, read_rows
 from simcrop.core.augment import AIR_HU
 from simcrop.core.errors import DataError
 from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
+Value = TypeVar("Value")
 HuDeclaration = Literal["hu", "header", "raw+csv"]
 _NAME = re.compile(r"((train|valid)_\d+)_([a-z]+)_(\d+)")
 _SUFFIX = ".nii.gz"
@@ -31,7 +34,7 @@ class CTRateSource:
 
     Attributes:
         label_names: columns of the label tables.
-        identity: the folder and the declarations.
+        identity: the folder and the declarations; with raw+csv, a hash of the scalings too.
         num_missing: rows of the report tables whose volume is not on disk; they are left out.
     """
 
@@ -62,7 +65,11 @@ class CTRateSource:
         self._padding_value = padding_value
         self._quarantine = frozenset(name.removesuffix(_SUFFIX) for name in quarantine)
         self._complain = complain
-        self._scalings: dict[str, Scaling] | None = None
+        # At once, since what is told while a volume is read, in a process of its own, would be told to nobody.
+        self._scalings: Mapping[str, Scaling] = self._read_scalings() if hu == "raw+csv" else {}
+        if self._scalings:
+            table = json.dumps(sorted(self._scalings.items()))
+            self.identity += f" scalings={hashlib.sha256(table.encode()).hexdigest()[:16]}"
         self._folders = {split: self._volume_folder(split) for split in _SPLITS}
         self.label_names, labels = self._read_labels()
         self.num_missing = 0
@@ -101,9 +108,10 @@ class CTRateSource:
         return inspect_volume(path, complain, root=self._root, scaling=self._scaling, padding_value=self._padding_value)
 
     def files(self) -> Iterator[Path]:
-        """Every volume on disk, named by a row or not."""
-        for folder in self._folders.values():
-            yield from sorted(folder.rglob(f"*{_SUFFIX}"))
+        """Every volume on disk, named by a row or not, but for those in quarantine."""
+        for path in (path for folder in self._folders.values() for path in sorted(folder.rglob(f"*{_SUFFIX}"))):
+            if path.name.removesuffix(_SUFFIX) not in self._quarantine and not path.is_dir():
+                yield path
 
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
         """Sentences with their places; empty where the volume has no ground-truth folder."""
@@ -146,7 +154,7 @@ class CTRateSource:
                     if value is None:
                         message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1"
                         self._complain(problem(path, "text.value", message, line=line, column=name))
-                labels[_volume_name(row)] = {name: value or 0 for name, value in values.items()}
+                self._keep(labels, path, line, row, {name: value or 0 for name, value in values.items()})
         return label_names, labels
 
     def _read_studies(self, labels: Mapping[str, Mapping[str, int]]) -> list[Study]:
@@ -171,7 +179,7 @@ class CTRateSource:
                 continue
             if name in self._quarantine:
                 continue
-            if not self.volume_file(name).is_file():
+            if not is_file(self.volume_file(name)):
                 self.num_missing += 1
                 continue
             study_id = f"{match[1]}_{match[3]}"
@@ -200,8 +208,6 @@ class CTRateSource:
                 message = f"data.hu says that voxels are HU, but the header rescales them by {header.scaling}"
                 raise BadFileError(problem(header.path, "content.scaled", message, scaling=list(header.scaling)))
             return header.scaling
-        if self._scalings is None:
-            self._scalings = self._read_scalings()
         name = header.path.name.removesuffix(_SUFFIX)
         if name not in self._scalings:
             raise BadFileError(problem(header.path, "content.no_scaling", "has no row in the metadata tables"))
@@ -220,8 +226,15 @@ class CTRateSource:
                     message = f"line {line} has no usable number as RescaleSlope or RescaleIntercept"
                     self._complain(problem(path, "text.value", message, line=line))
                     continue
-                scalings[_volume_name(row)] = slope, intercept
+                self._keep(scalings, path, line, row, (slope, intercept))
         return scalings
+
+    def _keep(self, known: dict[str, Value], path: Path, line: int, row: Row, value: Value) -> None:
+        """Enter what a row says of its volume; tell of a second row that says something else."""
+        name = _volume_name(row)
+        if known.setdefault(name, value) != value:
+            message = f"has a second row that says something else, on line {line} of {path.name}"
+            self._complain(problem(name, "text.duplicate_row", message, table=str(path), line=line))
 
 
 def _volume_name(row: Row) -> str:

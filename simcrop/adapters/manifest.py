@@ -8,7 +8,7 @@ import torch
 from simcrop.adapters.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.nifti import inspect_volume, read_volume
 from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
-from simcrop.adapters.safety import inside, refuse_link_out
+from simcrop.adapters.safety import inside, is_file, refuse_link_out
 from simcrop.adapters.tables import Row, as_label, read_rows
 from simcrop.core.augment import AIR_HU
 from simcrop.core.study import Report, SentenceTruth, Study, Volume
@@ -52,7 +52,8 @@ class ManifestSource:
         self._padding_value = padding_value
         self._complain = complain
         columns, rows = read_rows(csv_path, _REQUIRED, complain)
-        table = [(line, row) for line, row in rows if row["volume"].strip() not in quarantine]
+        everything = list(rows)
+        table = [(line, row) for line, row in everything if row["volume"].strip() not in quarantine]
         if not table:
             raise BadFileError(problem(csv_path, "set.no_studies", "has no row"))
         self.label_names = tuple(
@@ -61,6 +62,8 @@ class ManifestSource:
             if name not in {*_REQUIRED, *_OPTIONAL} and all(as_label(row[name]) is not None for _, row in table)
         )
         self._studies = self._read_studies(table)
+        named = {Path(row["volume"].strip()) for _, row in everything}
+        self._left_out = named - {Path(name) for study in self._studies for name in study.reconstructions}
 
     def studies(self) -> Sequence[Study]:
         """Every study, in the order of the table."""
@@ -85,9 +88,11 @@ class ManifestSource:
         return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
 
     def files(self) -> Iterator[Path]:
-        """Every volume beside the table, named by a row or not; ground truth is none."""
+        """Every volume beside the table that is used, or that no row names; ground truth is none."""
         for path in sorted(self._root.rglob("*.nii*")):
-            if path.name.endswith(_SUFFIXES) and path.relative_to(self._root).parts[0] != "ground_truth":
+            name = path.relative_to(self._root)
+            is_volume = name.name.endswith(_SUFFIXES) and name.parts[0] != "ground_truth" and not path.is_dir()
+            if is_volume and name not in self._left_out:
                 yield path
 
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
@@ -123,6 +128,15 @@ class ManifestSource:
 
     def _study(self, study_id: str, rows: Mapping[str, Row]) -> Study:
         first = next(iter(rows.values()))
+        given = ((_SPLITS[_split(row)], volume) for volume, row in rows.items())
+        splits = {split: volume for split, volume in given if split is not None}
+        if len(splits) > 1:
+            message = "is in two splits: " + ", ".join(f"{volume} in {split}" for split, volume in splits.items())
+            self._complain(problem(study_id, "set.split_leak", message, **splits))
+        patients = {row.get("patient_id", "").strip() for row in rows.values()} - {""}
+        if len(patients) > 1:
+            message = f"is of several patients: {', '.join(sorted(patients))}"
+            self._complain(problem(study_id, "text.value", message, column="patient_id"))
         return Study(
             study_id=study_id,
             patient_id=first.get("patient_id", "").strip() or study_id,
@@ -145,12 +159,13 @@ class ManifestSource:
             return False
         try:
             path = self.volume_file(volume)
-            if path.is_symlink():
+            is_there = is_file(path)
+            if is_there and path.is_symlink():
                 refuse_link_out(self._root, path)
         except BadFileError as error:
             told(error.problem)
             return False
-        if not path.is_file():
+        if not is_there:
             message = f"does not exist, and line {line} of {self._path} names it"
             told(problem(self._root / volume, "set.row_without_file", message, **where))
             return False

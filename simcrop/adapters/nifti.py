@@ -18,7 +18,7 @@ from simcrop.adapters.content import ContentScan, Scaling, content_problems, sha
 from simcrop.adapters.nifti_container import HEADER_SIZES, opened, voxel_chunks
 from simcrop.adapters.nifti_header import NiftiHeader, parse_header
 from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
-from simcrop.adapters.safety import refuse_link_out
+from simcrop.adapters.safety import is_file, refuse_link_out
 from simcrop.core.study import Volume
 
 ChooseScaling = Callable[[NiftiHeader], Scaling]
@@ -78,7 +78,7 @@ def inspect_volume(
     Returns:
         A hash of the stored voxels, or None where they cannot be read.
     """
-    for twin in _twins(path):
+    for twin in twins(path):
         complain(problem(path, "container.ambiguous", f"lies beside {twin.name}", twin=twin.name))
     try:
         refuse_link_out(root, path)
@@ -109,14 +109,14 @@ def _read(path: Path, stream: Any, complain: Complain) -> tuple[NiftiHeader, Ite
     return header, voxel_chunks(path, stream, start, **sizes)
 
 
-def _twins(path: Path) -> list[Path]:
+def twins(path: Path) -> list[Path]:
     """Another file of the same name, packed or not."""
     other = (
         path.with_name(path.name.removesuffix(".gz"))
         if path.name.endswith(".gz")
         else path.with_name(f"{path.name}.gz")
     )
-    return [other] if other.is_file() else []
+    return [other] if is_file(other) else []
 
 
 def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compresslevel: int = 1) -> None:
@@ -132,13 +132,17 @@ def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compressl
 def _scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
     """Numbers in HU: int16 where they fit without loss, else float32."""
     if (slope, intercept) != (1.0, 0.0):
-        if stored.dtype.kind in "iu" and slope == round(slope) and intercept == round(intercept):
+        is_whole = slope == round(slope) and intercept == round(intercept)
+        is_small = stored.dtype.itemsize <= 4 and abs(slope) < 2**30 and abs(intercept) < 2**30
+        if stored.dtype.kind in "iu" and is_whole and is_small:
             stored = stored.astype(np.int64) * int(slope) + int(intercept)
         else:
-            stored = stored * np.float64(slope) + np.float64(intercept)
+            with np.errstate(over="ignore"):  # what is beyond any HU becomes infinite, and is refused as such
+                stored = stored * np.float64(slope) + np.float64(intercept)
     if stored.dtype.kind in "iu" and stored.min() >= -(2**15) and stored.max() < 2**15:
         return stored.astype(np.int16)
-    return stored.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return stored.astype(np.float32)
 
 
 def _to_ras(voxels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """The container of a NIfTI file: gzip read to its end, and the length that the header declares."""
 
 import gzip
+import stat
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -13,14 +14,20 @@ HEADER_SIZES = (348, 540)
 """Of NIfTI-1 and NIfTI-2: the first number of either."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
-_BOMB_RATIO, _BOMB_BYTES = 400, 1 << 26
-"""A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan."""
+_BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
+"""A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan.
+
+A mask of 512 x 512 x 600 voxels stays below: deflate packs its zeros a thousand to one.
+"""
 
 
 @contextmanager
 def opened(path: Path) -> Generator[Any]:
     """The file's bytes, unpacked; what goes wrong with the container while they are read is a BadFileError."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
+            message = "cannot be read (it is a folder, a pipe or a device)"
+            raise BadFileError(problem(path, "container.unreadable", message))
         with path.open("rb") as file:
             start = file.read(512)
             file.seek(0)
@@ -57,6 +64,8 @@ def _check_start(path: Path, start: bytes) -> None:
         if start.startswith(_GZIP_MAGIC):
             raise BadFileError(problem(path, "container.format", "is gzip although its name does not say so"))
         return
+    if start == _GZIP_MAGIC[:1]:
+        raise BadFileError(problem(path, "container.truncated", "is cut off after 1 byte"))
     if not start.startswith(_GZIP_MAGIC):
         code = "container.not_gzip" if header_size(start) else "container.format"
         raise BadFileError(problem(path, code, f"is not gzip although its name says so (it begins with {start[:8]!r})"))
@@ -111,9 +120,12 @@ def voxel_chunks(path: Path, stream: Any, start: bytes, *, offset: int, num_byte
         message = f"ends after {arrived} of {expected} bytes that its header declares"
         code = "container.length" if is_packed else "container.truncated"
         raise BadFileError(problem(path, code, message, bytes=arrived, declared=expected))
-    if arrived > expected or stream.read(1):
+    behind = start[expected:] or stream.read(4)
+    if behind:
         message = f"holds more than the {expected} bytes that its header declares"
         code = "container.length" if is_packed else "container.trailing"
+        if header_size(behind):
+            message, code = "goes on with a second volume behind its own", "container.trailing"
         raise BadFileError(problem(path, code, message, declared=expected))
 
 

@@ -18,9 +18,20 @@ def inside(root: Path, name: str | Path) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name too long for any, or a folder that may not be looked into, holds none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def refuse_link_out(root: Path, path: Path) -> None:
-    """Raise BadFileError where a file, or a folder on the way to it, is a link that leaves `root`."""
-    target = path.resolve()
+    """Raise BadFileError where a file, or a folder on the way to it, is a link that leaves `root` or ends nowhere."""
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:  # pathlib calls links in a circle a RuntimeError
+        raise BadFileError(problem(path, "container.unreadable", "is a link that leads back to itself")) from error
     if not target.is_relative_to(root.resolve()):
         message = f"is a link to {target}, outside {root}"
         raise BadFileError(problem(path, "safety.outside", message, target=str(target)))

@@ -37,6 +37,9 @@ def read_rows(
     if missing:
         message = f"lacks the column {missing[0]!r}; its columns are {', '.join(columns)[:200] or '(none)'}"
         raise BadFileError(problem(path, "text.column", message, missing=missing))
+    twice = [name for name in columns if name and columns.count(name) > 1]
+    if twice:
+        raise BadFileError(problem(path, "text.column", f"has the column {twice[0]!r} twice", twice=twice[0]))
     return columns, _rows(path, columns, complain)
 
 
@@ -59,5 +62,5 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> Iterator[
                     complain(problem(path, "text.table", message, line=line))
                     continue
                 yield reader.line_num, dict(zip(columns, values, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         complain(problem(path, "text.table", f"cannot be read as CSV in UTF-8 ({error}): rows behind it are lost"))
