@@ -60,14 +60,18 @@ class ContentScan:
                 stored = np.where(finite, stored, stored[finite][0])
             self.is_whole = self.is_whole and bool((stored == np.round(stored)).all())
         self._low, self._high = min(self._low, float(stored.min())), max(self._high, float(stored.max()))
+        self._count(*_values_and_counts(stored[start::_STRIDE]))
+
+    def _count(self, values: np.ndarray, counts: np.ndarray | None) -> None:
         slope, intercept = self._scaling
         with np.errstate(over="ignore"):
             # Beyond any HU, and within what the floor below can be taken of.
-            sample = np.clip(stored[start::_STRIDE].astype(np.float64) * slope + intercept, 10 * _LOW, 10 * _HIGH)
+            hu = np.clip(values.astype(np.float64) * slope + intercept, 10 * _LOW, 10 * _HIGH)
         if self._padding_value is not None:
-            sample = sample[sample != self._padding_value]
-        bins = np.clip((sample - _LOW) // _BIN, 0, len(self._counts) - 1).astype(np.int64)
-        self._counts += np.bincount(bins, minlength=len(self._counts))
+            kept = hu != self._padding_value
+            hu, counts = hu[kept], None if counts is None else counts[kept]
+        bins = np.clip((hu - _LOW) // _BIN, 0, len(self._counts) - 1).astype(np.int64)
+        self._counts += np.bincount(bins, counts, minlength=len(self._counts)).astype(np.int64)
 
     @property
     def digest(self) -> str:
@@ -91,6 +95,16 @@ class ContentScan:
         edges = np.arange(_LOW, _HIGH, _BIN)
         inside = (edges >= low) & (edges < high)
         return float(edges[inside][int(self._counts[inside].argmax())] + _BIN / 2)
+
+
+def _values_and_counts(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Each value once with its count, where numbers of 16 bits allow it quickly; else the sample itself."""
+    if sample.dtype.kind not in "iu" or sample.dtype.itemsize != 2 or not sample.size:
+        return sample, None
+    lowest = int(sample.min())
+    counts = np.bincount(sample.astype(np.int64) - lowest)
+    values = np.flatnonzero(counts)
+    return values + lowest, counts[values]
 
 
 def content_problems(file: Path | str, scan: ContentScan, *, expects_hu: bool = True) -> Iterator[Problem]:

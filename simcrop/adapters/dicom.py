@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from simcrop.adapters.dicom_slices import DicomSlice, read_header, read_pixels, require_pydicom
+from simcrop.adapters.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
 from simcrop.adapters.safety import inside
-from simcrop.adapters.stored import LPS_TO_RAS, StoredVolume, check_affine, check_shape
+from simcrop.adapters.stored import StoredVolume, check_shape
 from simcrop.adapters.unreported import StoredSource, study_of
 
 _SUFFIXES = {"", ".dcm", ".ima"}

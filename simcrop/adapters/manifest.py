@@ -1,14 +1,18 @@
 """A data set of one's own: one CSV with the columns volume, findings, impression."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 
+from simcrop.adapters.dicom import opened_series
+from simcrop.adapters.dicom_slices import require_pydicom
 from simcrop.adapters.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.nifti import inspect_volume, read_volume
 from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
-from simcrop.adapters.safety import inside, is_file, refuse_link_out
+from simcrop.adapters.safety import inside, is_file, is_folder, refuse_link_out
+from simcrop.adapters.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.tables import Row, as_label, read_rows
 from simcrop.core.augment import AIR_HU
 from simcrop.core.study import Report, SentenceTruth, Study, Volume
@@ -77,7 +81,7 @@ class ManifestSource:
         """One volume in HU (its header's scaling applied), RAS+ order."""
         path = self.volume_file(reconstruction)
         refuse_link_out(self._root, path)
-        volume = read_volume(path)
+        volume = read_stored(path, self._series(path, refuse)) if path.is_dir() else read_volume(path)
         if self._padding_value is None:
             return volume
         return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
@@ -85,7 +89,12 @@ class ManifestSource:
     def inspect(self, reconstruction: str, complain: Complain) -> str | None:
         """Tell all that is wrong with a volume's file; a hash of its voxels."""
         path = self.volume_file(reconstruction)
+        if path.is_dir():
+            return inspect_stored(path, self._series(path, complain), complain)
         return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
+
+    def _series(self, folder: Path, complain: Complain) -> AbstractContextManager[StoredVolume]:
+        return opened_series(folder, self._root, self._padding_value, complain)
 
     def files(self) -> Iterator[Path]:
         """Every volume beside the table that is used, or that no row names; ground truth is none."""
@@ -153,13 +162,16 @@ class ManifestSource:
             message = f"line {line} has the split {_split(row)!r}; use train or validation"
             told(problem(self._path, "text.value", message, column="split", **where))
             return False
-        if not volume.endswith(_SUFFIXES):
-            message = f"line {line} names the volume {volume!r}; expected .nii.gz or .nii"
-            told(problem(self._path, "text.value", message, column="volume", **where))
-            return False
         try:
             path = self.volume_file(volume)
-            is_there = is_file(path)
+            is_series = not volume.endswith(_SUFFIXES) and is_folder(path)
+            if not is_series and not volume.endswith(_SUFFIXES):
+                message = f"line {line} names the volume {volume!r}; expected .nii.gz, .nii or a folder of DICOM slices"
+                told(problem(self._path, "text.value", message, column="volume", **where))
+                return False
+            if is_series:
+                require_pydicom()
+            is_there = is_series or is_file(path)
             if is_there and path.is_symlink():
                 refuse_link_out(self._root, path)
         except BadFileError as error:
@@ -177,4 +189,4 @@ def _split(row: Row) -> str:
 
 
 def _stem(name: str) -> str:
-    return next(name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix))
+    return next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)

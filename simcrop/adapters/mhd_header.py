@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from simcrop.adapters.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.problems import BadFileError, Complain, problem
-from simcrop.adapters.stored import LPS_TO_RAS, check_affine, check_shape
+from simcrop.adapters.stored import check_shape
 
 HEADER_BYTES = 1 << 16
 """Longer headers are not read."""

@@ -12,9 +12,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from simcrop.adapters.content import ContentScan, Scaling, content_problems, shape_problems
+from simcrop.adapters.geometry import extent, to_ras
 from simcrop.adapters.nifti_container import HEADER_SIZES, opened, voxel_chunks
 from simcrop.adapters.nifti_header import NiftiHeader, parse_header
 from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
@@ -52,7 +52,7 @@ def read_volume(path: Path, *, scaling: ChooseScaling = header_scaling, complain
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         count = int((~np.isfinite(voxels)).sum())
         raise BadFileError(problem(path, "content.not_finite", f"holds {count} NaN or infinite voxels", count=count))
-    voxels, affine = _to_ras(voxels, header.affine)
+    voxels, affine = to_ras(voxels, header.affine, voxels.dtype)
     return Volume(torch.from_numpy(voxels), torch.from_numpy(affine))
 
 
@@ -90,11 +90,7 @@ def inspect_volume(
     except BadFileError as bad:
         complain(bad.problem)
         return None
-    turn = io_orientation(header.affine)[:, 0].astype(int)
-    spacing = np.linalg.norm(header.affine[:3, :3], axis=0)
-    x, y, z = (int(np.flatnonzero(turn == axis)[0]) for axis in range(3))
-    shape = header.shape[x], header.shape[y], header.shape[z]
-    for found in shape_problems(path, shape, (float(spacing[x]), float(spacing[y]), float(spacing[z]))):
+    for found in shape_problems(path, *extent(header.shape, header.affine)):
         complain(found)
     for found in content_problems(path, scan, expects_hu=expects_hu):
         complain(found)
@@ -143,10 +139,3 @@ def _scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
         return stored.astype(np.int16)
     with np.errstate(over="ignore"):
         return stored.astype(np.float32)
-
-
-def _to_ras(voxels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same volume with its array axes nearest to right, front and head."""
-    turn = ornt_transform(io_orientation(affine), axcodes2ornt("RAS"))
-    # Order K keeps the file's memory order: several times faster than a transposition, and strides are all positive.
-    return np.array(apply_orientation(voxels, turn), order="K"), affine @ inv_ornt_aff(turn, voxels.shape)

@@ -10,14 +10,12 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from simcrop.adapters.content import Scaling
+from simcrop.adapters.geometry import check_affine
 from simcrop.adapters.nifti_container import HEADER_SIZES, header_size, one_line
 from simcrop.adapters.problems import BadFileError, Complain, problem
 
 MAX_VOXELS = 2**31
 """Largest volume that is read: a matrix of 1024 x 1024 with 2048 slices."""
-_SPACING_MM = (0.05, 20.0)
-_MAX_SHEAR = 0.02
-"""Cosine of the angle between two axes: one degree off the right angle."""
 _MAX_CORNER_MM = 1.0
 _MAX_SPACING_ERROR = 0.01
 _MM = 2
@@ -128,21 +126,7 @@ def _checked_affine(
     affine = np.asarray(raw.get_sform(), np.float64) if has_sform else qform
     if affine is None:
         raise BadFileError(problem(path, "header.affine", "its qform cannot be used, and it has no sform"))
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (np.isfinite(affine).all() and np.isfinite(spacing).all() and spacing.all()):
-        message = f"its affine gives a voxel spacing of {spacing.tolist()} mm"
-        raise BadFileError(problem(path, "header.affine", message, spacing_mm=spacing.tolist()))
-    axes = affine[:3, :3] / spacing
-    if abs(np.linalg.det(axes)) < 1e-2:
-        raise BadFileError(problem(path, "header.affine", "its affine is singular (axes lie in one plane)"))
-    if not ((spacing >= _SPACING_MM[0]).all() and (spacing <= _SPACING_MM[1]).all()):
-        message = f"its voxels are {' x '.join(f'{mm:g}' for mm in spacing)} mm large"
-        complain(problem(path, "header.spacing", message, spacing_mm=spacing.tolist()))
-    shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
-    if shear > _MAX_SHEAR:
-        degrees = float(np.degrees(np.arcsin(min(1.0, shear))))
-        message = f"its axes are {degrees:.1f} degrees off the right angle"
-        complain(problem(path, "header.sheared", message, degrees=degrees))
+    spacing = check_affine(path, affine, complain)
     if has_sform and pixdim is not None and np.abs(spacing / pixdim - 1).max() > _MAX_SPACING_ERROR:
         message = (
             f"its sform has a spacing of {np.round(spacing, 4).tolist()} mm and pixdim {np.round(pixdim, 4).tolist()}"

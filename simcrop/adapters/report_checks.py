@@ -60,12 +60,10 @@ def has_report(study: Study) -> bool:
 def unusable(study: Study) -> Iterator[Problem]:
     """Why nothing can be learned from a study's report, named by its first volume."""
     name, report = study.reconstructions[0], study.report
-    if report.findings.strip():
-        return
-    if report.impression.strip():
-        yield problem(name, "text.empty_findings", "has an impression and no findings")
-    else:
+    if is_filler(report.findings) and is_filler(report.impression):
         yield problem(name, "text.missing_report", "has neither findings nor impression")
+    elif not report.findings.strip():
+        yield problem(name, "text.empty_findings", "has an impression and no findings")
 
 
 def set_problems(

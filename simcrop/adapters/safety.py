@@ -26,6 +26,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder, told as by `is_file`."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def refuse_link_out(root: Path, path: Path) -> None:
     """Raise BadFileError where a file, or a folder on the way to it, is a link that leaves `root` or ends nowhere."""
     try:

@@ -1,5 +1,6 @@
 """One readable line from a pydantic error: the key, what is wrong with its value, what to write instead."""
 
+import reprlib
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_type_hints
@@ -67,5 +68,6 @@ def _unknown_key(location: tuple[int | str, ...], root: type) -> str:
 
 
 def _short(value: object, limit: int = 80) -> str:
-    text = " ".join(str(value).split())
+    # A YAML alias inside an alias would be written out to gigabytes.
+    text = " ".join((value if isinstance(value, str) else reprlib.repr(value)).split())
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -9,20 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from simcrop.adapters.content import ContentScan, content_problems, shape_problems
+from simcrop.adapters.geometry import extent, to_ras
 from simcrop.adapters.nifti_header import MAX_VOXELS
 from simcrop.adapters.problems import BadFileError, Complain, problem
 from simcrop.core.study import Volume
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From the patient's left, back and head, which DICOM and MetaImage count along, to right, front and head."""
-_SPACING_MM = (0.05, 20.0)
-_AXIS_MM = (1e-3, 1e3)
-"""Beyond these an affine cannot be computed with."""
-_MAX_SHEAR = 0.02
-"""Cosine of the angle between two axes: one degree off the right angle."""
 _BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
 """A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan."""
 
@@ -62,14 +55,11 @@ def read_stored(path: Path, opening: AbstractContextManager[StoredVolume]) -> Vo
             data += np.ascontiguousarray(chunk, stored.dtype).data.cast("B")
     voxels = np.frombuffer(data, stored.dtype).reshape(stored.shape, order=stored.order)
     fits = voxels.dtype.kind in "iu" and voxels.min() >= -(2**15) and voxels.max() < 2**15
-    turn = _to_ras(stored.affine)
     with np.errstate(over="ignore"):
-        # Order K keeps the file's memory order: several times faster than a transposition, and strides are positive.
-        turned = np.array(apply_orientation(voxels, turn), np.int16 if fits else np.float32, order="K")
+        turned, affine = to_ras(voxels, stored.affine, np.int16 if fits else np.float32)
     if not fits and not np.isfinite(turned).all():
         count = int((~np.isfinite(turned)).sum())
         raise BadFileError(problem(path, "content.not_finite", f"holds {count} NaN or infinite voxels", count=count))
-    affine = stored.affine @ inv_ornt_aff(turn, stored.shape)
     return Volume(torch.from_numpy(turned), torch.from_numpy(affine))
 
 
@@ -92,7 +82,7 @@ def inspect_stored(path: Path, opening: AbstractContextManager[StoredVolume], co
     except BadFileError as bad:
         complain(bad.problem)
         return None
-    shape, spacing = _extent(stored)
+    shape, spacing = extent(stored.shape, stored.affine)
     for found in shape_problems(path, shape, spacing):
         complain(found)
     for found in content_problems(path, scan):
@@ -118,30 +108,6 @@ def check_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     return x, y, z
 
 
-def check_affine(path: Path, affine: np.ndarray, complain: Complain) -> None:
-    """Tell of odd spacings and of axes that are not at right angles.
-
-    Raises:
-        BadFileError: NaN, or axes that lie in one plane.
-    """
-    with np.errstate(over="ignore"):
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (np.isfinite(affine).all() and (spacing > _AXIS_MM[0]).all() and (spacing < _AXIS_MM[1]).all()):
-        message = f"its affine gives a voxel spacing of {spacing.tolist()} mm"
-        raise BadFileError(problem(path, "header.affine", message, spacing_mm=spacing.tolist()))
-    axes = affine[:3, :3] / spacing
-    if abs(np.linalg.det(axes)) < 1e-2:
-        raise BadFileError(problem(path, "header.affine", "its affine is singular (axes lie in one plane)"))
-    if not ((spacing >= _SPACING_MM[0]).all() and (spacing <= _SPACING_MM[1]).all()):
-        message = f"its voxels are {' x '.join(f'{mm:g}' for mm in spacing)} mm large"
-        complain(problem(path, "header.spacing", message, spacing_mm=spacing.tolist()))
-    shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
-    if shear > _MAX_SHEAR:
-        degrees = float(np.degrees(np.arcsin(min(1.0, shear))))
-        message = f"its axes are {degrees:.1f} degrees off the right angle"
-        complain(problem(path, "header.sheared", message, degrees=degrees))
-
-
 def hu_dtype(slope: float, intercept: float) -> np.dtype[Any]:
     """Of slope * stored + intercept, for stored numbers of 16 bits: int32 where that loses nothing, else float32."""
     is_whole = slope == round(slope) and intercept == round(intercept)
@@ -160,16 +126,3 @@ def refuse_bomb(path: Path, num_bytes: int, declared: int) -> None:
     if declared > _BOMB_BYTES and ratio > _BOMB_RATIO:
         message = f"has {num_bytes} bytes and claims to hold {declared}, {ratio:.0f} times as many"
         raise BadFileError(problem(path, "container.bomb", message, bytes=num_bytes, declared=declared))
-
-
-def _to_ras(affine: np.ndarray) -> np.ndarray:
-    return ornt_transform(io_orientation(affine), axcodes2ornt("RAS"))
-
-
-def _extent(stored: StoredVolume) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
-    """Voxels and their spacing in mm, along right, front, head."""
-    world = io_orientation(stored.affine)[:, 0].astype(int)
-    spacing = np.linalg.norm(stored.affine[:3, :3], axis=0)
-    x, y, z = (int(np.flatnonzero(world == axis)[0]) for axis in range(3))
-    shape = stored.shape[x], stored.shape[y], stored.shape[z]
-    return shape, (float(spacing[x]), float(spacing[y]), float(spacing[z]))

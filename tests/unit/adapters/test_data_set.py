@@ -109,6 +109,12 @@ def test_a_study_without_findings_is_refused_where_reports_are_read(folder: Path
     assert used(folder, *alone) == NAMES
 
 
+def test_fillers_alone_are_no_report(folder: Path) -> None:
+    write_reports(folder, n5="Not given.")
+    with pytest.raises(DataError, match=r"5\.nii\.gz: has neither findings nor impression"):
+        prepare_data(config(folder))
+
+
 def test_a_data_set_without_any_report_says_which_objectives_to_switch_off(folder: Path) -> None:
     write_reports(folder, **{f"n{number}": "" for number in range(6)})
     with pytest.raises(DataError, match=r"data.source: manifest has no reports, which .* set their weights to 0"):

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from data_folders import chest
+import torch
+from data_folders import chest, write_table
 from landmarks import codes, found_at, is_ras, replace_bytes, slices_first
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1
 
 from simcrop.adapters.dicom import DicomSource
+from simcrop.adapters.manifest import ManifestSource
 from simcrop.adapters.problems import BadFileError, Problem
 from simcrop.core.errors import DataError
 
@@ -339,3 +341,19 @@ def test_without_pydicom_one_line_says_what_to_install(root: Path, monkeypatch: 
 def test_without_pydicom_everything_else_works() -> None:
     code = "import sys; sys.modules['pydicom'] = None; import simcrop.adapters.data_set"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_row_of_a_manifest_may_name_a_series(root: Path) -> None:
+    rows = [{"volume": SERIES, "findings": "The heart is normal.", "impression": "", "patient_id": "p"}]
+    write_table(root / "reports.csv", rows)
+    source = ManifestSource(root / "reports.csv")
+    (study,) = source.studies()
+    assert (study.study_id, study.patient_id, study.reconstructions) == (SERIES, "p", (SERIES,))
+    assert torch.equal(source.read_volume(SERIES).voxels, DicomSource(root).read_volume(SERIES).voxels)
+    told: list[Problem] = []
+    assert source.inspect(SERIES, told.append) == DicomSource(root).inspect(SERIES, told.append)
+    assert not [problem for problem in told if problem.severity == "error"]
+    (root / SERIES / "7.dcm").unlink()
+    told.clear()
+    source.inspect(SERIES, told.append)
+    assert "container.incomplete" in [problem.code for problem in told]

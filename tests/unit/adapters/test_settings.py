@@ -199,3 +199,13 @@ def test_any_text_gives_a_config_or_a_config_error(tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("fuzz", numbered=True)
     for config in (load_or_explain(folder, text), load_or_explain(folder, "", f"train.steps={text}", f"{text}=1")):
         assert config is None or config_from_yaml(as_yaml(config), "config.yaml") == config
+
+
+def test_aliases_inside_aliases_are_refused_in_one_short_line(tmp_path: Path) -> None:
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    path = tmp_path / "run.yaml"
+    path.write_text("data:\n  cases:\n" + "\n".join(f"    {level}" for level in levels), encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        load_config(path)
+    assert len(str(refused.value)) < 400 + len(str(path))
