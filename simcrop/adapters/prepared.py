@@ -30,6 +30,7 @@ from torch import Tensor
 from simcrop.adapters.pool import run_all
 from simcrop.adapters.preparing import Task, make_folder, prepare_one, source_stamp
 from simcrop.adapters.problems import BadFileError, Problem
+from simcrop.adapters.progress import duration
 from simcrop.adapters.resample import HU_RANGE, Grid, resample_mask
 from simcrop.core.augment import crop_centre
 from simcrop.core.errors import DataError
@@ -189,7 +190,7 @@ def _prepare_all(
         _append(index, result)
         if number == _TIMED and len(tasks) > 4 * _TIMED:
             seconds = (time.monotonic() - started) / number * (len(tasks) - number)
-            say(f"about {max(1, round(seconds / 60))} min to go with {workers} processes")
+            say(f"about {duration(seconds)} to go with {workers} processes")
         yield result
 
 
