@@ -54,7 +54,9 @@ class Data:
     def reports(self) -> list[str]:
         """The texts that a vocabulary may be learned from: of many, an even share, which has the same words."""
         some = self.train[:: -(-len(self.train) // _VOCABULARY_STUDIES)]
-        return [text for study in some for text in (study.report.findings, study.report.impression)]
+        texts = [text for study in some for text in (study.report.findings, study.report.impression)]
+        # Every checkpoint holds a tokenizer, that of a run without reports too.
+        return texts if any(text.strip() for text in texts) else ["No report."]
 
 
 def build_source(data: DataSettings, complain: Complain = refuse) -> CheckedSource:

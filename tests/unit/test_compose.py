@@ -1,5 +1,6 @@
 """Whole runs of four steps on eight small studies, and what can be loaded from them."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from simcrop.adapters.data_set import held_out_share
 from simcrop.adapters.hf_tokenizer import train_tokenizer
 from simcrop.adapters.provenance import weights_sha256
 from simcrop.adapters.settings import load_config
-from simcrop.core.errors import BackendError, CheckpointError, ConfigError, InputError
+from simcrop.core.errors import BackendError, CheckpointError, ConfigError, DataError, InputError
 from simcrop.core.ports import SingleProcess
 
 STEPS = ("train.steps=4", "train.warmup_steps=1", "train.checkpoint_every=2", "train.evaluate_every=2")
@@ -251,6 +252,23 @@ def test_a_text_encoder_that_was_trained_on_is_stored(done: Setting, tmp_path: P
     saved = load_file(out / "checkpoints" / "step_00000002" / "model.safetensors")
     assert any(name.startswith("text_encoder.") for name in saved)
     assert all(torch.equal(saved[name], value) for name, value in model.state_dict().items())
+
+
+def test_volumes_that_have_no_report_are_trained_on_by_reconstruction_alone(done: Setting, tmp_path: Path) -> None:
+    table = done.yaml.parent / "studies" / "studies.csv"
+    lines = list(csv.DictReader(table.open()))
+    silent = table.with_name("silent.csv")
+    with silent.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows([{**line, "findings": ""} for line in lines])
+    options = [f"data.manifest={silent}", "train.steps=2", f"data.prepared={tmp_path / 'prepared'}"]
+    with pytest.raises(DataError, match="manifest has no reports"):
+        done.train(tmp_path / "run", *options)
+    off = [f"objectives.{term}.weight=0" for term in ("report", "alignment", "late_interaction")]
+    done.train(tmp_path / "run", *options, *off)
+    assert [key for key in rows(tmp_path / "run")[-1] if key.startswith("loss_")] == ["loss_reconstruction"]
+    assert compose.load_model(tmp_path / "run").tokenizer is not None
 
 
 def test_without_reports_and_started_from_another_run(done: Setting, tmp_path: Path) -> None:
