@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,14 +18,12 @@ from simcrop.adapters.manifest import ManifestSource
 from simcrop.adapters.phantom import write_phantoms
 from simcrop.adapters.pool import run_all
 from simcrop.adapters.prepared import PreparedVolumes, prepare, read_error
-from simcrop.adapters.preparing import source_stamp
-from simcrop.adapters.problems import BadFileError, Complain, Problem, refuse
+from simcrop.adapters.problems import Complain, Problem, refuse
 from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import data_fingerprint
-from simcrop.adapters.report_checks import has_report, unusable
+from simcrop.adapters.refusals import Refusals
 from simcrop.adapters.resample import Grid
 from simcrop.adapters.unreported_sources import UNREPORTED, unreported_source
-from simcrop.adapters.verdicts import Verdict, Verdicts
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, StudySource, Tokenizer
 from simcrop.core.randomness import derive_seed
@@ -103,26 +101,17 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     """
     data = config.data
     source = build_source(data)
-    studies = source.studies()
-    verdicts = Verdicts(data.prepared, source.identity)
-    refused = _refused_before(source, studies, verdicts)
+    refusals = Refusals(source, data.prepared, max_bad_share=data.max_bad_share)
     if config.objectives.reads_reports:
-        if not any(has_report(study) for study in studies):
-            raise DataError(
-                f"data.source: {data.source} has no reports, which the objectives report, alignment and "
-                "late_interaction need; set their weights to 0, or take a source with reports"
-            )
-        refused |= _without_report(studies)
-    total = sum(len(study.reconstructions) for study in studies)
-    _judge(refused, total, data.max_bad_share)
-    usable = _without(studies, refused)
+        refusals.add_unreported()
     assert data.prepared_size is not None
     grid = Grid(config.model.spacing_mm, data.prepared_size)
     found: dict[str, Problem] = {}
+    usable = part_of(refusals.usable(), shard)
     with counted(f"volumes prepared in {data.prepared}") as progress:
         prepared = prepare(
             source,
-            part_of(usable, shard),
+            usable,
             grid,
             data.prepared,
             workers=os.cpu_count() or 1,
@@ -130,60 +119,11 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
             refused=found,
             say=_log.info,
         )
-    for name, problem in found.items():
-        verdicts.add(name, Verdict(_stamp(source, name), None, (problem,)))
-    refused |= found
-    if left_out := _judge(refused, total, data.max_bad_share):
+    refusals.add(found)
+    train, held_out = split_by_patient(refusals.usable(), data.validation_fraction)
+    if left_out := refusals.summary():
         _log.warning(left_out)
-    train, held_out = split_by_patient(_without(studies, refused), data.validation_fraction)
     return Data(source, train, held_out, prepared)
-
-
-def _refused_before(source: CheckedSource, studies: Sequence[Study], verdicts: Verdicts) -> dict[str, Problem]:
-    """Volumes that an earlier check or preparation found an error in, and that have not changed since."""
-    names = {name for study in studies for name in study.reconstructions}
-    refused: dict[str, Problem] = {}
-    for name, error in verdicts.errors().items():
-        # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
-        verdict = verdicts.get(name, _stamp(source, name))
-        if verdict is not None and name in names:
-            refused[name] = error
-    return refused
-
-
-def _without_report(studies: Sequence[Study]) -> dict[str, Problem]:
-    """Volumes whose report cannot be learned from."""
-    return {name: bad for study in studies for bad in unusable(study) for name in study.reconstructions}
-
-
-def _without(studies: Sequence[Study], refused: Mapping[str, Problem]) -> list[Study]:
-    """The studies that have a volume left, with those alone."""
-    kept = [
-        replace(study, reconstructions=tuple(name for name in study.reconstructions if name not in refused))
-        for study in studies
-    ]
-    return [study for study in kept if study.reconstructions]
-
-
-def _judge(refused: Mapping[str, Problem], total: int, allowed: float) -> str | None:
-    """What is left out, in words; None where nothing is. Raises DataError where it is more than is allowed."""
-    if not refused:
-        return None
-    first = min(map(str, refused.values()))
-    count = f"{len(refused)} of {total} volumes cannot be used"
-    if len(refused) > allowed * total:
-        more = f" ({count})" if len(refused) > 1 else ""
-        raise DataError(
-            f"{first}{more}; simcrop data check lists all; or name them in data.quarantine, or raise data.max_bad_share"
-        )
-    return f"{count} and are left out, among them {first}"
-
-
-def _stamp(source: StudySource, name: str) -> Mapping[str, object]:
-    try:
-        return source_stamp(source, name)
-    except BadFileError:
-        return {}
 
 
 def read_findings(

@@ -263,7 +263,7 @@ def test_volumes_that_have_no_report_are_trained_on_by_reconstruction_alone(done
         writer.writeheader()
         writer.writerows([{**line, "findings": ""} for line in lines])
     options = [f"data.manifest={silent}", "train.steps=2", f"data.prepared={tmp_path / 'prepared'}"]
-    with pytest.raises(DataError, match="manifest has no reports"):
+    with pytest.raises(DataError, match="the data set has no reports"):
         done.train(tmp_path / "run", *options)
     off = [f"objectives.{term}.weight=0" for term in ("report", "alignment", "late_interaction")]
     done.train(tmp_path / "run", *options, *off)

@@ -117,7 +117,7 @@ def test_fillers_alone_are_no_report(folder: Path) -> None:
 
 def test_a_data_set_without_any_report_says_which_objectives_to_switch_off(folder: Path) -> None:
     write_reports(folder, **{f"n{number}": "" for number in range(6)})
-    with pytest.raises(DataError, match=r"data.source: manifest has no reports, which .* set their weights to 0"):
+    with pytest.raises(DataError, match=r"data.source: the data set has no reports, which .* set their weights to 0"):
         prepare_data(config(folder))
 
 
