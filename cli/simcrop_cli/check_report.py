@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from simcrop.adapters.checking import Findings, check_folder, check_source
+from simcrop.adapters.checking import CheckResult, check_folder, check_source
 from simcrop.adapters.config import DataSettings
 from simcrop.adapters.data_set import build_source
 from simcrop.adapters.problems import REASONS, BadFileError, Problem
@@ -33,7 +33,7 @@ def check_and_report(what: Path, report: Path | None, overrides: Sequence[str], 
     return 1 if found.num_errors else 0
 
 
-def _check(what: Path, overrides: Sequence[str], workers: int | None) -> Findings:
+def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckResult:
     with counted("volumes checked") as progress:
         if what.is_dir():
             return check_folder(what, DataSettings().prepared, workers=workers, progress=progress)
@@ -42,7 +42,7 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> Finding
         try:
             source = build_source(config.data, told.append)
         except BadFileError as bad:
-            return Findings(0, [*told, bad.problem])
+            return CheckResult(0, [*told, bad.problem])
         return check_source(
             source,
             told,
@@ -53,7 +53,7 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> Finding
         )
 
 
-def summary_lines(found: Findings, report: Path | None, width: int) -> Iterator[str]:
+def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterator[str]:
     """Two lines for each code, errors first and the commonest first, and a line of totals.
 
     Args:

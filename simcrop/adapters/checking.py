@@ -14,7 +14,6 @@ from simcrop.adapters.problems import BadFileError, Complain, Problem, problem
 from simcrop.adapters.report_checks import report_problems, set_problems
 from simcrop.adapters.safety import refuse_link_out
 from simcrop.adapters.verdicts import Verdict, Verdicts
-from simcrop.core.errors import DataError
 from simcrop.core.ports import StudySource
 from simcrop.core.study import Report, Study
 
@@ -37,7 +36,7 @@ class CheckedSource(StudySource, Protocol):
 
 
 @dataclass(frozen=True)
-class Findings:
+class CheckResult:
     """What a check found.
 
     Attributes:
@@ -100,7 +99,7 @@ def check_source(
     max_tokens: int,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Findings:
+) -> CheckResult:
     """Check a data set: its volumes, reports, labels and splits.
 
     Args:
@@ -118,10 +117,12 @@ def check_source(
     problems += report_problems(studies, max_tokens=max_tokens)
     problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
     problems += _unnamed(source, names)
-    return Findings(len(names), problems)
+    return CheckResult(len(names), problems)
 
 
-def check_folder(root: Path, cache: Path, *, workers: int | None = None, progress: Progress | None = None) -> Findings:
+def check_folder(
+    root: Path, cache: Path, *, workers: int | None = None, progress: Progress | None = None
+) -> CheckResult:
     """Check the volumes in a bare folder: containers, headers, contents and repeats."""
     source = FolderSource(root)
     problems: list[Problem] = []
@@ -132,7 +133,7 @@ def check_folder(root: Path, cache: Path, *, workers: int | None = None, progres
     problems += [found for name in names for found in verdicts[name].problems]
     alone = [Study(name, name, _NO_REPORT, (name,)) for name in names]
     problems += set_problems(alone, (), {name: verdicts[name].digest for name in names})
-    return Findings(len(names), problems)
+    return CheckResult(len(names), problems)
 
 
 def look_at(
@@ -142,7 +143,7 @@ def look_at(
     known = Verdicts(cache, source.identity)
     found: dict[str, Verdict] = {}
     for name in names:
-        verdict = known.get(name, _stamp(source, name))
+        verdict = known.get(name, source_stamp(source, name))
         # What came to lie beside the file does not change its stamp.
         if verdict is not None and not twins(Path(source.volume_file(name))):
             found[name] = verdict
@@ -158,16 +159,9 @@ def look_at(
 
 def _look(source: Any, name: str) -> Verdict:
     problems: list[Problem] = []
-    stamp = _stamp(source, name)
+    stamp = source_stamp(source, name)
     digest = source.inspect(name, problems.append)
     return Verdict(stamp, digest, tuple(problems))
-
-
-def _stamp(source: Any, name: str) -> dict[str, Any]:
-    try:
-        return source_stamp(source, name)
-    except DataError:
-        return {}  # what is wrong with the file is told when it is opened
 
 
 def _mask_as_note(complain: Complain) -> Complain:

@@ -94,7 +94,7 @@ class CTRateSource:
         return self._folders[split] / f"{patient}/{patient}_{scan}/{reconstruction}{_SUFFIX}"
 
     def read_volume(self, reconstruction: str) -> Volume:
-        """One volume in HU, RAS+ order, checked to look like HU."""
+        """One volume in HU as declared, RAS+ order."""
         path = self.volume_file(reconstruction)
         refuse_link_out(self._root, path)
         volume = read_volume(path, scaling=self._scaling)

@@ -1,4 +1,4 @@
-"""From a study to what the model reads of it: a box of voxels, tokens, masks; and from several of them to a Batch."""
+"""From a study to what a step needs of it: voxels and their augmentation, tokens, masks; from several, a Batch."""
 
 from collections import OrderedDict
 from collections.abc import Sequence

@@ -11,8 +11,8 @@ import numpy as np
 from simcrop.adapters.mhd_header import HEADER_BYTES, MhdHeader, parse_mhd
 from simcrop.adapters.nifti_container import one_line, opened, voxel_chunks
 from simcrop.adapters.problems import BadFileError, Complain, problem
-from simcrop.adapters.safety import refuse_link_out
-from simcrop.adapters.stored import StoredVolume, refuse_bomb
+from simcrop.adapters.safety import refuse_bomb, refuse_link_out
+from simcrop.adapters.stored import StoredVolume
 
 _CHUNK = 1 << 20
 

@@ -41,6 +41,7 @@ def read_volume(path: Path, *, scaling: ChooseScaling = header_scaling, complain
     Raises:
         BadFileError: damaged, too large, not 3D, without a usable affine, or with NaN.
     """
+    _tell_twins(path, complain)
     data = bytearray()
     with opened(path) as stream:
         header, chunks = _read(path, stream, complain)
@@ -78,8 +79,7 @@ def inspect_volume(
     Returns:
         A hash of the stored voxels, or None where they cannot be read.
     """
-    for twin in twins(path):
-        complain(problem(path, "container.ambiguous", f"lies beside {twin.name}", twin=twin.name))
+    _tell_twins(path, complain)
     try:
         refuse_link_out(root, path)
         with opened(path) as stream:
@@ -103,6 +103,11 @@ def _read(path: Path, stream: Any, complain: Complain) -> tuple[NiftiHeader, Ite
     header = parse_header(path, start, complain)
     sizes = {"offset": header.offset, "num_bytes": header.num_bytes, "item": header.dtype.itemsize}
     return header, voxel_chunks(path, stream, start, **sizes)
+
+
+def _tell_twins(path: Path, complain: Complain) -> None:
+    for twin in twins(path):
+        complain(problem(path, "container.ambiguous", f"lies beside {twin.name}", twin=twin.name))
 
 
 def twins(path: Path) -> list[Path]:

@@ -15,7 +15,8 @@ from numpy.lib import format as npy
 
 from simcrop.adapters.nifti_container import one_line, opened, voxel_chunks
 from simcrop.adapters.problems import BadFileError, problem
-from simcrop.adapters.stored import check_shape, refuse_bomb
+from simcrop.adapters.safety import refuse_bomb
+from simcrop.adapters.stored import check_shape
 
 _ENTRY, _END = b"PK\x03\x04", b"PK\x05\x06"
 _END_BYTES = 22

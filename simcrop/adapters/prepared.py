@@ -29,7 +29,7 @@ from torch import Tensor
 
 from simcrop.adapters.pool import run_all
 from simcrop.adapters.preparing import Task, make_folder, prepare_one, source_stamp
-from simcrop.adapters.problems import BadFileError, Problem
+from simcrop.adapters.problems import Problem
 from simcrop.adapters.progress import duration
 from simcrop.adapters.resample import HU_RANGE, Grid, resample_mask
 from simcrop.core.augment import crop_centre
@@ -156,7 +156,8 @@ def prepare(
     """
     prepared = PreparedVolumes(source, grid, cache)
     names = [name for study in studies for name in study.reconstructions]
-    tasks = [Task(name, prepared.array_file(name)) for name in names if not _is_current(prepared, source, name)]
+    stale = [name for name in names if not prepared.is_current(name, source_stamp(source, name))]
+    tasks = [Task(name, prepared.array_file(name)) for name in stale]
     done = len(names) - len(tasks)
     report = progress or (lambda done, total: None)
     report(done, len(names))
@@ -211,13 +212,6 @@ def _check_room(folder: Path, grid: Grid, count: int) -> str:
             "some space, or put data.prepared on another disk"
         )
     return f"preparing {count} volumes: {needed / 1e9:.2f} GB, {free / 1e9:.0f} GB free"
-
-
-def _is_current(prepared: PreparedVolumes, source: StudySource, name: str) -> bool:
-    try:
-        return prepared.is_current(name, source_stamp(source, name))
-    except BadFileError:
-        return False
 
 
 def _index_name() -> str:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from simcrop.adapters.content import ContentScan, content_problems, shape_problems
-from simcrop.adapters.problems import BadFileError, Problem, problem, refuse
+from simcrop.adapters.problems import BadFileError, Problem, refuse
 from simcrop.adapters.resample import Grid, resample_volume
 from simcrop.core.errors import DataError
 from simcrop.core.ports import StudySource
@@ -60,8 +60,8 @@ def _check_content(source: StudySource, reconstruction: str, volume: Volume) -> 
     path = source.volume_file(reconstruction)
     scan = ContentScan()
     scan.add(volume.voxels.numpy())
-    height, width, depth = volume.voxels.shape
-    for found in shape_problems(str(path), (height, width, depth), volume.spacing_mm):
+    x, y, z = volume.voxels.shape
+    for found in shape_problems(str(path), (x, y, z), volume.spacing_mm):
         refuse(found)
     for found in content_problems(str(path), scan):
         refuse(found)
@@ -92,18 +92,14 @@ def make_folder(folder: Path) -> None:
 
 
 def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
-    """Name, size and time of a volume's file; of a folder of slices, of all in it.
-
-    Raises:
-        BadFileError: if it is not there.
-    """
+    """Name, size and time of a volume's file; of a folder of slices, of all in it. Empty where it cannot be seen."""
     path = Path(source.volume_file(reconstruction))
     try:
         status = path.stat()
         if not S_ISDIR(status.st_mode):
             return {"name": path.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
         slices = [entry.stat() for entry in os.scandir(path)]
-    except OSError as error:
-        raise BadFileError(problem(path, "container.missing", f"cannot be read ({error.strerror})")) from error
+    except OSError:
+        return {}  # what is wrong with it is told when it is opened
     times = [status.st_mtime_ns, *(each.st_mtime_ns for each in slices)]
     return {"name": path.name, "bytes": sum(each.st_size for each in slices), "mtime_ns": max(times)}

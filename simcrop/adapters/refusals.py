@@ -6,8 +6,8 @@ from pathlib import Path
 
 from simcrop.adapters.checking import CheckedSource
 from simcrop.adapters.preparing import source_stamp
-from simcrop.adapters.problems import BadFileError, Problem
-from simcrop.adapters.report_checks import has_report, unusable
+from simcrop.adapters.problems import Problem
+from simcrop.adapters.report_checks import has_report, repeats, unusable
 from simcrop.adapters.verdicts import Verdict, Verdicts
 from simcrop.core.errors import DataError
 from simcrop.core.study import Study
@@ -18,7 +18,8 @@ class Refusals:
 
     Args:
         source: the data set.
-        cache: where verdicts are kept; what an earlier check or preparation called an error is refused from the start.
+        cache: where verdicts are kept; what an earlier check or preparation called an error is refused from the start,
+            and what a check found in training and in validation alike.
         max_bad_share: share of the volumes that may be left out.
     """
 
@@ -27,9 +28,11 @@ class Refusals:
         self._names = {name for study in self._studies for name in study.reconstructions}
         self._verdicts = Verdicts(cache, source.identity)
         self._refused: dict[str, Problem] = {}
-        for name, error in self._verdicts.errors().items():
-            # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
-            if name in self._names and self._verdicts.get(name, self._stamp(name)) is not None:
+        # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
+        repeated = repeats(self._studies, self._verdicts.digests())
+        leaked = {found.file: found for found in repeated if found.severity == "error"}
+        for name, error in {**leaked, **self._verdicts.errors()}.items():
+            if name in self._names and self._verdicts.get(name, source_stamp(source, name)) is not None:
                 self._refused[name] = error
 
     def add_unreported(self) -> None:
@@ -46,7 +49,7 @@ class Refusals:
     def add(self, found: Mapping[str, Problem]) -> None:
         """Refuse volumes whose file turned out bad, now and in later runs."""
         for name, problem in found.items():
-            self._verdicts.add(name, Verdict(self._stamp(name), None, (problem,)))
+            self._verdicts.add(name, Verdict(source_stamp(self._source, name), None, (problem,)))
         self._refused.update(found)
 
     def usable(self) -> list[Study]:
@@ -76,9 +79,3 @@ class Refusals:
 
     def _first(self) -> str:
         return min(map(str, self._refused.values()))
-
-    def _stamp(self, name: str) -> Mapping[str, object]:
-        try:
-            return source_stamp(self._source, name)
-        except BadFileError:
-            return {}

@@ -77,7 +77,7 @@ def set_problems(
         digests: volume -> hash of its voxels.
     """
     yield from _leaks(studies)
-    yield from _repeats(studies, digests)
+    yield from repeats(studies, digests)
     yield from _labels(studies, label_names)
 
 
@@ -92,7 +92,8 @@ def _leaks(studies: Sequence[Study]) -> Iterator[Problem]:
             yield problem(patient, "set.split_leak", message, **found)
 
 
-def _repeats(studies: Sequence[Study], digests: Mapping[str, str | None]) -> Iterator[Problem]:
+def repeats(studies: Sequence[Study], digests: Mapping[str, str | None]) -> Iterator[Problem]:
+    """Volumes that hold the voxels of another, named by the one."""
     seen: dict[str, dict[str | None, str]] = {}
     for study in studies:
         for name in study.reconstructions:

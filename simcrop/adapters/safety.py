@@ -1,9 +1,15 @@
-"""Paths of a data set stay in its folder."""
+"""Paths of a data set stay in its folder, and files do not unpack to more than any scan holds."""
 
 import os
 from pathlib import Path
 
 from simcrop.adapters.problems import BadFileError, problem
+
+_BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
+"""A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan.
+
+A mask of 512 x 512 x 600 voxels stays below: deflate packs its zeros a thousand to one.
+"""
 
 
 def inside(root: Path, name: str | Path) -> Path:
@@ -43,3 +49,17 @@ def refuse_link_out(root: Path, path: Path) -> None:
     if not target.is_relative_to(root.resolve()):
         message = f"is a link to {target}, outside {root}"
         raise BadFileError(problem(path, "safety.outside", message, target=str(target)))
+
+
+def refuse_bomb(path: Path, num_bytes: int, declared: int) -> None:
+    """Raise BadFileError where packed bytes claim to unpack to more than any scan does.
+
+    Args:
+        path: for the message.
+        num_bytes: packed.
+        declared: unpacked, in bytes.
+    """
+    ratio = declared / max(1, num_bytes)
+    if declared > _BOMB_BYTES and ratio > _BOMB_RATIO:
+        message = f"has {num_bytes} bytes and claims to hold {declared}, {ratio:.0f} times as many"
+        raise BadFileError(problem(path, "container.bomb", message, bytes=num_bytes, declared=declared))

@@ -16,9 +16,6 @@ from simcrop.adapters.nifti_header import MAX_VOXELS
 from simcrop.adapters.problems import BadFileError, Complain, problem
 from simcrop.core.study import Volume
 
-_BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
-"""A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan."""
-
 
 @dataclass(frozen=True, eq=False)
 class StoredVolume:
@@ -112,17 +109,3 @@ def hu_dtype(slope: float, intercept: float) -> np.dtype[Any]:
     """Of slope * stored + intercept, for stored numbers of 16 bits: int32 where that loses nothing, else float32."""
     is_whole = slope == round(slope) and intercept == round(intercept)
     return np.dtype(np.int32 if is_whole and abs(slope) < 2**10 and abs(intercept) < 2**20 else np.float32)
-
-
-def refuse_bomb(path: Path, num_bytes: int, declared: int) -> None:
-    """Raise BadFileError where packed bytes claim to unpack to more than any scan does.
-
-    Args:
-        path: for the message.
-        num_bytes: packed.
-        declared: unpacked, in bytes.
-    """
-    ratio = declared / max(1, num_bytes)
-    if declared > _BOMB_BYTES and ratio > _BOMB_RATIO:
-        message = f"has {num_bytes} bytes and claims to hold {declared}, {ratio:.0f} times as many"
-        raise BadFileError(problem(path, "container.bomb", message, bytes=num_bytes, declared=declared))

@@ -71,6 +71,10 @@ class Verdicts:
         """Volume -> its first error, of every volume that has one, whether or not its file has changed since."""
         return {name: verdict.error for name, verdict in self._known.items() if verdict.error is not None}
 
+    def digests(self) -> dict[str, str | None]:
+        """Volume -> hash of its voxels when it was looked at."""
+        return {name: verdict.digest for name, verdict in self._known.items()}
+
     def add(self, name: str, verdict: Verdict) -> None:
         """Remember a verdict; it is on disk when this returns, unless it hangs on more than the file itself.
 

@@ -1,6 +1,8 @@
 """The studies of a run: what is refused, what is left out, and what is never looked at twice."""
 
+import gzip
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -25,10 +27,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_reports(folder: Path, **findings: str) -> None:
+def write_reports(folder: Path, splits: Sequence[str] = ("",) * 6, **findings: str) -> None:
     """The manifest; `findings` says what the report of volume `n0` is."""
     rows = [
-        {"volume": name, "findings": findings.get(f"n{number}", "The heart is normal."), "impression": ""}
+        {
+            "volume": name,
+            "findings": findings.get(f"n{number}", "The heart is normal."),
+            "impression": "",
+            "split": splits[number],
+        }
         for number, name in enumerate(NAMES)
     ]
     write_table(folder / "reports.csv", rows)
@@ -93,6 +100,24 @@ def test_what_a_check_called_an_error_is_refused_without_being_read(folder: Path
     with pytest.raises(DataError, match=rf"{NAMES[2]}: is cut off"):
         prepare_data(settings)
     assert not list((folder / "prepared").glob("grid_*"))
+
+
+def test_a_file_beside_its_unpacked_twin_is_refused(folder: Path) -> None:
+    (folder / NAMES[2].removesuffix(".gz")).write_bytes(gzip.decompress((folder / NAMES[2]).read_bytes()))
+    with pytest.raises(DataError, match=rf"{NAMES[2]}: lies beside 2.nii; delete one of the two"):
+        prepare_data(config(folder))
+
+
+def test_a_scan_that_a_check_found_in_both_splits_is_refused(folder: Path) -> None:
+    write_volume(folder / NAMES[5], chest(0))
+    write_reports(folder, splits=["validation" if number == 5 else "train" for number in range(6)])
+    settings = config(folder)
+    assert used(folder) == NAMES
+    check_source(build_source(settings.data), [], settings.data.prepared, max_tokens=64, workers=1)
+    with pytest.raises(DataError, match=rf"{NAMES[5]}: holds the same voxels as {NAMES[0]}"):
+        prepare_data(settings)
+    write_volume(folder / NAMES[5], chest(5))
+    assert used(folder) == NAMES
 
 
 def test_content_that_a_check_refuses_is_refused_here_too(folder: Path) -> None:

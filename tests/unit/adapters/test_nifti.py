@@ -99,7 +99,7 @@ def test_nifti2_and_a_fourth_dimension_of_one_are_read(tmp_path: Path) -> None:
 
 
 def test_gzip_of_several_members_is_read(tmp_path: Path) -> None:
-    data = _saved(tmp_path / "v.nii").read_bytes()
+    data = _saved(tmp_path / "plain.nii").read_bytes()
     path = tmp_path / "v.nii.gz"
     path.write_bytes(gzip.compress(data[:400]) + gzip.compress(data[400:]))
     assert torch.equal(read_volume(path).voxels, torch.from_numpy(VOXELS))
@@ -132,7 +132,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {
 
 @pytest.mark.parametrize("kind", list(DAMAGE))
 def test_a_damaged_container_is_refused(tmp_path: Path, kind: str) -> None:
-    plain = _saved(tmp_path / "v.nii").read_bytes()
+    plain = _saved(tmp_path / "plain.nii").read_bytes()
     path = tmp_path / "v.nii.gz"
     damage, message = DAMAGE[kind]
     path.write_bytes(damage(gzip.compress(plain), plain))

@@ -182,7 +182,7 @@ def test_a_killed_process_is_told_with_a_remedy(
 
 def test_a_file_that_vanished_is_named(source: CTRateSource, tmp_path: Path) -> None:
     source.volume_file(NAMES[0]).unlink()
-    with pytest.raises(DataError, match=r"train_1_a_1.nii.gz: cannot be read"):
+    with pytest.raises(DataError, match=r"train_1_a_1.nii.gz: does not exist"):
         _prepare(source, tmp_path)
 
 
