@@ -10,3 +10,25 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one key of CONFIG; may be repeated."),
 ]
+_CHECKPOINT = "Run folder, checkpoint, exported folder, hub id, or the authors' .pth file."
+Checkpoint = Annotated[str, typer.Option(metavar="PATH", help=_CHECKPOINT, show_default=False)]
+OptionalCheckpoint = Annotated[
+    str | None, typer.Option("--checkpoint", metavar="PATH", help=_CHECKPOINT, show_default=False)
+]
+EvaluationFolder = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the result; runs/NAME/eval/TASK by default.", show_default=False)
+]
+Labels = Annotated[
+    float | None,
+    typer.Option(
+        "--labels", metavar="PERCENT", help="Share of the labels to learn from: 1, 10 or 100.", show_default=False
+    ),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        metavar="honest|published",
+        help="honest (default) chooses on patients of its own; published repeats the authors' recipe.",
+        show_default=False,
+    ),
+]

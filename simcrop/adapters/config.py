@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from simcrop.adapters.evaluation_config import LabelSettings
 from simcrop.core.errors import ConfigError
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ObjectivesRecipe, Size, TextEncoderRecipe, TrainRecipe
 
@@ -125,6 +126,7 @@ class RunConfig:
     text_encoder: TextEncoderRecipe = field(default_factory=TextEncoderRecipe)
     train: TrainRecipe = field(default_factory=TrainRecipe)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    labels: LabelSettings = field(default_factory=LabelSettings)
 
     def __post_init__(self) -> None:
         _require(

@@ -89,12 +89,13 @@ def build_source(data: DataSettings, complain: Complain = refuse) -> CheckedSour
     )
 
 
-def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
+def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_training: bool = True) -> Data:
     """Find the studies, leave out what cannot be used, divide them by patient, and resample what is not yet prepared.
 
     Args:
         config: of the run.
         shard: prepare this part of the volumes alone; see `part_of`.
+        for_training: False takes studies without a report too, and does not mind if none is left to train on.
 
     Raises:
         DataError: a table, file or folder is absent or wrong, or more of the data than `data.max_bad_share` allows.
@@ -102,7 +103,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     data = config.data
     source = build_source(data)
     refusals = Refusals(source, data.prepared, max_bad_share=data.max_bad_share)
-    if config.objectives.reads_reports:
+    if for_training and config.objectives.reads_reports:
         refusals.add_unreported()
     assert data.prepared_size is not None
     grid = Grid(config.model.spacing_mm, data.prepared_size)
@@ -121,6 +122,10 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
         )
     refusals.add(found)
     train, held_out = split_by_patient(refusals.usable(), data.validation_fraction)
+    if for_training and not train:
+        raise DataError(
+            f"data: all {len(held_out)} studies are held out, none is left to train on; lower data.validation_fraction"
+        )
     if left_out := refusals.summary():
         _log.warning(left_out)
     return Data(source, train, held_out, prepared)

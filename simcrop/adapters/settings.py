@@ -17,7 +17,7 @@ from simcrop.adapters.config import DataSettings, EvaluationSettings, RunConfig
 from simcrop.adapters.settings_errors import describe
 from simcrop.adapters.yaml_text import format_yaml, parse_yaml
 from simcrop.core.errors import ConfigError
-from simcrop.core.recipe import PAPER, PRESETS
+from simcrop.core.recipe import PAPER, PRESETS, ModelRecipe
 
 __all__ = [
     "DataSettings",
@@ -28,6 +28,7 @@ __all__ = [
     "config_from_yaml",
     "load_config",
     "merge",
+    "with_model",
 ]
 
 
@@ -71,6 +72,13 @@ def as_yaml(config: RunConfig) -> str:
 def as_tree(config: RunConfig) -> dict[str, Any]:
     """The configuration as nested dicts of plain values."""
     return _adapter().dump_python(config, mode="json")
+
+
+def with_model(config: RunConfig, recipe: ModelRecipe) -> RunConfig:
+    """The configuration with the model of a checkpoint; volumes of another size are prepared anew."""
+    data, size = config.data, recipe.volume_size
+    kept = data.prepared_size if config.model.volume_size == size else None
+    return _with_derived(replace(config, model=recipe, data=replace(data, prepared_size=kept)))
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def split_by_patient(studies: Sequence[Study], held_out_fraction: float) -> tupl
         (training, held-out), each in the order given.
 
     Raises:
-        DataError: a patient is in both splits of the source, or nothing is left to learn from.
+        DataError: a patient is in both splits of the source.
     """
     open_patients = sorted(
         {study.patient_id for study in studies if study.split is None},
@@ -34,9 +34,5 @@ def split_by_patient(studies: Sequence[Study], held_out_fraction: float) -> tupl
         raise DataError(
             f"patient {min(shared)}: has studies in the training and in the held-out part (one of {len(shared)} such "
             f"patients); correct the column split, or leave it out to split by patient"
-        )
-    if not train:
-        raise DataError(
-            f"data: all {len(studies)} studies are held out, none is left to train on; lower data.validation_fraction"
         )
     return train, held_out

@@ -341,6 +341,16 @@ def test_too_few_studies_for_a_batch_is_one_line(done: Setting, tmp_path: Path) 
         done.train(tmp_path, "train.batch_size=7")
 
 
+def test_nothing_left_to_train_on_stops_training_but_no_evaluation(done: Setting) -> None:
+    studies = done.yaml.parent / "studies"
+    table = studies / "all_held_out.csv"
+    table.write_text((studies / "studies.csv").read_text().replace("train", "validation"))
+    config = load_config(done.yaml, [*STEPS, f"data.manifest={table}"])
+    with pytest.raises(DataError, match=r"all 8 studies are held out, none is left to train on"):
+        compose.prepare_data(config)
+    assert len(compose.prepare_data(config, for_training=False).held_out) == 8
+
+
 def test_ranks_share_the_held_out_batches_and_can_read_them_again(done: Setting) -> None:
     class SecondOfTwo(SingleProcess):
         rank, world_size = 1, 2

@@ -1,39 +1,32 @@
-"""The composition root: a configuration becomes a model, and a run. Only this module knows all sides."""
+"""A training run, put together from its configuration."""
 
 import copy
-import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from simcrop.adapters.checkpoint_folder import Checkpoint, find_checkpoint
+from simcrop.adapters.checkpoint_folder import Checkpoint
 from simcrop.adapters.checkpoints import FolderCheckpoints
 from simcrop.adapters.config import RunConfig
 from simcrop.adapters.data_set import (
     Data,
-    build_source,
     held_out_share,
     part_of,
     prepare_data,
     read_findings,
     training_batches,
-    verify_prepared,
 )
 from simcrop.adapters.distributed import average_gradients, choose_device, connect, disconnect
 from simcrop.adapters.durable import replace_text
-from simcrop.adapters.encoder_weights import encoder_weights, start_from
 from simcrop.adapters.held_out import HeldOutStudies
 from simcrop.adapters.hf_text import load_text_encoder
-from simcrop.adapters.hf_tokenizer import HFTokenizer
 from simcrop.adapters.metrics import FanOut, JsonlMetrics, TensorBoardMetrics
 from simcrop.adapters.models import (
-    config_of,
     load_weights,
-    make_model,
     provided_elsewhere,
     provided_weights,
     save_words,
@@ -44,116 +37,11 @@ from simcrop.adapters.run_folder import check_data, is_finished, make_folder, st
 from simcrop.adapters.run_pictures import RunPictures, TensorBoardFigures
 from simcrop.adapters.run_summary import write_summary
 from simcrop.adapters.settings import as_tree, as_yaml
-from simcrop.core.encoder import VisionEncoder
-from simcrop.core.errors import BackendError
+from simcrop.compose.models import build_model
 from simcrop.core.learner import Learner
-from simcrop.core.model import SimCroP
-from simcrop.core.ops import Ops
 from simcrop.core.optimization import load_optimizer_state, make_optimizers
 from simcrop.core.ports import Communicator, SingleProcess
-from simcrop.core.reference import REFERENCE
 from simcrop.core.training import Outside, Progress, fit
-
-__all__ = [
-    "TrainResult",
-    "build_model",
-    "build_source",
-    "config_of",
-    "load_encoder",
-    "load_model",
-    "prepare",
-    "prepare_data",
-    "select_ops",
-    "train",
-    "verify_prepared",
-]
-_log = logging.getLogger("simcrop")
-
-
-def select_ops(backend: str, device: torch.device) -> Ops:
-    """The implementation of the accelerated operations.
-
-    Args:
-        backend: auto (Triton where its kernels can run on this device; says what it chose and why), reference or triton
-            (`train.ops`).
-        device: where the model will be.
-
-    Raises:
-        BackendError: triton cannot run; with the reasons.
-    """
-    if backend == "reference":
-        return REFERENCE
-    # Here, not above: `import simcrop` must not wait for triton.
-    from simcrop.kernels import TRITON, why_not
-
-    reasons = why_not(device)
-    if backend == "triton":
-        if reasons:
-            raise BackendError(f"train.ops: triton cannot run here: {'; '.join(reasons)}; write auto or reference")
-        return TRITON
-    if device.type != "cuda":
-        reasons = [f"the device is {device.type}"]
-    chosen = f"reference (plain torch), since {'; '.join(reasons)}" if reasons else "Triton kernels"
-    _log.info("operations: %s", chosen)
-    return REFERENCE if reasons else TRITON
-
-
-def build_model(
-    config: RunConfig, *, reports: Callable[[], Iterable[str]] | None = None, words: Path | None = None
-) -> tuple[SimCroP, HFTokenizer]:
-    """An untrained model with the operations that `train.ops` asks for, started from `model.init`, and its tokenizer.
-
-    Args:
-        config: of the run.
-        reports: texts to learn a vocabulary from, where the text encoder is made from scratch.
-        words: the tokenizer's folder in a checkpoint; wins over `reports`.
-
-    Raises:
-        ConfigError: the text encoder or `model.init` cannot be loaded.
-        BackendError: see `select_ops`.
-    """
-    device = choose_device(config.train.device)
-    model, tokenizer = make_model(config, select_ops(config.train.ops, device), reports=reports, words=words)
-    if config.model.init != "scratch":
-        start_from(model.encoder, Path(config.model.init).expanduser())
-    return model, tokenizer
-
-
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> SimCroP:
-    """A trained model, ready to use: in eval mode, with its tokenizer as `.tokenizer`.
-
-    Args:
-        path: a run folder (its latest checkpoint) or one of its `checkpoints/step_*`.
-        device: where to put it; on a GPU it uses the Triton kernels, whatever it was trained with.
-
-    Raises:
-        CheckpointError: absent or damaged.
-    """
-    checkpoint = find_checkpoint(Path(path))
-    config = config_of(checkpoint)
-    model, _ = make_model(config, select_ops("auto", torch.device(device)), words=checkpoint.tokenizer_folder())
-    load_weights(model, config, checkpoint)
-    return model.to(device).eval()
-
-
-def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> VisionEncoder:
-    """A trained vision encoder alone, in eval mode.
-
-    Args:
-        path, device: as for `load_model`.
-
-    Returns:
-        A module with `encode(volume, *, normalized=True)` -> [B, N+1, E], class token first, for volumes in HU, RAS,
-        at its `.spacing_mm`; `.window` and `.volume_size` say what it was trained on.
-
-    Raises:
-        CheckpointError: absent or damaged.
-    """
-    checkpoint = find_checkpoint(Path(path))
-    recipe = config_of(checkpoint).model
-    encoder = VisionEncoder(recipe, select_ops("auto", torch.device(device)))
-    encoder.load_state_dict(encoder_weights(checkpoint.weights()))
-    return encoder.to(device).eval()
 
 
 def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
