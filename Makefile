@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: pretrain ablation test test-full bench check install
+.PHONY: pretrain ablation results test test-full bench check install
 
 pretrain: $(INSTALLED)  ## train the default model on phantom chests
 	$(BIN)/simcrop train pretrain.yaml
 
 ablation: $(INSTALLED)  ## which objectives are worth having: an hour or two on two cores; continues where it was stopped
 	$(BIN)/python benchmarks/ablation.py
+
+results: $(INSTALLED)  ## what pre-training is worth, by every evaluation: hours on two cores; continues where it was stopped
+	$(BIN)/python benchmarks/evidence.py
 
 test: $(INSTALLED)  ## every test that takes seconds, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90

@@ -8,17 +8,13 @@ cores. A cell that has finished is read, not run again, so the command can be st
 """
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
+from cells import run_all, simcrop, spread, table
 from measuring import hardware
 
 FOLDER, TABLE = Path("runs/ablation"), Path("docs/ablation.md")
@@ -78,8 +74,7 @@ def main() -> None:
     for seed in SEEDS:
         simcrop("data", "prepare", "pretrain.yaml", *phantoms(seed))
     jobs = [(cell, seed) for seed in SEEDS for cell in CELLS]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        summaries = list(pool.map(lambda job: run(*job), jobs))
+    summaries = run_all(lambda job: run(*job), jobs)
     rows = {
         cell.name: [summary for (which, _), summary in zip(jobs, summaries, strict=True) if which is cell]
         for cell in CELLS
@@ -103,30 +98,16 @@ def phantoms(seed: int) -> list[str]:
     return [f"data.phantom_seed={seed}"]
 
 
-def simcrop(*arguments: str, log: Path | None = None) -> None:
-    """Run a command of simcrop; what stands behind the file of settings and has a `=` is set.
-
-    Raises:
-        CalledProcessError: it failed.
-    """
-    words = [word for part in arguments for word in (("--set", part) if "=" in part else (part,))]
-    command = [sys.executable, "-m", "simcrop_cli", *words]
-    if log is None:
-        subprocess.run(command, check=True)
-        return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as file:
-        subprocess.run(command, check=True, stdout=file, stderr=subprocess.STDOUT)
-
-
 def document(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
     """The page with the table: mean and standard deviation over seeds."""
     first = next(iter(rows.values()))[0]
-    head = " | ".join(("objectives", *COLUMNS))
-    lines = [f"| {head} |", "|---" * (1 + len(COLUMNS)) + "|"]
-    for name, summaries in rows.items():
-        cells = [spread([column(summary) for summary in summaries]) for column in COLUMNS.values()]
-        lines.append(f"| {' | '.join((name, *cells))} |")
+    lines = table(
+        ("objectives", *COLUMNS),
+        (
+            (name, *(spread([column(summary) for summary in summaries]) for column in COLUMNS.values()))
+            for name, summaries in rows.items()
+        ),
+    )
     untrained, voxels = (
         spread([s[f"probe_auroc_{what}"] for s in rows[CELLS[0].name]]) for what in ("untrained", "voxels")
     )
@@ -138,15 +119,6 @@ def document(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
         f"{first['probe_num_test']} or so test it. Untrained encoder: {untrained}; pooled voxels: {voxels}."
     )
     return "\n".join(("# The ablation", "", *textwrap.wrap(intro, 120), "", *lines)) + "\n"
-
-
-def spread(values: Sequence[float | None]) -> str:
-    """Mean and standard deviation, or a dash where nothing was measured."""
-    present = [value for value in values if value is not None]
-    if not present:
-        return "-"
-    deviation = f" ± {stdev(present):.3f}" if len(present) > 1 else ""
-    return f"{fmean(present):.3f}{deviation}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,23 @@
 
 import typer
 
-from simcrop_cli import bench, data_check, data_phantom, data_prepare, info, train
+from simcrop_cli import (
+    bench,
+    data_check,
+    data_phantom,
+    data_prepare,
+    eval_finetune,
+    eval_grounding,
+    eval_knn,
+    eval_probe,
+    eval_retrieval,
+    eval_segment,
+    eval_zeroshot,
+    export,
+    info,
+    locate,
+    train,
+)
 
 app = typer.Typer(
     name="simcrop",
@@ -16,8 +32,17 @@ evaluate = typer.Typer(help="Measure what a trained encoder is worth.", no_args_
 app.command()(train.train)
 app.command()(info.info)
 app.command()(bench.bench)
+app.command()(export.export)
+app.command()(locate.locate)
 app.add_typer(data, name="data")
 app.add_typer(evaluate, name="eval")
 data.command("check")(data_check.check)
 data.command("phantom")(data_phantom.phantom)
 data.command("prepare")(data_prepare.prepare)
+evaluate.command("segment")(eval_segment.segment)
+evaluate.command("probe")(eval_probe.probe)
+evaluate.command("knn")(eval_knn.knn)
+evaluate.command("finetune")(eval_finetune.finetune)
+evaluate.command("zeroshot")(eval_zeroshot.zeroshot)
+evaluate.command("retrieval")(eval_retrieval.retrieval)
+evaluate.command("grounding")(eval_grounding.grounding)

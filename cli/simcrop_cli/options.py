@@ -21,7 +21,10 @@ EvaluationFolder = Annotated[
 Labels = Annotated[
     float | None,
     typer.Option(
-        "--labels", metavar="PERCENT", help="Share of the labels to learn from: 1, 10 or 100.", show_default=False
+        "--labels",
+        metavar="PERCENT",
+        help="Share of the labelled patients to learn from: 1, 10, 100 or any other.",
+        show_default=False,
     ),
 ]
 Protocol = Annotated[

@@ -116,6 +116,10 @@ class BTCVSource(UnreportedSource):
         """The classes but for the background, each by its own name."""
         return {name: name for name in self.class_names[1:]} if reconstruction in self._labels else {}
 
+    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
+        """The file of the volume's mask, where `dataset.json` pairs one with it."""
+        return (self.label_file(reconstruction),) if reconstruction in self._labels else ()
+
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """The mask of one class on its own grid: 1 inside."""
         if name not in self.organs(reconstruction):

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from simcrop.adapters.evaluation_config import LabelSettings
+from simcrop.adapters.evaluation_config import (
+    FinetuneSettings,
+    GroundingSettings,
+    LabelSettings,
+    NeighbourSettings,
+    ProbeSettings,
+    RetrievalSettings,
+    SegmentSettings,
+    ZeroShotSettings,
+)
 from simcrop.core.errors import ConfigError
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ObjectivesRecipe, Size, TextEncoderRecipe, TrainRecipe
 
@@ -127,6 +136,13 @@ class RunConfig:
     train: TrainRecipe = field(default_factory=TrainRecipe)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    knn: NeighbourSettings = field(default_factory=NeighbourSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    segment: SegmentSettings = field(default_factory=SegmentSettings)
+    zeroshot: ZeroShotSettings = field(default_factory=ZeroShotSettings)
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    grounding: GroundingSettings = field(default_factory=GroundingSettings)
 
     def __post_init__(self) -> None:
         _require(

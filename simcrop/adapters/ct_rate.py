@@ -121,6 +121,11 @@ class CTRateSource:
         """Organ name -> name of its mask."""
         return self._truth(reconstruction).organs
 
+    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
+        """The files that say where its organs are, and their list."""
+        folder = self._truth_folder(reconstruction)
+        return folder / "sentences.json", *(folder / name for name in self.organs(reconstruction).values())
+
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """One ground-truth mask on its own grid."""
         return read_mask(self._truth_folder(reconstruction), name)

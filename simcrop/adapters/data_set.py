@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from simcrop.adapters.checking import CheckedSource
 from simcrop.adapters.config import DataSettings, RunConfig
 from simcrop.adapters.ct_rate import CTRateSource
 from simcrop.adapters.findings_features import FindingsFeatures, keep_findings
 from simcrop.adapters.hf_tokenizer import HFTokenizer
 from simcrop.adapters.loader import HeldOutBatches, StudyBatches, held_out_batches
 from simcrop.adapters.manifest import ManifestSource
+from simcrop.adapters.organ_maps import OrganSource
 from simcrop.adapters.phantom import write_phantoms
 from simcrop.adapters.pool import run_all
 from simcrop.adapters.prepared import PreparedVolumes, prepare, read_error
@@ -57,7 +57,7 @@ class Data:
         return texts if any(text.strip() for text in texts) else ["No report."]
 
 
-def build_source(data: DataSettings, complain: Complain = refuse) -> CheckedSource:
+def build_source(data: DataSettings, complain: Complain = refuse) -> OrganSource:
     """The data set that `data` names; phantoms are made first where they are missing.
 
     Args:

@@ -63,8 +63,8 @@ class HeldOutStudies:
         self.studies = sorted(studies, key=lambda study: (derive_seed("held out", study.patient_id), study.study_id))
         self.label_names = source.label_names
         self.recipe = recipe
-        self._prepared, self._source, self._tokenizer = prepared, source, tokenizer
-        self._max_tokens = max_tokens
+        self._prepared, self._source = prepared, source
+        self.tokenizer, self.max_tokens = tokenizer, max_tokens
 
     def volume(self, study: Study) -> Int[Tensor, "C H W D"]:
         """The centre of the study's first reconstruction, int16 HU."""
@@ -73,7 +73,7 @@ class HeldOutStudies:
     def findings(self, study: Study) -> tuple[list[str], Encoding]:
         """Sentences of the findings and their tokens, all in one text as in training."""
         sentences = sentences_of(study.report.findings)
-        return sentences, self._tokenizer.encode(sentences, max_tokens=self._max_tokens)
+        return sentences, self.tokenizer.encode(sentences, max_tokens=self.max_tokens)
 
     def truths(self, study: Study) -> list[SentenceTruth]:
         """What is known of the sentences that have a mask; masks are not read yet."""
@@ -98,6 +98,12 @@ class HeldOutStudies:
                 places.append(Place(index, text, truths[0].finding, truths[0].present, mask))
         return places
 
+    def unreported(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[Place]:
+        """The wanted sentences that have a mask and are not among those of the findings: each a text of its own."""
+        reported = {sentence_key(text) for text in self.findings(study)[0]}
+        truths = [truth for truth in self.truths(study) if wanted(truth) and sentence_key(truth.text) not in reported]
+        return [Place(0, each.text, each.finding, each.present, self._mask(study, each)) for each in truths]
+
     def _mask(self, study: Study, truth: SentenceTruth) -> Bool[Tensor, "H W D"]:
         assert truth.mask is not None
         mask = self._prepared.read_mask(study.reconstructions[0], truth.mask)
@@ -106,7 +112,7 @@ class HeldOutStudies:
     def padded(self, encodings: Sequence[Encoding]) -> tuple[Int64[Tensor, "B T"], Bool[Tensor, "B T"], Tensor]:
         """(ids, True at real tokens, sentence of token or -1) of several findings, padded to the longest."""
         longest = max(len(encoding.ids) for encoding in encodings)
-        ids = torch.full((len(encodings), longest), self._tokenizer.pad_id)
+        ids = torch.full((len(encodings), longest), self.tokenizer.pad_id)
         sentence_of_token = torch.full((len(encodings), longest), -1)
         mask = torch.zeros(len(encodings), longest, dtype=torch.bool)
         for row, encoding in enumerate(encodings):

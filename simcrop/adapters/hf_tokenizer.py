@@ -31,6 +31,7 @@ class HFTokenizer:
         self.mask_id = _special_id(tokenizer, "mask")
         self.cls_id = _special_id(tokenizer, "cls")
         self.sep_id = _special_id(tokenizer, "sep")
+        self.unk_id = _special_id(tokenizer, "unk")
 
     @property
     def identity(self) -> str:

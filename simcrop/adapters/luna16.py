@@ -21,7 +21,8 @@ LABEL = "Lung nodule"
 _ID = "seriesuid"
 _TABLE = "annotations.csv"
 _MASKS = "seg-lungs-LUNA16"
-_ORGANS = {"lungs": (3, 4), "trachea": (5,)}
+_LUNGS, _TRACHEA = (3, 4), 5
+_ORGANS = ("lungs", "left_lung", "right_lung", "trachea")
 _PADDING_BELOW = -1500
 """HU below any noise in air: scanners wrote -2000, -2048 or -3024 outside their field of view."""
 
@@ -31,7 +32,8 @@ class Luna16Source(StoredSource):
 
     It is looked for in the folder and in its CSVFILES. Voxels are HU; what lies below -1500 is padding and read as air.
     Series do not name their patient and are taken for one each; the ten subsets are no split of ours. Masks of
-    `seg-lungs-LUNA16/UID.mhd` are the organs `lungs` (the values 3 and 4, whose sides nothing documents) and `trachea`.
+    `seg-lungs-LUNA16/UID.mhd` are the organs `lungs` (the values 3 and 4) and `trachea`. Which value is which side is
+    documented nowhere, so of the two the one that lies further to the patient's right is `right_lung`.
     """
 
     def __init__(self, root: Path, *, quarantine: Collection[str] = (), complain: Complain = refuse) -> None:
@@ -74,8 +76,13 @@ class Luna16Source(StoredSource):
         return (_with_voxels(path) for name, path in self._headers.items() if name not in self._quarantine)
 
     def organs(self, reconstruction: str) -> Mapping[str, str]:
-        """lungs and trachea, where the volume has a mask."""
+        """Both lungs, each of them, and the trachea, where the volume has a mask."""
         return {name: name for name in _ORGANS} if self._mask_file(reconstruction).is_file() else {}
+
+    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
+        """The mask and the header beside it, where the volume has them."""
+        header = self._mask_file(reconstruction)
+        return (*sorted(header.parent.glob(f"{header.stem}.*raw")), header) if header.is_file() else ()
 
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """The mask of an organ on its own grid: 1 inside."""
@@ -83,7 +90,7 @@ class Luna16Source(StoredSource):
             return super().read_mask(reconstruction, name)
         path = self._mask_file(reconstruction)
         found = read_stored(path, opened_mhd(path, refuse, root=self._root))
-        return Volume(torch.isin(found.voxels, torch.tensor(_ORGANS[name])).short(), found.affine)
+        return Volume(torch.isin(found.voxels, torch.tensor(_values(found, name))).short(), found.affine)
 
     @contextmanager
     def _opening(self, reconstruction: str, complain: Complain) -> Generator[StoredVolume]:
@@ -104,6 +111,20 @@ class Luna16Source(StoredSource):
             message = f"names {len(missing)} series that are not there"
             self._complain(problem(path, "set.partial_download", message, series=len(missing)))
         return named
+
+
+def _values(mask: Volume, organ: str) -> tuple[int, ...]:
+    """The values of an organ in a mask; a lung that is not there counts as lying in the middle."""
+    if organ == "trachea":
+        return (_TRACHEA,)
+    if organ == "lungs":
+        return _LUNGS
+    middle = (torch.tensor(mask.voxels.shape) - 1) / 2
+    places = [torch.nonzero(mask.voxels == value).float() for value in _LUNGS]
+    centres = [place.mean(0) if len(place) else middle for place in places]
+    to_the_right = [float(mask.affine[0, :3].float() @ centre) for centre in centres]
+    is_right = organ == "right_lung"
+    return (_LUNGS[0] if (to_the_right[0] > to_the_right[1]) == is_right else _LUNGS[1],)
 
 
 def _with_voxels(path: Path) -> Path:

@@ -112,6 +112,11 @@ class ManifestSource:
         """Organ name -> name of its mask."""
         return read_ground_truth(self._truth_folder(reconstruction)).organs
 
+    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
+        """The files that say where its organs are, and their list."""
+        folder = self._truth_folder(reconstruction)
+        return folder / "sentences.json", *(folder / name for name in self.organs(reconstruction).values())
+
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """One ground-truth mask on its own grid."""
         return read_mask(self._truth_folder(reconstruction), name)

@@ -47,17 +47,17 @@ def oriented(volume: Array, plane: str, index: int) -> Array:
     return volume.take(index, PLANES[plane]).T[::-1, ::-1]
 
 
-def _extent(shape: Sequence[int], spacing_mm: Spacing, plane: str) -> tuple[float, float, float, float]:
+def slice_extent(shape: Sequence[int], spacing_mm: Spacing, plane: str) -> tuple[float, float, float, float]:
     """(left, right, bottom, top) of a shown slice in mm."""
     across, up = (axis for axis in range(3) if axis != PLANES[plane])
     return 0.0, shape[across] * spacing_mm[across], 0.0, shape[up] * spacing_mm[up]
 
 
-def _show_ct(axes: Axes, hu: Array, spacing_mm: Spacing, plane: str, index: int) -> None:
+def show_ct(axes: Axes, hu: Array, spacing_mm: Spacing, plane: str, index: int) -> None:
     """A grey slice with letters for the patient's sides; NaN voxels, hidden from the encoder, in a flat colour."""
     grey = mpl.colormaps["gray"].with_extremes(bad=_HIDDEN)
     low, high = _DISPLAY_HU
-    extent = _extent(hu.shape, spacing_mm, plane)
+    extent = slice_extent(hu.shape, spacing_mm, plane)
     axes.imshow(oriented(hu, plane, index), cmap=grey, vmin=low, vmax=high, extent=extent, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -88,7 +88,7 @@ def reconstruction_figure(original: Array, masked: Array, rebuilt: Array, spacin
     for row, plane in enumerate(PLANES):
         index = original.shape[PLANES[plane]] // 2
         for column, (name, volume) in enumerate(columns.items()):
-            _show_ct(panels[row, column], volume, spacing_mm, plane, index)
+            show_ct(panels[row, column], volume, spacing_mm, plane, index)
             if row == 0:
                 panels[row, column].set_title(name, fontsize=10)
         panels[row, 0].set_ylabel(plane, fontsize=10)
@@ -147,7 +147,7 @@ def _draw_sentence(figure: SubFigure, hu: Array, item: SentenceMap, spacing_mm: 
         index = int(item.mask.sum(axis=tuple(other for other in range(3) if other != axis)).argmax())
         truth, overlay = panels[2 * column], panels[2 * column + 1]
         for axes in (truth, overlay):
-            _show_ct(axes, hu, spacing_mm, plane, index)
+            show_ct(axes, hu, spacing_mm, plane, index)
             _outline(axes, item.mask, spacing_mm, plane, index)
         _overlay(overlay, item.similarity, scale, spacing_mm, plane, index)
         _cross(overlay, item, spacing_mm, plane)
@@ -161,7 +161,7 @@ def _draw_sentence(figure: SubFigure, hu: Array, item: SentenceMap, spacing_mm: 
 def _overlay(axes: Axes, similarity: Array, scale: Normalize, spacing_mm: Spacing, plane: str, index: int) -> None:
     """The map in colour, more opaque where it is higher, so that the CT shows where the sentence is not looked for."""
     shown = oriented(similarity, plane, index)
-    extent = _extent(similarity.shape, spacing_mm, plane)
+    extent = slice_extent(similarity.shape, spacing_mm, plane)
     opacity = 0.75 * np.asarray(scale(shown))
     axes.imshow(shown, cmap=_MAP_COLOURS, norm=scale, alpha=opacity, extent=extent, interpolation="nearest")
 
@@ -169,7 +169,7 @@ def _overlay(axes: Axes, similarity: Array, scale: Normalize, spacing_mm: Spacin
 def _outline(axes: Axes, mask: Array, spacing_mm: Spacing, plane: str, index: int) -> None:
     shown = oriented(mask, plane, index).astype(np.float32)
     if shown.any():
-        extent = _extent(mask.shape, spacing_mm, plane)
+        extent = slice_extent(mask.shape, spacing_mm, plane)
         axes.contour(shown, levels=[0.5], colors=_OUTLINE, linewidths=1.0, extent=extent, origin="upper")
 
 

@@ -37,7 +37,7 @@ def prepare_one(shared: tuple[StudySource, Grid], task: Task) -> dict[str, Any] 
     try:
         stamp = source_stamp(source, task.reconstruction)
         volume = source.read_volume(task.reconstruction)
-        _check_content(source, task.reconstruction, volume)
+        check_content(source, task.reconstruction, volume)
         voxels, affine = resample_volume(volume, grid)
     except BadFileError as bad:
         return bad.problem
@@ -55,7 +55,7 @@ def prepare_one(shared: tuple[StudySource, Grid], task: Task) -> dict[str, Any] 
     }
 
 
-def _check_content(source: StudySource, reconstruction: str, volume: Volume) -> None:
+def check_content(source: StudySource, reconstruction: str, volume: Volume) -> None:
     """Refuse what a check of the data set calls an error."""
     path = source.volume_file(reconstruction)
     scan = ContentScan()

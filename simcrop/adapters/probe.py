@@ -1,4 +1,4 @@
-"""A linear probe: one fixed logistic regression a label, by scikit-learn."""
+"""The linear probe: logistic regression on standardised features, by scikit-learn."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ from simcrop.core.randomness import derive_seed
 from simcrop.core.study import Study
 
 INVERSE_PENALTY = 1.0
-"""C of the logistic regression: scikit-learn's default, not tuned on any data."""
+"""C of the summary's probe: scikit-learn's default, not tuned on any data."""
+Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,24 +62,64 @@ def probe(features: Tensor, labels: NDArray[np.bool_], split: ProbeSplit) -> lis
         labels: [studies, labels].
         split: which studies are learned from.
     """
-    table = features.detach().cpu().double().numpy()
     train, test = list(split.labelled), list(split.test)
     if not train or not test:
         return [math.nan] * labels.shape[1]
-    scaler = StandardScaler().fit(table[train])
-    known, unknown = (np.asarray(scaler.transform(table[side])) for side in (train, test))
+    scores = probe_logits(
+        features[train], labels[train], features[test], inverse_penalties=[INVERSE_PENALTY], exclusive=False
+    )[0]
+    truth = torch.from_numpy(labels[test])
+    return [
+        math.nan if bool(column.isnan().any()) else auroc(column, positives)
+        for column, positives in zip(scores.T, truth.T, strict=True)
+    ]
+
+
+def probe_logits(
+    known: Tensor, truth: NDArray[np.bool_], unknown: Tensor, *, inverse_penalties: Sequence[float], exclusive: bool
+) -> Tensor:
+    """What logistic regressions that were fitted on some studies say of others.
+
+    Args:
+        known: [n, F] features of the studies to learn from.
+        truth: [n, C] their labels.
+        unknown: [m, F] features of the others.
+        inverse_penalties: values of C, ascending.
+        exclusive: one softmax over the classes instead of one regression a label.
+
+    Returns:
+        [penalties, m, C] float64: logits of findings, NaN for one that was learned from one class only; log
+        probabilities of exclusive classes, minus infinity for one that no study has.
+    """
+    learned, told = _standardized(known, unknown)
+    scores = np.full((len(inverse_penalties), len(told), truth.shape[1]), -np.inf if exclusive else np.nan)
+    if exclusive:
+        present = truth.any(axis=0)
+        classes = truth[:, present].argmax(axis=1)
+        scores[:, :, present] = 0.0 if present.sum() == 1 else _fits(learned, classes, told, inverse_penalties)
+    else:
+        for column in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)):
+            scores[:, :, column] = _fits(learned, truth[:, column], told, inverse_penalties)
+    return torch.from_numpy(scores)
+
+
+def _standardized(known: Tensor, unknown: Tensor) -> tuple[Table, Table]:
+    """Both in units of the known features' spread, turned into the space that these span."""
+    first, second = (features.detach().cpu().double().numpy() for features in (known, unknown))
+    scaler = StandardScaler().fit(first)
+    first, second = (np.asarray(scaler.transform(side)) for side in (first, second))
     # The penalised optimum lies in the span of the labelled studies: with more features than studies, turning into it
     # changes no prediction and makes the fit many times cheaper.
-    span = np.linalg.qr(known.T).Q
-    known, unknown = known @ span, unknown @ span
-    return [_probe_label(known, column[train], unknown, column[test]) for column in labels.T]
+    span = np.linalg.qr(first.T).Q
+    return first @ span, second @ span
 
 
-def _probe_label(
-    train: NDArray[np.float64], truth: NDArray[np.bool_], test: NDArray[np.float64], test_truth: NDArray[np.bool_]
-) -> float:
-    if not (truth.any() and not truth.all() and test_truth.any() and not test_truth.all()):
-        return math.nan
-    model = LogisticRegression(C=INVERSE_PENALTY, solver="newton-cholesky").fit(train, truth)
-    scores = torch.from_numpy(model.decision_function(test))
-    return auroc(scores, torch.from_numpy(test_truth))
+def _fits(learned: Table, target: NDArray[np.generic], told: Table, inverse_penalties: Sequence[float]) -> Table:
+    """[penalties, m] logits of a finding (boolean target), [penalties, m, classes] log probabilities of classes."""
+    # Each fit begins where the one with the next stronger penalty ended.
+    model = LogisticRegression(solver="newton-cholesky", warm_start=True)
+    said: list[Table] = []
+    for value in inverse_penalties:
+        model.set_params(C=value).fit(learned, target)
+        said.append(model.decision_function(told) if target.dtype == bool else model.predict_log_proba(told))
+    return np.stack(said)

@@ -10,11 +10,11 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.nn import functional
 
 from simcrop.adapters.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.adapters.pictures import SentenceMap, curves_figure, reconstruction_figure, similarity_figure
 from simcrop.core.evaluation.grounding import patches_inside, similarity_maps
+from simcrop.core.evaluation.map_overlap import voxel_map
 from simcrop.core.masking import draw_patch_mask
 from simcrop.core.model import SimCroP
 from simcrop.core.patches import apply_window, patchify, unpatchify
@@ -167,18 +167,24 @@ def draw_similarity(
     features = model.sentence_features(ids, mask, sentence_of_token, len(sentences))[0]
     rows = features[[place.sentence for place in places]]
     similarities = similarity_maps(rows, model.patch_features(volume)[0]).cpu()
-    maps = [_sentence_map(place, row, recipe) for place, row in zip(places, similarities, strict=True)]
+    maps = [sentence_map(place, row, recipe) for place, row in zip(places, similarities, strict=True)]
     hu = volume[0, 0].float().cpu().numpy()
     return similarity_figure(hu, maps, recipe.spacing_mm, title=title)
 
 
-def _sentence_map(place: Place, similarity: Tensor, recipe: ModelRecipe) -> SentenceMap:
+def sentence_map(place: Place, similarity: Tensor, recipe: ModelRecipe) -> SentenceMap:
+    """A sentence, its true place and its map, ready to be drawn.
+
+    Args:
+        place: of the sentence.
+        similarity: [N] cosines of the patches, in patch order.
+        recipe: of the model.
+    """
     inside = patches_inside(place.mask, recipe.patch_size)
     best = int(similarity.argmax())
     cells = np.unravel_index(best, recipe.grid)
     h, w, d = (int(cell) * patch + patch // 2 for cell, patch in zip(cells, recipe.patch_size, strict=True))
-    grid = similarity.reshape(1, 1, *recipe.grid)
-    smooth = functional.interpolate(grid, size=recipe.volume_size, mode="trilinear", align_corners=False)[0, 0]
+    smooth = voxel_map(similarity, recipe.grid, recipe.patch_size)
     about = "normal structure" if place.finding is None else place.finding
     return SentenceMap(
         sentence=place.text,

@@ -14,8 +14,9 @@ from torch import Tensor
 from simcrop.adapters.config import EvaluationSettings
 from simcrop.adapters.held_out import HeldOutStudies, asserts_finding
 from simcrop.adapters.probe import label_table, probe, split_studies
+from simcrop.adapters.sentence_maps import placed_maps
 from simcrop.core.evaluation.features import VolumeEncoder, model_features, probe_features, voxel_features
-from simcrop.core.evaluation.grounding import Pointing, patches_inside, point, similarity_maps, summarize
+from simcrop.core.evaluation.grounding import Pointing, summarize
 from simcrop.core.evaluation.metrics import mean_present
 from simcrop.core.model import SimCroP
 from simcrop.core.recipe import TERMS
@@ -93,20 +94,8 @@ def _measure(
 
 def _point(model: SimCroP, held_out: HeldOutStudies, studies: Sequence[Study], patches: Tensor) -> list[Pointing]:
     """Score every sentence that asserts a finding at a known place, encoded in the context of its findings."""
-    read = [(index, held_out.places(study, asserts_finding)) for index, study in enumerate(studies)]
-    read = [(index, places) for index, places in read if places]
-    if not read:
-        return []
-    findings = [held_out.findings(studies[index]) for index, _ in read]
-    ids, mask, sentence_of_token = (t.to(patches.device) for t in held_out.padded([text for _, text in findings]))
-    num_sentences = max(len(sentences) for sentences, _ in findings)
-    sentences = model.sentence_features(ids, mask, sentence_of_token, num_sentences)
-    pointings: list[Pointing | None] = []
-    for row, (index, places) in enumerate(read):
-        maps = similarity_maps(sentences[row, [place.sentence for place in places]], patches[index]).cpu()
-        for place, similarity in zip(places, maps, strict=True):
-            inside = patches_inside(place.mask, held_out.recipe.patch_size)
-            pointings.append(point(str(place.finding), similarity, inside))
+    maps = placed_maps(model, held_out, studies, patches, asserts_finding)
+    pointings = [each.pointing(held_out.recipe.patch_size) for each in maps]
     return [pointing for pointing in pointings if pointing is not None]
 
 

@@ -71,6 +71,10 @@ class UnreportedSource(ABC):
         """Organ name -> name of its mask; empty by default."""
         return {}
 
+    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
+        """The files that say where its organs are; none by default."""
+        return ()
+
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """One mask on its own grid. Raises DataError where the volume has none of that name."""
         raise DataError(f"{reconstruction}: has no mask {name!r}; it has {', '.join(self.organs(reconstruction))}")

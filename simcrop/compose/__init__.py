@@ -3,13 +3,14 @@
 from simcrop.adapters.data_set import build_source, prepare_data, verify_prepared
 from simcrop.adapters.models import config_of
 from simcrop.compose.backend import select_ops
-from simcrop.compose.models import build_model, load_encoder, load_model
+from simcrop.compose.models import build_model, checkpoint_identity, load_encoder, load_model
 from simcrop.compose.training import TrainResult, prepare, train
 
 __all__ = [
     "TrainResult",
     "build_model",
     "build_source",
+    "checkpoint_identity",
     "config_of",
     "load_encoder",
     "load_model",

@@ -1,18 +1,23 @@
 """Models, new and trained."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from simcrop.adapters.checkpoint_folder import find_checkpoint
+from simcrop.adapters.checkpoint_folder import WEIGHTS
 from simcrop.adapters.config import RunConfig
 from simcrop.adapters.distributed import choose_device
-from simcrop.adapters.encoder_weights import encoder_weights, start_from
+from simcrop.adapters.durable import sha256_of
+from simcrop.adapters.encoder_weights import EncoderFile, encoder_weights, open_weights, start_from
+from simcrop.adapters.foreign_encoder import encoder_from
 from simcrop.adapters.hf_tokenizer import HFTokenizer
+from simcrop.adapters.hub import local_copy
 from simcrop.adapters.models import config_of, load_weights, make_model
 from simcrop.compose.backend import select_ops
 from simcrop.core.encoder import VisionEncoder
+from simcrop.core.errors import CheckpointError
 from simcrop.core.model import SimCroP
 
 
@@ -37,38 +42,76 @@ def build_model(
     return model, tokenizer
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> SimCroP:
+def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None) -> SimCroP:
     """A trained model, ready to use: in eval mode, with its tokenizer as `.tokenizer`.
 
     Args:
-        path: a run folder (its latest checkpoint) or one of its `checkpoints/step_*`.
+        path: a run folder (its latest checkpoint), one of its `checkpoints/step_*`, an exported folder, or a hub id;
+            what lies here wins over a hub id of the same name.
         device: where to put it; on a GPU it uses the Triton kernels, whatever it was trained with.
+        revision: branch, tag or commit of a hub id.
 
     Raises:
-        CheckpointError: absent or damaged.
+        CheckpointError: absent, damaged, unreachable, or an encoder alone.
     """
-    checkpoint = find_checkpoint(Path(path))
+    checkpoint = open_weights(local_copy(path, revision))
+    if isinstance(checkpoint, EncoderFile):
+        raise CheckpointError(
+            f"{path}: holds a vision encoder alone; use load_encoder, or start a run from it with model.init"
+        )
     config = config_of(checkpoint)
     model, _ = make_model(config, select_ops("auto", torch.device(device)), words=checkpoint.tokenizer_folder())
     load_weights(model, config, checkpoint)
     return model.to(device).eval()
 
 
-def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> VisionEncoder:
+def load_encoder(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    revision: str | None = None,
+    model: Mapping[str, Any] | None = None,
+) -> VisionEncoder:
     """A trained vision encoder alone, in eval mode.
 
     Args:
-        path, device: as for `load_model`.
+        path, device, revision: as for `load_model`; or a file of encoder weights in timm's names, such as the authors'
+            `simcrop.pth`, or a .safetensors file.
+        model: keys of the configuration's `model` section that such a file does not hold, e.g. {"num_heads": 6}. By
+            default 64 channels a head, and spacing and window of the paper.
 
     Returns:
         A module with `encode(volume, *, normalized=True)` -> [B, N+1, E], class token first, for volumes in HU, RAS,
         at its `.spacing_mm`; `.window` and `.volume_size` say what it was trained on.
 
     Raises:
-        CheckpointError: absent or damaged.
+        CheckpointError: absent, damaged, unreachable, or without some of an encoder's tensors, which are named.
+        ConfigError: a key of `model` is wrong.
     """
-    checkpoint = find_checkpoint(Path(path))
-    recipe = config_of(checkpoint).model
-    encoder = VisionEncoder(recipe, select_ops("auto", torch.device(device)))
-    encoder.load_state_dict(encoder_weights(checkpoint.weights()))
+    opened, ops = open_weights(local_copy(path, revision)), select_ops("auto", torch.device(device))
+    if isinstance(opened, EncoderFile):
+        encoder = encoder_from(opened, ops, model)
+    elif model:
+        raise CheckpointError(f"{path}: says itself how its model is made; leave out `model`")
+    else:
+        encoder = VisionEncoder(config_of(opened).model, ops)
+        encoder.load_state_dict(encoder_weights(opened.weights()))
     return encoder.to(device).eval()
+
+
+def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dict[str, Any]:
+    """Which weights a path or hub id means, for `compose.evaluation.finish` and whoever compares results.
+
+    Args:
+        path, revision: as for `load_encoder`.
+
+    Returns:
+        `path` as it was named, `step` (updates behind the weights, None where that is not known) and `sha256` of the
+        file that holds the weights: the same for a checkpoint and its export by `--format simcrop`.
+
+    Raises:
+        CheckpointError: as for `load_encoder`.
+    """
+    opened = open_weights(local_copy(path, revision))
+    sha256 = sha256_of(opened.path) if isinstance(opened, EncoderFile) else opened.manifest["files"][WEIGHTS]
+    return {"path": str(path), "step": opened.step, "sha256": sha256}

@@ -68,6 +68,7 @@ class Tokenizer(Protocol):
     mask_id: int
     cls_id: int
     sep_id: int
+    unk_id: int
 
     def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
         """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens` (special tokens count).

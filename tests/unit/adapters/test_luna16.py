@@ -84,15 +84,44 @@ def test_lungs_and_trachea_are_organs(root: Path) -> None:
     values[2, 3, 4], values[5, 6, 7], values[8, 9, 1] = 3, 4, 5
     write_mhd(root / "seg-lungs-LUNA16" / f"{FIRST}.mhd", values, ElementType="MET_UCHAR", CompressedData="True")
     source = Luna16Source(root)
-    assert source.organs(FIRST) == {"lungs": "lungs", "trachea": "trachea"}
+    assert list(source.organs(FIRST)) == ["lungs", "left_lung", "right_lung", "trachea"]
     assert source.organs(SECOND) == {}
     lungs = source.read_mask(FIRST, "lungs").voxels.numpy()[::-1, ::-1]
     np.testing.assert_array_equal(lungs, np.isin(values, (3, 4)))
     assert found_at(source.read_mask(FIRST, "trachea")) == [76, 62.5, -295]
-    with pytest.raises(DataError, match="has no mask 'heart'; it has lungs, trachea"):
+    with pytest.raises(DataError, match="has no mask 'heart'; it has lungs, left_lung, right_lung, trachea"):
         source.read_mask(FIRST, "heart")
     with pytest.raises(DataError, match="has no mask 'lungs'"):
         source.read_mask(SECOND, "lungs")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [(2, 12, 12), (12, 2, 12), (None, 12, 12), (12, None, 12), (None, 2, None), (2, None, None)],
+)
+def test_the_sides_of_the_lungs_follow_from_their_places(
+    root: Path, first: int | None, second: int | None, left: int | None
+) -> None:
+    """Indices along the stored x axis, which runs to the patient's left, as the header says."""
+    values = np.zeros(SHAPE, np.uint8)
+    for value, place in ((3, first), (4, second)):
+        if place is not None:
+            values[place, 3:6, 4] = value
+    write_mhd(root / "seg-lungs-LUNA16" / f"{FIRST}.mhd", values, ElementType="MET_UCHAR")
+    source = Luna16Source(root)
+    found = {side: source.read_mask(FIRST, f"{side}_lung").voxels.numpy()[::-1, ::-1] for side in ("left", "right")}
+    expected_left = np.zeros(SHAPE, bool)
+    if left is not None:
+        expected_left[left, 3:6, 4] = True
+    np.testing.assert_array_equal(found["left"] > 0, expected_left)
+    np.testing.assert_array_equal(found["right"] > 0, (values > 0) & ~expected_left)
+
+
+def test_the_files_behind_the_organs_are_named(root: Path) -> None:
+    mask = write_mhd(root / "seg-lungs-LUNA16" / f"{FIRST}.mhd", np.zeros(SHAPE, np.uint8), ElementType="MET_UCHAR")
+    source = Luna16Source(root)
+    assert source.organ_files(FIRST) == (mask.with_suffix(".raw"), mask)
+    assert source.organ_files(SECOND) == ()
 
 
 def test_a_damaged_volume_is_told_by_its_code(root: Path) -> None:

@@ -1,0 +1,254 @@
+"""The evidence: what pre-training is worth on phantoms, by every evaluation, over three seeds: docs/results.md.
+
+    make results
+
+A seed gives the phantoms, the weights and every draw. Each cell is one command of simcrop in a process of its own with
+one thread, as many at once as there are cores. A cell that has finished is read, not run again, so the command can be
+stopped and repeated; `log.txt` in a cell's folder says why it failed.
+"""
+
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cells import run_all, simcrop, spread, table
+from measuring import hardware
+
+FOLDER, PAGE, CONFIG = Path("runs/results"), Path("docs/results.md"), "configs/results.yaml"
+SEGMENT = "configs/segment.yaml"
+SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10, 100)
+RECONSTRUCTION = tuple(f"objectives.{name}.weight=0" for name in ("report", "alignment", "late_interaction"))
+ARMS: Mapping[str, tuple[str, ...]] = {"reconstruction alone": RECONSTRUCTION, "full method": ()}
+"""Pre-training: name -> what is set beside the configuration."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One command and the folder of its result.
+
+    Attributes:
+        task: pretrain, or one of `simcrop eval`.
+        start: what is measured: a name of ARMS, untrained, voxels or scratch.
+        seed: of phantoms, weights and draws.
+        percent: share of the labels that are learned from.
+    """
+
+    task: str
+    start: str
+    seed: int
+    percent: int = 100
+
+    @property
+    def folder(self) -> Path:
+        """Where the result lies."""
+        return FOLDER / f"seed{self.seed}" / self.start.replace(" ", "_") / f"{self.task}_{self.percent}"
+
+    @property
+    def result(self) -> Path:
+        """The file that is there once the cell has finished."""
+        return self.folder / ("summary.json" if self.task == "pretrain" else "metrics.json")
+
+    def command(self) -> list[str]:
+        """Arguments of simcrop."""
+        rest = [*_seeded(self.seed), "--out", str(self.folder)]
+        if self.task == "pretrain":
+            return ["train", CONFIG, *rest, *ARMS[self.start], "train.threads=1"]
+        config = SEGMENT if self.task == "segment" else CONFIG
+        rest += ["--checkpoint", str(Cell("pretrain", self.start, self.seed).folder)] if self.start in ARMS else []
+        rest += ["probe.features=voxels"] if self.start == "voxels" else []
+        rest += ["--labels", str(self.percent)] if self.task in {"probe", "finetune", "segment"} else []
+        return ["eval", self.task, config, *rest]
+
+    def read(self) -> dict[str, Any]:
+        """What was measured."""
+        content = json.loads(self.result.read_text(encoding="utf-8"))
+        return content if self.task == "pretrain" else content["metrics"]
+
+
+def _seeded(seed: int) -> list[str]:
+    return [f"data.phantom_seed={seed}", f"seed={seed}"]
+
+
+PRETRAINING = [Cell("pretrain", arm, seed) for seed in SEEDS for arm in ARMS]
+EVALUATIONS = [
+    *(
+        Cell(task, start, seed, percent)
+        for task, starts in {
+            "probe": ("untrained", "voxels", *ARMS),
+            "finetune": ("scratch", *ARMS),
+        }.items()
+        for start in starts
+        for percent in PERCENTS
+        for seed in SEEDS
+    ),
+    *(Cell(task, "full method", seed) for task in ("zeroshot", "retrieval", "grounding") for seed in SEEDS),
+    *(
+        Cell("segment", start, seed, percent)
+        for start in ("scratch", *ARMS)
+        for percent in SEGMENT_PERCENTS
+        for seed in SEEDS
+    ),
+]
+
+
+def main() -> None:
+    """Run what is missing, then write the page."""
+    for seed in SEEDS:
+        simcrop("data", "prepare", CONFIG, *_seeded(seed))
+    for stage in (PRETRAINING, EVALUATIONS):
+        run_all(run, stage)
+    PAGE.write_text(document(), encoding="utf-8")
+    print(f"{PAGE}: written")
+
+
+def run(cell: Cell) -> None:
+    """Run a cell unless it has finished."""
+    if not cell.result.exists():
+        simcrop(*cell.command(), log=cell.folder / "log.txt")
+        print(f"{cell.folder}: finished", flush=True)
+
+
+def value(cell: Cell, *path: str) -> float | None:
+    """A number among the metrics of a cell: the estimate itself where it has an interval."""
+    node: Any = cell.read()
+    for key in path:
+        node = node[key]
+    return node["value"] if isinstance(node, dict) else node
+
+
+def over_seeds(task: str, start: str, percent: int, *path: str) -> list[float | None]:
+    """The same number for every seed."""
+    return [value(Cell(task, start, seed, percent), *path) for seed in SEEDS]
+
+
+def document() -> str:
+    """The page: what was run, a table for each kind of evaluation, and what was aimed at."""
+    probe = Cell("probe", "full method", SEEDS[0], 100).read()
+    paragraph = (
+        f"Made by `make results` ({hardware()}, one thread a process). Mean and standard deviation over seeds "
+        f"{', '.join(map(str, SEEDS))}: a seed gives the phantoms, the weights and every draw. Pre-training is "
+        f"[configs/results.yaml](../{CONFIG}); `reconstruction alone` is the same with the weights of the other three "
+        f"objectives 0. Test set: {probe['num_test']} studies or so of patients that no training has seen; 100 % of "
+        f"labels are those of {probe['num_learned_from'] + probe['num_selection']} studies. "
+        "[evaluation.md](evaluation.md) says how each number is made."
+    )
+    parts = {
+        "Findings from labels": _labels(),
+        "Findings, retrieval and places without labels": _language(),
+        "Each finding, full method": _findings(),
+        "Segmentation": _segmentation(),
+        "What was aimed at": _aims(),
+    }
+    lines = ["# What pre-training is worth", "", *textwrap.wrap(paragraph, 120)]
+    for title, content in parts.items():
+        lines += ["", f"## {title}", "", *content]
+    return "\n".join(lines) + "\n"
+
+
+def _labels() -> list[str]:
+    rows = {
+        "linear probe: raw voxels": ("probe", "voxels"),
+        "linear probe: untrained encoder": ("probe", "untrained"),
+        **{f"linear probe: {arm}": ("probe", arm) for arm in ARMS},
+        "trained from scratch on the labels": ("finetune", "scratch"),
+        **{f"fine-tuned: {arm}": ("finetune", arm) for arm in ARMS},
+    }
+    cells = (
+        (name, *(spread(over_seeds(task, start, percent, "auroc")) for percent in PERCENTS))
+        for name, (task, start) in rows.items()
+    )
+    return ["Area under the ROC curve, mean over 18 findings.", "", *table(("", *_percents(PERCENTS)), cells)]
+
+
+def _percents(percents: Sequence[int]) -> list[str]:
+    return [f"{percent} % of labels" for percent in percents]
+
+
+def _language() -> list[str]:
+    def row(name: str, task: str, number: Sequence[str], chance: Sequence[str] | float) -> tuple[str, ...]:
+        found = over_seeds(task, "full method", 100, *number)
+        if isinstance(chance, float):
+            return name, spread(found), f"{chance:g}", "-"
+        beside = over_seeds(task, "full method", 100, *chance)
+        times = [a / b for a, b in zip(found, beside, strict=True) if a is not None and b]
+        return name, spread(found), spread(beside), spread(times, 1)
+
+    directions = {"report_to_volume": "volume of a report", "volume_to_report": "report of a volume"}
+    retrieval = (
+        row(f"{name}: recall@{k}", "retrieval", (key, f"recall_at_{k}"), (key, f"recall_at_{k}", "chance"))
+        for key, name in directions.items()
+        for k in (1, 5, 10)
+    )
+    rows = [
+        row("zero-shot: area under the curve, findings with a place", "zeroshot", ("auroc_with_place",), 0.5),
+        row("zero-shot: area under the curve, all findings", "zeroshot", ("auroc",), 0.5),
+        *retrieval,
+        row("grounding: best patch in the place", "grounding", ("hit_rate",), ("hit_rate_chance",)),
+        row("grounding: area under the curve of the map", "grounding", ("auc",), 0.5),
+        row("grounding: IoU at the best threshold", "grounding", ("iou",), ("iou_chance",)),
+        row("grounding: Dice at the best threshold", "grounding", ("dice",), ("dice_chance",)),
+    ]
+    return table(("full method", "measured", "chance", "times chance"), rows)
+
+
+def _findings() -> list[str]:
+    names = Cell("grounding", "full method", SEEDS[0]).read()["findings"]
+    columns: Mapping[str, tuple[str, tuple[str, ...]]] = {
+        "zero-shot AUROC": ("zeroshot", ("findings", "auroc")),
+        "best patch in the place": ("grounding", ("findings", "hit_rate")),
+        "chance": ("grounding", ("findings", "hit_rate_chance")),
+        "map AUC": ("grounding", ("findings", "auc")),
+        "probe AUROC, 10 %": ("probe", ("labels", "auroc")),
+    }
+    rows = (
+        (
+            name,
+            *(
+                spread(over_seeds(task, "full method", 10 if task == "probe" else 100, group, name, number))
+                for task, (group, number) in columns.values()
+            ),
+        )
+        for name in names
+    )
+    return table(("finding", *columns), rows)
+
+
+def _segmentation() -> list[str]:
+    rows = (
+        (start, *(spread(over_seeds("segment", start, percent, "dice")) for percent in SEGMENT_PERCENTS))
+        for start in ("scratch", *ARMS)
+    )
+    classes = ", ".join(Cell("segment", "scratch", SEEDS[0], 100).read()["classes"][1:])
+    return [f"Mean Dice over {classes}.", "", *table(("encoder", *_percents(SEGMENT_PERCENTS)), rows)]
+
+
+def _aims() -> list[str]:
+    def gain(over: str) -> str:
+        ours, theirs = (over_seeds("probe", start, 10, "auroc") for start in ("full method", over))
+        return spread([a - b for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None])
+
+    def times(task: str, number: Sequence[str], chance: Sequence[str]) -> str:
+        found, beside = (over_seeds(task, "full method", 100, *path) for path in (number, chance))
+        return spread([a / b for a, b in zip(found, beside, strict=True) if a is not None and b], 1)
+
+    recall = ("report_to_volume", "recall_at_5")
+    scratch, full = (over_seeds("segment", start, 10, "dice") for start in ("scratch", "full method"))
+    better = [a - b for a, b in zip(full, scratch, strict=True) if a is not None and b is not None]
+    placed = spread(over_seeds("zeroshot", "full method", 100, "auroc_with_place"))
+    rows = (
+        ("probe at 10 % of labels: full method over untrained", "beyond the spread", gain("untrained")),
+        ("the same over reconstruction alone", "beyond the spread", gain("reconstruction alone")),
+        ("zero-shot AUROC over findings with a place", "0.70", placed),
+        ("recall@5 over chance", "4 times", times("retrieval", recall, (*recall, "chance"))),
+        ("grounding over chance", "3 times", times("grounding", ("hit_rate",), ("hit_rate_chance",))),
+        ("segmentation, mean Dice", "0.85", spread(over_seeds("segment", "full method", 100, "dice"))),
+        ("the same at 10 % of labels, over scratch", "0 or more", spread(better)),
+    )
+    return table(("", "aim", "measured"), rows)
+
+
+if __name__ == "__main__":
+    main()

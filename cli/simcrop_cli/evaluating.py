@@ -1,0 +1,23 @@
+"""What the commands of `simcrop eval` that learn from labels have in common."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simcrop.adapters.config import RunConfig
+
+
+def label_settings(
+    config: Path, labels: float | None, protocol: str | None, overrides: list[str] | None
+) -> "RunConfig":
+    """The configuration with the options of the command, which win over `--set`."""
+    from simcrop.adapters.settings import load_config
+
+    options = {"labels.percent": labels, "labels.protocol": protocol}
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    return load_config(config, [*(overrides or []), *given])
+
+
+def evaluation_folder(out: Path | None, name: str, task: str) -> Path:
+    """Where the result goes: as asked for, or runs/NAME/eval/TASK."""
+    return out or Path("runs") / name / "eval" / task

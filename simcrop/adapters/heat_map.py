@@ -1,0 +1,107 @@
+"""From the cosines of a model's patches to a map on the voxels of a scan."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
+
+from simcrop.core.recipe import Size
+
+_ROUNDING = 1e-6
+"""Of a patch: what lies this little outside lies on the edge."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeatMap:
+    """A map on a scan's grid.
+
+    Attributes:
+        values: cosines, trilinear between the centres of patches; up to half a patch beyond the outermost centres
+            theirs go on; outside of what the model sees, the lowest of all.
+        inside: True where the model sees the scan.
+    """
+
+    values: NDArray[np.float32]
+    inside: NDArray[np.bool_]
+
+    @property
+    def share_outside(self) -> float:
+        """Share of the scan's voxels that the model does not see."""
+        return 1.0 - float(self.inside.mean())
+
+
+def map_onto(
+    patches: NDArray[np.float32],
+    patch_size: Size,
+    seen: NDArray[np.float64],
+    shape: Size,
+    affine: NDArray[np.float64],
+) -> HeatMap:
+    """Sample a map of patches at the voxel centres of a grid, oblique or not.
+
+    Args:
+        patches: [gH, gW, gD], one value a patch.
+        patch_size: voxels of a patch in the volume that the model saw.
+        seen: [4, 4], maps indices of that volume's voxels to world coordinates in mm.
+        shape: of the grid.
+        affine: [4, 4], maps indices of the grid to world coordinates in mm.
+    """
+    patch = np.asarray(patch_size, np.float64)
+    to_voxels = np.linalg.inv(seen) @ affine
+    # Voxel i of the model's volume lies at (i + 0.5) / patch - 0.5 on the axis that counts patch centres.
+    matrix = to_voxels[:3, :3] / patch[:, None]
+    offset = (to_voxels[:3, 3] + 0.5) / patch - 0.5
+    sampled = affine_transform(
+        patches,
+        matrix,
+        offset.tolist(),
+        output_shape=shape,
+        output=np.float32,
+        order=1,
+        mode="nearest",
+        prefilter=False,
+    )
+    values = np.asarray(sampled, np.float32)
+    inside = _inside(matrix, offset, np.asarray(patches.shape), shape)
+    values[~inside] = patches.min()
+    return HeatMap(values, inside)
+
+
+def best_voxel(
+    patches: NDArray[np.float32],
+    patch_size: Size,
+    seen: NDArray[np.float64],
+    shape: Size,
+    affine: NDArray[np.float64],
+) -> Size:
+    """The grid's voxel nearest to the centre of the best patch; patches with a centre off the grid do not count.
+
+    Args:
+        patches, patch_size, seen, shape, affine: as for `map_onto`.
+    """
+    patch = np.asarray(patch_size, np.float64)
+    cells = np.stack(np.meshgrid(*map(np.arange, patches.shape), indexing="ij"), -1).reshape(-1, 3)
+    to_grid = np.linalg.inv(affine) @ seen
+    voxels = (cells * patch + (patch - 1) / 2) @ to_grid[:3, :3].T + to_grid[:3, 3]
+    last = np.asarray(shape) - 1
+    is_on = ((voxels >= -0.5) & (voxels <= last + 0.5)).all(1)
+    # A grid that lies between all centres takes the best patch, wherever it is.
+    values = np.where(is_on, patches.ravel(), -np.inf) if is_on.any() else patches.ravel()
+    x, y, z = (int(index) for index in np.clip(np.rint(voxels[values.argmax()]), 0, last))
+    return x, y, z
+
+
+def _inside(
+    matrix: NDArray[np.float64], offset: NDArray[np.float64], size: NDArray[np.int64], shape: Size
+) -> NDArray[np.bool_]:
+    """Which voxels lie in the box of all patches; a plane of the grid at a time, as coordinates take much memory."""
+    _, second, third = (np.arange(count, dtype=np.float64) for count in shape)
+    inside = np.empty(shape, bool)
+    for index in range(shape[0]):
+        start = matrix[:, 0] * index + offset
+        along = matrix[:, 1, None, None] * second[:, None] + matrix[:, 2, None, None] * third
+        at = along + start[:, None, None]
+        low, high = -0.5 - _ROUNDING, (size - 0.5 + _ROUNDING)[:, None, None]
+        inside[index] = ((at >= low) & (at <= high)).all(0)
+    return inside

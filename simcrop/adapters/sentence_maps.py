@@ -1,0 +1,82 @@
+"""Where a model looks for the sentences whose true place is known."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from simcrop.adapters.held_out import HeldOutStudies, Place
+from simcrop.adapters.sentences import read_findings, read_within
+from simcrop.core.evaluation.grounding import Pointing, patches_inside, point, similarity_maps
+from simcrop.core.model import SimCroP
+from simcrop.core.ops import PatchSize
+from simcrop.core.study import SentenceTruth, Study
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedMap:
+    """A sentence, its true place, and how similar each patch is to it.
+
+    Attributes:
+        study: whose report holds the sentence.
+        place: what it speaks of and where that is.
+        similarity: cosine of every patch, in patch order, on the CPU.
+        is_reported: whether the report holds the sentence.
+    """
+
+    study: Study
+    place: Place
+    similarity: Float[Tensor, "N"]
+    is_reported: bool = True
+
+    def pointing(self, patch_size: PatchSize) -> Pointing | None:
+        """How the map fits; None where the mask leaves nothing to tell."""
+        return point(str(self.place.finding), self.similarity, patches_inside(self.place.mask, patch_size))
+
+
+def placed_maps(
+    model: SimCroP,
+    held_out: HeldOutStudies,
+    studies: Sequence[Study],
+    patches: Float[Tensor, "B N E"],
+    wanted: Callable[[SentenceTruth], bool],
+) -> list[PlacedMap]:
+    """The maps of all wanted sentences of the reports that have a mask, encoded in the context of their findings.
+
+    Args:
+        model: trained with alignment, in eval mode.
+        held_out: gives findings and places.
+        studies: of a batch.
+        patches: features of every patch of their volumes.
+        wanted: which sentences.
+    """
+    places = [held_out.places(study, wanted) for study in studies]
+    rows = [row for row, each in enumerate(places) if each]
+    maps: list[PlacedMap] = []
+    for row, read in zip(rows, read_findings(model, held_out, [studies[row] for row in rows]), strict=True):
+        sentences = read.features[[read.numbers.index(place.sentence) for place in places[row]]]
+        similarity = similarity_maps(sentences, patches[row]).cpu()
+        maps += [PlacedMap(studies[row], place, each) for place, each in zip(places[row], similarity, strict=True)]
+    return maps
+
+
+def unreported_maps(
+    model: SimCroP,
+    held_out: HeldOutStudies,
+    studies: Sequence[Study],
+    patches: Float[Tensor, "B N E"],
+    wanted: Callable[[SentenceTruth], bool],
+) -> list[PlacedMap]:
+    """The maps of the wanted sentences with a mask that the reports do not hold, each read in the middle of its report.
+
+    Arguments as for `placed_maps`.
+    """
+    maps: list[PlacedMap] = []
+    for row, study in enumerate(studies):
+        findings, _ = held_out.findings(study)
+        for place in held_out.unreported(study, wanted):
+            sentence = read_within(model, held_out.tokenizer, place.text, findings, max_tokens=held_out.max_tokens)
+            similarity = similarity_maps(sentence[None], patches[row])[0].cpu()
+            maps.append(PlacedMap(study, place, similarity, is_reported=False))
+    return maps

@@ -1,0 +1,162 @@
+"""`simcrop locate`: where in one scan a model looks for one sentence."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from simcrop.adapters.distributed import choose_device
+from simcrop.adapters.heat_map import HeatMap, best_voxel, map_onto
+from simcrop.adapters.located_picture import Located, located_figure
+from simcrop.adapters.prompts import normal_findings
+from simcrop.adapters.resample import Grid, resample_volume
+from simcrop.adapters.scan import NIFTI, Scan, read_scan, write_map
+from simcrop.adapters.sentences import read_within
+from simcrop.compose.language_task import load_aligned
+from simcrop.core.errors import DataError, InputError
+from simcrop.core.evaluation.grounding import similarity_maps
+from simcrop.core.model import SimCroP
+from simcrop.core.ports import Tokenizer
+from simcrop.core.recipe import Size
+from simcrop.core.report import clean, sentences_of
+
+_DPI = 130
+_log = logging.getLogger("simcrop")
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where a model looks for a sentence.
+
+    Attributes:
+        heat: the map on the grid of the scan's file.
+        best_voxel: nearest to the centre of the best patch, along the axes of the file.
+        best_mm: the same place in world coordinates, mm, RAS.
+    """
+
+    heat: HeatMap
+    best_voxel: Size
+    best_mm: tuple[float, float, float]
+
+    @property
+    def cosine(self) -> float:
+        """The value there."""
+        return float(self.heat.values[self.best_voxel])
+
+
+def locate(
+    checkpoint: str, volume: Path, sentence: str, outs: Sequence[Path], *, findings: Path | None = None
+) -> Found:
+    """Draw and write the map of a sentence, and print where its best place is.
+
+    Args:
+        checkpoint: of a model that was trained with alignment.
+        volume: NIfTI file, or folder of one DICOM series.
+        sentence: what to look for.
+        outs: files to write: .png is a picture, .nii and .nii.gz a map on the voxels of the scan.
+        findings: text file with the findings of the scan's report; without it the sentence is read amid findings that
+            deny everything.
+
+    Raises:
+        InputError: a suffix, or a sentence of which the model knows no word.
+        DataError: the scan or the findings cannot be read.
+        CheckpointError: no such model, or one without alignment.
+    """
+    pictures = [_is_picture(out) for out in outs]
+    sentence = " ".join(clean(sentence).split())
+    if not sentence:
+        raise InputError("--sentence: is empty; write what to look for, such as 'Pleural effusion on the left.'")
+    company = normal_findings() if findings is None else _read_findings(findings)
+    scan = read_scan(volume)
+    model, tokenizer = load_aligned(checkpoint, choose_device("auto"))
+    if set(tokenizer.encode([sentence], max_tokens=model.text_recipe.max_tokens).ids) <= {
+        tokenizer.cls_id, tokenizer.sep_id, tokenizer.unk_id
+    }:  # fmt: skip
+        raise InputError(
+            f"--sentence: the model knows no word of {sentence!r}; write it in the language of the reports that it was "
+            "trained on"
+        )
+    found = _look(scan, model, _read(model, tokenizer, sentence, company))
+    facts = _facts(scan, model, found, checkpoint)
+    for out, is_picture in zip(outs, pictures, strict=True):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if is_picture:
+            figure = located_figure(_located(scan, found, sentence, facts))
+            figure.savefig(out, dpi=_DPI, facecolor=figure.get_facecolor())
+        else:
+            write_map(out, found.heat.values, scan, about="simcrop: cosine similarity to a sentence")
+    print("\n".join([*facts, *map(str, outs)]))
+    return found
+
+
+def _is_picture(out: Path) -> bool:
+    if out.name.lower().endswith((".png", *NIFTI)):
+        return out.suffix.lower() == ".png"
+    raise InputError(f"--out: {out} ends in none of .png (a picture), .nii and .nii.gz (a map); name one of these")
+
+
+def _read_findings(path: Path) -> list[str]:
+    try:
+        return sentences_of(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
+        raise DataError(f"--findings: {path} cannot be read ({reason}); name a text file") from error
+
+
+def _read(model: SimCroP, tokenizer: Tokenizer, sentence: str, company: Sequence[str]) -> Float[Tensor, "E"]:
+    return read_within(model, tokenizer, sentence, company, max_tokens=model.text_recipe.max_tokens)
+
+
+@torch.no_grad()
+def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> Found:
+    recipe = model.recipe
+    voxels, seen = resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size))
+    patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
+    similarity = similarity_maps(sentence[None], patches)[0].reshape(recipe.grid).cpu().numpy()
+    heat = map_onto(similarity, recipe.patch_size, seen.numpy(), scan.shape, scan.affine)
+    voxel = best_voxel(similarity, recipe.patch_size, seen.numpy(), scan.shape, scan.affine)
+    at = scan.affine @ (*voxel, 1)
+    if heat.share_outside > 0:
+        _log.warning(
+            "%.1f %% of %s lie outside of the %s mm around its centre that the model sees; the map has its lowest "
+            "value there",
+            100 * heat.share_outside,
+            scan.path,
+            _extent(model),
+        )
+    return Found(heat, voxel, (float(at[0]), float(at[1]), float(at[2])))
+
+
+def _extent(model: SimCroP) -> str:
+    sizes = zip(model.recipe.volume_size, model.recipe.spacing_mm, strict=True)
+    return " x ".join(f"{size * spacing:g}" for size, spacing in sizes)
+
+
+def _facts(scan: Scan, model: SimCroP, found: Found, checkpoint: str) -> list[str]:
+    place = ", ".join(f"{axis} {mm:.1f}" for axis, mm in zip("xyz", found.best_mm, strict=True))
+    voxel = ", ".join(map(str, found.best_voxel))
+    seen = f"the model {checkpoint} sees {_extent(model)} mm around the centre"
+    if found.heat.share_outside > 0:
+        seen += f", {100 * (1 - found.heat.share_outside):.0f} % of the scan (dashed line)"
+    return [f"{scan.path.name}: cosine {found.cosine:.3f} at {place} mm (RAS), voxel {voxel}", seen]
+
+
+def _located(scan: Scan, found: Found, sentence: str, facts: Sequence[str]) -> Located:
+    """The same on axes to the patient's right, front and head."""
+    values = scan.as_ras(found.heat.values)
+    world = np.linalg.inv(scan.volume.affine.double().numpy()) @ (*found.best_mm, 1)
+    x, y, z = (int(index) for index in np.rint(world[:3]))
+    return Located(
+        sentence=sentence,
+        facts=facts,
+        hu=scan.volume.voxels.numpy(),
+        similarity=values,
+        inside=scan.as_ras(found.heat.inside.astype(np.float32)) > 0,
+        best_voxel=(x, y, z),
+        spacing_mm=scan.volume.spacing_mm,
+    )

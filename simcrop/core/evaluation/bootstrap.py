@@ -1,0 +1,45 @@
+"""Confidence intervals by drawing patients again and again, since studies of one patient are not independent."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from simcrop.core.randomness import generator
+
+_VALUES_AT_ONCE = 1 << 22
+"""Weights that are in memory at a time: 32 MB."""
+
+
+def patient_weights(patients: Sequence[str], num_draws: int, *, seed: int) -> Iterator[Float[Tensor, "draws n"]]:
+    """How often each study is in each draw of as many patients as there are, with replacement.
+
+    Args:
+        patients: patient of each of the n studies.
+        num_draws: in all; they come in parts.
+        seed: of the draws.
+
+    Yields:
+        float64; every study of a patient has the same weight.
+    """
+    numbers = {patient: number for number, patient in enumerate(dict.fromkeys(patients))}
+    patient_of = torch.tensor([numbers[patient] for patient in patients])
+    draws = generator("bootstrap", seed)
+    part = max(1, _VALUES_AT_ONCE // max(1, len(patients)))
+    for first in range(0, num_draws, part):
+        size = min(part, num_draws - first)
+        taken = torch.randint(len(numbers), (size, len(numbers)), generator=draws)
+        times = torch.zeros(size, len(numbers), dtype=torch.float64)
+        yield times.scatter_add_(1, taken, torch.ones_like(times))[:, patient_of]
+
+
+def interval(values: Float[Tensor, "draws *shape"], confidence: float) -> Float[Tensor, "2 *shape"]:
+    """Percentile interval over the draws: (low, high); NaN where no draw has a value.
+
+    Args:
+        values: a statistic in each draw; draws in which it does not exist are NaN and left out.
+        confidence: share of such intervals that hold the true value, in (0, 1).
+    """
+    ends = torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=values.dtype)
+    return torch.nanquantile(values, ends, dim=0)

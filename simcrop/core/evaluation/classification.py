@@ -1,0 +1,154 @@
+"""How well scores tell findings or classes, each number with an interval (docs/method.md, section 9).
+
+Every metric is computed from weights of the studies: all 1 for its value, how often a bootstrap draw took each for its
+interval. Where a ratio has nothing below (no predicted positive, no positive) it is 0, as with zero_division=0 in
+scikit-learn; an area under the curve without both classes is NaN.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from simcrop.core.errors import InputError
+from simcrop.core.evaluation.bootstrap import interval, patient_weights
+
+THRESHOLD = 0.5
+"""Score from which on a finding counts as present."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What is known of the test studies, and what was said of them.
+
+    Attributes:
+        scores: [n, C] probabilities.
+        truth: [n, C].
+        patients: of each study.
+        exclusive: a study has exactly one of the C classes, and scores sum to 1.
+        learned: [C], False where what was learned from had one class only, so that nothing can be said. Such a finding
+            has no metric; such a class has no area under the curve, and its studies count as errors.
+    """
+
+    scores: Float[Tensor, "n C"]
+    truth: Bool[Tensor, "n C"]
+    patients: Sequence[str]
+    exclusive: bool
+    learned: Bool[Tensor, "C"]
+
+    def __post_init__(self) -> None:
+        if self.scores.shape != self.truth.shape or len(self.patients) != len(self.truth):
+            raise InputError(f"truth: expected shape {tuple(self.scores.shape)}, got {tuple(self.truth.shape)}")
+        if bool(self.scores.isnan().any()):
+            raise InputError("scores: a score is NaN; the model's outputs must be finite")
+
+    @property
+    def positive(self) -> Bool[Tensor, "n C"]:
+        """Where a finding is called present: the best class, or every score that reaches the threshold."""
+        if not self.exclusive:
+            return self.scores >= THRESHOLD
+        return torch.nn.functional.one_hot(self.scores.argmax(1), self.scores.shape[1]).bool()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its interval; NaN for what cannot be measured."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Metrics over all labels, by name, and of each label, by name and in the order of the labels."""
+
+    overall: dict[str, Estimate]
+    by_label: dict[str, list[Estimate]]
+
+
+def measure(predicted: Predicted, *, num_draws: int, confidence: float, seed: int) -> Measurement:
+    """All metrics with percentile intervals over patients.
+
+    Returns:
+        Over all: `auroc` (mean over labels), `accuracy`, `f1_macro`, and for findings `f1_micro`, `precision_micro`;
+        accuracy is the share of right answers, counting every finding of every study. Of each label: `auroc`, `f1`,
+        `precision`, `recall`, `accuracy`.
+
+    Args:
+        predicted: on the test set.
+        num_draws: of the bootstrap; 0 leaves the intervals NaN.
+        confidence: of the intervals.
+        seed: of the draws.
+    """
+    overall, by_label = metrics_of(predicted, torch.ones(1, len(predicted.patients), dtype=torch.float64))
+    draws = [metrics_of(predicted, part) for part in patient_weights(predicted.patients, num_draws, seed=seed)]
+    return Measurement(
+        {name: _estimates(value[:, None], [o[name][:, None] for o, _ in draws], confidence)[0]
+         for name, value in overall.items()},
+        {name: _estimates(value, [each[name] for _, each in draws], confidence) for name, value in by_label.items()},
+    )  # fmt: skip
+
+
+def _estimates(value: Float[Tensor, "1 C"], draws: Sequence[Tensor], confidence: float) -> list[Estimate]:
+    ends = interval(torch.cat(list(draws)), confidence) if draws else torch.full((2, value.shape[1]), torch.nan)
+    # A label that cannot be measured has no interval either, though draws may happen to leave out what spoils it.
+    low, high = ends.where(~value.isnan(), torch.nan).tolist()
+    return [Estimate(*numbers) for numbers in zip(value[0].tolist(), low, high, strict=True)]
+
+
+def metrics_of(
+    predicted: Predicted, weights: Float[Tensor, "draws n"]
+) -> tuple[dict[str, Float[Tensor, "draws"]], dict[str, Float[Tensor, "draws C"]]]:
+    """The metrics over all labels and of each label, in every draw; `measure` says which.
+
+    Args:
+        predicted: the studies.
+        weights: float64, how much each study counts in each draw.
+    """
+    truth, positive, learned = predicted.truth, predicted.positive, predicted.learned
+    columns = zip(predicted.scores.T, truth.T, strict=True)
+    auroc = torch.stack([weighted_auroc(scores, each, weights) for scores, each in columns], dim=1)
+    auroc = auroc.where(learned, torch.nan)
+    hits, called, present = (weights @ table.double() for table in (truth & positive, positive, truth))
+    total = weights.sum(1)
+    right = total[:, None] - called - present + 2 * hits
+    by_label = {
+        "auroc": auroc,
+        "accuracy": right / total[:, None],
+        "f1": _ratio(2 * hits, called + present),
+        "precision": _ratio(hits, called),
+        "recall": _ratio(hits, present),
+    }
+    if predicted.exclusive:
+        accuracy, f1_macro = hits.sum(1) / total, by_label["f1"].mean(1)
+        return {"auroc": auroc.nanmean(1), "accuracy": accuracy, "f1_macro": f1_macro}, by_label
+    sums = [table[:, learned].sum(1) for table in (hits, called, present)]
+    overall = {
+        "auroc": auroc.nanmean(1),
+        "accuracy": by_label["accuracy"][:, learned].mean(1),
+        "f1_macro": by_label["f1"][:, learned].mean(1),
+        "f1_micro": _ratio(2 * sums[0], sums[1] + sums[2]),
+        "precision_micro": _ratio(sums[0], sums[1]),
+    }
+    return overall, {name: value.where(learned, torch.nan) for name, value in by_label.items()}
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    return above / below.where(below > 0, 1.0)
+
+
+def weighted_auroc(
+    scores: Float[Tensor, "n"], positives: Bool[Tensor, "n"], weights: Float[Tensor, "draws n"]
+) -> Float[Tensor, "draws"]:
+    """`auroc` of the same scores under several weights of the studies; NaN where a class has no weight."""
+    order = scores.argsort()
+    scores, positives, weights = scores[order].contiguous(), positives[order], weights[:, order]
+    negatives = torch.nn.functional.pad((weights * ~positives).cumsum(1), (1, 0))
+    scores_of_positives = scores[positives]
+    below = negatives[:, torch.searchsorted(scores, scores_of_positives, right=False)]
+    not_above = negatives[:, torch.searchsorted(scores, scores_of_positives, right=True)]
+    weight = weights[:, positives]
+    return (weight * (below + not_above)).sum(1) / (2 * weight.sum(1) * negatives[:, -1])

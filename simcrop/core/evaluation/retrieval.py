@@ -1,0 +1,92 @@
+"""Finding the volume that a report describes among others, and the report of a volume.
+
+The score of a report in a volume is the weighted mean, over its sentences, of `sentence_volume_scores`: late
+interaction as in training (docs/method.md, section 4, item 5). Candidates that score the same as the right one come
+before it: a model which tells nothing apart finds nothing.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from simcrop.core.errors import InputError
+
+TOP: tuple[int, ...] = (1, 5, 10)
+"""Numbers of candidates that recall is told for."""
+
+
+def rarity(reports: Sequence[Sequence[int]]) -> Callable[[int], float]:
+    """Weight of a sentence by how few reports hold it: 1 + ln((n + 1) / (n_with + 1)), as scikit-learn's smooth idf.
+
+    Args:
+        reports: keys of the sentences of each of the n reports that are learned from.
+
+    Returns:
+        Weight of a key: 1 for a sentence in every report, highest for one in none.
+    """
+    counts = Counter(key for keys in reports for key in set(keys))
+    return lambda key: 1.0 + math.log((len(reports) + 1) / (counts[key] + 1))
+
+
+def report_scores(
+    scores: Float[Tensor, "S V"], report_of_sentence: Int64[Tensor, "S"], weights: Float[Tensor, "S"]
+) -> Float[Tensor, "R V"]:
+    """Weighted mean of the scores of each report's sentences.
+
+    Args:
+        scores: of every sentence in every volume.
+        report_of_sentence: numbers from 0 on; every report has a sentence.
+        weights: above 0.
+    """
+    num_reports = int(report_of_sentence.max()) + 1
+    weights = weights.to(scores)
+    sums = scores.new_zeros(num_reports, scores.shape[1]).index_add_(0, report_of_sentence, scores * weights[:, None])
+    return sums / scores.new_zeros(num_reports).index_add_(0, report_of_sentence, weights)[:, None]
+
+
+def first_match_ranks(scores: Float[Tensor, "Q C"], matches: Bool[Tensor, "Q C"]) -> Int64[Tensor, "Q"]:
+    """Rank of the best of the right candidates of each query, from 1 on; wrong ones that tie with it come before it.
+
+    Raises:
+        InputError: a query without a right candidate, or a score that is NaN.
+    """
+    if scores.shape != matches.shape or not bool(matches.any(1).all()):
+        raise InputError("matches: every query needs a right candidate")
+    if bool(scores.isnan().any()):
+        raise InputError("scores: a score is NaN; the model's outputs must be finite")
+    best = scores.masked_fill(~matches, -math.inf).amax(1, keepdim=True)
+    return 1 + ((scores >= best) & ~matches).sum(1)
+
+
+def chance_within(matches: Bool[Tensor, "Q C"], k: int) -> float:
+    """Recall at k of candidates in random order, averaged over the queries."""
+    num_candidates = matches.shape[1]
+    misses = {
+        count: math.comb(num_candidates - count, k) / math.comb(num_candidates, k) if k <= num_candidates else 0.0
+        for count in set(matches.sum(1).tolist())
+    }
+    return 1.0 - sum(misses[count] for count in matches.sum(1).tolist()) / len(matches)
+
+
+def chance_median_rank(matches: Bool[Tensor, "Q C"]) -> int:
+    """Median rank of the best right candidate in random order: the first within which half of the queries find one."""
+    low, high = 1, matches.shape[1]
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if chance_within(matches, middle) >= 0.5 else (middle + 1, high)
+    return low
+
+
+def weighted_median(values: Int64[Tensor, "n"], weights: Float[Tensor, "draws n"]) -> Float[Tensor, "draws"]:
+    """The smallest value up to which at least half of the weight lies, in every draw.
+
+    Args:
+        values: such as ranks.
+        weights: how much each counts in each draw, not all 0.
+    """
+    values, order = values.sort()
+    below = weights[:, order].cumsum(1)
+    return values[(below < below[:, -1:] / 2).sum(1)].to(weights)

@@ -1,0 +1,28 @@
+"""The authors' numbers."""
+
+import pytest
+
+from simcrop.core.evaluation.published import RECIPES, PublishedRecipe, published_recipe
+
+
+def test_the_table_is_that_of_the_method() -> None:
+    assert published_recipe("ct_rate", 1) == (PublishedRecipe(1000, 1.5e-3, 150, 32, 10), None)
+    assert published_recipe("ct_rate", 10)[0] == published_recipe("ct_rate", 100)[0]
+    assert published_recipe("radchestct", 100) == (PublishedRecipe(2000, 3e-3, 200, 128, 10), None)
+    assert published_recipe("cc_ccii", 1) == (PublishedRecipe(200, 1.5e-3, 20, 29, 20), None)
+    assert published_recipe("luna16", 10) == (PublishedRecipe(200, 1.5e-3, 20, 31, 200), None)
+    assert published_recipe("luna16", 100) == (PublishedRecipe(2000, 1.5e-3, 200, 32, 20), None)
+    assert all(row.warmup_steps < row.steps for rows in RECIPES.values() for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("source", "percent", "taken"),
+    [("luna16", 1, ("luna16", 10)), ("ct_rate", 7, ("ct_rate", 10)), ("manifest", 100, ("ct_rate", 100))],
+)
+def test_where_the_authors_have_none_the_next_is_taken_and_that_is_said(
+    source: str, percent: float, taken: tuple[str, int]
+) -> None:
+    recipe, note = published_recipe(source, percent)
+    assert recipe == RECIPES[taken[0]][taken[1]]
+    assert note is not None
+    assert note.endswith(f"those of {taken[0]} at {taken[1]} % are taken")
