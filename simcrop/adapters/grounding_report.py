@@ -189,7 +189,7 @@ _SHOWN = {
 def _table(
     averages: Mapping[str, Mapping[str, Estimate]], counts: Mapping[str, int], title: str, settings: LabelSettings
 ) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
+    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left", pad_edge=False)
     table.add_column("finding")
     for name in ("n", *_SHOWN.values()):
         table.add_column(name, justify="right", no_wrap=True)

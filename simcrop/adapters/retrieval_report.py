@@ -19,8 +19,7 @@ from simcrop.core.evaluation.bootstrap import interval, patient_weights
 from simcrop.core.evaluation.classification import Estimate
 from simcrop.core.evaluation.retrieval import (
     TOP,
-    chance_median_rank,
-    chance_within,
+    Chance,
     first_match_ranks,
     weighted_median,
 )
@@ -71,11 +70,13 @@ def retrieval_report(outcome: RetrievalOutcome, settings: LabelSettings, *, seed
     directions = {name: _measure(scores, outcome, settings, seed) for name, scores in tables.items()}
     num = len(outcome.studies)
     title = f"retrieval among {num} test studies"
+    at_random = Chance.of(outcome.same)
+    chance = [at_random.within(k) for k in range(1, num + 1)]
     curves = [
         RecallCurve(
             DIRECTIONS[name],
             [float((each.ranks <= k).double().mean()) for k in range(1, num + 1)],
-            [chance_within(outcome.same, k) for k in range(1, num + 1)],
+            chance,
         )
         for name, each in directions.items()
     ]
@@ -96,7 +97,7 @@ def retrieval_report(outcome: RetrievalOutcome, settings: LabelSettings, *, seed
 
 
 def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: LabelSettings, seed: int) -> _Direction:
-    ranks = first_match_ranks(scores, outcome.same)
+    ranks, chance = first_match_ranks(scores, outcome.same), Chance.of(outcome.same)
     patients = [study.patient_id for study in outcome.studies]
     within = torch.stack([ranks <= k for k in TOP], dim=1).double()
     draws: list[Tensor] = []
@@ -110,9 +111,9 @@ def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: LabelSettings,
     return _Direction(
         ranks,
         recall,
-        {k: chance_within(outcome.same, k) for k in TOP},
+        {k: chance.within(k) for k in TOP},
         _estimates(median, [each[:, None] for each in medians], settings.confidence)[0],
-        chance_median_rank(outcome.same),
+        chance.median_rank,
     )
 
 

@@ -76,7 +76,7 @@ def _scores(task: LanguageTask, reports: Sequence[ReadFindings], stop: Callable[
 
     digest = hashlib.sha256(features.cpu().contiguous().numpy().tobytes()).hexdigest()
     names = [read.study.reconstructions[0] for read in reports]
-    scores = task.volume_scores(names, compute, ["retrieval", digest], stop).T.double()
+    scores = task.volume_scores(names, compute, ["retrieval", digest], stop).T
     report_of_sentence = torch.tensor([row for row, read in enumerate(reports) for _ in read.numbers])
     return report_scores(scores, report_of_sentence, _weights(task, reports))
 

@@ -8,6 +8,7 @@ before it: a model which tells nothing apart finds nothing.
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -61,23 +62,37 @@ def first_match_ranks(scores: Float[Tensor, "Q C"], matches: Bool[Tensor, "Q C"]
     return 1 + ((scores >= best) & ~matches).sum(1)
 
 
-def chance_within(matches: Bool[Tensor, "Q C"], k: int) -> float:
-    """Recall at k of candidates in random order, averaged over the queries."""
-    num_candidates = matches.shape[1]
-    misses = {
-        count: math.comb(num_candidates - count, k) / math.comb(num_candidates, k) if k <= num_candidates else 0.0
-        for count in set(matches.sum(1).tolist())
-    }
-    return 1.0 - sum(misses[count] for count in matches.sum(1).tolist()) / len(matches)
+@dataclass(frozen=True)
+class Chance:
+    """What candidates in random order give.
 
+    Attributes:
+        num_candidates: of every query.
+        num_right: number of right candidates -> queries that have so many.
+    """
 
-def chance_median_rank(matches: Bool[Tensor, "Q C"]) -> int:
-    """Median rank of the best right candidate in random order: the first within which half of the queries find one."""
-    low, high = 1, matches.shape[1]
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if chance_within(matches, middle) >= 0.5 else (middle + 1, high)
-    return low
+    num_candidates: int
+    num_right: Counter[int]
+
+    @classmethod
+    def of(cls, matches: Bool[Tensor, "Q C"]) -> "Chance":
+        """Count the right candidates."""
+        return cls(matches.shape[1], Counter[int](matches.sum(1).tolist()))
+
+    def within(self, k: int) -> float:
+        """Recall at k, averaged over the queries."""
+        left = max(0, self.num_candidates - k)
+        missed = sum(times * self._all_among(left, count) for count, times in self.num_right.items())
+        return 1.0 - missed / self.num_right.total()
+
+    def _all_among(self, left: int, count: int) -> float:
+        """Chance that all right candidates lie among those that are not looked at."""
+        return math.prod(max(0, left - number) / (self.num_candidates - number) for number in range(count))
+
+    @property
+    def median_rank(self) -> int:
+        """Of the best right candidate: the first within which half of the queries find one."""
+        return next(k for k in range(1, self.num_candidates + 1) if self.within(k) >= 0.5)
 
 
 def weighted_median(values: Int64[Tensor, "n"], weights: Float[Tensor, "draws n"]) -> Float[Tensor, "draws"]:

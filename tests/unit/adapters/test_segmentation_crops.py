@@ -38,8 +38,11 @@ def test_regions_depend_on_seed_and_step_alone(maps: OrganMaps) -> None:
     again.at(1)
     torch.manual_seed(99)
     assert torch.equal(first.at(7)[0], again.at(7)[0])
-    assert not torch.equal(first.at(7)[0], first.at(8)[0])
     assert not torch.equal(first.at(7)[0], other.at(7)[0])
+    one = CropBatches(maps, list(maps.source.studies())[:1], SegmentSettings(crops_per_volume=4), (8, 8, 4), seed=0)
+    assert not torch.equal(one.at(1)[0], one.at(2)[0])
+    two = CropBatches(maps, list(maps.source.studies())[:1], SegmentSettings(batch_size=2), (8, 8, 4), seed=0).at(1)[0]
+    assert not torch.equal(two[:16], two[16:]), "a volume that comes twice in a step is cut differently"
 
 
 def test_every_epoch_goes_through_all_studies(maps: OrganMaps) -> None:

@@ -12,8 +12,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from simcrop.core.errors import InputError
 from simcrop.core.evaluation.retrieval import (
-    chance_median_rank,
-    chance_within,
+    Chance,
     first_match_ranks,
     rarity,
     report_scores,
@@ -54,16 +53,16 @@ def test_chance_is_the_mean_over_all_orders(counts: tuple[int, ...]) -> None:
     orders = list(itertools.permutations(range(5)))
     ranks = [[1 + min(order.index(c) for c in range(count)) for order in orders] for count in counts]
     for k in (1, 2, 3, 5):
-        assert chance_within(matches, k) == pytest.approx(np.mean(np.array(ranks) <= k))
-    assert chance_within(matches, 9) == 1.0
-    assert chance_median_rank(matches) == np.quantile(np.array(ranks).flatten(), 0.5, method="inverted_cdf")
+        assert Chance.of(matches).within(k) == pytest.approx(np.mean(np.array(ranks) <= k))
+    assert Chance.of(matches).within(9) == 1.0
+    assert Chance.of(matches).median_rank == np.quantile(np.array(ranks).flatten(), 0.5, method="inverted_cdf")
 
 
 def test_a_model_that_knows_nothing_is_at_chance() -> None:
     generator = torch.Generator().manual_seed(0)
     matches = torch.eye(50, dtype=torch.bool)
     found = [first_match_ranks(torch.rand(50, 50, generator=generator), matches) <= 5 for _ in range(60)]
-    assert float(torch.cat(found).float().mean()) == pytest.approx(chance_within(matches, 5), abs=0.02)
+    assert float(torch.cat(found).float().mean()) == pytest.approx(Chance.of(matches).within(5), abs=0.02)
 
 
 def test_a_report_scores_the_weighted_mean_of_its_sentences() -> None:
