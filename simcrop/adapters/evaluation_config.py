@@ -17,7 +17,7 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """Which labels probe, knn and finetune learn from, and how their predictions are measured."""
+    """Which labels probe, knn, finetune and segment learn from, and how their predictions are measured."""
 
     __pydantic_config__ = _STRICT
 
