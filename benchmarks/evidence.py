@@ -18,7 +18,6 @@ from cells import run_all, simcrop, spread, table
 from measuring import hardware
 
 FOLDER, PAGE, CONFIG = Path("runs/results"), Path("docs/results.md"), "configs/results.yaml"
-SEGMENT = "configs/segment.yaml"
 SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10, 100)
 RECONSTRUCTION = tuple(f"objectives.{name}.weight=0" for name in ("report", "alignment", "late_interaction"))
 ARMS: Mapping[str, tuple[str, ...]] = {"reconstruction alone": RECONSTRUCTION, "full method": ()}
@@ -56,11 +55,10 @@ class Cell:
         rest = [*_seeded(self.seed), "--out", str(self.folder)]
         if self.task == "pretrain":
             return ["train", CONFIG, *rest, *ARMS[self.start], "train.threads=1"]
-        config = SEGMENT if self.task == "segment" else CONFIG
         rest += ["--checkpoint", str(Cell("pretrain", self.start, self.seed).folder)] if self.start in ARMS else []
         rest += ["probe.features=voxels"] if self.start == "voxels" else []
         rest += ["--labels", str(self.percent)] if self.task in {"probe", "finetune", "segment"} else []
-        return ["eval", self.task, config, *rest]
+        return ["eval", self.task, CONFIG, *rest]
 
     def read(self) -> dict[str, Any]:
         """What was measured."""
