@@ -23,6 +23,9 @@ RECONSTRUCTION = tuple(f"objectives.{name}.weight=0" for name in ("report", "ali
 ARMS: Mapping[str, tuple[str, ...]] = {"reconstruction alone": RECONSTRUCTION, "full method": ()}
 """Pre-training: name -> what is set beside the configuration."""
 
+SUPERVISED = ("scratch", "full method")
+"""What fine-tuning and segmentation start from."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -57,6 +60,7 @@ class Cell:
             return ["train", CONFIG, *rest, *ARMS[self.start], "train.threads=1"]
         rest += ["--checkpoint", str(Cell("pretrain", self.start, self.seed).folder)] if self.start in ARMS else []
         rest += ["probe.features=voxels"] if self.start == "voxels" else []
+        rest += ["train.precision=bf16"] if self.task == "segment" else []
         rest += ["--labels", str(self.percent)] if self.task in {"probe", "finetune", "segment"} else []
         return ["eval", self.task, CONFIG, *rest]
 
@@ -76,19 +80,14 @@ EVALUATIONS = [
         Cell(task, start, seed, percent)
         for task, starts in {
             "probe": ("untrained", "voxels", *ARMS),
-            "finetune": ("scratch", *ARMS),
+            "finetune": SUPERVISED,
         }.items()
         for start in starts
         for percent in PERCENTS
         for seed in SEEDS
     ),
     *(Cell(task, "full method", seed) for task in ("zeroshot", "retrieval", "grounding") for seed in SEEDS),
-    *(
-        Cell("segment", start, seed, percent)
-        for start in ("scratch", *ARMS)
-        for percent in SEGMENT_PERCENTS
-        for seed in SEEDS
-    ),
+    *(Cell("segment", start, seed, percent) for start in SUPERVISED for percent in SEGMENT_PERCENTS for seed in SEEDS),
 ]
 
 
@@ -152,7 +151,7 @@ def _labels() -> list[str]:
         "linear probe: untrained encoder": ("probe", "untrained"),
         **{f"linear probe: {arm}": ("probe", arm) for arm in ARMS},
         "trained from scratch on the labels": ("finetune", "scratch"),
-        **{f"fine-tuned: {arm}": ("finetune", arm) for arm in ARMS},
+        "fine-tuned: full method": ("finetune", "full method"),
     }
     cells = (
         (name, *(spread(over_seeds(task, start, percent, "auroc")) for percent in PERCENTS))
@@ -217,7 +216,7 @@ def _findings() -> list[str]:
 def _segmentation() -> list[str]:
     rows = (
         (start, *(spread(over_seeds("segment", start, percent, "dice")) for percent in SEGMENT_PERCENTS))
-        for start in ("scratch", *ARMS)
+        for start in SUPERVISED
     )
     classes = ", ".join(Cell("segment", "scratch", SEEDS[0], 100).read()["classes"][1:])
     return [f"Mean Dice over {classes}.", "", *table(("encoder", *_percents(SEGMENT_PERCENTS)), rows)]

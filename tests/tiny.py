@@ -52,7 +52,7 @@ class WordEncoder(nn.Module):
         self.words = nn.Embedding(VOCABULARY, self.hidden_size)
         self.dense = nn.Linear(self.hidden_size, self.hidden_size)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, sentence_of_token: Tensor | None = None) -> Tensor:
         return self.dense(self.words(input_ids)) * attention_mask[..., None]
 
 

@@ -6,7 +6,6 @@
 As in a run's folder, `checkpoints/latest` names the one to load, so the encoder can be loaded from OUT like any other.
 """
 
-import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,12 +15,12 @@ from typing import Any
 from simcrop.adapters.checkpoint_folder import Checkpoint, find_checkpoint, newest_whole
 from simcrop.adapters.checkpoints import FolderCheckpoints
 from simcrop.adapters.labels import LearnedFrom
+from simcrop.adapters.run_folder import check_same
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.evaluation.classifier import Classifier
 
 TRAINING = "training"
 _FOLDER = "checkpoints"
-_log = logging.getLogger("simcrop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,19 +74,24 @@ def fine_tuned(path: Path) -> FineTuned | None:
     return FineTuned(checkpoint, tuple(about["labels"]), about["exclusive"], learned_from)
 
 
-def finished_fit(out: Path, identity: str) -> FineTuned | None:
-    """The classifier that an earlier fit has left in an evaluation's folder, where it was the same fit.
+def finished_fit(out: Path, settings: Mapping[str, Any]) -> FineTuned | None:
+    """The classifier that an earlier fit of the same settings has left in an evaluation's folder.
+
+    Args:
+        out: folder of the evaluation.
+        settings: all that decides what a fit learns, by key.
 
     Raises:
-        ConfigError: the folder holds the checkpoints of something else.
+        ConfigError: the folder holds the checkpoints of a run.
+        CheckpointError: it holds a classifier that other settings have made.
     """
-    folder = out / _FOLDER
-    if not (folder / "latest").is_file():
+    if not (out / _FOLDER / "latest").is_file():
         return None
     found = fine_tuned(out)
     if found is None:
         raise ConfigError(f"--out {out}: holds checkpoints of a run, which would be lost; name another folder")
-    return found if found.checkpoint.manifest.get("identity") == identity else None
+    check_same(found.checkpoint.folder, found.checkpoint.manifest["settings"], settings)
+    return found
 
 
 def save_classifier(
@@ -96,21 +100,21 @@ def save_classifier(
     step: int,
     *,
     config: Mapping[str, Any],
-    identity: str,
+    settings: Mapping[str, Any],
     names: Sequence[str],
     exclusive: bool,
     learned_from: LearnedFrom,
     metrics: Mapping[str, float],
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write the classifier, in place of one that an earlier fit has left.
+    """Write the classifier of a fit that is over.
 
     Args:
         out: folder of the evaluation.
         classifier: with the weights of the best step.
         step: that one.
         config: of the evaluation, with the encoder's model.
-        identity: of the fit.
+        settings: of the fit, by key.
         names, exclusive, learned_from: as in `FineTuned`.
         metrics: how it told the selection patients; goes into the manifest.
         provenance: goes into the manifest.
@@ -118,8 +122,6 @@ def save_classifier(
     Raises:
         CheckpointError: the disk refuses.
     """
-    if finished_fit(out, identity) is None:
-        shutil.rmtree(out / _FOLDER, ignore_errors=True)
     store = FolderCheckpoints(
         out / _FOLDER,
         keep=2,
@@ -127,30 +129,33 @@ def save_classifier(
         save_tokenizer=lambda folder: None,
         provenance={
             **provenance,
-            "identity": identity,
+            "settings": settings,
             "classifier": {"labels": list(names), "exclusive": exclusive, "learned_from": asdict(learned_from)},
         },
     )
     store.save(step, classifier, {}, metrics=metrics)
 
 
-def unfinished_fit(out: Path, identity: str) -> Checkpoint | None:
-    """The newest state of the same fit, where it was stopped or killed; what another fit has left is removed."""
-    folder = out / TRAINING
-    newest = newest_whole(folder)
-    if newest is not None and newest.manifest.get("identity") != identity:
-        _log.info("%s: of another configuration, checkpoint or data; training begins anew", folder)
-        shutil.rmtree(folder)
-        return None
+def unfinished_fit(out: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
+    """The newest state of a fit of the same settings, where it was stopped or killed.
+
+    Raises:
+        CheckpointError: it is of other settings.
+    """
+    newest = newest_whole(out / TRAINING)
+    if newest is not None:
+        check_same(newest.folder, newest.manifest["settings"], settings)
     return newest
 
 
-def training_store(out: Path, identity: str, *, omit: tuple[str, ...], start_step: int) -> FolderCheckpoints:
+def training_store(
+    out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int
+) -> FolderCheckpoints:
     """Where the state of a fit is kept while it runs.
 
     Args:
         out: folder of the evaluation.
-        identity: of the fit.
+        settings: of the fit, by key.
         omit: prefixes of weights that never change.
         start_step: of the state that it goes on from.
     """
@@ -159,7 +164,7 @@ def training_store(out: Path, identity: str, *, omit: tuple[str, ...], start_ste
         keep=2,
         config={},
         save_tokenizer=lambda folder: None,
-        provenance={"identity": identity},
+        provenance={"settings": settings},
         omit=omit,
         start_step=start_step,
     )

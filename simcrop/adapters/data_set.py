@@ -144,7 +144,7 @@ def read_findings(
         studies,
         tokenizer=tokenizer,
         text_encoder=text_encoder,
-        max_tokens=config.text_encoder.max_tokens,
+        recipe=config.text_encoder,
         cache=config.data.prepared,
         communicator=ranks,
     )

@@ -60,11 +60,13 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
     """Write an evaluation's files and print its table; metrics.json comes last, so that it stands for a whole one.
 
     Args:
-        folder: made where it is missing; files of an earlier evaluation in it are replaced.
+        folder: made where it is missing; files of an earlier evaluation that have the same names are replaced, and its
+            metrics.json goes first.
         result: what was measured.
         about: what it was measured on: checkpoint, data, configuration.
     """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)
     replace_text(folder / "predictions.csv", _as_csv(result.predictions))
     for name, figure in result.figures.items():
         figure.savefig(folder / "pictures" / f"{name}.png", dpi=_DPI)

@@ -2,7 +2,7 @@
 
     CACHE/findings_KEY/TEXT.npz    features: float16 [T, hidden], a row for each token
 
-KEY is a hash of the encoder's weights, the tokenizer and the token limit, TEXT one of the findings as written; so
+KEY is a hash of the encoder's weights, the tokenizer and how the encoder reads, TEXT one of the findings as written; so
 another encoder or a corrected report is never a stale hit.
 """
 
@@ -23,6 +23,7 @@ from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import weights_sha256
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, Encoding
+from simcrop.core.recipe import TextEncoderRecipe
 from simcrop.core.report import sentences_of
 from simcrop.core.study import Report, Study
 
@@ -73,7 +74,7 @@ def keep_findings(
     *,
     tokenizer: HFTokenizer,
     text_encoder: nn.Module,
-    max_tokens: int,
+    recipe: TextEncoderRecipe,
     cache: Path,
     communicator: Communicator,
 ) -> FindingsFeatures:
@@ -82,14 +83,16 @@ def keep_findings(
     Args:
         studies: whose findings are read.
         tokenizer, text_encoder: the encoder is put into eval mode; it reads on the device where its weights are.
-        max_tokens: limit of a text, special tokens included.
+        recipe: limit of a text, and how its sentences are read.
         cache: folder of all that is prepared.
         communicator: the ranks; all return when all is written.
 
     Raises:
         DataError: the folder cannot be written.
     """
-    identity = json.dumps([VERSION, weights_sha256(text_encoder), tokenizer.identity, max_tokens])
+    identity = json.dumps(
+        [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens, recipe.context]
+    )
     folder = cache / f"findings_{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     features = FindingsFeatures(folder)
     make_folder(folder)
@@ -100,10 +103,12 @@ def keep_findings(
     device = next(text_encoder.parameters()).device
     with counted(f"findings kept in {folder}") as progress:
         for done, path in enumerate(mine, 1):
-            ids = tokenizer.encode(sentences_of(reports[path].findings), max_tokens=max_tokens).ids
-            tokens = torch.tensor([ids], device=device)
+            encoding = tokenizer.encode(sentences_of(reports[path].findings), max_tokens=recipe.max_tokens)
+            tokens, owners = (torch.tensor([row], device=device) for row in (encoding.ids, encoding.sentence_of_token))
             with torch.no_grad():
-                read = text_encoder(tokens, torch.ones_like(tokens, dtype=torch.bool))[0]
+                read = text_encoder(
+                    tokens, torch.ones_like(tokens, dtype=torch.bool), owners if recipe.context == "sentence" else None
+                )[0]
             with whole_file(path) as file:
                 np.savez(file, features=read.half().cpu().numpy())
             if communicator.rank == 0:

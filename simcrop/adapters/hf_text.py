@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
@@ -16,6 +17,8 @@ from simcrop.adapters.hf_tokenizer import HFTokenizer, one_line, read_tokenizer,
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.recipe import TextEncoderRecipe
 
+_PADDING = -2
+"""Stands for the sentence of padding; that of special tokens is -1."""
 _SIZES = "text_encoder.json"
 _UNUSED_WEIGHTS = ("pooler.", "embeddings.position_ids")
 
@@ -33,10 +36,28 @@ class HFTextEncoder(nn.Module):
         self.hidden_size: int = bert.config.hidden_size  # pyright: ignore[reportAttributeAccessIssue, reportAssignmentType]
 
     def forward(
-        self, input_ids: Int64[Tensor, "B T"], attention_mask: Bool[Tensor, "B T"]
+        self,
+        input_ids: Int64[Tensor, "B T"],
+        attention_mask: Bool[Tensor, "B T"],
+        sentence_of_token: Int64[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T hidden"]:
-        """Last hidden state; padding is attended by nothing."""
-        return self.bert(input_ids=input_ids, attention_mask=attention_mask.long()).last_hidden_state
+        """Last hidden state, of whole texts or of each sentence by itself; padding is attended by no real token."""
+        if sentence_of_token is None:
+            return self.bert(input_ids=input_ids, attention_mask=attention_mask.long()).last_hidden_state
+        owners = sentence_of_token.masked_fill(~attention_mask, _PADDING)
+        return self.bert(
+            input_ids=input_ids,
+            attention_mask=(owners[:, :, None] == owners[:, None, :])[:, None],
+            position_ids=_places_in_runs(owners),
+        ).last_hidden_state
+
+
+def _places_in_runs(values: Int64[Tensor, "B T"]) -> Int64[Tensor, "B T"]:
+    """For each element the number of equal ones right before it."""
+    places = torch.arange(values.shape[1], device=values.device).expand_as(values)
+    begins = torch.ones_like(values, dtype=torch.bool)
+    begins[:, 1:] = values[:, 1:] != values[:, :-1]
+    return places - places.where(begins, 0).cummax(1).values
 
 
 def load_text_encoder(

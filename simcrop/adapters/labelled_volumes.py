@@ -1,22 +1,20 @@
 """Volumes for classifiers: centres for prediction, augmented batches for training, by processes of their own."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Int16
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from simcrop.adapters.prepared import PreparedVolumes
+from simcrop.adapters.worker_reading import read_items
 from simcrop.core.augment import draw_augmentation
-from simcrop.core.errors import DataError, SimcropError
+from simcrop.core.errors import SimcropError
 from simcrop.core.evaluation.fitting import LabelledBatch
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, Size
 from simcrop.core.study import Study
-
-Item = TypeVar("Item")
 
 
 def volume_centres(
@@ -28,7 +26,7 @@ def volume_centres(
         DataError: a volume is damaged.
     """
     batches = [names[first : first + batch_size] for first in range(0, len(names), batch_size)]
-    return _loaded(_Centres(prepared, batches, size), range(len(batches)), num_workers)
+    return read_items(_Centres(prepared, batches, size), range(len(batches)), num_workers=num_workers)
 
 
 class AugmentedStudies:
@@ -68,7 +66,7 @@ class AugmentedStudies:
 
     def batches(self, first_step: int, last_step: int) -> Iterator[LabelledBatch]:
         """The batches of the steps; the first of a fit is step 1."""
-        return _loaded(_Steps(self), range(first_step, last_step + 1), self._num_workers)
+        return read_items(_Steps(self), range(first_step, last_step + 1), num_workers=self._num_workers)
 
     def read(self, step: int) -> LabelledBatch:
         """The batch of a step."""
@@ -119,31 +117,3 @@ class _Steps(Dataset[LabelledBatch | SimcropError]):
             return self._studies.read(step)
         except SimcropError as error:
             return error
-
-
-def _loaded(dataset: Dataset[Item | SimcropError], numbers: Sequence[int], num_workers: int) -> Iterator[Item]:
-    loader: DataLoader[Any] = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=numbers,
-        num_workers=num_workers,
-        collate_fn=_as_it_is,
-        # A generator of its own, so that loading never draws from torch's global one.
-        generator=torch.Generator(),
-    )
-    try:
-        for item in loader:
-            if isinstance(item, SimcropError):
-                raise item
-            yield item
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error) or isinstance(error, SimcropError):
-            raise
-        raise DataError(
-            "data.num_workers: a data worker was ended by the system, most likely for want of (shared) memory; "
-            "write fewer, or 0"
-        ) from error
-
-
-def _as_it_is(item: Any) -> Any:
-    return item

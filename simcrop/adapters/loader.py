@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from simcrop.adapters.findings_features import FindingsFeatures
 from simcrop.adapters.items import ItemReader, collate
 from simcrop.adapters.prepared import PreparedVolumes
-from simcrop.core.errors import ConfigError, DataError, SimcropError
+from simcrop.adapters.worker_reading import read_items
+from simcrop.core.errors import ConfigError, SimcropError
 from simcrop.core.ports import Tokenizer
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe, TrainRecipe
@@ -105,19 +106,15 @@ class StudyBatches:
         """
         accumulate = self._train.accumulate
         first = (first_step - 1) * accumulate
-        loader = DataLoader(
+        read = read_items(
             self._dataset,
-            batch_size=None,
-            sampler=_Positions(self, first),
+            _Positions(self, first),
             num_workers=self._num_workers,
-            prefetch_factor=max(2, accumulate) if self._num_workers else None,
+            prefetch_factor=max(2, accumulate),
             pin_memory=self._pin_memory,
-            collate_fn=_as_it_is,
-            # A generator of its own, so that loading never draws from torch's global one.
-            generator=torch.Generator(),
         )
         step: list[Batch] = []
-        for batch in _checked(loader):
+        for batch in read:
             step.append(batch)
             if len(step) == accumulate:
                 yield step
@@ -223,22 +220,3 @@ class _Positions(Sampler[Position]):
         while True:
             yield self._batches.position(number)
             number += 1
-
-
-def _checked(loader: DataLoader[Any]) -> Iterator[Batch]:
-    try:
-        for batch in loader:
-            if isinstance(batch, SimcropError):
-                raise batch
-            yield batch
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error) or isinstance(error, SimcropError):
-            raise
-        raise DataError(
-            "data.num_workers: a data worker was ended by the system, most likely for want of (shared) memory; "
-            "write fewer, or 0"
-        ) from error
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

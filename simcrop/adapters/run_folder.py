@@ -1,5 +1,6 @@
 """What a run folder already holds, and whether a configuration may continue it."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def starting_point(out: Path, resume: str, config: Mapping[str, Any]) -> Checkpo
 
 def check_unchanged(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
     """Raise CheckpointError naming the first key of model, data or objectives that a checkpoint was made without."""
-    old, new = dict(_leaves(checkpoint.config())), dict(_leaves(config))
+    old, new = dict(leaves(checkpoint.config())), dict(leaves(config))
     for key in [*new, *(key for key in old if key not in new)]:
         is_fixed = key.split(".")[0] in _FIXED and key not in _FREE
         if is_fixed and key in old and old[key] != new.get(key):
@@ -80,9 +81,25 @@ def make_folder(out: Path) -> None:
         raise ConfigError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from error
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise CheckpointError naming the first key whose value differs from that behind what `where` holds.
+
+    Args:
+        where: a file or folder that was made with `before`.
+        before: key with dots -> value, from JSON.
+        now: the same as it is asked for.
+    """
+    for key in [*now, *(key for key in before if key not in now)]:
+        if before.get(key) != json.loads(json.dumps(now.get(key))):
+            raise CheckpointError(
+                f"{key}: {now.get(key)} differs from {before.get(key)} in {where}; set it back, or choose another --out"
+            )
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a configuration's tree by its key with dots."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from simcrop.adapters.checkpoint_folder import join_tensors, split_tensors
 from simcrop.adapters.durable import sha256_of, sync
+from simcrop.adapters.run_folder import check_same
 from simcrop.core.errors import CheckpointError
 from simcrop.core.ports import State
 
@@ -122,12 +123,3 @@ def load_state(out: Path, settings: Mapping[str, Any]) -> State | None:
 def remove_state(out: Path) -> None:
     """Forget the state of a training that has come to its end."""
     (out / _STATE).unlink(missing_ok=True)
-
-
-def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise CheckpointError naming the first setting that differs from what a network is trained with."""
-    for key in [*now, *(key for key in before if key not in now)]:
-        if before.get(key) != json.loads(json.dumps(now.get(key))):
-            raise CheckpointError(
-                f"{key}: {now.get(key)} differs from {before.get(key)} in {where}; set it back, or choose another --out"
-            )

@@ -1,7 +1,7 @@
 """`simcrop eval finetune`: encoder and head trained together on labelled volumes, or both from scratch."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from simcrop.adapters.labelled_volumes import AugmentedStudies, volume_centres
 from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import git_commit, versions
 from simcrop.adapters.settings import as_tree
-from simcrop.compose.fitting import Fit, fit_identity, learning_studies
+from simcrop.compose.evaluation import say_stopped
+from simcrop.compose.fitting import Fit, fit_settings, learning_studies
 from simcrop.compose.labelled_task import (
     BLIND_SELECTION,
     LabelledTask,
     begin_task,
     conclude,
     refuse_published,
-    say_stopped,
     with_notes,
 )
 from simcrop.core.errors import ConfigError
@@ -96,13 +96,15 @@ def _train_and_measure(
     classifier = new_classifier(task, frozen=False)
     if before is not None:
         _continue(classifier, before, task)
-    identity = fit_identity(task, {k: v for k, v in asdict(config.finetune).items() if k != "checkpoint_every"})
-    made = finished_fit(out, identity)
+    settings = fit_settings(
+        task, {"finetune": {k: v for k, v in asdict(config.finetune).items() if k != "checkpoint_every"}}
+    )
+    made = finished_fit(out, settings)
     if made is not None:
         print(f"{out}: trained by an earlier call of the same configuration; measuring that")
         made.load_into(classifier)
     else:
-        made = _train(task, classifier, identity, out, should_stop)
+        made = _train(task, classifier, settings, out, should_stop)
     logits = predict(task, classifier, task.test, should_stop, progress="test studies")
     chosen = made.checkpoint.manifest["metrics"]
     if math.isnan(chosen["auroc"]):
@@ -111,7 +113,7 @@ def _train_and_measure(
 
 
 def _train(
-    task: LabelledTask, classifier: Classifier, identity: str, out: Path, should_stop: Callable[[], bool]
+    task: LabelledTask, classifier: Classifier, settings: Mapping[str, Any], out: Path, should_stop: Callable[[], bool]
 ) -> FineTuned:
     """Fit, and keep the best step's classifier."""
     learned_from, select = task.learned_from(task.split.learn), task.some(task.split.select)
@@ -125,7 +127,7 @@ def _train(
         learned=learned_from.has_both,
         exclusive=task.columns.exclusive,
     )
-    fit = Fit(fit_task, studies, lambda: predict(task, classifier, select, should_stop), out, identity)
+    fit = Fit(fit_task, studies, lambda: predict(task, classifier, select, should_stop), out, settings)
     progress = fit.run(should_stop)
     assert progress.best is not None
     save_classifier(
@@ -133,7 +135,7 @@ def _train(
         classifier,
         progress.best_step,
         config=as_tree(task.config),
-        identity=identity,
+        settings=settings,
         names=task.columns.names,
         exclusive=task.columns.exclusive,
         learned_from=learned_from,
@@ -141,7 +143,7 @@ def _train(
         provenance={"versions": versions(), "git_commit": git_commit(), "data_fingerprint": task.data.fingerprint},
     )
     remove_training(out)
-    made = finished_fit(out, identity)
+    made = finished_fit(out, settings)
     assert made is not None
     return made
 

@@ -1,7 +1,5 @@
 """One fit of a classifier: from where it was interrupted, to the weights that told the selection patients best."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from simcrop.adapters.classifier_files import training_store, unfinished_fit
 from simcrop.adapters.fitting_progress import FittingProgress
 from simcrop.adapters.labelled_volumes import AugmentedStudies
 from simcrop.adapters.metrics import FanOut, JsonlMetrics
-from simcrop.adapters.run_folder import make_folder
+from simcrop.adapters.run_folder import leaves, make_folder
 from simcrop.adapters.settings import as_tree
 from simcrop.compose.labelled_task import LabelledTask
 from simcrop.core.evaluation.fitting import FitOutside, FitProgress, FitTask, fit_classifier
@@ -36,7 +34,7 @@ class Fit:
         studies: to learn from.
         selection: logits of the selection patients' studies.
         out: folder of the evaluation; training.jsonl appears in it, and while the fit runs the folder training.
-        identity: of the fit; the state of another one is not continued.
+        settings: of the fit, by key; the state of another one is refused.
         omit: prefixes of weights that never change, and are not stored.
     """
 
@@ -44,7 +42,7 @@ class Fit:
     studies: AugmentedStudies
     selection: Callable[[], Float[Tensor, "n C"]]
     out: Path
-    identity: str
+    settings: Mapping[str, Any]
     omit: tuple[str, ...] = ()
 
     def run(self, should_stop: Callable[[], bool]) -> FitProgress:
@@ -55,7 +53,7 @@ class Fit:
             Stopped: `should_stop` said so; the state is saved.
         """
         make_folder(self.out)
-        start = unfinished_fit(self.out, self.identity)
+        start = unfinished_fit(self.out, self.settings)
         progress, moments = FitProgress(), None
         if start is not None:
             self.task.classifier.load_state_dict(start.weights(), strict=False)
@@ -66,7 +64,7 @@ class Fit:
         outside = FitOutside(
             batches=partial(self.studies.batches, last_step=steps),
             selection=self.selection,
-            checkpoints=training_store(self.out, self.identity, omit=self.omit, start_step=progress.step),
+            checkpoints=training_store(self.out, self.settings, omit=self.omit, start_step=progress.step),
             metrics=FanOut([JsonlMetrics(self.out / "training.jsonl"), FittingProgress(steps)]),
             clock=time.monotonic,
             should_stop=should_stop,
@@ -80,24 +78,26 @@ class Fit:
         return progress
 
 
-def fit_identity(task: LabelledTask, section: Mapping[str, Any]) -> str:
-    """Hash of all that decides what a fit learns: encoder, data, labels, and the settings of the fit.
+def fit_settings(task: LabelledTask, section: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides what a fit learns, by key: encoder, data, labels, and the settings of the fit.
 
     Args:
         task: what is done.
-        section: settings of the fit.
+        section: name -> settings of the fit.
     """
     tree = as_tree(task.config)
     parts = {
+        "--checkpoint": task.checkpoint["sha256"],
+        "encoder": task.checkpoint["encoder_sha256"],
         "seed": tree["seed"],
         "model": tree["model"],
-        "fit": section,
-        "weights": [task.checkpoint["sha256"], task.checkpoint["encoder_sha256"]],
-        "data": task.data.fingerprint,
-        "labels_are": [task.columns.names, task.columns.exclusive],
+        **section,
         **{name: {k: v for k, v in tree[name].items() if k not in free} for name, free in _FREE.items()},
+        "labels.columns": task.columns.names,
+        "labels.exclusive": task.columns.exclusive,
+        "studies": task.data.fingerprint,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return dict(leaves(parts))
 
 
 def learning_studies(task: LabelledTask, *, augment: AugmentRecipe, batch_size: int) -> AugmentedStudies:

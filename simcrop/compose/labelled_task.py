@@ -234,9 +234,3 @@ def refuse_published(config: RunConfig, what: str) -> None:
     """Raise ConfigError where the authors' recipe is asked for and there is none."""
     if config.labels.protocol == "published":
         raise ConfigError(f"labels.protocol: the authors published a linear probe and no {what}; write honest")
-
-
-def say_stopped(out: Path) -> bool:
-    """Say how to go on after a request to stop; False, for whoever asks whether all is done."""
-    print(f"{out}: stopped; the same command goes on from here")
-    return False

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from simcrop.adapters.config import RunConfig
 from simcrop.adapters.probe import probe_logits
+from simcrop.compose.evaluation import say_stopped
 from simcrop.compose.labelled_task import (
     BLIND_SELECTION,
     UNTRAINED,
@@ -17,7 +18,6 @@ from simcrop.compose.labelled_task import (
     begin_task,
     conclude,
     refuse_published,
-    say_stopped,
     task_features,
     with_notes,
 )

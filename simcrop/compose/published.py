@@ -9,7 +9,7 @@ import torch
 from simcrop.adapters.classifier_files import remove_training
 from simcrop.adapters.config import RunConfig
 from simcrop.compose.fine_tuning import new_classifier
-from simcrop.compose.fitting import Fit, fit_identity, learning_studies
+from simcrop.compose.fitting import Fit, fit_settings, learning_studies
 from simcrop.compose.labelled_task import UNTRAINED, LabelledTask, begin_task, conclude, task_features, with_notes
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
@@ -70,8 +70,8 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
         learned=learned_from.has_both,
         exclusive=task.columns.exclusive,
     )
-    identity = fit_identity(task, {"published": asdict(numbers)})
-    fit = Fit(fit_task, studies, lambda: logits_of(table[: len(selected)]), out, identity, omit=("encoder.",))
+    settings = fit_settings(task, {"published": asdict(numbers)})
+    fit = Fit(fit_task, studies, lambda: logits_of(table[: len(selected)]), out, settings, omit=("encoder.",))
     progress = fit.run(should_stop)
     assert progress.best is not None
     chosen = {"step": progress.best_step, **asdict(progress.best), "steps_made": progress.step, **asdict(numbers)}

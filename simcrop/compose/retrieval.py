@@ -11,8 +11,7 @@ from torch import Tensor
 from simcrop.adapters.config import RunConfig
 from simcrop.adapters.retrieval_report import RetrievalOutcome, retrieval_report
 from simcrop.adapters.sentences import ReadFindings, read_findings
-from simcrop.compose.evaluation import finish
-from simcrop.compose.labelled_task import say_stopped
+from simcrop.compose.evaluation import finish, say_stopped
 from simcrop.compose.language_task import LanguageTask, begin_language
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.retrieval import rarity, report_scores

@@ -1,6 +1,7 @@
 """Segmentation: an encoder fine-tuned as part of a UNETR, or a network so made measured again."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +14,13 @@ from simcrop.adapters.distributed import choose_device
 from simcrop.adapters.monai_unetr import UNETR
 from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import data_fingerprint
-from simcrop.adapters.run_folder import make_folder
+from simcrop.adapters.run_folder import check_same, make_folder
 from simcrop.adapters.segmentation_crops import CropBatches
 from simcrop.adapters.segmentation_pictures import outcome_figures
 from simcrop.adapters.segmentation_report import segmentation_evaluation
 from simcrop.adapters.segmentation_results import SegmentedStudy, Segmenter, segment_study, selection_dice
 from simcrop.adapters.segmentation_training import FineTuner
 from simcrop.adapters.segmenter_files import (
-    check_same,
     find_segmenter,
     remove_state,
     save_segmenter,
@@ -41,6 +41,7 @@ from simcrop.core.study import Study
 
 _FREE = ("overlap", "save_every", "test_studies", "hausdorff")
 """Keys of the section that do not change what is learned."""
+_PREDICTIONS = "predictions"
 _Known = Mapping[str, Any]
 
 
@@ -205,7 +206,8 @@ def _measure(
     studies = drawn(task.data.held_out, settings.test_studies)
     task.prepare(studies)
     segmenter = Segmenter(network, settings.overlap, config.train)
-    found = _segmented(task, segmenter, studies, out / "predictions", should_stop)
+    shutil.rmtree(out / _PREDICTIONS, ignore_errors=True)
+    found = _segmented(task, segmenter, studies, out / _PREDICTIONS, should_stop)
     if found is None:
         return False
     origin = "from scratch" if trained["start"]["path"] is None else "pre-trained"

@@ -14,8 +14,7 @@ from simcrop.adapters.labels import label_columns, labelled_studies
 from simcrop.adapters.prompt_features import PromptReader, ReadPrompts
 from simcrop.adapters.prompts import choose_prompts
 from simcrop.adapters.zeroshot_report import ZeroShotOutcome, zeroshot_report
-from simcrop.compose.evaluation import finish
-from simcrop.compose.labelled_task import say_stopped
+from simcrop.compose.evaluation import finish, say_stopped
 from simcrop.compose.language_task import LanguageTask, begin_language
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.classification import Predicted

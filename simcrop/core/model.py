@@ -148,7 +148,9 @@ class SimCroP(nn.Module):
         """Sentences in the space that they share with patches. Raises InputError on a model trained without it."""
         if self.text_head is None:
             raise InputError("model: trained without alignment, so it cannot place sentences among patches")
-        return self._sentences(self._read(findings_ids, findings_mask), sentence_of_token, num_sentences)[0]
+        return self._sentences(
+            self._read_findings(findings_ids, findings_mask, sentence_of_token), sentence_of_token, num_sentences
+        )[0]
 
     def reconstruct(
         self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"], ids_masked: Int64[Tensor, "B M"]
@@ -185,8 +187,12 @@ class SimCroP(nn.Module):
     def _alignment(
         self, patches: Float[Tensor, "B L dim"], batch: Batch, counts: Counts, communicator: Communicator
     ) -> dict[str, Tensor]:
-        hidden = batch.findings_features
-        hidden = self._read(batch.findings_ids, batch.findings_mask) if hidden is None else hidden.float()
+        kept = batch.findings_features
+        hidden = (
+            self._read_findings(batch.findings_ids, batch.findings_mask, batch.sentence_of_token)
+            if kept is None
+            else kept.float()
+        )
         features, meaning = self._sentences(hidden, batch.sentence_of_token, batch.sentence_mask.shape[1])
         sentences = Sentences(features, batch.sentence_mask, batch.sentence_keys, batch.study_keys, meaning)
         terms: dict[str, Tensor] = {}
@@ -214,7 +220,16 @@ class SimCroP(nn.Module):
         meaning = sentence_means(hidden, sentence_of_token, num_sentences) if self.text_recipe.is_frozen else None
         return features, meaning
 
-    def _read(self, ids: Int64[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T hidden"]:
+    def _read_findings(self, ids: Tensor, mask: Tensor, sentence_of_token: Tensor) -> Float[Tensor, "B T hidden"]:
+        by_sentence = self.text_recipe.context == "sentence"
+        return self._read(ids, mask, sentence_of_token if by_sentence else None)
+
+    def _read(
+        self,
+        ids: Int64[Tensor, "B T"],
+        mask: Bool[Tensor, "B T"],
+        sentence_of_token: Int64[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T hidden"]:
         assert self.text_encoder is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.text_recipe.is_frozen):
-            return self.text_encoder(ids, mask)
+            return self.text_encoder(ids, mask, sentence_of_token)

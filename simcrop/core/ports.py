@@ -84,9 +84,16 @@ class TextEncoder(Protocol):
     hidden_size: int
 
     def __call__(
-        self, input_ids: Int64[Tensor, "B T"], attention_mask: Bool[Tensor, "B T"]
+        self,
+        input_ids: Int64[Tensor, "B T"],
+        attention_mask: Bool[Tensor, "B T"],
+        sentence_of_token: Int64[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T hidden"]:
-        """Last hidden state."""
+        """Last hidden state.
+
+        Where `sentence_of_token` is given, each sentence is read by itself: a token attends to those of its own number
+        alone, and its position is counted from their first.
+        """
         ...
 
 

@@ -239,6 +239,8 @@ class TextEncoderRecipe:
     """Commit of the hub id; pin it."""
     frozen: bool | None = None
     """No gradient. Unset: frozen for a loaded encoder, trained for scratch."""
+    context: Literal["sentence", "report"] = "sentence"
+    """How a sentence of the findings is read for its place: sentence: by itself; report (paper): amid all others."""
     dropout_active: bool = False
     """True (paper): a frozen encoder keeps its dropout."""
     keep_findings: bool = True
@@ -370,7 +372,7 @@ PAPER: dict[str, Any] = {
         "alignment": {"negatives": "report", "padding_negatives": True, "mask_duplicates": False},
         "late_interaction": {"weight": 0.0},
     },
-    "text_encoder": {"dropout_active": True},
+    "text_encoder": {"context": "report", "dropout_active": True},
     "train": {"grad_clip": None},
     "data": {
         "augment": {"scale": (0.8, 1.0), "flip": 0.2, "pad": "reflect", "shift": 0.1, "shift_probability": 0.1},

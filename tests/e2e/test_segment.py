@@ -139,7 +139,11 @@ def test_predictions_overlay_their_files_and_their_dice_is_the_one_reported(lear
 def test_the_network_is_measured_again_without_training(
     learned: Path, msd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    stale = tmp_path / "again/predictions/other.nii.gz"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
     assert segment(msd, tmp_path / "again", "--checkpoint", str(learned)) == 0
+    assert not stale.exists()
     assert not (tmp_path / "again" / "training.jsonl").exists()
     before, after = (read_json(out / "metrics.json") for out in (learned, tmp_path / "again"))
     assert after["metrics"] == before["metrics"]

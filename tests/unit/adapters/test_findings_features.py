@@ -1,6 +1,8 @@
 """What a frozen text encoder makes of findings: computed once, found again, never taken for another's."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -30,9 +32,9 @@ class CountingEncoder(nn.Module):
         super().__init__()
         self.encoder, self.num_read = encoder, 0
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, sentence_of_token: Tensor | None) -> Tensor:
         self.num_read += 1
-        return self.encoder(input_ids, attention_mask)
+        return self.encoder(input_ids, attention_mask, sentence_of_token)
 
 
 class Rank(SingleProcess):
@@ -54,14 +56,14 @@ def keep(
     cache: Path,
     studies: list[Study] = STUDIES,
     ranks: Communicator | None = None,
-    max_tokens: int = 24,
+    recipe: TextEncoderRecipe = RECIPE,
 ) -> FindingsFeatures:
     tokenizer, encoder = words
     return keep_findings(
         studies,
         tokenizer=tokenizer,
         text_encoder=encoder,
-        max_tokens=max_tokens,
+        recipe=recipe,
         cache=cache,
         communicator=ranks or SingleProcess(),
     )
@@ -71,15 +73,17 @@ def tokens(words: tuple[HFTokenizer, CountingEncoder], study: Study) -> Encoding
     return words[0].encode(sentences_of(study.report.findings), max_tokens=24)
 
 
+@pytest.mark.parametrize("context", ["sentence", "report"])
 def test_features_are_what_the_encoder_says_without_dropout(
-    words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path
+    words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path, context: Literal["sentence", "report"]
 ) -> None:
     words[1].train()
-    kept = keep(words, tmp_path)
+    kept = keep(words, tmp_path, recipe=replace(RECIPE, context=context))
     for study in STUDIES:
         encoding = tokens(words, study)
         ids = torch.tensor([encoding.ids])
-        expected = words[1].eval()(ids, torch.ones_like(ids, dtype=torch.bool))[0]
+        owners = torch.tensor([encoding.sentence_of_token]) if context == "sentence" else None
+        expected = words[1].eval()(ids, torch.ones_like(ids, dtype=torch.bool), owners)[0]
         found = kept.read(study.report, encoding)
         assert found.dtype == torch.float16
         torch.testing.assert_close(found.float(), expected, atol=2e-3, rtol=1e-3)
@@ -111,15 +115,16 @@ def test_ranks_share_the_work(words: tuple[HFTokenizer, CountingEncoder], tmp_pa
     assert all(kept.file(study.report).is_file() for study in STUDIES)
 
 
-def test_another_encoder_or_limit_is_no_hit(words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path) -> None:
+def test_another_encoder_limit_or_context_is_no_hit(words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path) -> None:
     folders = {keep(words, tmp_path).file(STUDIES[0].report).parent}
-    folders.add(keep(words, tmp_path, max_tokens=12).file(STUDIES[0].report).parent)
+    for other_way in (replace(RECIPE, max_tokens=12), replace(RECIPE, context="report")):
+        folders.add(keep(words, tmp_path, recipe=other_way).file(STUDIES[0].report).parent)
     with torch.no_grad():
         next(words[1].parameters())[0, 0] += 1.0
     folders.add(keep(words, tmp_path).file(STUDIES[0].report).parent)
     other = load_text_encoder(RECIPE, reports=lambda: TEXTS[:1])[0]
     folders.add(keep((other, words[1]), tmp_path).file(STUDIES[0].report).parent)
-    assert len(folders) == 4
+    assert len(folders) == 5
 
 
 def test_damage_is_found_and_named(words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path) -> None:

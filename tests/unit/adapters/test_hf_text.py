@@ -39,6 +39,25 @@ def _tokens(batch: int = 2, length: int = 9) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
+def test_a_sentence_read_by_itself_is_the_same_in_every_report() -> None:
+    tokenizer, encoder = _scratch(replace(RECIPE, depth=2))
+    encoder.eval()
+    sentence, others = "No nodule.", ["The trachea is open.", "Heart size is normal."]
+    alone, amid = (tokenizer.encode(texts, max_tokens=24) for texts in ([sentence], [others[0], sentence, others[1]]))
+    room = 2  # padding must not be taken for a sentence
+    ids, owners = (
+        torch.tensor([[*row, *[fill] * room]])
+        for row, fill in ((amid.ids, tokenizer.pad_id), (amid.sentence_of_token, -1))
+    )
+    mask = torch.tensor([[True] * len(amid.ids) + [False] * room])
+    by_itself = encoder(ids, mask, owners)[0][owners[0] == 1]
+    ids, owners = (torch.tensor([row]) for row in (alone.ids, alone.sentence_of_token))
+    torch.testing.assert_close(
+        encoder(ids, torch.ones_like(ids, dtype=torch.bool), owners)[0][owners[0] == 0], by_itself
+    )
+    assert torch.isfinite(encoder(ids, torch.zeros_like(ids, dtype=torch.bool), owners)).all()
+
+
 def test_scratch_has_the_recipes_sizes() -> None:
     tokenizer, encoder = _scratch(replace(RECIPE, hidden_size=24, depth=2, num_heads=3))
     config = encoder.bert.config

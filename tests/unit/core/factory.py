@@ -65,7 +65,8 @@ def only(name: str, objectives: ObjectivesRecipe = OBJECTIVES) -> ObjectivesReci
 
 
 class WordEncoder(nn.Module):
-    """A text encoder in which every word sees the report's mean; its dropout tells training from evaluation."""
+    """A text encoder in which every word sees the report's mean, or its own sentence's; its dropout tells training
+    from evaluation."""
 
     hidden_size = 8
 
@@ -75,10 +76,11 @@ class WordEncoder(nn.Module):
         self.dense = nn.Linear(self.hidden_size, self.hidden_size)
         self.dropout = nn.Dropout(0.5)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, sentence_of_token: Tensor | None = None) -> Tensor:
         words = self.dropout(self.words(input_ids))
-        weights = attention_mask[..., None].to(words.dtype)
-        return self.dense(words) + (words * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+        owners = torch.zeros_like(input_ids) if sentence_of_token is None else sentence_of_token
+        seen = ((owners[:, :, None] == owners[:, None]) & attention_mask[:, None]).to(words.dtype)
+        return self.dense(words) + seen @ words / seen.sum(2, keepdim=True).clamp_min(1)
 
 
 def make_model(

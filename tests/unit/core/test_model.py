@@ -1,6 +1,7 @@
 """SimCroP: which parts there are, what they are named, what they answer outside training."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -69,13 +70,29 @@ def test_the_encoder_keeps_timms_names_under_its_prefix() -> None:
     assert len(names) == 6 + 2 * 12
 
 
-def test_a_sentence_is_the_mean_of_its_tokens_after_the_head() -> None:
-    model, batch = make_model().eval(), make_batch([2])
+@pytest.mark.parametrize("context", ["sentence", "report"])
+def test_a_sentence_is_the_mean_of_its_tokens_after_the_head(context: Literal["sentence", "report"]) -> None:
+    model, batch = make_model(text=replace(FROZEN, context=context)).eval(), make_batch([2])
     assert model.text_encoder is not None
     assert model.text_head is not None
-    tokens = model.text_head(model.text_encoder(batch.findings_ids, batch.findings_mask))[0]
+    owners = batch.sentence_of_token if context == "sentence" else None
+    tokens = model.text_head(model.text_encoder(batch.findings_ids, batch.findings_mask, owners))[0]
     features = model.sentence_features(batch.findings_ids, batch.findings_mask, batch.sentence_of_token, 2)
     torch.testing.assert_close(features[0], torch.stack([tokens[1:4].mean(0), tokens[4:7].mean(0)]))
+
+
+def test_other_sentences_change_a_sentence_only_where_the_report_is_its_context() -> None:
+    batch = make_batch([2])
+    ids = batch.findings_ids.clone()
+    ids[batch.sentence_of_token == 1] = 5
+    for context, same in (("sentence", True), ("report", False)):
+        model = make_model(text=replace(FROZEN, context=context)).eval()  # type: ignore[arg-type]
+        before, after = (
+            model.sentence_features(words, batch.findings_mask, batch.sentence_of_token, 2)[0]
+            for words in (batch.findings_ids, ids)
+        )
+        assert torch.equal(before[0], after[0]) is same
+        assert not torch.equal(before[1], after[1])
 
 
 def test_a_frozen_text_encoder_stays_as_it_is() -> None:

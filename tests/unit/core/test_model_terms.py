@@ -152,7 +152,7 @@ def test_findings_read_before_give_the_same_losses_and_are_not_read_again() -> N
     expected = terms_of(model, batch)
     assert model.text_encoder is not None
     with torch.no_grad():
-        known = model.text_encoder(batch.findings_ids, batch.findings_mask)
+        known = model.text_encoder(batch.findings_ids, batch.findings_mask, batch.sentence_of_token)
     unreadable = replace(batch, findings_ids=torch.full_like(batch.findings_ids, -1), findings_features=known)
     found = terms_of(model, unreadable)
     assert {name: term.item() for name, term in found.items()} == {name: term.item() for name, term in expected.items()}

@@ -1,0 +1,61 @@
+"""Items of a data set, read by processes of their own, with errors that a user can act on."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from simcrop.core.errors import DataError, SimcropError
+
+Item = TypeVar("Item")
+
+
+def read_items(
+    dataset: Dataset[Item | SimcropError],
+    keys: Iterable[Any],
+    *,
+    num_workers: int,
+    prefetch_factor: int = 2,
+    pin_memory: bool = False,
+) -> Iterator[Item]:
+    """The items of `keys`, in their order.
+
+    Args:
+        dataset: key -> item. It returns an error for the user instead of raising it, since torch would wrap it.
+        keys: what to read; may be endless.
+        num_workers: processes that read ahead; 0 reads in this one.
+        prefetch_factor: items that each of them keeps ready.
+        pin_memory: page-locked tensors, for a GPU.
+
+    Raises:
+        SimcropError: what the data set returned.
+        DataError: the system ended a worker.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=keys,
+        num_workers=num_workers,
+        prefetch_factor=prefetch_factor if num_workers else None,
+        pin_memory=pin_memory,
+        collate_fn=_as_it_is,
+        # A generator of its own, so that loading never draws from torch's global one.
+        generator=torch.Generator(),
+    )
+    try:
+        for item in loader:
+            if isinstance(item, SimcropError):
+                raise item
+            yield item
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error) or isinstance(error, SimcropError):
+            raise
+        raise DataError(
+            "data.num_workers: a data worker was ended by the system, most likely for want of (shared) memory; "
+            "write fewer, or 0"
+        ) from error
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
