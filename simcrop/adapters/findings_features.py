@@ -91,7 +91,7 @@ def keep_findings(
         DataError: the folder cannot be written.
     """
     identity = json.dumps(
-        [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens, recipe.context]
+        [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens, recipe.reads_sentences_apart]
     )
     folder = cache / f"findings_{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     features = FindingsFeatures(folder)
@@ -107,7 +107,7 @@ def keep_findings(
             tokens, owners = (torch.tensor([row], device=device) for row in (encoding.ids, encoding.sentence_of_token))
             with torch.no_grad():
                 read = text_encoder(
-                    tokens, torch.ones_like(tokens, dtype=torch.bool), owners if recipe.context == "sentence" else None
+                    tokens, torch.ones_like(tokens, dtype=torch.bool), owners if recipe.reads_sentences_apart else None
                 )[0]
             with whole_file(path) as file:
                 np.savez(file, features=read.half().cpu().numpy())

@@ -221,8 +221,7 @@ class SimCroP(nn.Module):
         return features, meaning
 
     def _read_findings(self, ids: Tensor, mask: Tensor, sentence_of_token: Tensor) -> Float[Tensor, "B T hidden"]:
-        by_sentence = self.text_recipe.context == "sentence"
-        return self._read(ids, mask, sentence_of_token if by_sentence else None)
+        return self._read(ids, mask, sentence_of_token if self.text_recipe.reads_sentences_apart else None)
 
     def _read(
         self,

@@ -239,8 +239,9 @@ class TextEncoderRecipe:
     """Commit of the hub id; pin it."""
     frozen: bool | None = None
     """No gradient. Unset: frozen for a loaded encoder, trained for scratch."""
-    context: Literal["sentence", "report"] = "sentence"
-    """How a sentence of the findings is read for its place: sentence: by itself; report (paper): amid all others."""
+    context: Literal["sentence", "report"] | None = None
+    """How a sentence is read for its place. sentence: by itself; report (paper): amid all findings. Unset: sentence for
+    scratch, report for a loaded encoder, which knows whole texts."""
     dropout_active: bool = False
     """True (paper): a frozen encoder keeps its dropout."""
     keep_findings: bool = True
@@ -268,6 +269,11 @@ class TextEncoderRecipe:
     def is_frozen(self) -> bool:
         """Whether the encoder's weights stay as they are."""
         return self.source != "scratch" if self.frozen is None else self.frozen
+
+    @property
+    def reads_sentences_apart(self) -> bool:
+        """Whether each sentence of the findings is read by itself."""
+        return self.source == "scratch" if self.context is None else self.context == "sentence"
 
     @property
     def reads_findings_once(self) -> bool:

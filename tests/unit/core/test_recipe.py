@@ -159,6 +159,19 @@ def test_a_loaded_encoder_is_frozen_unless_said_otherwise(source: str, frozen: b
     assert TextEncoderRecipe(source=source, frozen=frozen).is_frozen is expected
 
 
+@pytest.mark.parametrize(
+    ("source", "context", "expected"),
+    [
+        ("scratch", None, True),
+        ("some/hub-id", None, False),
+        ("scratch", "report", False),
+        ("some/id", "sentence", True),
+    ],
+)
+def test_scratch_reads_sentences_apart_unless_said_otherwise(source: str, context: Any, expected: bool) -> None:
+    assert TextEncoderRecipe(source=source, context=context).reads_sentences_apart is expected
+
+
 def test_the_terms_are_the_objectives() -> None:
     assert tuple(field.name for field in fields(ObjectivesRecipe)) == TERMS
 
