@@ -20,7 +20,7 @@ from measuring import hardware
 FOLDER, PAGE, CONFIG = Path("runs/results"), Path("docs/results.md"), "configs/results.yaml"
 SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10, 100)
 RECONSTRUCTION = tuple(f"objectives.{name}.weight=0" for name in ("report", "alignment", "late_interaction"))
-ARMS: Mapping[str, tuple[str, ...]] = {"reconstruction alone": RECONSTRUCTION, "full method": ()}
+ARMS: Mapping[str, tuple[str, ...]] = {"full method": (), "reconstruction alone": RECONSTRUCTION}
 """Pre-training: name -> what is set beside the configuration."""
 
 SUPERVISED = ("scratch", "full method")
@@ -74,7 +74,7 @@ def _seeded(seed: int) -> list[str]:
     return [f"data.phantom_seed={seed}", f"seed={seed}"]
 
 
-PRETRAINING = [Cell("pretrain", arm, seed) for seed in SEEDS for arm in ARMS]
+PRETRAINING = [Cell("pretrain", arm, seed) for arm in ARMS for seed in SEEDS]
 EVALUATIONS = [
     *(
         Cell(task, start, seed, percent)
@@ -95,8 +95,9 @@ def main() -> None:
     """Run what is missing, then write the page."""
     for seed in SEEDS:
         simcrop("data", "prepare", CONFIG, *_seeded(seed))
-    for stage in (PRETRAINING, EVALUATIONS):
-        run_all(run, stage)
+    waits = [cell for cell in EVALUATIONS if cell.start in ARMS]
+    run_all(run, [*PRETRAINING, *(cell for cell in EVALUATIONS if cell not in waits)])
+    run_all(run, waits)
     PAGE.write_text(document(), encoding="utf-8")
     print(f"{PAGE}: written")
 
@@ -149,7 +150,7 @@ def _labels() -> list[str]:
     rows = {
         "linear probe: raw voxels": ("probe", "voxels"),
         "linear probe: untrained encoder": ("probe", "untrained"),
-        **{f"linear probe: {arm}": ("probe", arm) for arm in ARMS},
+        **{f"linear probe: {arm}": ("probe", arm) for arm in reversed(ARMS)},
         "trained from scratch on the labels": ("finetune", "scratch"),
         "fine-tuned: full method": ("finetune", "full method"),
     }
@@ -181,7 +182,7 @@ def _language() -> list[str]:
     )
     rows = [
         row("zero-shot: area under the curve, findings with a place", "zeroshot", ("auroc_with_place",), 0.5),
-        row("zero-shot: area under the curve, all findings", "zeroshot", ("auroc",), 0.5),
+        row("the same without the sentences that deny a finding", "zeroshot", ("auroc_asserted_with_place",), 0.5),
         *retrieval,
         row("grounding: best patch in the place", "grounding", ("hit_rate",), ("hit_rate_chance",)),
         row("grounding: area under the curve of the map", "grounding", ("auc",), 0.5),
@@ -234,11 +235,14 @@ def _aims() -> list[str]:
     recall = ("report_to_volume", "recall_at_5")
     scratch, full = (over_seeds("segment", start, 10, "dice") for start in ("scratch", "full method"))
     better = [a - b for a, b in zip(full, scratch, strict=True) if a is not None and b is not None]
-    placed = spread(over_seeds("zeroshot", "full method", 100, "auroc_with_place"))
+    placed, asserted = (
+        spread(over_seeds("zeroshot", "full method", 100, name))
+        for name in ("auroc_with_place", "auroc_asserted_with_place")
+    )
     rows = (
         ("probe at 10 % of labels: full method over untrained", "beyond the spread", gain("untrained")),
         ("the same over reconstruction alone", "beyond the spread", gain("reconstruction alone")),
-        ("zero-shot AUROC over findings with a place", "0.70", placed),
+        ("zero-shot AUROC over findings with a place", "0.70", f"{placed}; without denials {asserted}"),
         ("recall@5 over chance", "4 times", times("retrieval", recall, (*recall, "chance"))),
         ("grounding over chance", "3 times", times("grounding", ("hit_rate",), ("hit_rate_chance",))),
         ("segmentation, mean Dice", "0.85", spread(over_seeds("segment", "full method", 100, "dice"))),

@@ -1,8 +1,9 @@
 """What a model makes of sentences: of whole findings, as in training, or of single ones.
 
-A text encoder that has read whole findings alone makes something else of a sentence that is a text of its own: on the
-phantoms of pretrain.yaml the maps of such sentences fit their masks no better than chance, those of the same sentences
-amid others almost as well as in their own report. Hence `read_within`.
+A text encoder that was trained on whole findings (`text_encoder.context: report`) makes something else of a sentence
+that is a text of its own: in a trial on phantoms the maps of such sentences fit their masks no better than chance,
+those of the same sentences amid others almost as well as in their own report. Hence `read_within`; to a model that
+reads sentences apart the company makes no difference.
 """
 
 from collections.abc import Iterator, Sequence

@@ -53,12 +53,14 @@ def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Call
     except Stopped:
         return say_stopped(out)
     learned = torch.ones(len(columns.names), dtype=torch.bool)
-    predicted = Predicted(scores.double(), truth, [study.patient_id for study in studies], False, learned)
+    present, absent = scores.double().unbind(2)
+    patients = [study.patient_id for study in studies]
+    predicted, asserted = (Predicted(each, truth, patients, False, learned) for each in (present - absent, present))
     held_out = task.reader(studies)
     placed = frozenset(_with_place(held_out)) & set(columns.names)
     if left_out := len(task.data.held_out) - len(studies):
         notes = (*notes, f"{left_out} studies without a label were left out")
-    outcome = ZeroShotOutcome(columns.names, studies, predicted, prompts, placed, notes)
+    outcome = ZeroShotOutcome(columns.names, studies, predicted, asserted, prompts, placed, notes)
     finish(out, zeroshot_report(outcome, config.labels, seed=config.seed), task.config, task.data, task.checkpoint)
     return True
 
@@ -78,7 +80,7 @@ def _prompts(task: LanguageTask, names: Sequence[str]) -> tuple[Mapping[str, Rea
 
 def _scores(
     task: LanguageTask, studies: Sequence[Study], prompts: Sequence[ReadPrompts], should_stop: Callable[[], bool]
-) -> Float[Tensor, "V F"]:
+) -> Float[Tensor, "V F 2"]:
     features = [each.features for each in prompts]
     digest = hashlib.sha256()
     for side in (side for each in features for side in (each.present, each.absent)):
@@ -86,10 +88,11 @@ def _scores(
     score = task.model.ops.sentence_volume_scores
 
     def compute(patches: Tensor) -> Tensor:
-        return finding_scores(features, patches, score, k=task.top_k)
+        return finding_scores(features, patches, score, k=task.top_k).flatten(1)
 
     names = [study.reconstructions[0] for study in studies]
-    return task.volume_scores(names, compute, ["zeroshot", digest.hexdigest()], should_stop)
+    scores = task.volume_scores(names, compute, ["zeroshot sides", digest.hexdigest()], should_stop)
+    return scores.unflatten(1, (len(prompts), 2))
 
 
 def _with_place(held_out: HeldOutStudies) -> Iterator[str]:

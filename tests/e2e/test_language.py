@@ -113,12 +113,14 @@ def test_zeroshot(tiny: Tiny, tmp_path: Path, prompts: str, capsys: pytest.Captu
     assert len(rows) == 3 * NUM_HELD_OUT
     for finding in ("Lung nodule", "Emphysema"):
         own = [row for row in rows if row["finding"] == finding]
-        expected = roc_auc_score(column(own, "truth"), column(own, "score"))
-        assert metrics["findings"][finding]["auroc"]["value"] == pytest.approx(expected)
+        for name, scores in (("auroc", "score"), ("auroc_asserted", "asserted")):
+            expected = roc_auc_score(column(own, "truth"), column(own, scores))
+            assert metrics["findings"][finding][name]["value"] == pytest.approx(expected)
     nodule, emphysema = (metrics["findings"][name] for name in ("Lung nodule", "Emphysema"))
     assert metrics["findings"]["Pleural effusion"]["auroc"]["value"] is None
     assert metrics["auroc"]["value"] == pytest.approx((nodule["auroc"]["value"] + emphysema["auroc"]["value"]) / 2)
     assert metrics["auroc_with_place"]["value"] == nodule["auroc"]["value"]
+    assert metrics["auroc_asserted_with_place"]["value"] == nodule["auroc_asserted"]["value"]
     assert (nodule["has_place"], emphysema["has_place"]) == (True, False)
     used = nodule["prompts"]
     assert used["source"] == ("training reports" if prompts == "reports" else "sentences of their own")

@@ -1,8 +1,8 @@
 """Findings read off a volume by sentences alone, with no label learned from.
 
-The score of a finding in a volume is how well sentences that assert it are met there, minus how well sentences that
-deny it are: each by late interaction, the mean of the k best cosines with the volume's patches, as in training
-(docs/method.md, section 4, item 5), and averaged over the sentences of either kind.
+How well a sentence is met in a volume is its score by late interaction, the mean of the k best cosines with the
+volume's patches, as in training (docs/method.md, section 4, item 5). A finding's score there is the mean over sentences
+that assert it, minus the mean over those that deny it.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ class Prompts:
 
 def finding_scores(
     prompts: Sequence[Prompts], patches: Float[Tensor, "V N E"], score: SentenceVolumeScores, *, k: int
-) -> Float[Tensor, "V F"]:
-    """Score of every finding in every volume: above 0 where it is met better than its denial, at most 2 in size.
+) -> Float[Tensor, "V F 2"]:
+    """How well every finding is met in every volume: (its assertions, its denials), each from -1 to 1.
 
     Args:
         prompts: of each finding.
@@ -47,5 +47,4 @@ def finding_scores(
     sentences = torch.cat([side for each in prompts for side in (each.present, each.absent)])
     scores = score(sentences[None], patches, k=k)[0]  # [V, sentences]
     sides = scores.split([len(side) for each in prompts for side in (each.present, each.absent)], dim=1)
-    columns = [present.mean(1) - absent.mean(1) for present, absent in zip(sides[::2], sides[1::2], strict=True)]
-    return torch.stack(columns, dim=1)
+    return torch.stack([side.mean(1) for side in sides], dim=1).unflatten(1, (len(prompts), 2))

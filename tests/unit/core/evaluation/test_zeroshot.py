@@ -12,12 +12,12 @@ from simcrop.core.reference import sentence_volume_scores
 AXES = torch.eye(4)
 
 
-def test_the_score_is_the_mean_of_the_k_best_cosines_of_either_side() -> None:
+def test_each_side_is_the_mean_of_the_k_best_cosines_over_its_sentences() -> None:
     patches = normalize(torch.tensor([[[1.0, 0, 0, 0], [0.6, 0.8, 0, 0], [0, 1.0, 0, 0], [0, 0, 0, 1.0]]]), dim=-1)
     prompts = Prompts(present=3 * AXES[[0, 2]], absent=0.1 * AXES[[1]])
     # present: (1 + 0.6) / 2 and 0, mean 0.4; absent: (1 + 0.8) / 2
     found = finding_scores([prompts], patches, sentence_volume_scores, k=2)
-    torch.testing.assert_close(found, torch.tensor([[0.4 - 0.9]]))
+    torch.testing.assert_close(found, torch.tensor([[[0.4, 0.9]]]))
 
 
 def test_every_finding_is_scored_by_its_own_sentences() -> None:
@@ -33,7 +33,7 @@ def test_every_finding_is_scored_by_its_own_sentences() -> None:
         torch.testing.assert_close(together[:, [column]], alone)
     torch.testing.assert_close(
         finding_scores([Prompts(prompts[0].absent, prompts[0].present)], patches, sentence_volume_scores, k=3),
-        -together[:, [0]],
+        together[:, [0]].flip(2),
     )
 
 
@@ -43,7 +43,8 @@ def test_a_finding_that_shows_in_some_patches_is_told_perfectly() -> None:
     patches = AXES[1] + 0.2 * torch.randn(20, 16, 4, generator=generator)
     patches[has_it, 5:8] += 2 * AXES[0]
     prompts = Prompts(present=AXES[[0]], absent=AXES[[1]])
-    scores = finding_scores([prompts], patches, sentence_volume_scores, k=3)[:, 0]
+    present, absent = finding_scores([prompts], patches, sentence_volume_scores, k=3)[:, 0].unbind(1)
+    scores = present - absent
     assert auroc(scores, has_it) == 1.0
     assert auroc(-scores, has_it) == 0.0
 
