@@ -77,17 +77,19 @@ def _seeded(seed: int) -> list[str]:
 PRETRAINING = [Cell("pretrain", arm, seed) for arm in ARMS for seed in SEEDS]
 EVALUATIONS = [
     *(
-        Cell(task, start, seed, percent)
-        for task, starts in {
-            "probe": ("untrained", "voxels", *ARMS),
-            "finetune": SUPERVISED,
-        }.items()
-        for start in starts
+        Cell("probe", start, seed, percent)
+        for start in ("untrained", "voxels", *ARMS)
         for percent in PERCENTS
         for seed in SEEDS
     ),
     *(Cell(task, "full method", seed) for task in ("zeroshot", "retrieval", "grounding") for seed in SEEDS),
-    *(Cell("segment", start, seed, percent) for start in SUPERVISED for percent in SEGMENT_PERCENTS for seed in SEEDS),
+    *(
+        Cell(task, start, seed, percent)
+        for task, percents in (("segment", SEGMENT_PERCENTS), ("finetune", PERCENTS))
+        for start in SUPERVISED
+        for percent in percents
+        for seed in SEEDS
+    ),
 ]
 
 
