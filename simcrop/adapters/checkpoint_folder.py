@@ -55,8 +55,11 @@ class Checkpoint:
         return path
 
     def config(self) -> dict[str, Any]:
-        """What `config.json` holds."""
-        return json.loads(self.file("config.json").read_text(encoding="utf-8"))
+        """What `config.json` holds; from before `text_encoder.context` existed, sentences are read amid the report."""
+        content: dict[str, Any] = json.loads(self.file("config.json").read_text(encoding="utf-8"))
+        if "text_encoder" in content:
+            content["text_encoder"].setdefault("context", "report")
+        return content
 
     def weights(self) -> dict[str, Tensor]:
         """The model's tensors on the CPU."""

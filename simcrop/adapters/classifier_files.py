@@ -90,7 +90,7 @@ def finished_fit(out: Path, settings: Mapping[str, Any]) -> FineTuned | None:
     found = fine_tuned(out)
     if found is None:
         raise ConfigError(f"--out {out}: holds checkpoints of a run, which would be lost; name another folder")
-    check_same(found.checkpoint.folder, found.checkpoint.manifest["settings"], settings)
+    check_same(found.checkpoint.folder, found.checkpoint.manifest.get("settings", {}), settings)
     return found
 
 
@@ -144,7 +144,7 @@ def unfinished_fit(out: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
     """
     newest = newest_whole(out / TRAINING)
     if newest is not None:
-        check_same(newest.folder, newest.manifest["settings"], settings)
+        check_same(newest.folder, newest.manifest.get("settings", {}), settings)
     return newest
 
 

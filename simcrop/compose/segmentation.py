@@ -206,6 +206,7 @@ def _measure(
     studies = drawn(task.data.held_out, settings.test_studies)
     task.prepare(studies)
     segmenter = Segmenter(network, settings.overlap, config.train)
+    (out / "metrics.json").unlink(missing_ok=True)
     shutil.rmtree(out / _PREDICTIONS, ignore_errors=True)
     found = _segmented(task, segmenter, studies, out / _PREDICTIONS, should_stop)
     if found is None:

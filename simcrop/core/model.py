@@ -187,12 +187,10 @@ class SimCroP(nn.Module):
     def _alignment(
         self, patches: Float[Tensor, "B L dim"], batch: Batch, counts: Counts, communicator: Communicator
     ) -> dict[str, Tensor]:
-        kept = batch.findings_features
-        hidden = (
-            self._read_findings(batch.findings_ids, batch.findings_mask, batch.sentence_of_token)
-            if kept is None
-            else kept.float()
-        )
+        if batch.findings_features is None:
+            hidden = self._read_findings(batch.findings_ids, batch.findings_mask, batch.sentence_of_token)
+        else:
+            hidden = batch.findings_features.float()
         features, meaning = self._sentences(hidden, batch.sentence_of_token, batch.sentence_mask.shape[1])
         sentences = Sentences(features, batch.sentence_mask, batch.sentence_keys, batch.study_keys, meaning)
         terms: dict[str, Tensor] = {}

@@ -80,6 +80,16 @@ def test_what_was_saved_comes_back_exactly(tmp_path: Path) -> None:
     assert checkpoint.manifest["data_fingerprint"] == "abc"
 
 
+@pytest.mark.parametrize(
+    ("saved", "read"), [({}, "report"), ({"context": None}, None), ({"context": "report"}, "report")]
+)
+def test_one_from_before_sentences_were_read_apart_reads_them_amid_the_report(
+    tmp_path: Path, saved: dict[str, Any], read: str | None
+) -> None:
+    save(make_store(tmp_path, config={"text_encoder": saved}), 3)
+    assert newest(tmp_path).config() == {"text_encoder": {"context": read}}
+
+
 def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
     save(make_store(tmp_path), 300, {"validation_loss": 2.0})
     assert names(tmp_path) == ["best", "latest", "step_00000300"]

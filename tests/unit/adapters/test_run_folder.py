@@ -16,7 +16,7 @@ CONFIG: dict[str, Any] = {
     "data": {"root": "x", "num_workers": 0, "prepared": "p", "prepared_size": [4, 4, 4], "augment": {"flip": 0.0}},
     "model": {"depth": 2},
     "objectives": {"alignment": {"top_k": 8}},
-    "text_encoder": {"source": "scratch"},
+    "text_encoder": {"source": "scratch", "context": None},
     "train": {"steps": 10},
 }
 
