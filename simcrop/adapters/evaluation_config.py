@@ -110,6 +110,8 @@ class FinetuneSettings:
     """Updates of the weights, at most; 0 measures a fine-tuned checkpoint as it is."""
     batch_size: int = 16
     """Studies of one update; fewer where there are fewer to learn from."""
+    optimizer: Literal["adamw", "muon"] = "muon"
+    """muon: Muon for the weights of linear layers, AdamW for all others; AdamW alone needs many more steps."""
     lr: float = 3e-3
     """Peak learning rate of the head, absolute; half a cosine leads from it to zero. Tried on the tiny preset alone."""
     warmup_steps: int | None = None

@@ -157,7 +157,7 @@ def _recipe(config: RunConfig, studies: AugmentedStudies) -> TrainRecipe:
         steps=settings.steps,
         batch_size=settings.batch_size,
         accumulate=1,
-        optimizer="adamw",
+        optimizer=settings.optimizer,
         lr=settings.lr,
         min_lr=0.0,
         warmup_steps=min(warmup, settings.steps - 1),

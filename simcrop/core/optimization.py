@@ -1,7 +1,7 @@
 """Learning rate, AdamW and Muon: which parameters each takes, which decay, and what of them a continuation needs."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,30 +26,46 @@ def lr_at(step: int, recipe: TrainRecipe) -> float:
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
-def make_optimizers(model: nn.Module, recipe: TrainRecipe) -> tuple[Optimizer, ...]:
+def make_optimizers(
+    model: nn.Module, recipe: TrainRecipe, lr_scale: Callable[[str], float] = lambda name: 1.0
+) -> tuple[Optimizer, ...]:
     """AdamW over the trained parameters, or Muon for the weights of linear layers and AdamW for the others.
 
     Only matrices decay: a tensor with fewer than two axes longer than 1 (bias, norm, class or mask token) is a vector.
     Muon's update is scaled to the size of AdamW's, so that both go by the same learning rate.
 
+    Args:
+        model: what has a gradient in it is trained.
+        recipe: optimizer, rate, decay.
+        lr_scale: factor of the learning rate for the parameter of a name.
+
     Source: docs/method.md, section 6; Muon: K. Jordan et al., 2024, its scale: arXiv 2502.16982.
     """
-    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     linear = {f"{name}.weight" for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    by_muon = {name for name, _ in trained if recipe.optimizer == "muon" and name in linear}
-    rest = [(name, p) for name, p in trained if name not in by_muon]
-    matrices = {name for name, p in rest if sum(size > 1 for size in p.shape) >= 2}
-    groups = [
-        {"params": [(name, p) for name, p in rest if name in matrices], "weight_decay": recipe.weight_decay},
-        {"params": [(name, p) for name, p in rest if name not in matrices], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    optimizers: list[Optimizer] = [AdamW(groups, lr=recipe.lr, betas=recipe.betas)] if groups else []
+    alike: dict[tuple[bool, float, float], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = recipe.weight_decay if sum(size > 1 for size in parameter.shape) >= 2 else 0.0
+            by_muon = recipe.optimizer == "muon" and name in linear
+            alike.setdefault((by_muon, lr_scale(name), decay), []).append((name, parameter))
+    by_adamw, by_muon = (
+        [
+            {"params": named, "lr_scale": scale, "weight_decay": decay}
+            for (muon, scale, decay), named in alike.items()
+            if muon == wanted
+        ]
+        for wanted in (False, True)
+    )
+    optimizers: list[Optimizer] = [AdamW(by_adamw, lr=recipe.lr, betas=recipe.betas)] if by_adamw else []
     if by_muon:
-        hidden = [(name, p) for name, p in trained if name in by_muon]
-        decay = recipe.weight_decay
-        optimizers.append(Muon(hidden, lr=recipe.lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(Muon(by_muon, lr=recipe.lr, adjust_lr_fn="match_rms_adamw"))
     return tuple(optimizers)
+
+
+def set_lr(optimizers: Sequence[Optimizer], lr: float) -> None:
+    """Give every group its share of the learning rate."""
+    for group in parameter_groups(optimizers):
+        group["lr"] = lr * group["lr_scale"]
 
 
 def parameter_groups(optimizers: Sequence[Optimizer]) -> Iterator[dict[str, Any]]:

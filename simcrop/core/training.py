@@ -20,7 +20,7 @@ from simcrop.core.errors import NonFiniteError
 from simcrop.core.learner import Learner, held_out_losses, numerics
 from simcrop.core.losses import Counts
 from simcrop.core.model import SimCroP
-from simcrop.core.optimization import lr_at, optimizer_state, parameter_groups
+from simcrop.core.optimization import lr_at, optimizer_state, parameter_groups, set_lr
 from simcrop.core.ports import BatchSource, CheckpointStore, Communicator, MetricSink, PictureSink, State
 from simcrop.core.randomness import derive_seed
 from simcrop.core.study import Batch
@@ -75,11 +75,10 @@ def train_step(
     Raises:
         NonFiniteError: a loss or the gradient is NaN or infinite; on every rank, before the update.
     """
-    recipe, groups = learner.recipe, list(parameter_groups(learner.optimizers))
+    recipe = learner.recipe
     counts = Counts.of(batches, learner.model.objectives).reduced(communicator)
     lr = lr_at(step, recipe)
-    for group in groups:
-        group["lr"] = lr
+    set_lr(learner.optimizers, lr)
     learner.network.zero_grad(set_to_none=True)
     losses = [
         _backward(learner, batch, counts, communicator, step=step, index=index, last=index == len(batches) - 1)
@@ -87,7 +86,7 @@ def train_step(
     ]
     local = torch.stack([torch.stack(list(terms.values())) for terms in losses])
     values = communicator.sum(local.sum(0)) / communicator.world_size
-    parameters = [parameter for group in groups for parameter in group["params"]]
+    parameters = [parameter for group in parameter_groups(learner.optimizers) for parameter in group["params"]]
     norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     numbers = cast(list[float], values.tolist())
     row = dict(zip(losses[0], numbers, strict=True)) | {"lr": lr, "grad_norm": norm.item()}

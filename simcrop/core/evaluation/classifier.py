@@ -1,7 +1,6 @@
 """A vision encoder with a linear head for findings or classes (docs/method.md, section 9)."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -63,30 +62,15 @@ def probabilities(logits: Float[Tensor, "B C"], *, exclusive: bool) -> Float[Ten
     return logits.softmax(1) if exclusive else logits.sigmoid()
 
 
-def layer_groups(classifier: Classifier, *, layer_decay: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters in groups for AdamW; `lr_scale` shrinks from the head down by `layer_decay` a block.
-
-    Vectors (biases, norms, class token) do not decay. The patch embedding and the class token are one layer below the
-    first block.
+def layer_scale(name: str, *, depth: int, layer_decay: float) -> float:
+    """Factor of a parameter's learning rate: 1 for the head, `layer_decay` less a block from there down.
 
     Args:
-        classifier: only what has a gradient is taken.
+        name: of the parameter in a Classifier. Patch embedding and class token are one layer below the first block.
+        depth: blocks of the encoder.
         layer_decay: 1 gives every layer the same learning rate.
-        weight_decay: of matrices.
     """
-    depth = len(classifier.encoder.blocks)
-    groups: dict[tuple[int, bool], list[tuple[str, nn.Parameter]]] = {}
-    for name, parameter in _trained(classifier):
-        decays = sum(size > 1 for size in parameter.shape) >= 2
-        groups.setdefault((_layer(name, depth), decays), []).append((name, parameter))
-    return [
-        {
-            "params": named,
-            "lr_scale": layer_decay ** (depth + 1 - layer),
-            "weight_decay": weight_decay if decays else 0.0,
-        }
-        for (layer, decays), named in groups.items()
-    ]
+    return layer_decay ** (depth + 1 - _layer(name, depth))
 
 
 def trained_weights(classifier: Classifier) -> dict[str, Tensor]:

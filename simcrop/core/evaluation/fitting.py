@@ -5,28 +5,36 @@ metrics, clock and signals come in through ports.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from simcrop.core.augment import Augmentation, apply_augmentation
 from simcrop.core.errors import NonFiniteError
 from simcrop.core.evaluation.classifier import (
     Classifier,
     classification_loss,
-    layer_groups,
+    layer_scale,
     probabilities,
     trained_weights,
 )
 from simcrop.core.evaluation.selection import SelectionScore, selection_score
 from simcrop.core.learner import numerics
-from simcrop.core.optimization import load_optimizer_state, lr_at, optimizer_state
+from simcrop.core.optimization import (
+    load_optimizer_state,
+    lr_at,
+    make_optimizers,
+    optimizer_state,
+    parameter_groups,
+    set_lr,
+)
 from simcrop.core.ports import CheckpointStore, MetricSink, State
 from simcrop.core.recipe import TrainRecipe
 
@@ -100,10 +108,12 @@ class FitTask:
         """Where the classifier is."""
         return self.classifier.head.weight.device
 
-    def optimizer(self) -> AdamW:
-        """AdamW over what is trained."""
-        groups = layer_groups(self.classifier, layer_decay=self.layer_decay, weight_decay=self.recipe.weight_decay)
-        return AdamW(groups, lr=self.recipe.lr, betas=self.recipe.betas)
+    def optimizers(self) -> tuple[Optimizer, ...]:
+        """What updates the layers, each at its own rate."""
+        depth = len(self.classifier.encoder.blocks)
+        return make_optimizers(
+            self.classifier, self.recipe, partial(layer_scale, depth=depth, layer_decay=self.layer_decay)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +138,7 @@ class FitProgress:
         """Whether all steps are made, or patience is at its end."""
         return self.step >= task.recipe.steps or self.num_worse >= task.patience
 
-    def state(self, optimizer: AdamW) -> State:
+    def state(self, optimizers: Sequence[Optimizer]) -> State:
         """For a checkpoint."""
         assert self.best is None or self.weights is not None
         return {
@@ -136,7 +146,7 @@ class FitProgress:
             "best": None if self.best is None else {"auroc": self.best.auroc, "loss": self.best.loss},
             "weights": dict(self.weights or {}),
             "num_worse": self.num_worse,
-            "optimizer": optimizer_state([optimizer]),
+            "optimizer": optimizer_state(optimizers),
         }
 
     @classmethod
@@ -155,7 +165,7 @@ def fit_classifier(
         task: its classifier has the weights of `progress`.
         outside: the ports.
         progress: where the fit stands.
-        moments: of the optimizer, where it does not begin.
+        moments: of the optimizers, where it does not begin.
 
     Returns:
         Where it stands now; not over means that it was asked to stop.
@@ -163,8 +173,8 @@ def fit_classifier(
     Raises:
         NonFiniteError: a loss or the gradient is NaN or infinite; before the update.
     """
-    optimizer = task.optimizer()
-    load_optimizer_state([optimizer], moments or {})
+    optimizers = task.optimizers()
+    load_optimizer_state(optimizers, moments or {})
     outside.metrics.rewind(progress.step)
     upcoming = outside.batches(progress.step + 1)
     stopping = False
@@ -172,7 +182,7 @@ def fit_classifier(
         started = outside.clock()
         batch = next(upcoming)
         step = progress.step + 1
-        row = _update(task, optimizer, batch, step)
+        row = _update(task, optimizers, batch, step)
         row["studies_per_second"] = len(batch.truth) / max(outside.clock() - started, 1e-9)
         progress = replace(progress, step=step)
         if step % task.recipe.evaluate_every == 0 or step == task.recipe.steps:
@@ -181,23 +191,22 @@ def fit_classifier(
         outside.metrics.write({"step": step, **row})
         stopping = outside.should_stop()
         if stopping or progress.is_over(task) or step % task.recipe.checkpoint_every == 0:
-            outside.checkpoints.save(step, task.classifier, progress.state(optimizer))
+            outside.checkpoints.save(step, task.classifier, progress.state(optimizers))
     if progress.is_over(task) and progress.weights is not None:
         task.classifier.load_state_dict(progress.weights, strict=False)
     return progress
 
 
-def _update(task: FitTask, optimizer: AdamW, batch: LabelledBatch, step: int) -> dict[str, float]:
-    """One step of the optimizer; the learning rate follows the warm-up and half cosine of pre-training."""
+def _update(task: FitTask, optimizers: Sequence[Optimizer], batch: LabelledBatch, step: int) -> dict[str, float]:
+    """One step of the optimizers; the learning rate follows the warm-up and half cosine of pre-training."""
     lr = lr_at(step, task.recipe)
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
-    optimizer.zero_grad(set_to_none=True)
+    set_lr(optimizers, lr)
+    task.classifier.zero_grad(set_to_none=True)
     with numerics(task.device, task.recipe):
         logits = task.classifier(batch.augmented(task.device))
     loss = classification_loss(logits, batch.truth.to(task.device), exclusive=task.exclusive)
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    trained = [parameter for group in parameter_groups(optimizers) for parameter in group["params"]]
     norm = clip_grad_norm_(trained, task.recipe.grad_clip or math.inf).item()
     row = {"loss": loss.item(), "lr": lr, "grad_norm": norm}
     if not all(math.isfinite(value) for value in row.values()):
@@ -205,7 +214,8 @@ def _update(task: FitTask, optimizer: AdamW, batch: LabelledBatch, step: int) ->
             f"step {step}: loss {row['loss']}, gradient norm {norm}; the weights were not changed; studies of the "
             f"batch: {', '.join(batch.study_ids)}; check them, or lower the learning rate"
         )
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return row
 
 

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from simcrop.core.optimization import load_optimizer_state, lr_at, make_optimizers, optimizer_state, parameter_groups
+from simcrop.core.optimization import (
+    load_optimizer_state,
+    lr_at,
+    make_optimizers,
+    optimizer_state,
+    parameter_groups,
+    set_lr,
+)
 from simcrop.core.recipe import TrainRecipe
 
 
@@ -64,10 +71,22 @@ def test_only_matrices_decay_and_frozen_parameters_are_left_out(optimizer: Liter
     }
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_parameter_has_its_share_of_the_learning_rate(optimizer: Literal["adamw", "muon"]) -> None:
+    shares = {"dense.weight": 0.5, "conv.weight": 0.25, "conv.bias": 0.25}
+    optimizers = make_optimizers(Parts(), TrainRecipe(optimizer=optimizer), lambda name: shares.get(name, 1.0))
+    set_lr(optimizers, 0.8)
+    rates = {name: group["lr"] for group in parameter_groups(optimizers) for name in group["param_names"]}
+    assert rates == {"dense.bias": 0.8, "norm.weight": 0.8, "norm.bias": 0.8, "cls_token": 0.8} | {
+        name: 0.8 * share for name, share in shares.items()
+    }
+
+
 def test_muon_takes_the_weights_of_linear_layers_only() -> None:
     adamw, muon = make_optimizers(Parts(), TrainRecipe(optimizer="muon"))
     assert [group["param_names"] for group in muon.param_groups] == [["dense.weight"]]
-    assert "conv.weight" in adamw.param_groups[0]["param_names"]
+    others = {name for group in adamw.param_groups for name in group["param_names"]}
+    assert others == {"dense.bias", "norm.weight", "norm.bias", "conv.weight", "conv.bias", "cls_token"}
 
 
 def test_muon_moves_every_direction_of_a_matrix_alike() -> None:

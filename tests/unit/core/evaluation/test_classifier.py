@@ -8,7 +8,7 @@ from simcrop.core.encoder import VisionEncoder
 from simcrop.core.evaluation.classifier import (
     Classifier,
     classification_loss,
-    layer_groups,
+    layer_scale,
     probabilities,
     trained_weights,
 )
@@ -53,18 +53,14 @@ def test_otherwise_all_is_trained_but_the_norm_that_is_not_used(encoder: VisionE
     assert not without & set(trained_weights(classifier))
 
 
-def test_rates_shrink_from_the_head_down_and_vectors_do_not_decay(encoder: VisionEncoder) -> None:
+def test_rates_shrink_from_the_head_down(encoder: VisionEncoder) -> None:
     classifier = Classifier(encoder, 3, frozen=False)
-    groups = layer_groups(classifier, layer_decay=0.5, weight_decay=0.1)
-    scales = {name: (group["lr_scale"], group["weight_decay"]) for group in groups for name, _ in group["params"]}
-    assert scales["head.weight"] == (1.0, 0.1)
-    assert scales["fc_norm.weight"] == (1.0, 0.0)
-    assert scales["encoder.blocks.2.mlp.fc1.weight"] == (0.5, 0.1)
-    assert scales["encoder.blocks.0.attn.qkv.weight"] == (0.125, 0.1)
-    assert scales["encoder.patch_embed.proj.weight"] == (0.0625, 0.1)
-    assert scales["encoder.cls_token"] == (0.0625, 0.0)
-    assert set(scales) == set(trained_weights(classifier))
-    assert {g["lr_scale"] for g in layer_groups(classifier, layer_decay=1.0, weight_decay=0.1)} == {1.0}
+    scales = {name: layer_scale(name, depth=3, layer_decay=0.5) for name in trained_weights(classifier)}
+    assert scales["head.weight"] == scales["fc_norm.weight"] == 1.0
+    assert scales["encoder.blocks.2.mlp.fc1.weight"] == 0.5
+    assert scales["encoder.blocks.0.attn.qkv.weight"] == 0.125
+    assert scales["encoder.patch_embed.proj.weight"] == scales["encoder.cls_token"] == 0.0625
+    assert {layer_scale(name, depth=3, layer_decay=1.0) for name in scales} == {1.0}
 
 
 def test_losses_and_probabilities_of_findings_and_classes() -> None:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -102,16 +102,22 @@ def test_a_frozen_encoder_stays_and_its_head_learns() -> None:
 
 @pytest.mark.parametrize("stop_after", [2, 3, 7])
 @pytest.mark.parametrize("killed", [False, True])
-def test_an_interrupted_fit_goes_on_bit_for_bit(stop_after: int, killed: bool) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_an_interrupted_fit_goes_on_bit_for_bit(
+    stop_after: int, killed: bool, optimizer: Literal["adamw", "muon"]
+) -> None:
+    def begin() -> FitTask:
+        return replace(make_task(), recipe=replace(TRAIN, optimizer=optimizer))
+
     undisturbed, first = Memory(), Memory(stop_after)
-    expected = run(make_task(), undisturbed)
-    task = make_task()
+    expected = run(begin(), undisturbed)
+    task = begin()
     stopped = run(task, first)
     assert (stopped.step, stopped.is_over(task)) == (stop_after, False)
     # A kill loses what came after the last regular checkpoint, and leaves rows behind.
     at = stop_after if not killed else max(step for step in first.states if step % 2 == 0)
     weights, state = first.states[at]
-    resumed = make_task()
+    resumed = begin()
     resumed.classifier.load_state_dict(weights)
     first.stop_after = None
     progress = run(resumed, first, FitProgress.of(at, state), state["optimizer"])
