@@ -117,8 +117,8 @@ class BTCVSource(UnreportedSource):
         return {name: name for name in self.class_names[1:]} if reconstruction in self._labels else {}
 
     def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
-        """The file of the volume's mask, where `dataset.json` pairs one with it."""
-        return (self.label_file(reconstruction),) if reconstruction in self._labels else ()
+        """The file of the volume's mask, where it has one, and `dataset.json`, which names the mask's values."""
+        return (self._root / _TABLE, self.label_file(reconstruction)) if reconstruction in self._labels else ()
 
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """The mask of one class on its own grid: 1 inside."""

@@ -148,19 +148,20 @@ class CTRateSource:
 
     def _read_labels(self) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
         tables = self._tables("multi_abnormality_labels", {split: f"{split}_predicted_labels.csv" for split in _SPLITS})
-        label_names: tuple[str, ...] = ()
+        label_names: dict[str, None] = {}
         labels: dict[str, dict[str, int]] = {}
         for path in tables.values():
             columns, rows = read_rows(path, ["VolumeName"], self._complain)
-            label_names = tuple(name for name in columns if name != "VolumeName")
+            own = [name for name in columns if name != "VolumeName"]
+            label_names |= dict.fromkeys(own)
             for line, row in rows:
-                values = {name: as_label(row[name]) for name in label_names}
+                values = {name: as_label(row[name]) for name in own}
                 for name, value in values.items():
                     if value is None:
                         message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1"
                         self._complain(problem(path, "text.value", message, line=line, column=name))
                 self._keep(labels, path, line, row, {name: value or 0 for name, value in values.items()})
-        return label_names, labels
+        return tuple(label_names), labels
 
     def _read_studies(self, labels: Mapping[str, Mapping[str, int]]) -> list[Study]:
         tables = self._tables(

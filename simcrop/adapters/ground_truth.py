@@ -8,9 +8,10 @@ Masks lie on any grid with an affine; voxels above 0 are inside.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from simcrop.adapters.nifti import read_volume
@@ -18,6 +19,11 @@ from simcrop.core.errors import DataError
 from simcrop.core.study import SentenceTruth, Volume
 
 VERSION = 1
+_ENTRY: Mapping[str, type | UnionType] = {"text": str, "finding": str | None, "present": bool, "mask": str | None}
+_FORM = '{"text": "...", "finding": "..." or null, "present": true or false, "mask": "NAME.nii.gz" or null}'
+_ORGANS = '{"NAME": "NAME.nii.gz", ...}'
+_SHOWN = 60
+"""Characters of what a file holds that a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ def read_ground_truth(folder: Path) -> GroundTruth:
     """The folder's sentences and organs; empty where there is no such folder.
 
     Raises:
-        DataError: if sentences.json is damaged, of another version, or names a mask outside the folder.
+        DataError: if sentences.json is damaged, of another version or form, or names a mask outside the folder.
     """
     path = folder / "sentences.json"
     try:
@@ -43,13 +49,14 @@ def read_ground_truth(folder: Path) -> GroundTruth:
         raise DataError(f"{path}: is not JSON ({error}); write it again") from error
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise DataError(f"{path}: has no version {VERSION}; see docs/ground_truth.md for the format")
-    organs = content.get("organs", {})
-    try:
-        sentences = tuple(_sentence(entry) for entry in content["sentences"])
-        files: Sequence[Any] = [*(s.mask for s in sentences if s.mask is not None), *organs.values()]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: misses {error} in an entry; see docs/ground_truth.md for the format") from error
-    for file in files:
+    entries, organs = content.get("sentences"), content.get("organs", {})
+    if not isinstance(entries, list):
+        wrong = f"has {_shown(entries)} as" if "sentences" in content else "misses"
+        raise DataError(f"{path}: {wrong} 'sentences'; expected [{_FORM}, ...], see docs/ground_truth.md")
+    if not isinstance(organs, dict):
+        raise DataError(f"{path}: has {_shown(organs)} as 'organs'; expected {_ORGANS}, see docs/ground_truth.md")
+    sentences = tuple(_sentence(path, number, entry) for number, entry in enumerate(entries, 1))
+    for file in (*(sentence.mask for sentence in sentences if sentence.mask is not None), *organs.values()):
         _refuse_path(path, file)
     return GroundTruth(sentences, organs)
 
@@ -60,8 +67,21 @@ def read_mask(folder: Path, name: str) -> Volume:
     return read_volume(folder / name)
 
 
-def _sentence(entry: Mapping[str, Any]) -> SentenceTruth:
-    return SentenceTruth(str(entry["text"]), entry["finding"], bool(entry["present"]), entry["mask"])
+def _sentence(path: Path, number: int, entry: Any) -> SentenceTruth:
+    if not isinstance(entry, dict):
+        wrong = f"is {_shown(entry)}"
+    elif missing := [key for key in _ENTRY if key not in entry]:
+        wrong = f"misses {missing[0]!r}"
+    elif strange := [key for key, kind in _ENTRY.items() if not isinstance(entry[key], kind)]:
+        wrong = f"has {_shown(entry[strange[0]])} as {strange[0]!r}"
+    else:
+        return SentenceTruth(*(entry[key] for key in _ENTRY))
+    raise DataError(f"{path}: entry {number} of 'sentences' {wrong}; expected {_FORM}, see docs/ground_truth.md")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _refuse_path(path: Path, file: Any) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from simcrop.adapters.evaluation_config import LabelSettings
+from simcrop.adapters.phantom.findings import LABELS
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.study import Study
 
@@ -37,6 +38,9 @@ RADCHESTCT: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """CT-RATE's name -> abnormalities of RAD-ChestCT, any of which counts. Which 16 the authors took is in docs/method.md,
 section 9; which columns lie behind each is our reading of the names."""
+_CT_RATE: Mapping[str, tuple[str, ...]] = {name: (name,) for name in LABELS}
+_FIXED = {"ct_rate": _CT_RATE, "phantom": _CT_RATE, "radchestct": RADCHESTCT}
+"""Source whose table of labels is always the same -> label -> its columns there."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def label_columns(known: Sequence[str], settings: LabelSettings, source: str) ->
         source: `data.source`.
 
     Raises:
-        DataError: the data set has no labels.
+        DataError: the data set has no labels, or a table that is always the same lacks a column of them.
         ConfigError: it lacks one that is named, or one class alone is to be told.
     """
     if not known:
@@ -117,23 +121,35 @@ def label_columns(known: Sequence[str], settings: LabelSettings, source: str) ->
             f"data: {source} has no label column here; put its table of labels in place (docs/own-data.md), or name "
             "other data"
         )
-    derived = {name: columns for name, columns in RADCHESTCT.items() if set(columns) <= set(known)}
-    derived = derived if source == "radchestct" else {}
-    sources = {name: (name,) for name in known} | derived
+    fixed = _FIXED.get(source, {})
+    _refuse_missing(known, {name: fixed[name] for name in settings.names or fixed if name in fixed}, source)
+    sources = {name: (name,) for name in known} | {n: columns for n, columns in fixed.items() if {*columns} <= {*known}}
     for name in settings.names:
         if name not in sources:
             raise ConfigError(f"labels.names: {_unknown(name, tuple(sources))}")
-    names: tuple[str, ...] = settings.names or tuple(derived) or tuple(known)
+    names: tuple[str, ...] = settings.names or tuple(RADCHESTCT if source == "radchestct" else known)
     exclusive = settings.task == "multiclass" or (settings.task == "auto" and source == "cc_ccii")
     if exclusive and len(names) < 2:
         raise ConfigError(f"labels.names: {', '.join(names)} alone is no choice between classes; name two or more")
     return LabelColumns(names, exclusive, {name: sources[name] for name in names})
 
 
+def _refuse_missing(known: Sequence[str], wanted: Mapping[str, Sequence[str]], source: str) -> None:
+    missing = {column: name for name, columns in wanted.items() for column in columns if column not in known}
+    if not missing:
+        return
+    column, name = next(iter(missing.items()))
+    label = "" if column == name else f" of the label {name!r}"
+    raise DataError(
+        f"data: the table of labels of {source} lacks the column {column!r}{label} (one of {len(missing)} such "
+        "columns); put the whole table in place, or choose among the other labels by labels.names"
+    )
+
+
 def _unknown(name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known[:20])}{', ...' * (len(known) > 20)}"
-    return f"{name!r} is no label column of the data (such a column holds 0 and 1 alone); {hint}"
+    return f"{name!r} is no label column of the data (such a column holds 0, 1 and blanks alone); {hint}"
 
 
 def labelled_studies(studies: Sequence[Study], columns: LabelColumns, *, skip: bool) -> list[Study]:
@@ -152,7 +168,7 @@ def labelled_studies(studies: Sequence[Study], columns: LabelColumns, *, skip: b
         study_id, name = next(iter(lacking.items()))
         raise DataError(
             f"{study_id}: has no label {name!r} (one of {len(lacking)} such studies); add it to the table of labels, "
-            "or leave such studies out by labels.skip_unlabelled=true"
+            "name other labels by labels.names, or leave such studies out by labels.skip_unlabelled=true"
         )
     if lacking:
         _log.warning("%d of %d studies lack a label and are left out", len(lacking), len(studies))

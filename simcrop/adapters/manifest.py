@@ -13,7 +13,7 @@ from simcrop.adapters.nifti import inspect_volume, read_volume
 from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
 from simcrop.adapters.safety import inside, is_file, is_folder, refuse_link_out
 from simcrop.adapters.stored import StoredVolume, inspect_stored, read_stored
-from simcrop.adapters.tables import Row, as_label, read_rows
+from simcrop.adapters.tables import Row, as_label, is_unknown, read_rows
 from simcrop.core.augment import AIR_HU
 from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
@@ -27,8 +27,9 @@ class ManifestSource:
     """Studies of a CSV. Paths are relative to it and stay in its folder; listing opens no volume.
 
     Rows with one `study_id` are reconstructions of one study and share its first row's report. Without `study_id`
-    every row is a study of its own; without `patient_id` every study is a patient. Further columns that hold only
-    0 and 1 are labels. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz.
+    every row is a study of its own; without `patient_id` every study is a patient. Further columns that hold 0 and 1
+    are labels; a cell that is blank (or NaN) leaves its study without that label, any other value makes the column
+    none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ManifestSource:
         self.label_names = tuple(
             name
             for name in columns
-            if name not in {*_REQUIRED, *_OPTIONAL} and all(as_label(row[name]) is not None for _, row in table)
+            if name not in {*_REQUIRED, *_OPTIONAL} and _holds_labels([row[name] for _, row in table])
         )
         self._studies = self._read_studies(table)
         named = {Path(row["volume"].strip()) for _, row in everything}
@@ -157,8 +158,17 @@ class ManifestSource:
             report=Report(first["findings"], first["impression"]),
             reconstructions=tuple(rows),
             split=_SPLITS[_split(first)],
-            labels={name: as_label(first[name]) or 0 for name in self.label_names},
+            labels=self._labels(tuple(rows.values())),
         )
+
+    def _labels(self, rows: Sequence[Row]) -> Mapping[str, int]:
+        """Of each label the first of a study's rows that says something; none where no row does."""
+        labels: dict[str, int] = {}
+        for name, row in ((name, row) for name in self.label_names for row in rows):
+            value = as_label(row[name])
+            if value is not None:
+                labels.setdefault(name, value)
+        return labels
 
     def _is_usable(self, line: int, row: Row) -> bool:
         volume, told = row["volume"].strip(), self._complain
@@ -187,6 +197,12 @@ class ManifestSource:
             told(problem(self._root / volume, "set.row_without_file", message, **where))
             return False
         return True
+
+
+def _holds_labels(cells: Sequence[str]) -> bool:
+    """Whether all cells are 0, 1 or unknown, and some are known."""
+    known = [cell for cell in cells if not is_unknown(cell)]
+    return bool(known) and all(as_label(cell) is not None for cell in known)
 
 
 def _split(row: Row) -> str:

@@ -48,21 +48,31 @@ def split_studies(studies: Sequence[Study], *, num_labelled: int) -> ProbeSplit:
     return ProbeSplit(tuple(sorted(labelled)), tuple(sorted(test)))
 
 
-def label_table(studies: Sequence[Study], names: Sequence[str]) -> NDArray[np.bool_]:
-    """[studies, labels], True where a study has the finding; a label that a study lacks counts as absent."""
-    rows = [[study.labels.get(name, 0) == 1 for name in names] for study in studies]
-    return np.array(rows, dtype=bool).reshape(len(studies), len(names))
+def label_table(studies: Sequence[Study], names: Sequence[str]) -> Table:
+    """[studies, labels], 1 where a study has the finding, 0 where it has not, NaN where its data do not say."""
+    rows = [[study.labels.get(name, math.nan) for name in names] for study in studies]
+    return np.array(rows, dtype=np.float64).reshape(len(studies), len(names))
 
 
-def probe(features: Tensor, labels: NDArray[np.bool_], split: ProbeSplit) -> list[float]:
+def probe(features: Tensor, labels: Table, split: ProbeSplit) -> list[float]:
     """AUROC of each label on the test studies, NaN where either side of the split lacks one of the classes.
 
     Args:
         features: [studies, F].
-        labels: [studies, labels].
+        labels: [studies, labels] of 0, 1 and NaN; where it is NaN, the study has no part in that label.
         split: which studies are learned from.
     """
-    train, test = list(split.labelled), list(split.test)
+    areas = [math.nan] * labels.shape[1]
+    known = ~np.isnan(labels)
+    for pattern in {column.tobytes(): column for column in known.T}.values():
+        alike = np.flatnonzero((known == pattern[:, None]).all(axis=0))
+        train, test = ([index for index in part if pattern[index]] for part in (split.labelled, split.test))
+        for index, area in zip(alike, _areas(features, labels[:, alike] == 1, train, test), strict=True):
+            areas[index] = area
+    return areas
+
+
+def _areas(features: Tensor, labels: NDArray[np.bool_], train: list[int], test: list[int]) -> list[float]:
     if not train or not test:
         return [math.nan] * labels.shape[1]
     scores = probe_logits(

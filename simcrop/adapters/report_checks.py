@@ -112,11 +112,12 @@ def repeats(studies: Sequence[Study], digests: Mapping[str, str | None]) -> Iter
 
 
 def _labels(studies: Sequence[Study], label_names: Sequence[str]) -> Iterator[Problem]:
-    columns: dict[tuple[int, ...], str] = {}
+    columns: dict[tuple[int | None, ...], str] = {}
     for name in label_names:
-        values = tuple(study.labels.get(name, 0) for study in studies)
+        values = tuple(study.labels.get(name) for study in studies)
         if not any(values):
-            yield problem(name, "set.class_without_positives", f"is 0 in all of {len(values)} studies")
+            num_known = sum(value is not None for value in values)
+            yield problem(name, "set.class_without_positives", f"is 0 in all of {num_known} studies")
             continue
         other = columns.setdefault(values, name)
         if other != name:

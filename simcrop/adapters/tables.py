@@ -8,6 +8,7 @@ from simcrop.adapters.problems import BadFileError, Complain, problem, refuse
 
 Row = dict[str, str]
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+_UNKNOWN = {"", "nan", "na", "n/a", "<na>", "null"}
 _MAX_CELL = 1 << 24
 """Characters of a cell: the csv module's own limit of 128 KiB is below what a mangled report may have."""
 
@@ -46,6 +47,11 @@ def read_rows(
 def as_label(value: str) -> int | None:
     """0 or 1, or None for anything else."""
     return _LABELS.get(value.strip())
+
+
+def is_unknown(value: str) -> bool:
+    """Whether a cell is blank, or spells NaN as spreadsheets, pandas and R do."""
+    return value.strip().casefold() in _UNKNOWN
 
 
 def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> Iterator[tuple[int, Row]]:

@@ -19,6 +19,7 @@ from simcrop.core.evaluation.published import (
     GRAD_CLIP,
     WEIGHT_DECAY,
     PublishedRecipe,
+    counting_note,
     published_recipe,
 )
 from simcrop.core.recipe import PAPER, AugmentRecipe, TrainRecipe
@@ -87,6 +88,8 @@ def _with_faults(task: LabelledTask) -> LabelledTask:
         "published protocol: the authors' learning rate would rise again after the last step; training ends there",
         "published protocol: one score of the selection list an epoch, since the sources leave open when it is scored",
     )
+    if counted := counting_note(task.config.data.source, task.studies, task.test):
+        task = with_notes(task, f"published protocol: {counted}")
     if task.config.data.source != _OWN_SELECTION:
         return with_notes(
             task,

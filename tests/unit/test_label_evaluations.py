@@ -1,5 +1,6 @@
 """Probe, nearest neighbours and fine-tuning put together, on forty small studies."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -196,6 +197,10 @@ def test_the_published_probe_names_its_faults(setting: Setting, tmp_path: Path) 
     assert (metrics["chosen"]["steps"], metrics["chosen"]["warmup_steps"]) == (8, 1)
     assert "the best step was chosen on the test set" in warnings
     assert "learning rate would rise again" in warnings
+    assert (
+        "published protocol: the authors' lists and their percentages count volumes; here the first reconstruction of "
+        "each study alone is read (40 of 40 volumes), and labels.percent is of the 12 patients outside the test set"
+    ) in content["warnings"]
     assert "no numbers for manifest at 100 %: those of ct_rate at 100 % are taken" in warnings
     assert {path.name for path in tmp_path.iterdir()} == {
         "metrics.json", "predictions.csv", "pictures", "training.jsonl"
@@ -235,6 +240,7 @@ def write_radchestct(root: Path, *, labelled: tuple[str, ...] = ("trn", "val")) 
 
 def radchestct_options(root: Path) -> list[str]:
     grid = ["model.spacing_mm=[1.6,1.6,1.6]", f"data.prepared={root}_prepared"]
+    grid += ["labels.names=[Pericardial effusion, Lung nodule, Pleural effusion]"]
     return [*grid, "data.source=radchestct", f"data.root={root}", "data.manifest=null"]
 
 
@@ -254,6 +260,7 @@ def test_the_copied_column_of_rad_chestct_is_reproduced_under_the_published_prot
     warnings = " ".join(published["warnings"])
     assert "the column Pericardial effusion is a copy of Pleural effusion" in warnings
     assert "chosen on the test set" not in warnings, "here the authors have a validation list of its own"
+    assert "count volumes" not in warnings, "here every volume is a patient's only one"
     assert (published["metrics"]["num_learned_from"], published["metrics"]["num_selection"]) == (10, 2)
 
 
@@ -267,6 +274,49 @@ def test_volumes_without_labels_are_refused_or_left_out(setting: Setting, tmp_pa
     (tmp_path / "rad" / "imgtrain_Abnormality_and_Location_Labels.csv").unlink()
     with pytest.raises(ConfigError, match="0 patients outside the test set"):
         evaluate(probe, setting.findings, tmp_path / "refused", *options, "labels.skip_unlabelled=true")
+
+
+def with_blanks(manifest: Path, **blanks: str) -> str:
+    """A setting that names the data with the label of some studies blank: study -> column."""
+    with manifest.open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row.update({blanks[row["study_id"]]: ""} if row["study_id"] in blanks else {})
+    other = manifest.with_name("_".join(blanks) + ".csv")
+    with other.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return f"data.manifest={other}"
+
+
+@pytest.mark.parametrize("names", ["[Bright]", "[]"])
+def test_a_blank_label_of_a_table_is_refused_or_its_study_left_out(
+    setting: Setting, tmp_path: Path, names: str
+) -> None:
+    table = setting.findings.parent / "studies" / "studies.csv"
+    options = (with_blanks(table, s3="Bright", s25="Bright"), f"labels.names={names}")
+    message = r"^s3: has no label 'Bright' \(one of 1 such studies\); add it .* labels\.skip_unlabelled=true$"
+    with pytest.raises(DataError, match=message):
+        evaluate(probe, setting.findings, tmp_path, *options)
+    content = evaluate(probe, setting.findings, tmp_path, *options, "labels.skip_unlabelled=true")
+    metrics = content["metrics"]
+    assert "Bright" in metrics["labels"]
+    assert (metrics["num_learned_from"], metrics["num_test"]) == (23, 15)
+    assert "2 studies without a label were left out" in content["warnings"]
+
+
+@pytest.mark.parametrize("what", [probe, knn, finetune])
+def test_columns_that_a_table_of_rad_chestct_lacks_are_refused(
+    setting: Setting, tmp_path: Path, what: Evaluate
+) -> None:
+    options = [*radchestct_options(write_radchestct(tmp_path / "rad")), "labels.names=[]"]
+    message = (
+        "^data: the table of labels of radchestct lacks the column 'breast_implant' of the label 'Medical material'"
+    )
+    with pytest.raises(DataError, match=message):
+        evaluate(what, setting.findings, tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

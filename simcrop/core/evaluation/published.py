@@ -1,6 +1,9 @@
 """The authors' linear probe: its numbers by data set and share of the labels (docs/method.md, section 9)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from simcrop.core.study import Study
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ RECIPES: dict[str, dict[int, PublishedRecipe]] = {
     },
 }
 """Data source -> percent of the labels -> recipe."""
+LISTS = {"ct_rate": (46363, 3009), "radchestct": (2286, 360), "cc_ccii": (2899, 1243), "luna16": (621, 267)}
+"""Data source -> volumes in the authors' lists for training and for testing."""
 
 
 def published_recipe(source: str, percent: float) -> tuple[PublishedRecipe, str | None]:
@@ -59,3 +64,23 @@ def published_recipe(source: str, percent: float) -> tuple[PublishedRecipe, str 
         return rows[row], None
     taken = f"those of {source if source in RECIPES else 'ct_rate'} at {row} % are taken"
     return rows[row], f"the authors published no numbers for {source} at {percent:g} %: {taken}"
+
+
+def counting_note(source: str, studies: Sequence[Study], test: Sequence[Study]) -> str | None:
+    """How the volumes that are read differ from the authors', who count each; None where every one is a patient's only.
+
+    Args:
+        source: of the data.
+        studies: outside the test set.
+        test: the test set.
+    """
+    everything = [*studies, *test]
+    num_volumes = sum(len(study.reconstructions) for study in everything)
+    if num_volumes == len({study.patient_id for study in everything}):
+        return None
+    sizes = "" if source not in LISTS else " ({} to learn from, {} to test on)".format(*LISTS[source])
+    return (
+        f"the authors' lists and their percentages count volumes{sizes}; here the first reconstruction of each study "
+        f"alone is read ({len(everything)} of {num_volumes} volumes), and labels.percent is of the "
+        f"{len({study.patient_id for study in studies})} patients outside the test set"
+    )

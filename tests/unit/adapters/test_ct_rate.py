@@ -1,6 +1,7 @@
 """CT-RATE's layout: studies, splits, labels, what voxels mean, and ground truth."""
 
 import gzip
+import re
 import struct
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def test_reconstructions_of_a_scan_are_one_study(root: Path) -> None:
     assert source.label_names == ("Emphysema", "Lung nodule")
     assert studies["train_2_a"].labels == {"Emphysema": 1, "Lung nodule": 1}
     assert studies["valid_1_a"].labels == {"Emphysema": 0, "Lung nodule": 1}
+
+
+def test_a_label_that_one_split_lacks_is_known_of_the_other(root: Path) -> None:
+    table = root / "multi_abnormality_labels" / "valid_predicted_labels.csv"
+    write_table(table, [{"VolumeName": "valid_1_a_1.nii.gz", "Mass": 1, "Lung nodule": 1}])
+    source = CTRateSource(root)
+    assert source.label_names == ("Emphysema", "Lung nodule", "Mass")
+    labels = {study.study_id: set(study.labels) for study in source.studies()}
+    assert labels["train_2_a"] == {"Emphysema", "Lung nodule"}
+    assert labels["valid_1_a"] == {"Mass", "Lung nodule"}
 
 
 def test_volumes_are_read_in_hu(root: Path) -> None:
@@ -174,17 +185,31 @@ def test_ground_truth_is_read_where_there_is_some(root: Path) -> None:
     [
         ("{", "is not JSON"),
         ('{"version": 2}', "no version 1"),
-        ('{"version": 1}', "misses 'sentences'"),
-        ('{"version": 1, "sentences": [{"text": "A."}]}', "misses 'finding'"),
+        ('{"version": 1}', "misses 'sentences'; expected"),
+        ('{"version": 1, "sentences": {"text": "A."}}', "has {\"text\": \"A.\"} as 'sentences'; expected [{"),
+        ('{"version": 1, "sentences": [{"text": "A."}]}', "entry 1 of 'sentences' misses 'finding'; expected {"),
+        ('{"version": 1, "sentences": [%s, "A nodule."]}', "entry 2 of 'sentences' is \"A nodule.\"; expected {"),
+        ('{"version": 1, "sentences": [null]}', "entry 1 of 'sentences' is null; expected {"),
+        ('{"version": 1, "sentences": [%s, {"text": 1, "finding": "", "present": true, "mask": null}]}',
+         "entry 2 of 'sentences' has 1 as 'text'; expected {"),
+        ('{"version": 1, "sentences": [{"text": "A.", "finding": null, "present": "false", "mask": null}]}',
+         "entry 1 of 'sentences' has \"false\" as 'present'; expected {"),
+        ('{"version": 1, "sentences": [{"text": "A.", "finding": null, "present": true, "mask": ["a.nii.gz"]}]}',
+         "entry 1 of 'sentences' has [\"a.nii.gz\"] as 'mask'; expected {"),
+        ('{"version": 1, "sentences": [], "organs": ["heart"]}', "has [\"heart\"] as 'organs'; expected {\"NAME\""),
         ('{"version": 1, "sentences": [], "organs": {"heart": "../heart.nii.gz"}}', "file in the same folder"),
+        ('{"version": 1, "sentences": [], "organs": {"heart": 3}}', "names the mask 3; it must be the name of a file"),
     ],
-)
+)  # fmt: skip
 def test_damaged_ground_truth_is_refused(root: Path, content: str, message: str) -> None:
     path = root / "ground_truth" / "train_1_a_1" / "sentences.json"
     path.parent.mkdir(parents=True)
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=message):
+    whole = '{"text": "Normal.", "finding": null, "present": false, "mask": null}'
+    path.write_text(content.replace("%s", whole), encoding="utf-8")
+    with pytest.raises(DataError, match=re.escape(message)) as error:
         CTRateSource(root).ground_truth("train_1_a_1")
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
 
 
 def test_a_mask_outside_its_folder_is_refused(root: Path) -> None:

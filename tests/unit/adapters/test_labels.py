@@ -7,6 +7,7 @@ import torch
 
 from simcrop.adapters.evaluation_config import LabelSettings
 from simcrop.adapters.labels import RADCHESTCT, LabelColumns, LearnedFrom, label_columns, labelled_studies
+from simcrop.adapters.phantom.findings import LABELS
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.study import Report, Study
 
@@ -21,7 +22,7 @@ def columns(*names: str, exclusive: bool = False) -> LabelColumns:
 
 def test_all_columns_are_taken_or_those_that_are_named_in_their_order() -> None:
     known = ("Emphysema", "Lung nodule", "Atelectasis")
-    assert label_columns(known, LabelSettings(), "ct_rate").names == known
+    assert label_columns(known, LabelSettings(), "manifest").names == known
     some = label_columns(known, LabelSettings(names=("Atelectasis", "Emphysema")), "manifest")
     assert some.names == ("Atelectasis", "Emphysema")
     assert some.table([study(0, **{"Emphysema": 1, "Lung nodule": 1, "Atelectasis": 0})]).tolist() == [[False, True]]
@@ -33,8 +34,8 @@ def test_a_data_set_without_labels_and_a_label_it_lacks_are_refused_with_the_rem
     with pytest.raises(ConfigError) as error:
         label_columns(("Emphysema", "Mass"), LabelSettings(names=("Emphysem",)), "manifest")
     assert str(error.value) == (
-        "labels.names: 'Emphysem' is no label column of the data (such a column holds 0 and 1 alone); did you mean "
-        "'Emphysema'?"
+        "labels.names: 'Emphysem' is no label column of the data (such a column holds 0, 1 and blanks alone); did you "
+        "mean 'Emphysema'?"
     )
     with pytest.raises(ConfigError, match=r"it has Emphysema, Mass$"):
         label_columns(("Emphysema", "Mass"), LabelSettings(names=("Fracture",)), "manifest")
@@ -65,13 +66,46 @@ def test_rad_chestct_has_the_sixteen_labels_of_ct_rate_any_column_of_which_count
     assert [name for name, value in has.items() if value] == ["Medical material", "Hiatal hernia"]
     own = label_columns(known, LabelSettings(names=("fracture", "Hiatal hernia")), "radchestct")
     assert own.table([study(0, **labels)]).tolist() == [[False, True]]
-    assert label_columns(("fracture",), LabelSettings(), "radchestct").names == ("fracture",)
+    assert label_columns(("fracture",), LabelSettings(names=("fracture",)), "radchestct").names == ("fracture",)
+
+
+@pytest.mark.parametrize(
+    ("source", "lacking", "said"),
+    [
+        ("radchestct", ("hernia",), "'hernia' of the label 'Hiatal hernia' (one of 1 such columns)"),
+        (
+            "radchestct",
+            ("stent", "staple", "nodule"),
+            "'staple' of the label 'Medical material' (one of 3 such columns)",
+        ),
+        ("ct_rate", ("Hiatal hernia", "Atelectasis"), "'Hiatal hernia' (one of 2 such columns)"),
+        ("phantom", ("Bronchiectasis",), "'Bronchiectasis' (one of 1 such columns)"),
+    ],
+)
+def test_a_column_that_a_fixed_table_lacks_is_refused_unless_other_labels_are_chosen(
+    source: str, lacking: tuple[str, ...], said: str
+) -> None:
+    whole = [*LABELS] if source != "radchestct" else [column for behind in RADCHESTCT.values() for column in behind]
+    assert len(label_columns(whole, LabelSettings(), source).names) == (16 if source == "radchestct" else 18)
+    known = [name for name in whole if name not in lacking]
+    with pytest.raises(DataError) as error:
+        label_columns(known, LabelSettings(), source)
+    assert str(error.value) == (
+        f"data: the table of labels of {source} lacks the column {said}; put the whole table in place, or choose among "
+        "the other labels by labels.names"
+    )
+    others = LabelSettings(names=("Emphysema", "Consolidation"))
+    assert label_columns(known, others, source).names == others.names
+    label = next(name for name in LABELS if repr(name) in said)
+    with pytest.raises(DataError, match=r"lacks the column"):
+        label_columns(known, LabelSettings(names=("Emphysema", label)), source)
 
 
 def test_a_study_without_a_label_is_refused_or_left_out(caplog: pytest.LogCaptureFixture) -> None:
     studies = [study(0, A=1, B=0), study(1, A=1), study(2)]
-    message = "s1: has no label 'B' (one of 2 such studies); add it to the table of labels, or leave such studies out "
-    with pytest.raises(DataError, match=rf"^{re.escape(message)}by labels.skip_unlabelled=true$"):
+    message = "s1: has no label 'B' (one of 2 such studies); add it to the table of labels, name other labels by "
+    message += "labels.names, or leave such studies out by labels.skip_unlabelled=true"
+    with pytest.raises(DataError, match=rf"^{re.escape(message)}$"):
         labelled_studies(studies, columns("A", "B"), skip=False)
     with caplog.at_level("WARNING"):
         assert labelled_studies(studies, columns("A", "B"), skip=True) == studies[:1]

@@ -50,6 +50,35 @@ def test_optional_columns_group_split_and_label(table: Path) -> None:
     assert study.labels == {"emphysema": 1}
 
 
+@pytest.mark.parametrize("unknown", ["", "  ", "nan", "NaN", "NA", "N/A", "<NA>", "null"])
+def test_a_blank_leaves_its_study_without_that_label_and_the_column_a_label(table: Path, unknown: str) -> None:
+    write_table(table, [_row("a.nii.gz", mass="1", nodule=unknown), _row("sub/b.nii", mass=unknown, nodule="0.0")])
+    source = ManifestSource(table)
+    assert source.label_names == ("mass", "nodule")
+    assert [study.labels for study in source.studies()] == [{"mass": 1}, {"nodule": 0}]
+
+
+def test_columns_of_text_numbers_or_nothing_are_no_labels(table: Path) -> None:
+    other: list[dict[str, object]] = [
+        {"age": "63", "mass": "1", "remark": "", "empty": "", "grade": "0", "answer": "yes", "dose": "0.5"},
+        {"age": "", "mass": "", "remark": "seen twice", "empty": "NaN", "grade": "2", "answer": "", "dose": "1"},
+    ]
+    write_table(table, [_row("a.nii.gz", **other[0]), _row("sub/b.nii", **other[1])])
+    assert ManifestSource(table).label_names == ("mass",)
+
+
+def test_a_label_of_a_study_is_what_the_first_of_its_rows_says_that_says_something(table: Path) -> None:
+    write_volume(table.parent / "c.nii.gz", chest(2))
+    rows = [
+        _row("a.nii.gz", study_id="s", mass="", nodule="0"),
+        _row("sub/b.nii", study_id="s", mass="1", nodule="1"),
+        _row("c.nii.gz", study_id="s", mass="0", nodule=""),
+    ]
+    write_table(table, rows)
+    (study,) = ManifestSource(table).studies()
+    assert study.labels == {"mass": 1, "nodule": 0}
+
+
 def test_paths_are_relative_to_the_table(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_table(table, [_row("a.nii.gz")])
     monkeypatch.chdir(table.parent.parent)

@@ -117,6 +117,18 @@ def test_what_is_made_is_kept_until_a_file_changes(manifest: ManifestSource, tmp
     assert len(list((tmp_path / "cache").rglob("*.npz"))) == 2
 
 
+def test_masks_are_made_anew_when_their_values_get_other_names(msd: BTCVSource, tmp_path: Path) -> None:
+    before = maps_of(msd, tmp_path / "cache").read(CASE)
+    table = tmp_path / "msd/dataset.json"
+    content = json.loads(table.read_text())
+    content["labels"] = {"0": "background", "1": "organ", "2": "bone"}
+    table.write_text(json.dumps(content))
+    after = maps_of(BTCVSource(tmp_path / "msd"), tmp_path / "cache").read(CASE)
+    swapped = torch.tensor([0, 2, 1], dtype=torch.uint8)[before.classes.long()]
+    assert torch.equal(after.classes, swapped)
+    assert not torch.equal(after.classes, before.classes)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
 def test_a_damaged_entry_is_made_anew(manifest: ManifestSource, tmp_path: Path, damage: str) -> None:
     maps = maps_of(manifest, tmp_path / "cache")
@@ -148,7 +160,7 @@ def test_voxels_that_are_no_hu_are_refused(msd: BTCVSource, tmp_path: Path) -> N
 
 
 def test_the_files_behind_organs_are_named(msd: BTCVSource, manifest: ManifestSource, tmp_path: Path) -> None:
-    assert msd.organ_files(CASE) == (tmp_path / "msd/labelsTr/case0.nii.gz",)
+    assert msd.organ_files(CASE) == (tmp_path / "msd/dataset.json", tmp_path / "msd/labelsTr/case0.nii.gz")
     assert msd.organ_files("imagesTr/other.nii.gz") == ()
     folder = tmp_path / "truth/ground_truth/0"
     assert set(manifest.organ_files(FIRST)) == set(folder.iterdir())

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from simcrop.adapters.probe import INVERSE_PENALTY, label_table, probe, probe_logits, split_studies
+from simcrop.adapters.probe import INVERSE_PENALTY, ProbeSplit, label_table, probe, probe_logits, split_studies
 from simcrop.core.study import Report, Study
 
 
@@ -39,9 +39,27 @@ def test_split_depends_on_the_patients_and_not_on_their_order() -> None:
     assert split.labelled != tuple(range(10))
 
 
-def test_label_table_counts_a_missing_label_as_absent() -> None:
-    table = label_table([make_study(0, 0, Emphysema=1), make_study(1, 1)], ("Atelectasis", "Emphysema"))
-    assert table.tolist() == [[False, True], [False, False]]
+def test_label_table_tells_an_absent_finding_from_one_of_which_nothing_is_known() -> None:
+    table = label_table([make_study(0, 0, Emphysema=1), make_study(1, 1, Emphysema=0)], ("Atelectasis", "Emphysema"))
+    np.testing.assert_array_equal(table, [[math.nan, 1.0], [math.nan, 0.0]])
+
+
+def test_studies_without_a_label_have_no_part_in_it() -> None:
+    generator = torch.Generator().manual_seed(4)
+    features = torch.randn(200, 8, generator=generator)
+    truth = (features[:, :2] + torch.randn(200, 2, generator=generator) > 0).double().numpy()
+    split = split_studies([make_study(number, number) for number in range(200)], num_labelled=80)
+    gaps = truth.copy()
+    gaps[::3, 0] = math.nan
+    known = np.flatnonzero(np.arange(200) % 3)
+    places = {int(index): place for place, index in enumerate(known)}
+    labelled, test = (tuple(places[i] for i in part if i in places) for part in (split.labelled, split.test))
+    [alone] = probe(features[known], truth[known, :1], ProbeSplit(labelled, test))
+    whole = probe(features, truth, split)
+    assert probe(features, gaps, split) == [alone, whole[1]]
+    assert alone != whole[0]
+    assert math.isnan(probe(features, np.full((200, 1), math.nan), split)[0])
+    assert probe(features, np.zeros((200, 0)), split) == []
 
 
 def test_probe_finds_a_linear_signal_and_none_in_noise() -> None:
@@ -49,7 +67,7 @@ def test_probe_finds_a_linear_signal_and_none_in_noise() -> None:
     features = torch.randn(400, 8, generator=generator)
     # The scale of a feature must not matter: the probe standardises.
     features[:, 0] *= 1e-3
-    truth = np.stack([(features[:, 0] > 0).numpy(), torch.randn(400, generator=generator).numpy() > 0], axis=1)
+    truth = np.stack([(features[:, 0] > 0).numpy(), torch.randn(400, generator=generator).numpy() > 0], axis=1) * 1.0
     studies = [make_study(number, number) for number in range(400)]
     signal, noise = probe(features, truth, split_studies(studies, num_labelled=64))
     assert signal > 0.9
@@ -60,9 +78,9 @@ def test_probe_finds_a_linear_signal_and_none_in_noise() -> None:
 def test_a_label_with_one_class_on_a_side_is_not_measured(positive: str) -> None:
     studies = [make_study(number, number) for number in range(20)]
     split = split_studies(studies, num_labelled=8)
-    truth = np.zeros((20, 1), dtype=bool)
+    truth = np.zeros((20, 1))
     if positive != "neither":
-        truth[list(getattr(split, positive))[:3]] = True
+        truth[list(getattr(split, positive))[:3]] = 1
     assert math.isnan(probe(torch.randn(20, 4), truth, split)[0])
 
 
@@ -70,15 +88,15 @@ def test_probe_is_fitted_on_the_labelled_studies_only() -> None:
     studies = [make_study(number, number) for number in range(40)]
     split = split_studies(studies, num_labelled=20)
     features = torch.arange(40.0)[:, None] % 7
-    truth = (features.numpy() > 3).astype(bool)
-    truth[list(split.test)] = ~truth[list(split.test)]
+    truth = (features.numpy() > 3) * 1.0
+    truth[list(split.test)] = 1 - truth[list(split.test)]
     assert probe(features, truth, split) == [0.0]
 
 
 def test_probe_equals_the_plain_logistic_regression_with_more_features_than_studies() -> None:
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(120, 200, generator=generator)
-    truth = ((features[:, :3].sum(1) + torch.randn(120, generator=generator)) > 0).numpy()[:, None]
+    truth = ((features[:, :3].sum(1) + torch.randn(120, generator=generator)) > 0).double().numpy()[:, None]
     studies = [make_study(number, number) for number in range(120)]
     split = split_studies(studies, num_labelled=30)
     train, test = list(split.labelled), list(split.test)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from simcrop.core.evaluation.published import RECIPES, PublishedRecipe, published_recipe
+from simcrop.core.evaluation.published import RECIPES, PublishedRecipe, counting_note, published_recipe
+from simcrop.core.study import Report, Study
 
 
 def test_the_table_is_that_of_the_method() -> None:
@@ -26,3 +27,20 @@ def test_where_the_authors_have_none_the_next_is_taken_and_that_is_said(
     assert recipe == RECIPES[taken[0]][taken[1]]
     assert note is not None
     assert note.endswith(f"those of {taken[0]} at {taken[1]} % are taken")
+
+
+def _study(number: int, patient: int, num_volumes: int = 1) -> Study:
+    return Study(f"s{number}", f"p{patient}", Report("", ""), tuple(f"s{number}_{i}" for i in range(num_volumes)))
+
+
+def test_volumes_that_are_counted_otherwise_are_said() -> None:
+    studies = [_study(0, 0, 2), _study(1, 0), _study(2, 1, 3)]
+    note = counting_note("ct_rate", studies, [_study(3, 2, 2)])
+    assert note == (
+        "the authors' lists and their percentages count volumes (46363 to learn from, 3009 to test on); here the first "
+        "reconstruction of each study alone is read (4 of 8 volumes), and labels.percent is of the 2 patients outside "
+        "the test set"
+    )
+    assert "volumes; here" in str(counting_note("phantom", studies, []))
+    assert "volumes (2899 to learn from, 1243 to test on); here" in str(counting_note("cc_ccii", studies[1:2] * 2, []))
+    assert counting_note("radchestct", [_study(0, 0), _study(1, 1)], [_study(2, 2)]) is None
