@@ -94,5 +94,5 @@ def panel_figure(hu: Array, maps: Sequence[PlacedMap], recipe: ModelRecipe, *, t
         recipe: of the model.
         title: above the picture.
     """
-    drawn = [sentence_map(each.place, each.similarity, recipe) for each in maps[:SENTENCES]]
+    drawn = [sentence_map(each, recipe) for each in maps[:SENTENCES]]
     return similarity_figure(hu, drawn, recipe.spacing_mm, title=title)

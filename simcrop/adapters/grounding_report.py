@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
@@ -16,7 +16,7 @@ from simcrop.adapters.evaluation_output import Evaluation, Predictions
 from simcrop.adapters.grounding_pictures import FindingBar, finding_figure
 from simcrop.core.evaluation.bootstrap import interval, patient_weights
 from simcrop.core.evaluation.classification import Estimate
-from simcrop.core.evaluation.grounding import Pointing
+from simcrop.core.evaluation.grounding import Pointing, point, usual_places
 from simcrop.core.evaluation.map_overlap import AtThreshold, Overlap, at_others_best, at_own_best
 from simcrop.core.randomness import derive_seed
 from simcrop.core.study import Study
@@ -33,6 +33,8 @@ class GroundedSentence:
         study: whose report holds it.
         text: the sentence.
         pointing: of the best patch and of the map.
+        inside: patches that overlap the true place.
+        among: patches that the sentence can choose.
         overlap: with the mask, at every one of `THRESHOLDS`.
         is_reported: the report holds it; else it was read in the middle of the report.
     """
@@ -40,6 +42,8 @@ class GroundedSentence:
     study: Study
     text: str
     pointing: Pointing
+    inside: Bool[Tensor, "N"]
+    among: Bool[Tensor, "N"]
     overlap: Overlap
     is_reported: bool
 
@@ -110,8 +114,11 @@ def _measured(sentences: Sequence[GroundedSentence], seed: int) -> _Measured:
     half = halves([each.study.patient_id for each in sentences], seed)
     cuts: list[AtThreshold] = [AtThreshold(math.nan, math.nan, math.nan)] * len(sentences)
     own = list(cuts)
+    blind: list[Pointing | None] = [None] * len(sentences)
     for name in {each.pointing.finding for each in sentences}:
         rows = [row for row, each in enumerate(sentences) if each.pointing.finding == name]
+        for row, pointing in zip(rows, _blind([sentences[row] for row in rows]), strict=True):
+            blind[row] = pointing
         overlaps = [sentences[row].overlap for row in rows]
         for row, cut, same in zip(
             rows,
@@ -127,7 +134,9 @@ def _measured(sentences: Sequence[GroundedSentence], seed: int) -> _Measured:
     values = {
         "hit_rate": each_of(lambda each: each.pointing.hit),
         "hit_rate_chance": each_of(lambda each: each.pointing.chance),
+        "hit_rate_blind": _or_nan([None if each is None else float(each.hit) for each in blind]),
         "auc": each_of(lambda each: each.pointing.auc),
+        "auc_blind": _or_nan([None if each is None else each.auc for each in blind]),
         "iou": torch.tensor([cut.iou for cut in cuts], dtype=torch.float64),
         "iou_chance": each_of(lambda each: each.overlap.iou_whole),
         "dice": torch.tensor([cut.dice for cut in cuts], dtype=torch.float64),
@@ -136,6 +145,19 @@ def _measured(sentences: Sequence[GroundedSentence], seed: int) -> _Measured:
         "dice_same_data": torch.tensor([cut.dice for cut in own], dtype=torch.float64),
     }
     return _Measured(sentences, cuts, values)
+
+
+def _blind(sentences: Sequence[GroundedSentence]) -> list[Pointing | None]:
+    """How the usual place of a finding fits that of each patient, of whom nothing is seen."""
+    maps = usual_places([each.study.patient_id for each in sentences], [each.inside for each in sentences])
+    return [
+        None if usual is None else point(each.pointing.finding, usual, each.inside, each.among)
+        for each, usual in zip(sentences, maps, strict=True)
+    ]
+
+
+def _or_nan(values: Sequence[float | None]) -> Float[Tensor, "n"]:
+    return torch.tensor([math.nan if value is None else value for value in values], dtype=torch.float64)
 
 
 def _averages(
@@ -181,8 +203,8 @@ def _rows(measured: _Measured) -> Iterator[tuple[object, ...]]:
 
 
 _SHOWN = {
-    "hit_rate": "hit", "hit_rate_chance": "chance", "auc": "AUC", "iou": "IoU", "iou_chance": "chance",
-    "dice": "Dice", "dice_chance": "chance", "dice_same_data": "own",
+    "hit_rate": "hit", "hit_rate_chance": "chance", "hit_rate_blind": "blind", "auc": "AUC", "auc_blind": "blind",
+    "iou": "IoU", "iou_chance": "chance", "dice": "Dice",
 }  # fmt: skip
 
 
@@ -201,13 +223,13 @@ def _table(
     if settings.bootstrap:
         mean = averages["mean"]
         for end, label in {"low": f"  {100 * settings.confidence:g} % interval, from", "high": "  to"}.items():
-            cells = ("" if "chance" in key else _cell(getattr(mean[key], end)) for key in _SHOWN)
+            cells = ("" if "chance" in key or "blind" in key else _cell(getattr(mean[key], end)) for key in _SHOWN)
             table.add_row(label, "", *cells)
     table.caption = (
-        "n: sentences; hit: the best patch overlaps the true place, chance: a random patch does; AUC: of all patches "
-        "against those that do\nIoU, Dice: of the map, cut at its finding's best threshold on the other half of the "
-        "patients; chance: the whole volume marked\nown: Dice at the best threshold on the very sentences that are "
-        "measured\n"
+        "n: sentences; hit: the best patch of tissue overlaps the true place, chance: a random one does; AUC: of those "
+        "patches against the ones that do\nblind: where the finding lies in the other patients, told without a look at "
+        "the volume\nIoU, Dice: of the map, cut at its finding's best threshold on the other half of the "
+        "patients; chance: the whole volume marked\n"
         f"intervals: patients drawn again, {settings.bootstrap} times"
     )
     return table

@@ -82,27 +82,37 @@ class HeldOutStudies:
     def places(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[Place]:
         """The wanted sentences that have a mask and tokens, in the order of the report.
 
-        A sentence that the report repeats counts once, at its first occurrence, with the union of its masks: nobody
-        can say which of the places it points at.
+        A sentence that the report repeats counts once, at its first occurrence: nobody can say which of the places it
+        points at.
         """
-        sentences, encoding = self.findings(study)
-        by_text: dict[int, list[SentenceTruth]] = {}
-        for truth in self.truths(study):
-            if wanted(truth):
-                by_text.setdefault(sentence_key(truth.text), []).append(truth)
-        places: list[Place] = []
-        for index, text in enumerate(sentences):
-            truths = by_text.pop(sentence_key(text), None)
-            if truths and index in encoding.sentence_of_token:
-                mask = torch.stack([self._mask(study, truth) for truth in truths]).any(0)
-                places.append(Place(index, text, truths[0].finding, truths[0].present, mask))
-        return places
+        read = self._read(study)
+        there = [(read[key], truths) for key, truths in self._wanted(study, wanted) if key in read]
+        return [self._place(study, number, truths) for number, truths in sorted(there, key=lambda each: each[0])]
 
     def unreported(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[Place]:
-        """The wanted sentences that have a mask and are not among those of the findings: each a text of its own."""
-        reported = {sentence_key(text) for text in self.findings(study)[0]}
-        truths = [truth for truth in self.truths(study) if wanted(truth) and sentence_key(truth.text) not in reported]
-        return [Place(0, each.text, each.finding, each.present, self._mask(study, each)) for each in truths]
+        """The wanted sentences with a mask that the model does not read in the findings: each a text of its own."""
+        read = self._read(study)
+        return [self._place(study, 0, truths) for key, truths in self._wanted(study, wanted) if key not in read]
+
+    def _read(self, study: Study) -> dict[int, int]:
+        """Key of a sentence that has tokens -> its first occurrence among the findings."""
+        sentences, encoding = self.findings(study)
+        with_tokens = set(encoding.sentence_of_token)
+        numbers = {sentence_key(text): index for index, text in reversed(list(enumerate(sentences)))}
+        return {key: index for key, index in numbers.items() if index in with_tokens}
+
+    def _wanted(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[tuple[int, list[SentenceTruth]]]:
+        """The wanted sentences that have a mask by their key, a text of two findings twice."""
+        alike: dict[tuple[int, str | None], list[SentenceTruth]] = {}
+        for truth in self.truths(study):
+            if wanted(truth):
+                alike.setdefault((sentence_key(truth.text), truth.finding), []).append(truth)
+        return [(key, truths) for (key, _), truths in alike.items()]
+
+    def _place(self, study: Study, sentence: int, truths: Sequence[SentenceTruth]) -> Place:
+        """The union of the masks of sentences that are the same."""
+        mask = torch.stack([self._mask(study, truth) for truth in truths]).any(0)
+        return Place(sentence, truths[0].text, truths[0].finding, truths[0].present, mask)
 
     def _mask(self, study: Study, truth: SentenceTruth) -> Bool[Tensor, "H W D"]:
         assert truth.mask is not None

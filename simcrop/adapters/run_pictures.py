@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from simcrop.adapters.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.adapters.pictures import SentenceMap, curves_figure, reconstruction_figure, similarity_figure
-from simcrop.core.evaluation.grounding import patches_inside, similarity_maps
+from simcrop.adapters.sentence_maps import PlacedMap
+from simcrop.core.evaluation.grounding import comparable, similarity_maps
 from simcrop.core.evaluation.map_overlap import voxel_map
 from simcrop.core.masking import draw_patch_mask
 from simcrop.core.model import SimCroP
@@ -166,25 +167,26 @@ def draw_similarity(
     ids, mask, sentence_of_token = (tensor.to(volume.device) for tensor in held_out.padded([encoding]))
     features = model.sentence_features(ids, mask, sentence_of_token, len(sentences))[0]
     rows = features[[place.sentence for place in places]]
-    similarities = similarity_maps(rows, model.patch_features(volume)[0]).cpu()
-    maps = [sentence_map(place, row, recipe) for place, row in zip(places, similarities, strict=True)]
+    patches = model.patch_features(volume)[0]
+    similarities, among = similarity_maps(rows, patches).cpu(), comparable(patches).cpu()
+    placed = [PlacedMap(study, place, row, among) for place, row in zip(places, similarities, strict=True)]
+    maps = [sentence_map(each, recipe) for each in placed]
     hu = volume[0, 0].float().cpu().numpy()
     return similarity_figure(hu, maps, recipe.spacing_mm, title=title)
 
 
-def sentence_map(place: Place, similarity: Tensor, recipe: ModelRecipe) -> SentenceMap:
+def sentence_map(placed: PlacedMap, recipe: ModelRecipe) -> SentenceMap:
     """A sentence, its true place and its map, ready to be drawn.
 
     Args:
-        place: of the sentence.
-        similarity: [N] cosines of the patches, in patch order.
+        placed: the sentence and its map.
         recipe: of the model.
     """
-    inside = patches_inside(place.mask, recipe.patch_size)
-    best = int(similarity.argmax())
+    place, inside = placed.place, placed.inside(recipe.patch_size)
+    best = int(placed.similarity.where(placed.among, -torch.inf).argmax())
     cells = np.unravel_index(best, recipe.grid)
     h, w, d = (int(cell) * patch + patch // 2 for cell, patch in zip(cells, recipe.patch_size, strict=True))
-    smooth = voxel_map(similarity, recipe.grid, recipe.patch_size)
+    smooth = voxel_map(placed.similarity, recipe.grid, recipe.patch_size)
     about = "normal structure" if place.finding is None else place.finding
     return SentenceMap(
         sentence=place.text,
@@ -193,5 +195,5 @@ def sentence_map(place: Place, similarity: Tensor, recipe: ModelRecipe) -> Sente
         similarity=smooth.numpy(),
         best_voxel=(h, w, d),
         hit=bool(inside[best]),
-        chance=float(inside.double().mean()),
+        chance=float(inside[placed.among].double().mean()),
     )

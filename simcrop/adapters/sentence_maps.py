@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simcrop.adapters.held_out import HeldOutStudies, Place
 from simcrop.adapters.sentences import read_findings, read_within
-from simcrop.core.evaluation.grounding import Pointing, patches_inside, point, similarity_maps
+from simcrop.core.evaluation.grounding import Pointing, comparable, patches_inside, point, similarity_maps
 from simcrop.core.model import SimCroP
 from simcrop.core.ops import PatchSize
 from simcrop.core.study import SentenceTruth, Study
@@ -22,17 +22,23 @@ class PlacedMap:
         study: whose report holds the sentence.
         place: what it speaks of and where that is.
         similarity: cosine of every patch, in patch order, on the CPU.
+        among: patches that the sentence can choose.
         is_reported: whether the report holds the sentence.
     """
 
     study: Study
     place: Place
     similarity: Float[Tensor, "N"]
+    among: Bool[Tensor, "N"]
     is_reported: bool = True
+
+    def inside(self, patch_size: PatchSize) -> Bool[Tensor, "N"]:
+        """Patches that overlap the place."""
+        return patches_inside(self.place.mask, patch_size)
 
     def pointing(self, patch_size: PatchSize) -> Pointing | None:
         """How the map fits; None where the mask leaves nothing to tell."""
-        return point(str(self.place.finding), self.similarity, patches_inside(self.place.mask, patch_size))
+        return point(str(self.place.finding), self.similarity, self.inside(patch_size), self.among)
 
 
 def placed_maps(
@@ -56,8 +62,10 @@ def placed_maps(
     maps: list[PlacedMap] = []
     for row, read in zip(rows, read_findings(model, held_out, [studies[row] for row in rows]), strict=True):
         sentences = read.features[[read.numbers.index(place.sentence) for place in places[row]]]
-        similarity = similarity_maps(sentences, patches[row]).cpu()
-        maps += [PlacedMap(studies[row], place, each) for place, each in zip(places[row], similarity, strict=True)]
+        similarity, among = similarity_maps(sentences, patches[row]).cpu(), comparable(patches[row]).cpu()
+        maps += [
+            PlacedMap(studies[row], place, each, among) for place, each in zip(places[row], similarity, strict=True)
+        ]
     return maps
 
 
@@ -75,8 +83,9 @@ def unreported_maps(
     maps: list[PlacedMap] = []
     for row, study in enumerate(studies):
         findings, _ = held_out.findings(study)
+        among = comparable(patches[row]).cpu()
         for place in held_out.unreported(study, wanted):
             sentence = read_within(model, held_out.tokenizer, place.text, findings, max_tokens=held_out.max_tokens)
             similarity = similarity_maps(sentence[None], patches[row])[0].cpu()
-            maps.append(PlacedMap(study, place, similarity, is_reported=False))
+            maps.append(PlacedMap(study, place, similarity, among, is_reported=False))
     return maps

@@ -114,17 +114,21 @@ def _grounded(task: LanguageTask, each: PlacedMap) -> GroundedSentence | None:
     device = task.model.encoder.cls_token.device
     voxels = voxel_map(each.similarity.to(device), recipe.grid, recipe.patch_size)
     covered = overlap(voxels, each.place.mask.to(device), THRESHOLDS)
-    return GroundedSentence(each.study, each.place.text, pointing, covered, each.is_reported)
+    inside = each.inside(recipe.patch_size)
+    return GroundedSentence(each.study, each.place.text, pointing, inside, each.among, covered, each.is_reported)
 
 
 def _warnings(found: _Found) -> Iterator[str]:
     if found.num_untold:
         yield (
-            f"{found.num_untold} sentences were left out: no patch or every patch that the model sees overlaps their "
-            "mask"
+            f"{found.num_untold} sentences were left out: no patch or every patch that the model sees and takes for "
+            "tissue overlaps their mask"
         )
     if count := sum(not each.is_reported for each in found.sentences):
-        yield f"{count} sentences are not in their report word for word, and were read in the middle of it"
+        yield (
+            f"{count} sentences are not in their report word for word, or beyond what the model reads of it, and were "
+            "read in the middle of it"
+        )
 
 
 def _pictures(task: LanguageTask, held_out: HeldOutStudies, sentences: Sequence[GroundedSentence]) -> dict[str, Figure]:

@@ -1,13 +1,16 @@
 """Does the similarity map of a sentence point at the place the sentence speaks of?
 
-A patch is inside if its box overlaps the true mask. Every number stands beside the chance of the same rule: the share
-of patches that are inside.
+A patch is inside if its box overlaps the true mask. Only patches that a sentence can choose count: a model may leave
+those of air out (model.ignore_air), and to know tissue from air is not to find a place. Every number stands beside the
+chance of the same rule, the share of those patches that are inside, and beside what is known without looking: where the
+same finding lies in other patients.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
@@ -52,9 +55,14 @@ def patches_inside(mask: Bool[Tensor, "H W D"], patch_size: PatchSize) -> Bool[T
     return boxes.any(5).any(3).any(1).flatten()
 
 
+def comparable(patches: Float[Tensor, "*B N E"]) -> Bool[Tensor, "*B N"]:
+    """Which patches a sentence can choose: those that the model left out are zero."""
+    return (patches != 0).any(-1)
+
+
 @dataclass(frozen=True)
 class Pointing:
-    """How the map of one sentence fits its mask.
+    """How the map of one sentence fits its mask, among the patches that it can choose.
 
     Attributes:
         finding: what the sentence speaks of.
@@ -69,13 +77,41 @@ class Pointing:
     auc: float
 
 
-def point(finding: str, similarity: Float[Tensor, "N"], inside: Bool[Tensor, "N"]) -> Pointing | None:
-    """Score one similarity map, or None where no patch or every patch is inside, so that nothing can be told."""
-    chance = float(inside.double().mean())
-    if chance in {0.0, 1.0}:
+def point(
+    finding: str, similarity: Float[Tensor, "N"], inside: Bool[Tensor, "N"], among: Bool[Tensor, "N"]
+) -> Pointing | None:
+    """Score one similarity map, or None where no patch or every patch is inside, so that nothing can be told.
+
+    Args:
+        finding: what the sentence speaks of.
+        similarity: any map of the patches; only their order counts.
+        inside: from `patches_inside`.
+        among: from `comparable`.
+    """
+    similarity, inside = similarity[among], inside[among]
+    if bool(inside.all()) or not bool(inside.any()):
         return None
     hit = bool(inside[similarity.argmax()])
-    return Pointing(finding, hit, chance, auroc(similarity, inside))
+    return Pointing(finding, hit, float(inside.double().mean()), auroc(similarity, inside))
+
+
+def usual_places(patients: Sequence[str], inside: Sequence[Bool[Tensor, "N"]]) -> list[Float[Tensor, "N"] | None]:
+    """Where a finding lies in the others: the map of somebody who knows anatomy and does not look at the volume.
+
+    Args:
+        patients: of sentences that speak of the same finding.
+        inside: their true places.
+
+    Returns:
+        For each sentence the share of the other patients' sentences whose place each patch is inside of, float64; None
+        where no other patient has the finding.
+    """
+    places = torch.stack(list(inside)).double()
+    maps: list[Tensor | None] = []
+    for patient in patients:
+        others = torch.tensor([other != patient for other in patients])
+        maps.append(places[others].mean(0) if bool(others.any()) else None)
+    return maps
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ def sentence(patient: int, finding: str, *, hit: bool, seed: int, reported: bool
     similarity = 0.3 * mask + 0.4 * torch.rand(60, generator=generator)
     study = Study(f"s{patient}", f"p{patient}", Report("", ""), (f"v{patient}",))
     pointing = Pointing(finding, hit, 0.125, 0.5 + 0.01 * seed)
-    return GroundedSentence(study, f"sentence {seed}", pointing, overlap(similarity, mask, THRESHOLDS), reported)
+    inside, among = torch.arange(12) % 6 == patient % 3, torch.arange(12) < 6
+    covered = overlap(similarity, mask, THRESHOLDS)
+    return GroundedSentence(study, f"sentence {seed}", pointing, inside, among, covered, reported)
 
 
 def report(sentences: Sequence[GroundedSentence], settings: LabelSettings = SETTINGS) -> Evaluation:
@@ -46,6 +48,16 @@ def test_findings_weigh_the_same_however_often_they_occur() -> None:
     assert metrics["hit_rate_chance"]["value"] == 0.125
     assert often["auc"]["value"] == pytest.approx(np.mean([0.5 + 0.01 * n for n in range(16)]))
     assert (often["num_sentences"], seldom["num_sentences"]) == (16, 4)
+
+
+def test_what_the_other_patients_tell_stands_beside() -> None:
+    # Of patients 0, 1, 2, 3 the place is patch 0, 1, 2, 0: the others tell those of 0 and 3.
+    seldom = report(MANY).metrics["findings"]["seldom"]
+    assert seldom["hit_rate_blind"]["value"] == 0.5
+    assert seldom["auc_blind"]["value"] == pytest.approx((0.8 + 0.3 + 0.3 + 0.8) / 4)
+    once = report([*MANY, sentence(3, "once", hit=True, seed=3)]).metrics
+    assert math.isnan(once["findings"]["once"]["hit_rate_blind"]["value"])
+    assert not math.isnan(once["hit_rate_blind"]["value"])
 
 
 def test_intervals_are_those_of_drawing_patients_again() -> None:

@@ -6,11 +6,20 @@ import pytest
 import torch
 
 from simcrop.core.errors import InputError
-from simcrop.core.evaluation.grounding import Pointing, patches_inside, point, similarity_maps, summarize
+from simcrop.core.evaluation.grounding import (
+    Pointing,
+    comparable,
+    patches_inside,
+    point,
+    similarity_maps,
+    summarize,
+    usual_places,
+)
 
 PATCH = (4, 3, 2)
 SIZE = (12, 6, 8)
 GRID = (3, 2, 4)
+ALL = torch.ones(50, dtype=torch.bool)
 
 
 @pytest.mark.parametrize("voxel", [(0, 0, 0), (3, 2, 1), (4, 3, 2), (11, 5, 7), (7, 0, 5)])
@@ -44,21 +53,43 @@ def test_similarity_is_the_cosine_whatever_the_lengths() -> None:
 
 def test_point_tells_hit_chance_and_area() -> None:
     inside = torch.tensor([True, False, False, True])
-    hit = point("Lung nodule", torch.tensor([0.9, 0.1, 0.5, 0.3]), inside)
+    hit = point("Lung nodule", torch.tensor([0.9, 0.1, 0.5, 0.3]), inside, ALL[:4])
     assert hit == Pointing("Lung nodule", hit=True, chance=0.5, auc=0.75)
-    miss = point("Lung nodule", torch.tensor([0.1, 0.9, 0.5, 0.3]), inside)
+    miss = point("Lung nodule", torch.tensor([0.1, 0.9, 0.5, 0.3]), inside, ALL[:4])
     assert miss == Pointing("Lung nodule", hit=False, chance=0.5, auc=0.0)
 
 
 @pytest.mark.parametrize("value", [True, False])
 def test_masks_that_tell_nothing_are_left_out(value: bool) -> None:
-    assert point("Emphysema", torch.rand(5), torch.full((5,), value)) is None
+    assert point("Emphysema", torch.rand(5), torch.full((5,), value), ALL[:5]) is None
+
+
+def test_patches_that_cannot_be_chosen_are_neither_hit_nor_chance() -> None:
+    inside = torch.tensor([True, False, False, True, False])
+    similarity = torch.tensor([0.9, 0.5, 0.4, 0.45, -0.2])
+    among = torch.tensor([False, True, True, True, False])
+    assert point("Effusion", similarity, inside, among) == Pointing("Effusion", hit=False, chance=1 / 3, auc=0.5)
+    assert point("Effusion", similarity, inside, ~inside) is None
+    assert point("Effusion", similarity, inside, torch.zeros(5, dtype=torch.bool)) is None
+    patches = torch.tensor([[[0.0, 0.0], [0.0, -1e-30]], [[2.0, 0.0], [0.0, 0.0]]])
+    assert comparable(patches).tolist() == [[False, True], [True, False]]
+
+
+def test_usual_places_are_those_of_the_other_patients() -> None:
+    inside = torch.tensor([[True, False, False], [True, True, False], [False, True, False], [True, False, False]])
+    first, same, third, _ = usual_places(["a", "a", "b", "c"], list(inside))
+    for each in (first, same):
+        assert each is not None
+        assert each.tolist() == [0.5, 0.5, 0.0]
+    assert third is not None
+    assert third.tolist() == pytest.approx([1.0, 1 / 3, 0.0])
+    assert usual_places(["a", "a"], list(inside[:2])) == [None, None]
 
 
 def test_random_maps_hit_at_the_chance_rate() -> None:
     generator = torch.Generator().manual_seed(0)
     inside = torch.arange(50) < 10
-    rows = [point("x", torch.rand(50, generator=generator), inside) for _ in range(2000)]
+    rows = [point("x", torch.rand(50, generator=generator), inside, ALL) for _ in range(2000)]
     result = summarize([row for row in rows if row is not None])
     assert result.chance == pytest.approx(0.2)
     assert result.hit_rate == pytest.approx(result.chance, abs=0.03)
