@@ -1,9 +1,12 @@
 """Entry point: runs a command and turns what went wrong into one line and an exit status."""
 
+import errno
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 from simcrop.core.errors import SimcropError
 from simcrop_cli.app import app
@@ -25,17 +28,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="simcrop: %(message)s", level=logging.WARNING)
     logging.getLogger("simcrop").setLevel(level)
     try:
-        with stop.installed():
+        with stop.installed(), _told_once():
             app(args=arguments, prog_name="simcrop")
     except SimcropError as error:
         return _fail(str(error))
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:  # not of the operating system
             raise
-        return _fail(f"{error.filename}: {error.strerror}")
+        return _fail(_refusal(error))
     except SystemExit as done:
         return stop.status or (done.code if isinstance(done.code, int) else 0)
     return stop.status
+
+
+@contextmanager
+def _told_once() -> Generator[None]:
+    """Keep a refusal of the system in TensorBoard's thread from being printed: its writer raises it at its next use."""
+    before = threading.excepthook
+
+    def tell(failed: threading.ExceptHookArgs) -> None:
+        is_raised_again = type(failed.thread).__module__.startswith("tensorboard.")
+        if not (is_raised_again and isinstance(failed.exc_value, OSError)):
+            before(failed)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def _refusal(error: OSError) -> str:
+    """What the operating system refused, why, and what to do."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    what = error.filename or ("a file that was being written" if is_full else "the operating system refuses")
+    remedy = "free some space" if is_full else "correct that"
+    return f"{what}: {error.strerror}; {remedy}, then run the same command again"
 
 
 def _fail(message: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from simcrop.adapters.checking import CheckResult, check_folder, check_source
 from simcrop.adapters.config import DataSettings
 from simcrop.adapters.data_set import build_source
+from simcrop.adapters.durable import naming
 from simcrop.adapters.problems import REASONS, BadFileError, Problem
 from simcrop.adapters.progress import counted
 from simcrop.adapters.settings import load_config
@@ -27,7 +28,8 @@ def check_and_report(what: Path, report: Path | None, overrides: Sequence[str], 
     if report is not None:
         lines = [json.dumps(problem.as_row(), ensure_ascii=False, allow_nan=False) for problem in found.problems]
         # File names need not be UTF-8; what is not becomes an escape that JSON knows.
-        report.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
+        with naming(report):
+            report.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
     for line in summary_lines(found, report, shutil.get_terminal_size().columns):
         print(line)
     return 1 if found.num_errors else 0

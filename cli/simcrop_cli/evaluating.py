@@ -1,4 +1,4 @@
-"""What the commands of `simcrop eval` that learn from labels have in common."""
+"""What the commands of `simcrop eval` have in common."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,5 +19,13 @@ def label_settings(
 
 
 def evaluation_folder(out: Path | None, name: str, task: str) -> Path:
-    """Where the result goes: as asked for, or runs/NAME/eval/TASK."""
-    return out or Path("runs") / name / "eval" / task
+    """Where the result goes, made where it is missing: as asked for, or runs/NAME/eval/TASK.
+
+    Raises:
+        ConfigError: it cannot be made or written to, which is better known before hours of computing.
+    """
+    from simcrop.adapters.run_folder import make_folder
+
+    folder = out or Path("runs") / name / "eval" / task
+    make_folder(folder)
+    return folder

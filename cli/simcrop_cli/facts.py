@@ -7,8 +7,12 @@ from pathlib import Path
 import torch
 
 from simcrop import compose
-from simcrop.adapters.checkpoint_folder import find_checkpoint
+from simcrop.adapters.checkpoint_folder import Checkpoint
+from simcrop.adapters.encoder_weights import EncoderFile, open_weights
+from simcrop.adapters.foreign_encoder import encoder_from
 from simcrop.core.errors import BackendError
+from simcrop.core.recipe import ModelRecipe
+from simcrop.core.reference import REFERENCE
 
 _LIBRARIES = ("simcrop", "torch", "triton", "transformers", "nibabel", "numpy")
 
@@ -29,27 +33,55 @@ def machine_facts() -> dict[str, str]:
 
 
 def checkpoint_facts(path: Path) -> dict[str, str]:
-    """What a checkpoint is: step, model, data, and what it was made with.
+    """What a checkpoint is: step, model, data, and what it was made with; of an encoder alone, what its file says.
 
     Raises:
-        CheckpointError: there is none at `path`, or it is damaged.
+        CheckpointError: there is none at `path`, it is damaged, or no command takes it.
     """
-    checkpoint = find_checkpoint(path)
+    opened = open_weights(path)
+    return _encoder_facts(opened) if isinstance(opened, EncoderFile) else _own_facts(opened)
+
+
+def _encoder_facts(file: EncoderFile) -> dict[str, str]:
+    recipe = encoder_from(file, REFERENCE).recipe
+    return {
+        "checkpoint": str(file.path),
+        "holds": "a vision encoder alone, for eval probe, knn, finetune and segment, export, and model.init",
+        "step": "not recorded" if file.step is None else str(file.step),
+        "volume": _volume(recipe),
+        "encoder": f"{recipe.embed_dim} wide, {recipe.depth} blocks of {recipe.num_heads} heads",
+        "parameters": f"{sum(tensor.numel() for tensor in file.tensors.values()):,} stored",
+    }
+
+
+def _own_facts(checkpoint: Checkpoint) -> dict[str, str]:
     config, manifest = compose.config_of(checkpoint), checkpoint.manifest
     weights = checkpoint.weights()
-    model = config.model
-    facts = {
-        "checkpoint": str(checkpoint.folder),
-        "run": f"{config.name}, step {checkpoint.step} of {config.train.steps}, seed {config.seed}",
-        "recipe": f"{config.recipe}, {model.preset}",
-        "volume": f"{model.volume_size} voxels of {model.spacing_mm} mm, patches of {model.patch_size}",
+    facts = {"checkpoint": str(checkpoint.folder)}
+    if checkpoint.is_classifier:
+        labels = ", ".join(manifest["classifier"]["labels"])
+        facts |= {
+            "holds": f"a classifier of {labels}, fine-tuned for {checkpoint.step} steps; no text side",
+            "run": f"{config.name}, seed {config.seed}",
+        }
+    else:
+        facts |= {
+            "run": f"{config.name}, step {checkpoint.step} of {config.train.steps}, seed {config.seed}",
+            "recipe": f"{config.recipe}, {config.model.preset}",
+            "text encoder": config.text_encoder.source,
+        }
+    facts |= {
+        "volume": _volume(config.model),
         "parameters": f"{sum(tensor.numel() for tensor in weights.values()):,} stored",
-        "text encoder": config.text_encoder.source,
         "data": f"{config.data.source}, fingerprint {str(manifest.get('data_fingerprint'))[:12]}",
         "commit": str(manifest.get("git_commit")),
     }
     facts |= {f"made with {name}": str(value) for name, value in manifest.get("versions", {}).items()}
     return facts | {name: f"{value:.4f}" for name, value in (manifest.get("metrics") or {}).items()}
+
+
+def _volume(recipe: ModelRecipe) -> str:
+    return f"{recipe.volume_size} voxels of {recipe.spacing_mm} mm, patches of {recipe.patch_size}"
 
 
 def _version(name: str) -> str:

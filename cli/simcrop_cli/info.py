@@ -8,7 +8,8 @@ import typer
 
 def info(
     path: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="A run folder or a checkpoint; left out, this machine.")
+        Path | None,
+        typer.Argument(metavar="PATH", help="Run folder, checkpoint, export or .pth file; this machine by default."),
     ] = None,
 ) -> None:
     """Say what this machine runs with and why, or what a checkpoint is.

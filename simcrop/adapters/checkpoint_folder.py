@@ -36,6 +36,11 @@ class Checkpoint:
     step: int
     manifest: Mapping[str, Any]
 
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it holds a fine-tuned classifier: an encoder and a head, and no text side."""
+        return self.manifest.get("classifier") is not None
+
     def file(self, name: str) -> Path:
         """The file of that name inside the folder, its hash compared.
 
@@ -103,15 +108,25 @@ def find_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint that a path means: a step folder, or the latest one of a run folder or its `checkpoints`.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none, or the file that names it is damaged.
     """
     for folder in (path, path / "checkpoints"):
         latest = folder / "latest"
         if latest.is_file():
-            return open_checkpoint(folder / latest.read_text(encoding="utf-8").strip())
+            return open_checkpoint(folder / _name_in(latest))
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such folder; name a run folder or one of its checkpoints/step_*")
     return open_checkpoint(path)
+
+
+def _name_in(latest: Path) -> str:
+    try:
+        name = latest.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        raise CheckpointError(f"{latest}: cannot be read ({error.strerror}); name a step folder beside it") from error
+    if _STEP_FOLDER.fullmatch(name) is None:
+        raise CheckpointError(f"{latest}: damaged (not the name of a step folder); name a step folder beside it")
+    return name
 
 
 def newest_whole(folder: Path) -> Checkpoint | None:

@@ -117,7 +117,7 @@ class FolderCheckpoints:
 
     def _best(self) -> str | None:
         path = self._folder / "best"
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else None
 
     def _mark_best(self, name: str, metrics: Mapping[str, float]) -> None:
         loss = metrics.get("validation_loss", math.nan)

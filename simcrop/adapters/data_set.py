@@ -27,7 +27,6 @@ from simcrop.adapters.unreported_sources import UNREPORTED, unreported_source
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, StudySource, Tokenizer
 from simcrop.core.randomness import derive_seed
-from simcrop.core.split import split_by_patient
 from simcrop.core.study import Batch, Study
 
 _VOCABULARY_STUDIES = 8192
@@ -121,7 +120,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
             say=_log.info,
         )
     refusals.add(found)
-    train, held_out = split_by_patient(refusals.usable(), data.validation_fraction)
+    train, held_out = refusals.divided(data.validation_fraction)
     if for_training and not train:
         raise DataError(
             f"data: all {len(held_out)} studies are held out, none is left to train on; lower data.validation_fraction"

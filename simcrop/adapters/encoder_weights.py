@@ -65,13 +65,13 @@ def open_weights(path: Path) -> Checkpoint | EncoderFile:
         path: a run folder (its latest checkpoint), a checkpoint, an exported folder, or a file of weights.
 
     Raises:
-        CheckpointError: nothing there, or it cannot be read.
+        CheckpointError: nothing there, weights for MONAI alone, or it cannot be read.
     """
     if (path / AUTHORS_FILE).is_file():
         return read_encoder_file(path / AUTHORS_FILE)
     if path.name == WEIGHTS and (path.parent / "manifest.json").is_file():
         return open_checkpoint(path.parent)
-    if (path / MONAI_FILE).is_file():
+    if path.name == MONAI_FILE or (path / MONAI_FILE).is_file():
         raise CheckpointError(
             f"{path}: holds weights for MONAI's ViT, without the class token; load them as its README.md says, or take "
             f"the checkpoint that they were exported from"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from simcrop.adapters.durable import replace_text
+from simcrop.adapters.durable import replace_text, written_beside
 from simcrop.adapters.provenance import git_commit, versions
 
 _DPI = 110
@@ -69,7 +69,8 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
     (folder / "metrics.json").unlink(missing_ok=True)
     replace_text(folder / "predictions.csv", _as_csv(result.predictions))
     for name, figure in result.figures.items():
-        figure.savefig(folder / "pictures" / f"{name}.png", dpi=_DPI)
+        with written_beside(folder / "pictures" / f"{name}.png") as draft:
+            figure.savefig(draft, format="png", dpi=_DPI)
     content = {
         "task": result.task,
         "metrics": result.metrics,

@@ -7,6 +7,7 @@
 and in each README.md, the model card, and manifest.json: format, step, provenance, sha256 of every other file.
 """
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from simcrop.adapters.checkpoint_folder import WEIGHTS, Checkpoint
 from simcrop.adapters.config import RunConfig
-from simcrop.adapters.durable import sha256_of, sync
+from simcrop.adapters.durable import naming, sha256_of, sync
 from simcrop.adapters.encoder_weights import AUTHORS_FILE, MONAI_FILE, OWN_KEY
 from simcrop.adapters.monai_weights import monai_weights
 from simcrop.adapters.settings import as_tree
@@ -46,7 +48,10 @@ def write_authors(folder: Path, encoder: VisionEncoder, step: int | None) -> Non
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
     own = {"model": asdict(_without_place(encoder.recipe)), "step": step}
-    torch.save({"model": weights, OWN_KEY: own}, folder / AUTHORS_FILE)
+    content = io.BytesIO()  # torch.save hides why a file cannot be written
+    torch.save({"model": weights, OWN_KEY: own}, content)
+    with naming(folder / AUTHORS_FILE):
+        (folder / AUTHORS_FILE).write_bytes(content.getbuffer())
 
 
 def write_monai(folder: Path, encoder: VisionEncoder) -> None:
@@ -132,7 +137,7 @@ def write_whole(out: Path, write: Callable[[Path], None], manifest: Mapping[str,
         draft.rename(out)
         sync(out.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"--out {out}: cannot be written ({error}); free some space, or name another") from error
     finally:
         if old.exists() and not out.exists():

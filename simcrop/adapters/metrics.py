@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simcrop.adapters.durable import replace_text
+from simcrop.adapters.durable import naming, replace_text
 from simcrop.core.ports import MetricSink
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ class JsonlMetrics:
     def write(self, row: Mapping[str, float | int]) -> None:
         """Append one row."""
         finite = {key: value if math.isfinite(value) else None for key, value in row.items()}
-        self._file.write(json.dumps(finite) + "\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(json.dumps(finite) + "\n")
+            self._file.flush()
 
     def rewind(self, step: int) -> None:
         """Drop the rows after `step`, and a last line that a kill left unfinished."""
@@ -39,7 +40,8 @@ class JsonlMetrics:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
 
 
 def _step_of(line: str) -> float:

@@ -53,6 +53,18 @@ class CardFacts:
     results: RunResults = field(default_factory=lambda: RunResults({}, {}))
     class_token: float | None = None
 
+    @property
+    def classifier(self) -> Mapping[str, Any] | None:
+        """What the manifest of a fine-tuned classifier says of its head."""
+        return self.manifest.get("classifier")
+
+    @property
+    def has_other_start(self) -> bool:
+        """Whether the weights that the training began with may have been trained on other data."""
+        if self.classifier is not None and self.manifest.get("settings", {}).get("--checkpoint") is not None:
+            return True
+        return self.config is not None and self.config.model.init != "scratch"
+
 
 def model_card(facts: CardFacts) -> str:
     """The text of README.md."""
@@ -92,7 +104,10 @@ def _what_it_is(facts: CardFacts) -> str:
         "monai": "The vision encoder alone, as a state dict of MONAI's ViT.",
     }[facts.kind]
     training = "from a file that does not say how it was trained"
-    if facts.config is not None:
+    if facts.classifier is not None:
+        training = _fine_tuning(facts, facts.classifier["labels"])
+        content += " The head of the classifier was left out."
+    elif facts.config is not None:
         training = (
             f"pre-trained for {facts.step} updates by the method of {_METHOD} with simcrop, an independent "
             f"implementation of it"
@@ -100,6 +115,15 @@ def _what_it_is(facts: CardFacts) -> str:
     return (
         f"A 3D vision transformer for chest CT volumes of {x} x {y} x {z} voxels ({facts.num_parameters:,} "
         f"parameters), {training}. {content}\n\nWeights exported from sha256 `{facts.sha256}`."
+    )
+
+
+def _fine_tuning(facts: CardFacts, labels: Sequence[str]) -> str:
+    sha256 = facts.manifest.get("settings", {}).get("--checkpoint")
+    start = "from other weights" if facts.has_other_start else "from scratch"
+    return (
+        f"fine-tuned {start}{f' (sha256 `{sha256}`)' if sha256 else ''} for {facts.step} updates to tell "
+        f"{', '.join(labels)}, with simcrop, an independent implementation of {_METHOD}"
     )
 
 
@@ -117,6 +141,8 @@ def _data(facts: CardFacts) -> str:
         if about.get("fingerprint") == fingerprint and fingerprint is not None:
             lines.append(f"Studies: {about.get('num_train')} to train on, {about.get('num_held_out')} held out.")
             break
+    if facts.has_other_start:
+        lines.append("What the weights that the training began with had learned from is not recorded.")
     return "\n".join(lines)
 
 
@@ -130,6 +156,21 @@ def _recipe_rows(facts: CardFacts) -> Iterator[tuple[str, object]]:
     yield "position embedding", recipe.position_embedding
     if config is None:
         return
+    yield from _fine_tuning_rows(facts, config) if facts.classifier else _pre_training_rows(recipe, config)
+    for name, version in facts.manifest.get("versions", {}).items():
+        yield f"trained with {name}", version
+    yield "commit of simcrop", facts.manifest.get("git_commit")
+
+
+def _fine_tuning_rows(facts: CardFacts, config: RunConfig) -> Iterator[tuple[str, object]]:
+    settings = config.finetune
+    yield "preset, seed", f"{facts.recipe.preset}, {config.seed}"
+    yield "share of labels", f"{config.labels.percent:g} %"
+    yield "steps, batch", f"{settings.steps} planned, {settings.batch_size} studies"
+    yield "optimizer, peak rate", f"{settings.optimizer}, {settings.lr:g}"
+
+
+def _pre_training_rows(recipe: ModelRecipe, config: RunConfig) -> Iterator[tuple[str, object]]:
     objectives, train, text = config.objectives, config.train, config.text_encoder
     yield "recipe, preset, seed", f"{config.recipe}, {recipe.preset}, {config.seed}"
     yield "mask ratio", f"{recipe.mask_ratio:g}"
@@ -139,24 +180,25 @@ def _recipe_rows(facts: CardFacts) -> Iterator[tuple[str, object]]:
         yield "its revision", text.revision
     yield "steps, batch", f"{train.steps} planned, {train.batch_size} studies x {train.accumulate} a rank"
     yield "optimizer, peak rate", f"{train.optimizer}, {train.lr:g}"
-    for name, version in facts.manifest.get("versions", {}).items():
-        yield f"trained with {name}", version
-    yield "commit of simcrop", facts.manifest.get("git_commit")
 
 
 def _measured(facts: CardFacts) -> str:
     results, losses = facts.results, facts.manifest.get("metrics")
     parts: list[str] = []
     if losses and not results.summary:
-        parts.append("Losses on held-out studies at this step:\n\n" + _metrics(losses, "manifest.json"))
+        what = "Losses on held-out studies at this step"
+        if facts.classifier is not None:
+            what = "With its head, on the patients by whom the step was chosen"
+        parts.append(f"{what}:\n\n{_metrics(losses, 'manifest.json')}")
     if results.summary:
         parts.append(
             "At the end of the run, on held-out studies:\n\n" + _metrics(results.summary, "summary.json of the run")
         )
     for name, content in results.evaluations.items():
-        held_out = content.get("data", {}).get("num_held_out")
-        studies = "" if held_out is None else f", on {held_out} held-out studies"
-        table = _metrics(content.get("metrics", {}), "metrics.json of the evaluation")
+        metrics = content.get("metrics", {})
+        tested = metrics.get("num_test", metrics.get("num_studies", content.get("data", {}).get("num_held_out")))
+        studies = "" if tested is None else f", on {tested} held-out studies"
+        table = _metrics(metrics, "metrics.json of the evaluation")
         parts.append(f"`simcrop eval {content.get('task')}` ({name}){studies}:\n\n{table}")
         parts += [f"Note: {warning}" for warning in content.get("warnings") or ()]
     return "\n\n".join(parts) or "No measurement of these weights lay beside them at the export."
@@ -192,12 +234,12 @@ def _limits() -> str:
 
 def _licence(facts: CardFacts) -> str:
     chosen = "No licence was chosen when this was exported." if facts.licence is None else f"{facts.licence}."
-    source = "" if facts.config is None else facts.config.data.source
+    source = "" if facts.config is None or facts.has_other_start else facts.config.data.source
     data = _DATA_LICENCES.get(
         source, "The licence of the training data may bind the weights too, as that of CT-RATE, CC BY-NC-SA, may."
     )
-    text = "" if facts.config is None or facts.config.text_encoder.source == "scratch" else facts.config.text_encoder
-    return f"{chosen} {data}" + (f" The text encoder {text.source} has a licence of its own." if text else "")
+    text = "scratch" if facts.config is None or facts.classifier is not None else facts.config.text_encoder.source
+    return f"{chosen} {data}" + (f" The text encoder {text} has a licence of its own." if text != "scratch" else "")
 
 
 def _times(values: Sequence[float]) -> str:

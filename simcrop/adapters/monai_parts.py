@@ -6,7 +6,6 @@ try:
     from monai.inferers.utils import sliding_window_inference
     from monai.losses.dice import DiceCELoss
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance
-    from monai.metrics.meandice import compute_dice
     from monai.networks.blocks.dynunet_block import UnetOutBlock, UnetResBlock
     from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
     from monai.transforms.croppad.array import RandCropByPosNegLabel
@@ -21,7 +20,6 @@ __all__ = [
     "UnetrBasicBlock",
     "UnetrPrUpBlock",
     "UnetrUpBlock",
-    "compute_dice",
     "compute_hausdorff_distance",
     "sliding_window_inference",
 ]

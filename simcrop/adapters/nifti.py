@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from simcrop.adapters.content import ContentScan, Scaling, content_problems, shape_problems
+from simcrop.adapters.durable import naming
 from simcrop.adapters.geometry import extent, to_ras
 from simcrop.adapters.nifti_container import HEADER_SIZES, opened, voxel_chunks
 from simcrop.adapters.nifti_header import NiftiHeader, parse_header
@@ -127,7 +128,8 @@ def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compressl
     image.set_qform(None, code=0)
     image.header.set_xyzt_units("mm")
     data = image.to_bytes()
-    path.write_bytes(gzip.compress(data, compresslevel, mtime=0) if path.name.endswith(".gz") else data)
+    with naming(path):
+        path.write_bytes(gzip.compress(data, compresslevel, mtime=0) if path.name.endswith(".gz") else data)
 
 
 def _scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:

@@ -76,6 +76,9 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            kept, written = os.fstat(file.fileno()).st_size, file.tell()
+            if kept < written:  # numpy does not look whether its last bytes found room
+                raise OSError(f"{kept} of {written} bytes")
         draft.replace(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error}); free disk space or change data.prepared") from error

@@ -10,6 +10,7 @@ from simcrop.adapters.problems import Problem
 from simcrop.adapters.report_checks import has_report, repeats, unusable
 from simcrop.adapters.verdicts import Verdict, Verdicts
 from simcrop.core.errors import DataError
+from simcrop.core.split import split_by_patient
 from simcrop.core.study import Study
 
 
@@ -69,6 +70,10 @@ class Refusals:
             for study in self._studies
         ]
         return [study for study in kept if study.reconstructions]
+
+    def divided(self, held_out_fraction: float) -> tuple[list[Study], list[Study]]:
+        """The usable studies as (training, held-out); see `split_by_patient`. Raises DataError as that and `usable`."""
+        return split_by_patient(self.usable(), held_out_fraction, listed=self._studies)
 
     def summary(self) -> str | None:
         """What is left out, in words; None where nothing is."""

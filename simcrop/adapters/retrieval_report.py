@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 from torch import Tensor
@@ -91,7 +90,7 @@ def retrieval_report(outcome: RetrievalOutcome, settings: LabelSettings, *, seed
         },
         predictions=Predictions(columns, list(_rows(outcome, directions))),
         table=_table(directions, title, settings),
-        figures={"recall": _figure(curves, title)},
+        figures={"recall": recall_figure(curves, title=title)},
         warnings=outcome.warnings,
     )
 
@@ -162,7 +161,3 @@ def _cells(each: Estimate, chance: float, form: str) -> tuple[str, str, str]:
     has_interval = not math.isnan(each.low)
     between = f"{form.format(each.low)} to {form.format(each.high)}" if has_interval else "-"
     return form.format(each.value), between, form.format(chance)
-
-
-def _figure(curves: Sequence[RecallCurve], title: str) -> Figure:
-    return recall_figure(curves, title=title)

@@ -1,6 +1,7 @@
 """What a run folder already holds, and whether a configuration may continue it."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ def starting_point(out: Path, resume: str, config: Mapping[str, Any]) -> Checkpo
         config: the configuration as nested dicts.
 
     Raises:
-        CheckpointError: damaged or absent checkpoint, a run where none should be, or a changed key, named.
+        CheckpointError: damaged or absent checkpoint, a fine-tuned classifier, a run where none should be, or a changed
+            key, named.
     """
     newest = newest_whole(out / "checkpoints")
     if resume == "auto":
@@ -41,6 +43,11 @@ def starting_point(out: Path, resume: str, config: Mapping[str, Any]) -> Checkpo
             raise CheckpointError(
                 f"{out}: holds a run at step {newest.step}; to branch off from {start.folder} choose another --out"
             )
+    if start is not None and start.is_classifier:
+        raise CheckpointError(
+            f"{start.folder}: holds a fine-tuned classifier, no text side; choose another --out, and start from its "
+            "encoder with model.init"
+        )
     if start is not None:
         check_unchanged(start, config)
     return start
@@ -74,11 +81,13 @@ def is_finished(out: Path, start: Checkpoint, steps: int) -> bool:
 
 
 def make_folder(out: Path) -> None:
-    """Make the run folder. Raises ConfigError where that cannot be."""
+    """Make the folder of a result. Raises ConfigError where that cannot be, or nothing can be written into it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: cannot be written to; change its permissions, or name another folder")
 
 
 def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

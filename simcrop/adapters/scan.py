@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from simcrop.adapters.content import ContentScan, content_problems, shape_problems
 from simcrop.adapters.dicom import opened_series
+from simcrop.adapters.durable import written_beside
 from simcrop.adapters.geometry import to_ras
 from simcrop.adapters.nifti import read_volume
 from simcrop.adapters.problems import refuse
@@ -103,6 +104,5 @@ def write_map(path: Path, values: NDArray[np.float32], scan: Scan, *, about: str
     image.header["cal_min"], image.header["cal_max"] = float(values.min()), float(values.max())
     data = image.to_bytes()
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(gzip.compress(data, 1, mtime=0) if path.name.endswith(".gz") else data)
-    draft.replace(path)
+    with written_beside(path) as draft:
+        draft.write_bytes(gzip.compress(data, 1, mtime=0) if path.name.lower().endswith(".gz") else data)

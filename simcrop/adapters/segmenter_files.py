@@ -18,6 +18,7 @@ from simcrop.core.ports import State
 
 FOLDER = "segmenter"
 _CONFIG, _WEIGHTS, _STATE = "config.json", "model.safetensors", "training_state.safetensors"
+_STATE_DRAFT = f".{_STATE}.draft"
 
 
 def find_segmenter(path: Path) -> Path | None:
@@ -90,7 +91,7 @@ def save_state(out: Path, state: State, settings: Mapping[str, Any]) -> None:
         CheckpointError: the disk refuses.
     """
     tree, tensors = split_tensors(state)
-    path, draft = out / _STATE, out / f".{_STATE}.draft"
+    path, draft = out / _STATE, out / _STATE_DRAFT
     try:
         save_file(tensors, draft, metadata={"tree": json.dumps(tree), "settings": json.dumps(settings)})
         sync(draft)
@@ -122,4 +123,5 @@ def load_state(out: Path, settings: Mapping[str, Any]) -> State | None:
 
 def remove_state(out: Path) -> None:
     """Forget the state of a training that has come to its end."""
-    (out / _STATE).unlink(missing_ok=True)
+    for name in (_STATE, _STATE_DRAFT):
+        (out / name).unlink(missing_ok=True)

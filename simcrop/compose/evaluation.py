@@ -1,14 +1,35 @@
-"""What every evaluation begins and ends with: the data on the model's grid, and the files of its result."""
+"""What every evaluation begins and ends with: where it computes, the data on the model's grid, and its result."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from simcrop.adapters.config import RunConfig
 from simcrop.adapters.data_set import Data, prepare_data
+from simcrop.adapters.distributed import choose_device
 from simcrop.adapters.evaluation_output import Evaluation, write_evaluation
 from simcrop.adapters.settings import as_tree, with_model
-from simcrop.core.recipe import ModelRecipe
+from simcrop.core.recipe import ModelRecipe, TrainRecipe
+
+OTHER_DATA = (
+    "the checkpoint was trained on other studies than these, on other reports of them, or divided otherwise: see to it "
+    "that no patient of the test set was among them"
+)
+"""Said where nothing else tells that the test set is new to the model."""
+
+
+def computing_device(train: TrainRecipe) -> torch.device:
+    """The device that an evaluation computes on; torch is given the CPU threads that `train.threads` asks for.
+
+    Raises:
+        ConfigError: `train.device` cannot be had.
+    """
+    if train.threads is not None:
+        torch.set_num_threads(train.threads)
+    return choose_device(train.device)
 
 
 def data_for(config: RunConfig, recipe: ModelRecipe) -> tuple[RunConfig, Data]:
@@ -36,8 +57,10 @@ def finish(out: Path, result: Evaluation, config: RunConfig, data: Data, checkpo
         result: what was measured.
         config: that it was measured with.
         data: that it was measured on.
-        checkpoint: what is known of the model: `path` and `sha256` of its weights.
+        checkpoint: what is known of the model: from `checkpoint_identity`, or None for `path` and `sha256`.
     """
+    if checkpoint.get("data_fingerprint") not in (None, data.fingerprint):
+        result = replace(result, warnings=(*result.warnings, OTHER_DATA))
     about = {
         "checkpoint": dict(checkpoint),
         "data": {

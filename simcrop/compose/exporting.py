@@ -43,7 +43,8 @@ def export(
     Args:
         path: what to export, as for `load_encoder`.
         out: the folder; absent, empty, or an earlier export that `replace_export` gives up.
-        kind: simcrop, the whole model; authors or monai, the vision encoder in their names.
+        kind: simcrop, the whole model; authors or monai, the vision encoder in their names, which is all that is
+            exported of a fine-tuned classifier.
         licence: of the weights, for the model card; an id of the hub such as cc-by-nc-sa-4.0, or a name.
         replace_export: whether an earlier export in `out` may go.
         repo_id: hub id under which the model will be published, for the code in the card.
@@ -56,10 +57,14 @@ def export(
     opened = open_weights(source)
     if kind == "simcrop" and isinstance(opened, EncoderFile):
         raise CheckpointError(f"{path}: holds a vision encoder alone; export it with --format authors or monai")
+    if kind == "simcrop" and isinstance(opened, Checkpoint) and opened.is_classifier:
+        raise CheckpointError(
+            f"{path}: holds a fine-tuned classifier, no text side; export its encoder with --format authors or monai"
+        )
     encoder = load_encoder(source)
     facts = _facts(opened, encoder, kind, licence, where=repo_id or out.resolve().name)
     manifest: dict[str, Any] = {"format": kind, "step": opened.step, "weights_sha256": facts.sha256}
-    manifest |= {"exported_with": versions(), **facts.manifest}
+    manifest |= {"exported_with": versions(), **_provenance(facts.manifest)}
     write_whole(out, partial(_write, opened, encoder, facts), manifest)
     _print_result(out, facts)
 
@@ -107,15 +112,16 @@ def _facts(
         sha256=identity["sha256"],
         licence=licence,
         config=config,
-        manifest=_provenance(opened.manifest) if is_checkpoint else {},
+        manifest=opened.manifest if is_checkpoint else {},
         results=results_of(opened) if is_checkpoint else RunResults({}, {}),
         class_token=_class_token(encoder) if kind == "monai" else None,
     )
 
 
 def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint's manifest says beside its files."""
-    return {key: value for key, value in manifest.items() if key not in ("files", "format", "exported_with")}
+    """What a checkpoint's manifest says beside its files, without the head and the places of a fine-tuning."""
+    left_out = ("files", "format", "exported_with", "classifier", "settings")
+    return {key: value for key, value in manifest.items() if key not in left_out}
 
 
 def _class_token(encoder: VisionEncoder) -> float:

@@ -103,6 +103,7 @@ def _train_and_measure(
     if made is not None:
         print(f"{out}: trained by an earlier call of the same configuration; measuring that")
         made.load_into(classifier)
+        remove_training(out)  # a kill may have come before it was
     else:
         made = _train(task, classifier, settings, out, should_stop)
     logits = predict(task, classifier, task.test, should_stop, progress="test studies")

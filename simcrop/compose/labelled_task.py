@@ -18,7 +18,7 @@ from simcrop.adapters.features_cache import FeatureKind, volume_features
 from simcrop.adapters.labels import LabelColumns, LearnedFrom, label_columns, labelled_studies
 from simcrop.adapters.provenance import weights_sha256
 from simcrop.compose.backend import select_ops
-from simcrop.compose.evaluation import data_for, finish
+from simcrop.compose.evaluation import computing_device, data_for, finish
 from simcrop.compose.models import checkpoint_identity, load_encoder
 from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import ConfigError, DataError
@@ -102,9 +102,7 @@ def begin_task(config: RunConfig, checkpoint: str | None, *, draws: bool = True,
     Raises:
         SimcropError: wrong checkpoint, data or labels.
     """
-    device = choose_device(config.train.device)
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
+    device = computing_device(config.train)
     encoder = untrained_encoder(config) if checkpoint is None else load_encoder(checkpoint, device)
     encoder.to(device).eval()
     about = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from simcrop.adapters.config import RunConfig
 from simcrop.adapters.data_set import Data
-from simcrop.adapters.distributed import choose_device
 from simcrop.adapters.features_cache import FeatureKind, volume_features
 from simcrop.adapters.held_out import HeldOutStudies
 from simcrop.adapters.prepared import PreparedVolumes
 from simcrop.adapters.provenance import weights_sha256
-from simcrop.compose.evaluation import data_for
+from simcrop.compose.evaluation import computing_device, data_for
 from simcrop.compose.models import checkpoint_identity, load_model
 from simcrop.core.errors import CheckpointError, DataError
 from simcrop.core.learner import numerics
@@ -140,7 +139,7 @@ def begin_language(config: RunConfig, checkpoint: str) -> LanguageTask:
     Raises:
         SimcropError: wrong checkpoint or data.
     """
-    model, tokenizer = load_aligned(checkpoint, choose_device(config.train.device))
+    model, tokenizer = load_aligned(checkpoint, computing_device(config.train))
     about = checkpoint_identity(checkpoint)
     config, data = data_for(config, model.recipe)
     if not data.held_out:

@@ -11,10 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simcrop.adapters.distributed import choose_device
+from simcrop.adapters.durable import written_beside
 from simcrop.adapters.heat_map import HeatMap, best_voxel, map_onto
 from simcrop.adapters.located_picture import Located, located_figure
 from simcrop.adapters.prompts import normal_findings
 from simcrop.adapters.resample import Grid, resample_volume
+from simcrop.adapters.run_folder import make_folder
 from simcrop.adapters.scan import NIFTI, Scan, read_scan, write_map
 from simcrop.adapters.sentences import read_within
 from simcrop.compose.language_task import load_aligned
@@ -63,15 +65,18 @@ def locate(
             deny everything.
 
     Raises:
-        InputError: a suffix, or a sentence of which the model knows no word.
+        InputError: a suffix, a folder where a file should be, or a sentence of which the model knows no word.
+        ConfigError: a folder of `outs` cannot be made or written to.
         DataError: the scan or the findings cannot be read.
         CheckpointError: no such model, or one without alignment.
     """
-    pictures = [_is_picture(out) for out in outs]
+    are_pictures = [_is_picture(out) for out in outs]
     sentence = " ".join(clean(sentence).split())
     if not sentence:
         raise InputError("--sentence: is empty; write what to look for, such as 'Pleural effusion on the left.'")
     company = normal_findings() if findings is None else _read_findings(findings)
+    for out in outs:
+        make_folder(out.parent)
     scan = read_scan(volume)
     model, tokenizer = load_aligned(checkpoint, choose_device("auto"))
     if set(tokenizer.encode([sentence], max_tokens=model.text_recipe.max_tokens).ids) <= {
@@ -83,11 +88,11 @@ def locate(
         )
     found = _look(scan, model, _read(model, tokenizer, sentence, company))
     facts = _facts(scan, model, found, checkpoint)
-    for out, is_picture in zip(outs, pictures, strict=True):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    for out, is_picture in zip(outs, are_pictures, strict=True):
         if is_picture:
             figure = located_figure(_located(scan, found, sentence, facts))
-            figure.savefig(out, dpi=_DPI, facecolor=figure.get_facecolor())
+            with written_beside(out) as draft:
+                figure.savefig(draft, format="png", dpi=_DPI, facecolor=figure.get_facecolor())
         else:
             write_map(out, found.heat.values, scan, about="simcrop: cosine similarity to a sentence")
     print("\n".join([*facts, *map(str, outs)]))
@@ -95,6 +100,8 @@ def locate(
 
 
 def _is_picture(out: Path) -> bool:
+    if out.is_dir():
+        raise InputError(f"--out: {out} is a folder; name a file in it")
     if out.name.lower().endswith((".png", *NIFTI)):
         return out.suffix.lower() == ".png"
     raise InputError(f"--out: {out} ends in none of .png (a picture), .nii and .nii.gz (a map); name one of these")

@@ -52,12 +52,17 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision
         revision: branch, tag or commit of a hub id.
 
     Raises:
-        CheckpointError: absent, damaged, unreachable, or an encoder alone.
+        CheckpointError: absent, damaged, unreachable, an encoder alone, or a fine-tuned classifier.
     """
     checkpoint = open_weights(local_copy(path, revision))
     if isinstance(checkpoint, EncoderFile):
         raise CheckpointError(
             f"{path}: holds a vision encoder alone; use load_encoder, or start a run from it with model.init"
+        )
+    if checkpoint.is_classifier:
+        raise CheckpointError(
+            f"{path}: holds a fine-tuned classifier, no text side; name the run that it was fine-tuned from, or "
+            "load its encoder by load_encoder"
         )
     config = config_of(checkpoint)
     model, _ = make_model(config, select_ops("auto", torch.device(device)), words=checkpoint.tokenizer_folder())
@@ -106,12 +111,16 @@ def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dic
         path, revision: as for `load_encoder`.
 
     Returns:
-        `path` as it was named, `step` (updates behind the weights, None where that is not known) and `sha256` of the
-        file that holds the weights: the same for a checkpoint and its export by `--format simcrop`.
+        `path` as it was named, `step` (updates behind the weights), `sha256` of the file that holds them, the same for
+        a checkpoint and its export by `--format simcrop`, and `data_fingerprint` of the studies that it was trained on.
+        Step and fingerprint are None where they are not known.
 
     Raises:
         CheckpointError: as for `load_encoder`.
     """
     opened = open_weights(local_copy(path, revision))
-    sha256 = sha256_of(opened.path) if isinstance(opened, EncoderFile) else opened.manifest["files"][WEIGHTS]
-    return {"path": str(path), "step": opened.step, "sha256": sha256}
+    if isinstance(opened, EncoderFile):
+        sha256, fingerprint = sha256_of(opened.path), None
+    else:
+        sha256, fingerprint = opened.manifest["files"][WEIGHTS], opened.manifest.get("data_fingerprint")
+    return {"path": str(path), "step": opened.step, "sha256": sha256, "data_fingerprint": fingerprint}

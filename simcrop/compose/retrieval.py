@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from simcrop.adapters.config import RunConfig
@@ -14,7 +14,7 @@ from simcrop.adapters.sentences import ReadFindings, read_findings
 from simcrop.compose.evaluation import finish, say_stopped
 from simcrop.compose.language_task import LanguageTask, begin_language
 from simcrop.core.errors import DataError
-from simcrop.core.evaluation.retrieval import rarity, report_scores
+from simcrop.core.evaluation.retrieval import rarity, report_scores, same_sentences
 from simcrop.core.report import sentence_key, sentences_of
 from simcrop.core.stopping import Stopped
 
@@ -56,7 +56,7 @@ def retrieval(
     outcome = RetrievalOutcome(
         studies=[read.study for read in reports],
         scores=scores,
-        same=_same(reports),
+        same=same_sentences([[sentence_key(text) for text in read.texts] for read in reports]),
         weights=config.retrieval.weights,
         warnings=(f"{left_out} studies without findings were left out",) if left_out else (),
     )
@@ -88,11 +88,3 @@ def _weights(task: LanguageTask, reports: Sequence[ReadFindings]) -> Float[Tenso
     known = [[sentence_key(text) for text in sentences_of(study.report.findings)] for study in task.data.train]
     weight = rarity(known)
     return torch.tensor([weight(key) for key in keys])
-
-
-def _same(reports: Sequence[ReadFindings]) -> Bool[Tensor, "n n"]:
-    """Which findings hold the same sentences in the same order, up to case and white space."""
-    numbers: dict[tuple[int, ...], int] = {}
-    keys = [tuple(sentence_key(text) for text in read.texts) for read in reports]
-    kinds = torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys])
-    return kinds[:, None] == kinds

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from simcrop.adapters.config import RunConfig
-from simcrop.adapters.distributed import choose_device
 from simcrop.adapters.monai_unetr import UNETR
 from simcrop.adapters.progress import counted
 from simcrop.adapters.provenance import data_fingerprint
@@ -29,7 +28,7 @@ from simcrop.adapters.segmenter_files import (
 )
 from simcrop.adapters.settings import as_tree, config_from_yaml
 from simcrop.compose.backend import select_ops
-from simcrop.compose.evaluation import finish
+from simcrop.compose.evaluation import computing_device, finish
 from simcrop.compose.labelled_task import untrained_encoder
 from simcrop.compose.models import checkpoint_identity, load_encoder
 from simcrop.compose.segmentation_task import SegmentationTask, begin_segmentation, drawn
@@ -63,9 +62,7 @@ def segment(
     Raises:
         SimcropError: wrong data, configuration or checkpoint, or a loss that is not finite.
     """
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
-    device = choose_device(config.train.device)
+    device = computing_device(config.train)
     make_folder(out)
     kept = None if checkpoint is None else find_segmenter(Path(checkpoint))
     if kept is not None:
@@ -135,6 +132,7 @@ class _Fit:
         content = segmenter_config(folder)
         check_same(folder, content["settings"], self.fixed())
         self.network.load_state_dict(segmenter_weights(folder, content["sha256"]))
+        remove_state(self.out)  # a kill may have come before it was
         return content["trained"]
 
     def run(self, should_stop: Callable[[], bool]) -> _Known | None:

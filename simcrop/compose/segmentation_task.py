@@ -1,5 +1,6 @@
 """What there is to segment: studies with masks, on the grid of a model."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +17,10 @@ from simcrop.adapters.settings import with_model
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import ModelRecipe, Size
-from simcrop.core.split import split_by_patient
 from simcrop.core.study import Study
 
 _LARGEST_ROI = (96, 96, 48)
+_log = logging.getLogger("simcrop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +70,19 @@ def begin_segmentation(config: RunConfig, recipe: ModelRecipe) -> SegmentationTa
     classes = class_names(source, config.segment.classes)
     settings = replace(config.segment, classes=classes, spacing_mm=spacing, roi_size=roi_size)
     config = replace(config, segment=settings)
-    usable = Refusals(source, config.data.prepared, max_bad_share=config.data.max_bad_share).usable()
-    parts = split_by_patient(usable, config.data.validation_fraction)
+    refusals = Refusals(source, config.data.prepared, max_bad_share=config.data.max_bad_share)
+    parts = refusals.divided(config.data.validation_fraction)
+    num_usable = sum(map(len, parts))
+    if left_out := refusals.summary():
+        _log.warning(left_out)
     train, held_out = (annotated(source, part, classes) for part in parts)
     if not held_out:
         raise DataError(
-            f"data: none of the {len(parts[1])} held-out studies (of {len(usable)}) has masks of organs; see "
+            f"data: none of the {len(parts[1])} held-out studies (of {num_usable}) has masks of organs; see "
             "docs/ground_truth.md for the format, or change data.validation_fraction"
         )
-    lacking = len(usable) - len(train) - len(held_out)
-    warnings = (f"{lacking} of {len(usable)} studies have no masks and are left out",) if lacking else ()
+    lacking = num_usable - len(train) - len(held_out)
+    warnings = (f"{lacking} of {num_usable} studies have no masks and are left out",) if lacking else ()
     assert config.data.prepared_size is not None
     prepared = PreparedVolumes(source, Grid(recipe.spacing_mm, config.data.prepared_size), config.data.prepared)
     maps = OrganMaps(source, classes, spacing, config.data.prepared)

@@ -7,13 +7,17 @@ from simcrop.core.randomness import derive_seed
 from simcrop.core.study import Study
 
 
-def split_by_patient(studies: Sequence[Study], held_out_fraction: float) -> tuple[list[Study], list[Study]]:
+def split_by_patient(
+    studies: Sequence[Study], held_out_fraction: float, *, listed: Sequence[Study] | None = None
+) -> tuple[list[Study], list[Study]]:
     """Divide studies into training and held-out ones; no patient has studies in both.
 
     Args:
         studies: each with the source's own split, or none.
-        held_out_fraction: share of those patients whose split the source leaves open, rounded to whole patients; which
-            ones depends on their names alone.
+        held_out_fraction: share of those listed patients whose split the source leaves open, rounded to whole patients;
+            which ones depends on their names alone.
+        listed: all studies of the source where `studies` are some of them: a patient must not change sides because
+            another's scan turned out bad, or has no report and is used by one command and not by the next.
 
     Returns:
         (training, held-out), each in the order given.
@@ -22,7 +26,7 @@ def split_by_patient(studies: Sequence[Study], held_out_fraction: float) -> tupl
         DataError: a patient is in both splits of the source.
     """
     open_patients = sorted(
-        {study.patient_id for study in studies if study.split is None},
+        {study.patient_id for study in (studies if listed is None else listed) if study.split is None},
         key=lambda patient: (derive_seed("split", patient), patient),
     )
     drawn = set(open_patients[: round(held_out_fraction * len(open_patients))])

@@ -1,5 +1,6 @@
 """`simcrop export`, as a stranger types it, and what it leaves."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,11 +58,27 @@ def test_formats_force_and_info(run: Path, tmp_path: Path, capsys: pytest.Captur
         names = {path.name for path in Path(out).iterdir()}
         weights = {"simcrop": "model.safetensors", "authors": "simcrop.pth", "monai": "monai_vit.safetensors"}
         assert names & set(weights.values()) == {weights[kind]}
-    capsys.readouterr()
+        capsys.readouterr()
+        for path in (out, str(Path(out) / weights[kind])):
+            status, told = main(["info", path]), capsys.readouterr()
+            if kind == "simcrop":
+                assert (status, "step 2 of 2" in told.out) == (0, True)
+            elif kind == "authors":
+                facts = dict(re.findall(r"^(.*?)  +(.*)$", told.out, re.MULTILINE))
+                assert status == 0
+                assert facts["checkpoint"] == f"{out}/simcrop.pth"
+                assert facts["holds"].startswith("a vision encoder alone, for eval probe, knn, finetune and segment,")
+                assert facts["step"] == "2"
+                assert facts["volume"] == "(16, 16, 16) voxels of (2.0, 2.0, 2.0) mm, patches of (4, 4, 4)"
+                assert facts["encoder"] == "24 wide, 1 blocks of 2 heads"
+            else:
+                assert status == 1
+                assert told.err == (
+                    f"simcrop: {path}: holds weights for MONAI's ViT, without the class token; load them as its "
+                    "README.md says, or take the checkpoint that they were exported from\n"
+                )
     assert main(["export", "--checkpoint", str(run), "--out", out]) == 1
     assert capsys.readouterr().err == f"simcrop: --out {out}: holds an earlier export; --force replaces it\n"
-    assert main(["info", out]) == 0
-    assert "step 2 of 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -160,11 +160,15 @@ def test_a_finished_training_is_not_repeated_and_never_overwritten(
     learned: Path, msd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learned = shutil.copytree(learned, tmp_path / "copy")
+    states = [learned / name for name in ("training_state.safetensors", ".training_state.safetensors.draft")]
+    for path in states:
+        path.write_bytes(b"left by a kill between the network and the clean-up")
     weights = learned / "segmenter" / "model.safetensors"
     before, made = weights.stat().st_mtime_ns, (learned / "training.jsonl").read_text()
     assert segment(msd, learned, *options("segment.hausdorff=false", "segment.test_studies=1")) == 0
     assert read_json(learned / "metrics.json")["metrics"]["num_studies"] == 1
     assert (weights.stat().st_mtime_ns, (learned / "training.jsonl").read_text()) == (before, made)
+    assert not any(path.exists() for path in states)
     capsys.readouterr()
     assert segment(msd, learned, *options("segment.lr=0.01")) == 1
     assert "segment.lr: 0.01 differs from 0.02 in " in capsys.readouterr().err

@@ -239,12 +239,15 @@ def test_a_frozen_text_encoder_is_recorded_and_not_copied(run: Path, tmp_path: P
 
 def test_identity_names_weights_and_step(run: Path, tmp_path: Path) -> None:
     manifest = json.loads((run / STEP / "manifest.json").read_text())
-    expected = {"path": str(run), "step": 4, "sha256": manifest["files"]["model.safetensors"]}
+    expected = {"path": str(run), "step": 4, "sha256": manifest["files"]["model.safetensors"]} | {
+        "data_fingerprint": manifest["data_fingerprint"]
+    }
     assert compose.checkpoint_identity(run) == expected
     export(run, tmp_path / "authors", kind="authors")
     files = json.loads((tmp_path / "authors" / "manifest.json").read_text())["files"]
     identity = compose.checkpoint_identity(str(tmp_path / "authors"))
-    assert identity == {"path": str(tmp_path / "authors"), "step": 4, "sha256": files["simcrop.pth"]}
+    known = {"path": str(tmp_path / "authors"), "step": 4, "sha256": files["simcrop.pth"]}
+    assert identity == known | {"data_fingerprint": None}
 
 
 def test_models_come_from_the_hub(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

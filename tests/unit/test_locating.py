@@ -7,10 +7,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 
 from simcrop.compose import locating
-from simcrop.core.errors import CheckpointError, DataError, InputError
+from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputError
 from simcrop.core.patches import apply_window, patchify
 from simcrop.core.ports import Encoding
 from simcrop.core.recipe import ModelRecipe
@@ -127,6 +128,7 @@ def test_a_picture_and_maps_are_written_together_and_what_was_found_is_printed(
     found = locating.locate("run", path, "Something bright.", outs)
     assert outs[0].read_bytes().startswith(b"\x89PNG")
     assert outs[1].stat().st_size > 4 * found.heat.values.size
+    assert outs[2].read_bytes().startswith(b"\x1f\x8b")
     lines = capsys.readouterr().out.splitlines()
     voxel = ", ".join(map(str, found.best_voxel))
     assert lines[0].startswith(f"scan.nii.gz: cosine {found.cosine:.3f} at x ")
@@ -186,6 +188,41 @@ def test_mistakes_are_one_line_and_leave_no_file(
         locating.locate("run", **given)
     assert "\n" not in str(raised.value)
     assert [file.name for file in tmp_path.iterdir()] == ["scan.nii"]
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file/map.nii", r"^--out \S+/file: cannot be made \(File exists\); name another folder$"),
+        ("file/below/a.png", r"^--out \S+/file/below: cannot be made \(Not a directory\); name another folder$"),
+        ("folder.png", r"^--out: \S+/folder.png is a folder; name a file in it$"),
+    ],
+)
+def test_an_out_that_cannot_be_written_is_known_before_anything_is_read(
+    tmp_path: Path, model: BrightnessModel, out: str, message: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises((ConfigError, InputError), match=message):
+        locating.locate("run", Path("nowhere.nii"), "Something bright.", [tmp_path / "map.nii", tmp_path / out])
+
+
+def test_a_picture_that_is_not_finished_leaves_the_earlier_one(
+    tmp_path: Path, model: BrightnessModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "scan.nii", tmp_path / "a.png"
+    write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
+    out.write_bytes(b"an earlier picture")
+
+    def killed(figure: Figure, to: Path, **options: object) -> None:
+        to.write_bytes(b"half")
+        raise SystemExit(143)
+
+    monkeypatch.setattr(Figure, "savefig", killed)
+    with pytest.raises(SystemExit):
+        locating.locate("run", path, "Something bright.", [out])
+    assert out.read_bytes() == b"an earlier picture"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "scan.nii"]
 
 
 def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from simcrop.adapters.durable import naming
 from simcrop.adapters.phantom.render import ORGANS, Rendering, mask_name, render
 from simcrop.adapters.phantom.specification import Slot, StudySpec, plan, sample_study
 from simcrop.adapters.phantom.tables import tables, volume_name
@@ -125,9 +126,10 @@ def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
         for sentence in study.sentences
     ]
     truth = {"version": 1, "sentences": sentences, "organs": {name: f"{name}.nii.gz" for name in ORGANS}}
-    (unfinished / "sentences.json").write_text(json.dumps(truth, indent=1) + "\n")
-    for name, mask in rendering.masks.items():
-        (unfinished / f"{name}.nii.gz").write_bytes(_nifti(mask.astype(np.uint8), rendering.affine))
+    with naming(folder):
+        (unfinished / "sentences.json").write_text(json.dumps(truth, indent=1) + "\n")
+        for name, mask in rendering.masks.items():
+            (unfinished / f"{name}.nii.gz").write_bytes(_nifti(mask.astype(np.uint8), rendering.affine))
     unfinished.rename(folder)
 
 
@@ -143,5 +145,6 @@ def _nifti(voxels: NDArray[np.generic], affine: NDArray[np.float64]) -> bytes:
 def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content)
+    with naming(path):
+        unfinished.write_bytes(content)
     unfinished.replace(path)

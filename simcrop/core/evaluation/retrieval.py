@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -30,6 +31,17 @@ def rarity(reports: Sequence[Sequence[int]]) -> Callable[[int], float]:
     """
     counts = Counter(key for keys in reports for key in set(keys))
     return lambda key: 1.0 + math.log((len(reports) + 1) / (counts[key] + 1))
+
+
+def same_sentences(reports: Sequence[Sequence[int]]) -> Bool[Tensor, "n n"]:
+    """Which reports hold the same sentences, in any order.
+
+    Args:
+        reports: keys of the sentences of each.
+    """
+    numbers: dict[tuple[int, ...], int] = {}
+    kinds = torch.tensor([numbers.setdefault(tuple(sorted(keys)), len(numbers)) for keys in reports])
+    return kinds[:, None] == kinds
 
 
 def report_scores(

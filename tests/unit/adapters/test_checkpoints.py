@@ -108,6 +108,27 @@ def test_weights_that_others_provide_are_left_out(tmp_path: Path) -> None:
     assert set(newest(tmp_path).weights()) == {"encoder.weight", "encoder.bias"}
 
 
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00", b"", b"..\n", b"step_3"], ids=["not UTF-8", "empty", "up", "short"]
+)
+def test_a_damaged_name_of_the_latest_or_best_is_one_line(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(make_store(tmp_path / "checkpoints"), 3, {"validation_loss": 0.5})
+    (tmp_path / "checkpoints" / "latest").write_bytes(content)
+    for path in (tmp_path, tmp_path / "checkpoints"):
+        with pytest.raises(CheckpointError) as error:
+            find_checkpoint(path)
+        assert str(error.value) == (
+            f"{tmp_path}/checkpoints/latest: damaged (not the name of a step folder); name a step folder beside it"
+        )
+    (tmp_path / "checkpoints" / "best").write_bytes(content)
+    save(make_store(tmp_path / "checkpoints"), 4, {"validation_loss": 0.4})
+    assert find_checkpoint(tmp_path).step == 4
+    assert (tmp_path / "checkpoints" / "best").read_text() == "step_00000004\n"
+    assert "no longer the best" in caplog.text
+
+
 def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     for step, loss in [(1, 3.0), (2, 1.0), (3, None), (4, 2.0), (5, float("nan"))]:

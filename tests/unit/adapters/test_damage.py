@@ -363,6 +363,17 @@ def test_clean_data_give_nothing(data: Hospital) -> None:
     assert data.findings() == []
 
 
+def test_a_blank_label_is_no_zero(data: Hospital) -> None:
+    for row, mass in zip(data.rows, ("1", "", "1", ""), strict=True):
+        row["mass"] = mass
+    assert data.findings() == [], "nodule is 1, 0, 1, 0"
+    for row, mass in zip(data.rows, ("0", "", "0", ""), strict=True):
+        row["mass"] = mass
+    write_table(data.table, data.rows)
+    (found,) = data.findings()
+    assert (found.code, found.message) == ("set.class_without_positives", "is 0 in all of 2 studies")
+
+
 def test_there_are_many_kinds_of_damage() -> None:
     assert len(IN_A_FILE) + len(IN_A_TABLE) == len(IN_A_FILE | IN_A_TABLE) >= 46
     for _, codes in (IN_A_FILE | IN_A_TABLE).values():

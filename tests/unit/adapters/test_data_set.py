@@ -79,6 +79,18 @@ def test_a_few_bad_volumes_are_left_out_where_that_is_allowed(folder: Path, capl
     assert "1 of 6 volumes cannot be used and are left out, among them" in caplog.text
 
 
+def test_what_cannot_be_used_moves_nobody_to_the_other_side(folder: Path) -> None:
+    share = "data.validation_fraction=0.34"
+    whole = prepare_data(config(folder, share))
+    assert len(whole.held_out) == 2
+    for number in range(6):
+        write_reports(folder, **{f"n{number}": ""})
+        data = prepare_data(config(folder, share, "data.max_bad_share=0.2"))
+        for now, before in ((data.train, whole.train), (data.held_out, whole.held_out)):
+            names = [study.study_id for study in before]
+            assert [study.study_id for study in now] == [name for name in names if not name.startswith(f"{number}")]
+
+
 def test_a_bad_volume_is_not_looked_at_again_until_it_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / NAMES[1]).write_bytes(b"")
     assert NAMES[1] not in used(folder, "data.max_bad_share=0.2")

@@ -64,6 +64,71 @@ def test_a_file_that_says_nothing_is_not_credited_with_anything() -> None:
     assert "| steps" not in shown
 
 
+@pytest.mark.parametrize(
+    ("metrics", "count"),
+    [
+        ({"num_test": 5, "auroc": 0.5}, "5"),
+        ({"num_studies": 6, "num_sentences": 40}, "6"),
+        ({"auroc": 0.5}, "7"),
+        (None, None),
+    ],
+)
+def test_an_evaluation_is_credited_with_the_studies_that_it_tested(
+    metrics: dict[str, Any] | None, count: str | None
+) -> None:
+    content = (
+        {"task": "probe"} if metrics is None else {"task": "probe", "metrics": metrics, "data": {"num_held_out": 7}}
+    )
+    heading = re.search(
+        r"^`simcrop eval probe` \(a\)(.*):$", card(results=RunResults({}, {"a": content})), re.MULTILINE
+    )
+    assert heading is not None
+    assert heading[1] == ("" if count is None else f", on {count} held-out studies")
+
+
+CLASSIFIER = {"classifier": {"labels": ["Emphysema", "Nodule"]}, "metrics": {"auroc": 0.75}, "data_fingerprint": "fe"}
+GENERIC = "The licence of the training data may bind the weights too"
+
+
+def test_a_fine_tuned_encoder_is_credited_with_its_fine_tuning_alone() -> None:
+    text = TextEncoderRecipe(source="microsoft/BiomedVLP-CXR-BERT-specialized")
+    settings = {"--checkpoint": "cd" * 32, "data.root": "/secret/place"}
+    config = RunConfig(text_encoder=text)
+    shown = card(kind="authors", config=config, manifest={**CLASSIFIER, "settings": settings})
+    for part in (
+        f"fine-tuned from other weights (sha256 `{'cd' * 32}`) for 8 updates to tell Emphysema, Nodule, with simcrop",
+        "that the method's authors released. The head of the classifier was left out.",
+        "What the weights that the training began with had learned from is not recorded.",
+        "| share of labels | 100 % |",
+        f"| steps, batch | {config.finetune.steps} planned, {config.finetune.batch_size} studies |",
+        "With its head, on the patients by whom the step was chosen:\n\n| metric | value |\n|---|---|\n| auroc | 0.75",
+        GENERIC,
+    ):
+        assert part in shown, part
+    for part in ("pre-trained", "objectives", "mask ratio", "text encoder", "CXR-BERT", "bind nobody", "secret"):
+        assert part not in shown, part
+
+
+@pytest.mark.parametrize(
+    ("manifest", "init", "start"),
+    [
+        ({**CLASSIFIER, "settings": {"--checkpoint": None}}, "scratch", "fine-tuned from scratch for 8 updates"),
+        ({**CLASSIFIER, "settings": {"--checkpoint": None}}, "mae.pth", "fine-tuned from other weights for 8 updates"),
+        ({}, "scratch", "pre-trained for 8 updates"),
+        ({}, "mae.pth", "pre-trained for 8 updates"),
+    ],
+)
+def test_only_weights_that_began_at_random_are_bound_by_their_own_data_alone(
+    manifest: dict[str, Any], init: str, start: str
+) -> None:
+    config = RunConfig()
+    shown = card(kind="authors", manifest=manifest, config=replace(config, model=replace(config.model, init=init)))
+    assert start in shown
+    assert ("bind nobody" in shown) == (init == "scratch")
+    assert (GENERIC in shown) == (init != "scratch")
+    assert ("is not recorded" in shown) == (init != "scratch")
+
+
 def test_code_for_a_model_on_the_hub_downloads_it() -> None:
     for kind, name in (("authors", "simcrop.pth"), ("monai", "monai_vit.safetensors")):
         shown = card(kind=kind, class_token=0.01)

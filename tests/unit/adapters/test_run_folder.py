@@ -54,6 +54,18 @@ def test_auto_takes_the_newest_or_begins(tmp_path: Path) -> None:
     assert start.step == 4
 
 
+def test_a_fine_tuned_classifier_is_no_run(tmp_path: Path) -> None:
+    about = {"classifier": {"labels": ["Emphysema"]}}
+    store = FolderCheckpoints(
+        tmp_path / "checkpoints", keep=2, config=CONFIG, save_tokenizer=lambda folder: None, provenance=about
+    )
+    store.save(4, nn.Linear(1, 1), {})
+    for out, resume in ((tmp_path, "auto"), (tmp_path / "other", str(tmp_path))):
+        with pytest.raises(CheckpointError, match=r"^\S+step_00000004: holds a fine-tuned classifier, no text side; .*"
+                           r"another --out, and start from its encoder with model.init$"):  # fmt: skip
+            starting_point(out, resume, CONFIG)
+
+
 def test_never_refuses_a_folder_that_holds_a_run(tmp_path: Path) -> None:
     assert starting_point(tmp_path, "never", CONFIG) is None
     save(tmp_path, 4)
@@ -141,7 +153,12 @@ def test_finished_means_all_steps_and_a_summary_in_this_folder(tmp_path: Path) -
     assert not is_finished(tmp_path / "other", start, 4)
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"--out .*file/run: cannot be made .*name another folder"):
-        make_folder(tmp_path / "file" / "run")
+    for out in (tmp_path / "file" / "run", tmp_path / "file"):
+        with pytest.raises(ConfigError, match=rf"^--out {out}: cannot be made .*; name another folder$"):
+            make_folder(out)
+    make_folder(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(ConfigError, match=rf"^--out {tmp_path}: cannot be written to; change its permissions, or name"):
+        make_folder(tmp_path)

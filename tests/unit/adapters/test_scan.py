@@ -47,7 +47,7 @@ def write(path: Path, affine: np.ndarray, *, forms: str = "sq", kind: Any = nib.
     return path
 
 
-@pytest.mark.parametrize("name", ["map.nii.gz", "map.nii"])
+@pytest.mark.parametrize("name", ["map.nii.gz", "map.nii", "MAP.NII.GZ"])
 @pytest.mark.parametrize("forms", ["sq", "s", "q"])
 @pytest.mark.parametrize("axes", AFFINES)
 def test_a_map_has_shape_and_affine_of_its_scan_to_the_last_bit(
@@ -66,6 +66,8 @@ def test_a_map_has_shape_and_affine_of_its_scan_to_the_last_bit(
         assert first is None or np.array_equal(first, second)
     assert written.get_data_dtype() == np.float32
     assert np.array_equal(written.get_fdata(dtype=np.float32), values)
+    is_packed = (tmp_path / "new" / name).read_bytes().startswith(b"\x1f\x8b")
+    assert is_packed == name.lower().endswith(".gz")
     assert np.array_equal(scan.affine, there.affine)
 
 

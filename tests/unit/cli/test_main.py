@@ -45,7 +45,40 @@ def test_an_error_is_one_line_on_standard_error(tmp_path: Path, capsys: pytest.C
 def test_a_file_that_the_system_refuses_is_one_line_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main(["data", "phantom", str(tmp_path / "file" / "below"), "--cases", "2"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("simcrop: ")
+    place, reason = f"{tmp_path}/file/below/phantom.json", "Not a directory"
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == f"simcrop: {place}: {reason}; correct that, then run the same command again"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device"), "a file that was being written: No space left on device; free some "
+                                                 "space, then run the same command again"),
+        (OSError(28, "No space left on device", "a.png"), "a.png: No space left on device; free some space, then run"),
+        (OSError(12, "Cannot allocate memory"), "the operating system refuses: Cannot allocate memory; correct that,"),
+    ],
+)  # fmt: skip
+def test_an_error_of_the_system_is_one_line_with_a_remedy(
+    error: OSError, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(**options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("simcrop_cli.__main__.app", refused)
+    assert main(["info"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"simcrop: {line}")
+    assert told.count("\n") == 1
+
+
+def test_an_error_of_a_library_that_is_no_refusal_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(**options: object) -> None:
+        raise OSError("a bug")
+
+    monkeypatch.setattr("simcrop_cli.__main__.app", failed)
+    with pytest.raises(OSError, match="a bug"):
+        main(["info"])
 
 
 def test_options_reach_the_configuration_and_a_dry_run_trains_nothing(

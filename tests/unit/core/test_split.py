@@ -1,5 +1,7 @@
 """Which studies are held out."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,18 @@ def test_patients_without_a_split_are_divided_whole(patients: list[int], fractio
     assert len(held) == round(fraction * len(set(patients)))
     assert not held & {study.patient_id for study in train}
     assert split_by_patient(studies[::-1], fraction)[1] == held_out[::-1]
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=60), st.floats(0, 0.45), st.randoms(use_true_random=False))
+def test_nobody_changes_sides_when_others_cannot_be_used(
+    patients: list[int], fraction: float, random: random.Random
+) -> None:
+    listed = [make_study(number, patient) for number, patient in enumerate(patients)]
+    usable = [study for study in listed if random.random() < 0.7]
+    for all_of_part, part in zip(
+        split_by_patient(listed, fraction), split_by_patient(usable, fraction, listed=listed), strict=True
+    ):
+        assert part == [study for study in all_of_part if study in usable]
 
 
 def test_the_sources_split_is_kept() -> None:

@@ -16,8 +16,15 @@ from simcrop.core.evaluation.retrieval import (
     first_match_ranks,
     rarity,
     report_scores,
+    same_sentences,
     weighted_median,
 )
+
+
+def test_reports_of_the_same_sentences_are_the_same_in_any_order() -> None:
+    same = same_sentences([[1, 2, 2], [2, 1], [2, 2, 1], []])
+    assert same.int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]
+
 
 OWN = torch.eye(4, dtype=torch.bool)
 

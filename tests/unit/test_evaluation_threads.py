@@ -1,0 +1,43 @@
+"""Every evaluation computes with the CPU threads that it is told to."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_data import write_config
+
+from simcrop.adapters.settings import load_config
+from simcrop.core.errors import CheckpointError
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("probing", "probe"),
+        ("probing", "knn"),
+        ("fine_tuning", "finetune"),
+        ("zeroshot", "zeroshot"),
+        ("retrieval", "retrieval"),
+        ("grounding", "grounding"),
+        ("segmentation", "segment"),
+    ],
+)
+@pytest.mark.parametrize(("asked", "used"), [("1", 1), ("null", 2)])
+def test_threads_are_those_that_are_asked_for(tmp_path: Path, module: str, name: str, asked: str, used: int) -> None:
+    if name == "segment":
+        pytest.importorskip("monai", reason="MONAI is not installed")
+    evaluate = getattr(import_module(f"simcrop.compose.{module}"), name)
+    config = load_config(write_config(tmp_path), [f"train.threads={asked}", "finetune.new_head=true"])
+    with pytest.raises(CheckpointError, match="nowhere"):
+        evaluate(config, checkpoint=str(tmp_path / "nowhere"), out=tmp_path / "out")
+    assert torch.get_num_threads() == used
