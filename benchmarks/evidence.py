@@ -25,8 +25,9 @@ SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10,)
 RECONSTRUCTION = tuple(f"objectives.{name}.weight=0" for name in ("report", "alignment", "late_interaction"))
 ARMS: Mapping[str, tuple[str, ...]] = {"full method": (), "reconstruction alone": RECONSTRUCTION}
 """Pre-training: name -> what is set beside the configuration."""
-SUPERVISED = ("scratch", "full method")
-"""What fine-tuning and segmentation start from."""
+SEGMENTED = ("scratch", "full method")
+FINETUNED: Mapping[str, tuple[int, ...]] = {"scratch": PERCENTS, "full method": (10,)}
+"""What training of all weights starts from -> percent of the labels; at 10 % it is compared."""
 FINETUNE_STEPS: Mapping[int, int] = {1: 200, 10: 400, 100: 1000}
 """Percent of the labels -> updates: some 15, 150 and 1500 studies are learned from."""
 _DECIDES = {"pretrain": ("data", "model", "objectives", "text_encoder", "train")}
@@ -104,10 +105,10 @@ EVALUATIONS = [
         for seed in SEEDS
     ),
     *(Cell(task, "full method", seed) for task in ("zeroshot", "retrieval", "grounding") for seed in SEEDS),
+    *(Cell("segment", start, seed, percent) for start in SEGMENTED for percent in SEGMENT_PERCENTS for seed in SEEDS),
     *(
-        Cell(task, start, seed, percent)
-        for task, percents in (("segment", SEGMENT_PERCENTS), ("finetune", PERCENTS))
-        for start in SUPERVISED
+        Cell("finetune", start, seed, percent)
+        for start, percents in FINETUNED.items()
         for percent in percents
         for seed in SEEDS
     ),
@@ -181,10 +182,12 @@ def _labels() -> list[str]:
         "all weights from the labels: from scratch": ("finetune", "scratch"),
         "all weights from the labels: from the full method": ("finetune", "full method"),
     }
-    cells = (
-        (name, *(spread(over_seeds(task, start, percent, "auroc")) for percent in PERCENTS))
-        for name, (task, start) in rows.items()
-    )
+
+    def auroc(task: str, start: str, percent: int) -> str:
+        is_run = Cell(task, start, SEEDS[0], percent) in EVALUATIONS
+        return spread(over_seeds(task, start, percent, "auroc")) if is_run else "-"
+
+    cells = ((name, *(auroc(*cell, percent) for percent in PERCENTS)) for name, cell in rows.items())
     steps = ", ".join(map(str, FINETUNE_STEPS.values()))
     paragraph = (
         f"Area under the ROC curve, mean over 18 findings. The last two rows train the encoder too, {steps} steps of "
@@ -257,7 +260,7 @@ def _findings() -> list[str]:
 def _segmentation() -> list[str]:
     rows = (
         (start, *(spread(over_seeds("segment", start, percent, "dice")) for percent in SEGMENT_PERCENTS))
-        for start in SUPERVISED
+        for start in SEGMENTED
     )
     classes = ", ".join(Cell("segment", "scratch", SEEDS[0], SEGMENT_PERCENTS[0]).read()["classes"][1:])
     return [f"Mean Dice over {classes}.", "", *table(("encoder", *_percents(SEGMENT_PERCENTS)), rows)]
@@ -273,7 +276,7 @@ def _aims() -> list[str]:
         return spread([a / b for a, b in zip(found, beside, strict=True) if a is not None and b], 1)
 
     recall = ("report_to_volume", "recall_at_5")
-    scratch, full = (over_seeds("segment", start, 10, "dice") for start in SUPERVISED)
+    scratch, full = (over_seeds("segment", start, 10, "dice") for start in SEGMENTED)
     better = [a - b for a, b in zip(full, scratch, strict=True) if a is not None and b is not None]
     placed, asserted = (
         spread(over_seeds("zeroshot", "full method", 100, name))

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from simcrop.adapters.durable import written_beside
 from simcrop.adapters.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.adapters.pictures import SentenceMap, curves_figure, reconstruction_figure, similarity_figure
 from simcrop.adapters.sentence_maps import PlacedMap
@@ -73,7 +74,8 @@ class RunPictures:
             figures["curves"] = curves_figure(rows, title=f"losses up to step {step}")
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            figure.savefig(self._folder / f"step_{step:08d}_{name}.png", dpi=_DPI)
+            with written_beside(self._folder / f"step_{step:08d}_{name}.png") as draft:
+                figure.savefig(draft, format="png", dpi=_DPI)
             if self._on_figure is not None:
                 self._on_figure(name, step, figure)
 

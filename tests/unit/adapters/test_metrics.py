@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 from tiny import Rows
 
 from simcrop.adapters.metrics import FanOut, JsonlMetrics, TensorBoardMetrics
@@ -19,6 +21,16 @@ def test_rows_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
         sink.write({"step": step, "loss": 0.1 + 0.2})
         assert read(tmp_path / "run" / "metrics.jsonl")[-1] == {"step": step, "loss": 0.1 + 0.2}
     sink.close()
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.symlink_to("/dev/full")
+    sink = JsonlMetrics(path)
+    for refused in (lambda: sink.write({"step": 1}), sink.close):
+        with pytest.raises(OSError, match="No space left on device") as error:
+            refused()
+        assert error.value.filename == str(path)
 
 
 def test_rewind_drops_later_rows_and_a_torn_line_and_goes_on(tmp_path: Path) -> None:
@@ -49,7 +61,9 @@ def scalars(folder: Path, key: str) -> list[tuple[int, float]]:
     return [(event.step, event.value) for event in events.Scalars(key)]
 
 
-def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path: Path) -> None:
+def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Files of one second are read in the order of their names, which end in this: 10 would come before 9.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     first = TensorBoardMetrics(tmp_path)
     for step in (1, 2, 3):
         first.write({"step": step, "loss": float(step)})

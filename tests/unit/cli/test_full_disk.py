@@ -44,11 +44,12 @@ def sets(*options: str) -> list[str]:
     return [part for option in options for part in ("--set", option)]
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
     ("command", "num_bytes", "message"),
     [
         ("train {config} --out {out}", 0, "{out}/config.yaml: File too large; free some space, then run the same"),
-        ("train {config} --out {out}", 4 * KB, "a file that was being written: File too large; free some space, then"),
+        ("train {config} --out {out}", 4 * KB, "{out}/pictures/step_00000001_reconstruction.png: File too large; free"),
         ("train {config} --out {out}", 80 * KB, "a file that was being written: File too large; free some space, then"),
         (
             "train {config} --out {out} --set train.picture_every=9",

@@ -1,5 +1,6 @@
 """The command line: exit statuses, one-line errors, and commands that do what they print."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ def test_an_error_of_the_system_is_one_line_with_a_remedy(
     told = capsys.readouterr().err
     assert told.startswith(f"simcrop: {line}")
     assert told.count("\n") == 1
+
+
+def test_what_fails_in_a_thread_of_any_other_library_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[type[BaseException]] = []
+
+    def work() -> None:
+        raise OSError(28, "No space left on device")
+
+    def start(**options: object) -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(threading, "excepthook", lambda failed: told.append(failed.exc_type))
+    monkeypatch.setattr("simcrop_cli.__main__.app", start)
+    assert main(["info"]) == 0
+    assert told == [OSError]
 
 
 def test_an_error_of_a_library_that_is_no_refusal_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
