@@ -162,8 +162,9 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     keys = ("grounding_num_sentences", "grounding_hit_rate", "grounding_chance", "grounding_auc", *PROBES)
     table.add_row("mean over findings", *(_cell(summary[key]) for key in keys))
     table.caption = (
-        "hit rate, chance, AUC: does the best patch of a sentence overlap its true place, would any patch, and the "
-        "area under the curve of all patches (chance 0.5)\ntrained, untrained, voxels: AUROC of a linear probe on "
+        "hit rate, chance, AUC: does the best patch of a sentence overlap its true place, would a random one of "
+        "tissue, and the area under the curve of these patches (chance 0.5)\ntrained, "
+        "untrained, voxels: AUROC of a linear probe on "
         f"their features ({summary['probe_num_labelled']} labelled, {summary['probe_num_test']} test studies)"
     )
     console.print(table)
