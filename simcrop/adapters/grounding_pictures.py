@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from simcrop.adapters.pictures import Array, similarity_figure
 from simcrop.adapters.run_pictures import SENTENCES, sentence_map
 from simcrop.adapters.sentence_maps import PlacedMap
-from simcrop.core.evaluation.classification import Estimate
+from simcrop.core.evaluation.bootstrap import Estimate
 from simcrop.core.evaluation.grounding import Pointing
 from simcrop.core.recipe import ModelRecipe
 

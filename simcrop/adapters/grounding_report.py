@@ -14,8 +14,7 @@ from torch import Tensor
 from simcrop.adapters.evaluation_config import LabelSettings
 from simcrop.adapters.evaluation_output import Evaluation, Predictions
 from simcrop.adapters.grounding_pictures import FindingBar, finding_figure
-from simcrop.core.evaluation.bootstrap import interval, patient_weights
-from simcrop.core.evaluation.classification import Estimate
+from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.grounding import Pointing, point, usual_places
 from simcrop.core.evaluation.map_overlap import AtThreshold, Overlap, at_others_best, at_own_best
 from simcrop.core.randomness import derive_seed
@@ -170,19 +169,9 @@ def _averages(
     patients = [each.study.patient_id for each in measured.sentences]
     alone = torch.ones(1, len(patients), dtype=torch.float64)
     draws = [_means(numbers, own, part) for part in patient_weights(patients, settings.bootstrap, seed=seed)]
-    value = _means(numbers, own, alone)[0]
-    if draws:
-        low, high = interval(torch.cat(draws), settings.confidence)
-    else:
-        low = high = torch.full_like(value, math.nan)
-    rows = [*findings, "mean"]
-    return {
-        name: {
-            key: Estimate(float(value[row, column]), float(low[row, column]), float(high[row, column]))
-            for column, key in enumerate(measured.values)
-        }
-        for row, name in enumerate(rows)
-    }
+    found = estimates(_means(numbers, own, alone).flatten(), draws, settings.confidence)
+    values = iter(found)
+    return {name: {key: next(values) for key in measured.values} for name in (*findings, "mean")}
 
 
 def _means(

@@ -14,8 +14,7 @@ from torch import Tensor
 from simcrop.adapters.evaluation_config import LabelSettings
 from simcrop.adapters.evaluation_output import Evaluation, Predictions
 from simcrop.adapters.retrieval_pictures import RecallCurve, recall_figure
-from simcrop.core.evaluation.bootstrap import interval, patient_weights
-from simcrop.core.evaluation.classification import Estimate
+from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.retrieval import (
     TOP,
     Chance,
@@ -105,20 +104,15 @@ def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: LabelSettings,
     for weights in patient_weights(patients, settings.bootstrap, seed=seed):
         draws.append(weights @ within / weights.sum(1, keepdim=True))
         medians.append(weighted_median(ranks, weights))
-    recall = dict(zip(TOP, _estimates(within.mean(0), draws, settings.confidence), strict=True))
+    recall = dict(zip(TOP, estimates(within.mean(0), draws, settings.confidence), strict=True))
     median = weighted_median(ranks, torch.ones(1, len(ranks), dtype=torch.float64))
     return _Direction(
         ranks,
         recall,
         {k: chance.within(k) for k in TOP},
-        _estimates(median, [each[:, None] for each in medians], settings.confidence)[0],
+        estimates(median, medians, settings.confidence)[0],
         chance.median_rank,
     )
-
-
-def _estimates(values: Float[Tensor, "m"], draws: Sequence[Tensor], confidence: float) -> list[Estimate]:
-    ends = interval(torch.cat(list(draws)), confidence) if draws else torch.full((2, len(values)), math.nan)
-    return [Estimate(*each) for each in zip(values.tolist(), *ends.tolist(), strict=True)]
 
 
 def _tree(direction: _Direction) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simcrop.core.evaluation.classification import Estimate
+from simcrop.core.evaluation.bootstrap import Estimate
 from simcrop.core.evaluation.roc import NUM_RATES, RocCurve
 
 _COLUMNS = 5

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
@@ -13,7 +15,7 @@ from torch import Tensor
 from simcrop.adapters.evaluation_config import LabelSettings
 from simcrop.adapters.evaluation_output import Evaluation, Predictions
 from simcrop.adapters.segmentation_results import SegmentedStudy
-from simcrop.core.evaluation.bootstrap import interval, patient_weights
+from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.overlap import weighted_means
 from simcrop.core.randomness import derive_seed
 
@@ -56,21 +58,25 @@ def segmentation_evaluation(
         figures: name -> picture.
         warnings: what a reader must know.
     """
-    dice = torch.tensor([study.dice for study in studies], dtype=torch.float64)
-    own = torch.tensor([study.own_dice for study in studies], dtype=torch.float64)
-    distances = torch.tensor([study.distances_mm for study in studies], dtype=torch.float64)
-    means = {"dice": _means(dice), "dice_own_grid": _means(own), "hausdorff95_mm": _means(distances)}
-    bounds = _bounds(dice, [study.study.patient_id for study in studies], labels, seed)
-    counts = [int(count) for count in (~dice.isnan()).sum(0)]
+    scores = {
+        "dice": [study.dice for study in studies],
+        "dice_own_grid": [study.own_dice for study in studies],
+        "hausdorff95_mm": [study.distances_mm for study in studies],
+    }
+    patients = [study.study.patient_id for study in studies]
+    means = {
+        key: _estimates(torch.tensor(rows, dtype=torch.float64), patients, labels, seed) for key, rows in scores.items()
+    }
+    counts = [sum(not math.isnan(row[index]) for row in scores["dice"]) for index in range(len(classes))]
     entries = {
-        name: {key: values[index] for key, values in means.items()} | {"dice_interval": bounds[index]}
-        for index, name in enumerate([*classes, _MEAN])
+        name: {key: values[index] for key, values in means.items()} for index, name in enumerate([*classes, _MEAN])
     }
     mean = entries.pop(_MEAN)
     metrics = {
-        **mean,
+        **_tree(mean),
         "per_class": {
-            name: {**entry, "num_studies": count} for (name, entry), count in zip(entries.items(), counts, strict=True)
+            name: {**_tree(entry), "num_studies": count}
+            for (name, entry), count in zip(entries.items(), counts, strict=True)
         },
         "classes": ["background", *classes],
         "num_studies": len(studies),
@@ -87,17 +93,17 @@ def segmentation_evaluation(
     )
 
 
-def _means(scores: Tensor) -> list[float]:
-    return weighted_means(scores, torch.ones(1, len(scores), dtype=torch.float64))[0].tolist()
-
-
-def _bounds(scores: Tensor, patients: Sequence[str], labels: LabelSettings, seed: int) -> list[list[float]]:
-    """(low, high) for each class and the mean over them; NaN where no interval is asked for."""
-    if not labels.bootstrap:
-        return [[math.nan, math.nan]] * (scores.shape[1] + 1)
+def _estimates(
+    scores: Float[Tensor, "n C"], patients: Sequence[str], labels: LabelSettings, seed: int
+) -> list[Estimate]:
+    """The mean over the studies that have a class, for each class, and last the mean over classes."""
+    value = weighted_means(scores, torch.ones(1, len(scores), dtype=torch.float64))[0]
     parts = patient_weights(patients, labels.bootstrap, seed=derive_seed("segment", seed))
-    drawn = torch.cat([weighted_means(scores, weights) for weights in parts])
-    return interval(drawn, labels.confidence).T.tolist()
+    return estimates(value, [weighted_means(scores, weights) for weights in parts], labels.confidence)
+
+
+def _tree(entry: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {key: asdict(value) for key, value in entry.items()}
 
 
 def _rows(found: SegmentedStudy, classes: Sequence[str], out: Path) -> list[list[object]]:
@@ -113,7 +119,9 @@ def _cell(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4f}"
 
 
-def _table(entries: Mapping[str, Mapping[str, Any]], counts: Sequence[int], labels: LabelSettings, title: str) -> Table:
+def _table(
+    entries: Mapping[str, Mapping[str, Estimate]], counts: Sequence[int], labels: LabelSettings, title: str
+) -> Table:
     caption = (
         "Dice on the grid of segmentation, as published; own grid: of the written files, on the volumes' own voxels;\n"
         "HD95: 95 % Hausdorff distance. Classes that a study does not have are left out of its means."
@@ -124,15 +132,15 @@ def _table(entries: Mapping[str, Mapping[str, Any]], counts: Sequence[int], labe
     for name in ("Dice", f"{share} interval", "Dice, own grid", "HD95 mm", "studies"):
         table.add_column(name, justify="right")
     for (name, entry), count in zip(entries.items(), counts, strict=True):
-        low, high = entry["dice_interval"]
+        dice = entry["dice"]
         if name == _MEAN:
             table.add_section()
         table.add_row(
             name,
-            _shown(entry["dice"], ".3f"),
-            "" if math.isnan(low) else f"{low:.3f} - {high:.3f}",
-            _shown(entry["dice_own_grid"], ".3f"),
-            _shown(entry["hausdorff95_mm"], ".1f"),
+            _shown(dice.value, ".3f"),
+            "" if math.isnan(dice.low) else f"{dice.low:.3f} - {dice.high:.3f}",
+            _shown(entry["dice_own_grid"].value, ".3f"),
+            _shown(entry["hausdorff95_mm"].value, ".1f"),
             str(count),
         )
     return table

@@ -13,7 +13,8 @@ from simcrop.adapters.evaluation_config import LabelSettings
 from simcrop.adapters.evaluation_output import Evaluation, Predictions
 from simcrop.adapters.prompt_features import ReadPrompts
 from simcrop.adapters.roc_pictures import RocPanel, roc_figure
-from simcrop.core.evaluation.classification import Estimate, Predicted, measure
+from simcrop.core.evaluation.bootstrap import Estimate
+from simcrop.core.evaluation.classification import Predicted, measure
 from simcrop.core.evaluation.roc import roc_curves
 from simcrop.core.study import Study
 

@@ -98,13 +98,13 @@ def learned(msd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_organs_are_learned_and_everything_is_written(learned: Path) -> None:
     content = read_json(learned / "metrics.json")
     metrics = content["metrics"]
-    assert metrics["per_class"]["bone"]["dice_own_grid"] > 0.7
+    assert metrics["per_class"]["bone"]["dice_own_grid"]["value"] > 0.7
     assert metrics["classes"] == list(CLASSES)
     assert [metrics["per_class"][name]["num_studies"] for name in CLASSES[1:]] == [2, 2]
-    mean = np.mean([metrics["per_class"][name]["dice"] for name in CLASSES[1:]])
-    assert metrics["dice"] == pytest.approx(mean)
-    low, high = metrics["dice_interval"]
-    assert low <= metrics["dice"] <= high
+    mean = np.mean([metrics["per_class"][name]["dice"]["value"] for name in CLASSES[1:]])
+    value, low, high = metrics["dice"].values()
+    assert value == pytest.approx(mean)
+    assert low <= value <= high
     assert (metrics["num_learned"], metrics["num_selecting"], metrics["steps"]) == (2, 1, 50)
     assert content["config"]["segment"]["roi_size"] == [16, 16, 8]
     assert content["checkpoint"]["path"] is None

@@ -1,6 +1,7 @@
 """Confidence intervals by drawing patients again and again, since studies of one patient are not independent."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -43,3 +44,30 @@ def interval(values: Float[Tensor, "draws *shape"], confidence: float) -> Float[
     """
     ends = torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=values.dtype)
     return torch.nanquantile(values, ends, dim=0)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its interval; NaN for what cannot be measured."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimates(
+    values: Float[Tensor, "m"], draws: Sequence[Float[Tensor, "draws *m"]], confidence: float
+) -> list[Estimate]:
+    """Values with their percentile intervals, which are NaN without draws.
+
+    Args:
+        values: of all studies.
+        draws: the same in each draw, in parts.
+        confidence: as for `interval`.
+    """
+    ends = torch.full((2, len(values)), torch.nan, dtype=values.dtype)
+    if draws:
+        ends = interval(torch.cat([part.reshape(-1, len(values)) for part in draws]), confidence)
+    # What cannot be measured has no interval either, though draws may happen to leave out what spoils it.
+    low, high = ends.where(~values.isnan(), torch.nan).tolist()
+    return [Estimate(*numbers) for numbers in zip(values.tolist(), low, high, strict=True)]

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simcrop.core.errors import InputError
-from simcrop.core.evaluation.bootstrap import interval, patient_weights
+from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 
 THRESHOLD = 0.5
 """Score from which on a finding counts as present."""
@@ -53,15 +53,6 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A value and its interval; NaN for what cannot be measured."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Measurement:
     """Metrics over all labels, by name, and of each label, by name and in the order of the labels."""
 
@@ -86,17 +77,9 @@ def measure(predicted: Predicted, *, num_draws: int, confidence: float, seed: in
     overall, by_label = metrics_of(predicted, torch.ones(1, len(predicted.patients), dtype=torch.float64))
     draws = [metrics_of(predicted, part) for part in patient_weights(predicted.patients, num_draws, seed=seed)]
     return Measurement(
-        {name: _estimates(value[:, None], [o[name][:, None] for o, _ in draws], confidence)[0]
-         for name, value in overall.items()},
-        {name: _estimates(value, [each[name] for _, each in draws], confidence) for name, value in by_label.items()},
-    )  # fmt: skip
-
-
-def _estimates(value: Float[Tensor, "1 C"], draws: Sequence[Tensor], confidence: float) -> list[Estimate]:
-    ends = interval(torch.cat(list(draws)), confidence) if draws else torch.full((2, value.shape[1]), torch.nan)
-    # A label that cannot be measured has no interval either, though draws may happen to leave out what spoils it.
-    low, high = ends.where(~value.isnan(), torch.nan).tolist()
-    return [Estimate(*numbers) for numbers in zip(value[0].tolist(), low, high, strict=True)]
+        {name: estimates(value, [over[name] for over, _ in draws], confidence)[0] for name, value in overall.items()},
+        {name: estimates(value[0], [each[name] for _, each in draws], confidence) for name, value in by_label.items()},
+    )
 
 
 def metrics_of(

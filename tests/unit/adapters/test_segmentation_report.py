@@ -43,11 +43,11 @@ def test_means_are_over_studies_that_have_the_class_and_then_over_classes(tmp_pa
     studies = [segmented(tmp_path, 0, [0.9, NAN]), segmented(tmp_path, 1, [0.7, 0.4])]
     result = evaluated(tmp_path, studies)
     metrics = result.metrics
-    assert metrics["per_class"]["lung"]["dice"] == pytest.approx(0.8)
-    assert metrics["per_class"]["heart"]["dice"] == pytest.approx(0.4)
-    assert metrics["dice"] == pytest.approx(0.6)
-    assert metrics["dice_own_grid"] == pytest.approx(0.3)
-    assert metrics["hausdorff95_mm"] == pytest.approx(6.0)
+    assert metrics["per_class"]["lung"]["dice"]["value"] == pytest.approx(0.8)
+    assert metrics["per_class"]["heart"]["dice"]["value"] == pytest.approx(0.4)
+    assert metrics["dice"]["value"] == pytest.approx(0.6)
+    assert metrics["dice_own_grid"]["value"] == pytest.approx(0.3)
+    assert metrics["hausdorff95_mm"]["value"] == pytest.approx(6.0)
     assert [metrics["per_class"][name]["num_studies"] for name in ("lung", "heart")] == [2, 1]
     assert (metrics["classes"], metrics["num_studies"], metrics["steps"]) == (["background", "lung", "heart"], 2, 7)
     assert (result.task, result.warnings) == ("segment", ["a note"])
@@ -74,16 +74,17 @@ def test_intervals_are_over_patients(tmp_path: Path) -> None:
     draws = torch.rand(12, generator=torch.Generator().manual_seed(0)).tolist()
     apart = [segmented(tmp_path, number, [dice, dice]) for number, dice in enumerate(draws)]
     together = [segmented(tmp_path, number, [dice, dice], "one") for number, dice in enumerate(draws)]
-    low, high = evaluated(tmp_path, apart).metrics["dice_interval"]
+    _, low, high = evaluated(tmp_path, apart).metrics["dice"].values()
     assert low < sum(draws) / 12 < high
     assert 0.05 < high - low < 0.6
-    low, high = evaluated(tmp_path, together).metrics["dice_interval"]
+    _, low, high = evaluated(tmp_path, together).metrics["dice"].values()
     assert low == pytest.approx(high), "studies of a single patient are drawn together"
 
 
 def test_without_draws_there_are_no_intervals(tmp_path: Path) -> None:
     result = evaluated(tmp_path, [segmented(tmp_path, 0, [0.5, 0.5])], LabelSettings(bootstrap=0))
-    assert all(map(math.isnan, result.metrics["dice_interval"]))
+    value, low, high = result.metrics["dice"].values()
+    assert (value, math.isnan(low), math.isnan(high)) == (0.5, True, True)
 
 
 def test_the_table_has_a_line_for_each_class_and_their_mean(tmp_path: Path) -> None:
