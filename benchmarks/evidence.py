@@ -156,7 +156,7 @@ def document() -> str:
         f"{', '.join(map(str, SEEDS))}: a seed gives the phantoms, the weights and every draw. Pre-training is "
         f"[configs/results.yaml](../{CONFIG}); `reconstruction alone` is the same with the weights of the other three "
         f"objectives 0. Test set: {probe['num_test']} studies or so of patients that no training has seen; 100 % of "
-        f"labels are those of {probe['num_learned_from'] + probe['num_selection']} studies. "
+        f"labels are those of {probe['num_learned_from']} studies. "
         "[evaluation.md](evaluation.md) says how each number is made. Settings of pre-training were chosen on phantoms "
         "of seed 0; fine-tuning's optimizer and the steps of segmentation after a look at the seeds shown here "
         "([trials.md](trials.md))."
