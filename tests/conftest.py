@@ -1,9 +1,24 @@
 """Its place puts this folder on the import path, so that tests share `tiny` and `kernel_inputs`."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 import torch
 
 if not torch.cuda.is_available():
     # Before anything imports triton: afterwards it has no effect.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+@pytest.fixture(autouse=True)
+def _threads_are_put_back() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def one_thread() -> None:
+    """For tests that compare numbers of two runs, or are faster so."""
+    torch.set_num_threads(1)

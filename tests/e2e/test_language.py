@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 from tiny_data import SENTENCES, write_config
 
@@ -75,13 +74,6 @@ def write_mask(folder: Path, number: int) -> None:
     texts = [NODULE] + ["Something like a nodule."] * (number % 3 == 0)
     sentences = [{"text": text, "finding": "Lung nodule", "present": True, "mask": "m.nii.gz"} for text in texts]
     (folder / "sentences.json").write_text(json.dumps({"version": 1, "sentences": sentences}))
-
-
-@pytest.fixture(autouse=True)
-def _same_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

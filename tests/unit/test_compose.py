@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,13 +36,6 @@ class Setting:
     def train(self, out: Path | None = None, *options: str, **arguments: Any) -> compose.TrainResult:
         config = load_config(self.yaml, [*STEPS, *options])
         return compose.train(config, out=out or self.out, **arguments)
-
-
-@pytest.fixture(autouse=True)
-def _same_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

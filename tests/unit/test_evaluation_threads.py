@@ -1,6 +1,5 @@
 """Every evaluation computes with the CPU threads that it is told to."""
 
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -10,14 +9,6 @@ from tiny_data import write_config
 
 from simcrop.adapters.settings import load_config
 from simcrop.core.errors import CheckpointError
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +27,7 @@ def _two_threads() -> Iterator[None]:
 def test_threads_are_those_that_are_asked_for(tmp_path: Path, module: str, name: str, asked: str, used: int) -> None:
     if name == "segment":
         pytest.importorskip("monai", reason="MONAI is not installed")
+    torch.set_num_threads(2)
     evaluate = getattr(import_module(f"simcrop.compose.{module}"), name)
     config = load_config(write_config(tmp_path), [f"train.threads={asked}", "finetune.new_head=true"])
     with pytest.raises(CheckpointError, match="nowhere"):

@@ -1,14 +1,12 @@
 """What a fine-tuned classifier is to every command: an encoder, and no model that reads sentences."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import labelled_data
 import pytest
-import torch
 
 from simcrop import compose
 from simcrop.adapters.classifier_files import fine_tuned
@@ -19,6 +17,7 @@ from simcrop.compose.fine_tuning import finetune
 from simcrop.core.errors import CheckpointError
 from simcrop_cli.__main__ import main
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NO_TEXT = "holds a fine-tuned classifier, no text side; "
 
 
@@ -29,14 +28,6 @@ class Made:
     config: Path
     run: Path
     tuned: Path
-
-
-@pytest.fixture(autouse=True)
-def _same_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from simcrop.compose.probing import knn, probe
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, SimcropError
 from simcrop.core.evaluation.features import probe_features
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Evaluate = Callable[..., bool]
 
 
@@ -33,14 +34,6 @@ class Setting:
     findings: Path
     classes: Path
     run: Path
-
-
-@pytest.fixture(autouse=True)
-def _same_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
