@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from simcrop.adapters.durable import written_beside
 from simcrop.adapters.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.adapters.pictures import SentenceMap, curves_figure, reconstruction_figure, similarity_figure
-from simcrop.adapters.sentence_maps import PlacedMap
-from simcrop.core.evaluation.grounding import comparable, similarity_maps
+from simcrop.adapters.sentence_maps import PlacedMap, maps_of
+from simcrop.adapters.sentences import read_findings
 from simcrop.core.evaluation.map_overlap import voxel_map
 from simcrop.core.masking import draw_patch_mask
 from simcrop.core.model import SimCroP
@@ -165,14 +165,8 @@ def draw_similarity(
         title: above the picture.
     """
     recipe = model.recipe
-    sentences, encoding = held_out.findings(study)
-    ids, mask, sentence_of_token = (tensor.to(volume.device) for tensor in held_out.padded([encoding]))
-    features = model.sentence_features(ids, mask, sentence_of_token, len(sentences))[0]
-    rows = features[[place.sentence for place in places]]
-    patches = model.patch_features(volume)[0]
-    similarities, among = similarity_maps(rows, patches).cpu(), comparable(patches).cpu()
-    placed = [PlacedMap(study, place, row, among) for place, row in zip(places, similarities, strict=True)]
-    maps = [sentence_map(each, recipe) for each in placed]
+    [read] = read_findings(model, held_out, [study])
+    maps = [sentence_map(each, recipe) for each in maps_of(read, places, model.patch_features(volume)[0])]
     hu = volume[0, 0].float().cpu().numpy()
     return similarity_figure(hu, maps, recipe.spacing_mm, title=title)
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simcrop.adapters.held_out import HeldOutStudies, Place
-from simcrop.adapters.sentences import read_findings, read_within
+from simcrop.adapters.sentences import ReadFindings, read_findings, read_within
 from simcrop.core.evaluation.grounding import Pointing, comparable, patches_inside, point, similarity_maps
 from simcrop.core.model import SimCroP
 from simcrop.core.ops import PatchSize
@@ -61,12 +61,21 @@ def placed_maps(
     rows = [row for row, each in enumerate(places) if each]
     maps: list[PlacedMap] = []
     for row, read in zip(rows, read_findings(model, held_out, [studies[row] for row in rows]), strict=True):
-        sentences = read.features[[read.numbers.index(place.sentence) for place in places[row]]]
-        similarity, among = similarity_maps(sentences, patches[row]).cpu(), comparable(patches[row]).cpu()
-        maps += [
-            PlacedMap(studies[row], place, each, among) for place, each in zip(places[row], similarity, strict=True)
-        ]
+        maps += maps_of(read, places[row], patches[row])
     return maps
+
+
+def maps_of(read: ReadFindings, places: Sequence[Place], patches: Float[Tensor, "N E"]) -> list[PlacedMap]:
+    """The maps of sentences of one study.
+
+    Args:
+        read: its findings.
+        places: the sentences.
+        patches: features of every patch of its volume.
+    """
+    sentences = read.features[[read.numbers.index(place.sentence) for place in places]]
+    similarity, among = similarity_maps(sentences, patches).cpu(), comparable(patches).cpu()
+    return [PlacedMap(read.study, place, each, among) for place, each in zip(places, similarity, strict=True)]
 
 
 def unreported_maps(
