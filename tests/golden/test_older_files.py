@@ -1,4 +1,4 @@
-"""Files that commit 9c9e74b wrote load as they did there: a run, a run that was stopped, prepared volumes, a classifier.
+"""Files that commit 9c9e74b wrote load as they did there: a run, a stopped run, prepared volumes, a classifier.
 
 The archive holds what these commands wrote on torch 2.13.0, on 40 small studies:
 
