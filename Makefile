@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: pretrain ablation results test test-full bench check install
+.PHONY: pretrain ablation results test test-full bench check guides install
 
 pretrain: $(INSTALLED)  ## train the default model on phantom chests
 	$(BIN)/simcrop train pretrain.yaml
@@ -29,6 +29,9 @@ check: $(INSTALLED)  ## style, types and who may import whom
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+guides: $(INSTALLED)  ## the tables of docs/configuration.md and docs/data-problems.md, from the code
+	cd tests && for guide in configuration_guide problems_guide; do ../$(BIN)/python -m support.$$guide; done
 
 install: $(INSTALLED)  ## the virtual environment alone
 

@@ -1,7 +1,6 @@
 """The fixture that times, and the tables at the end: one a group, best baseline first compared."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,9 +8,8 @@ import pytest
 
 if os.environ.get("TRITON_INTERPRET") == "1":
     raise pytest.UsageError("benchmarks measure nothing under TRITON_INTERPRET=1; unset it")
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
 
-from measuring import DEVICE, device_milliseconds, hardware, peak_bytes, versions  # noqa: E402
+from measuring import DEVICE, device_milliseconds, hardware, peak_bytes, versions
 
 OURS = "simcrop"
 

@@ -18,7 +18,7 @@ import yaml
 from cells import run_all, simcrop, spread, table
 from measuring import hardware
 
-from simcrop.adapters.run_folder import leaves
+from simcrop.adapters.checkpoints.resume import leaves
 
 FOLDER, PAGE, CONFIG = Path("runs/results"), Path("docs/results.md"), "configs/results.yaml"
 SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10,)

@@ -22,12 +22,13 @@ from measuring import hardware
 from transformers import BertModel, BertTokenizer  # noqa: F401  (imports are not counted)
 
 from simcrop import compose
-from simcrop.adapters.config import RunConfig
-from simcrop.adapters.data_set import build_source, training_batches
-from simcrop.adapters.prepared import PreparedVolumes
-from simcrop.adapters.preparing import source_stamp
-from simcrop.adapters.resample import Grid
-from simcrop.adapters.settings import load_config
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.loading.prepared import PreparedVolumes
+from simcrop.adapters.loading.resample import Grid
+from simcrop.adapters.problems.verdicts import source_stamp
+from simcrop.adapters.sources.registry import build_source
+from simcrop.compose.data import training_batches
 from simcrop.core.ports import SingleProcess
 
 CONFIG = """

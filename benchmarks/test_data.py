@@ -24,15 +24,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from simcrop.adapters.hf_tokenizer import train_tokenizer
-from simcrop.adapters.loader import StudyBatches
-from simcrop.adapters.manifest import ManifestSource
-from simcrop.adapters.nifti import read_volume, write_nifti
-from simcrop.adapters.phantom.render import render
-from simcrop.adapters.phantom.specification import plan, sample_study
-from simcrop.adapters.prepared import PreparedVolumes, prepare
-from simcrop.adapters.preparing import Task, prepare_one
-from simcrop.adapters.resample import HU_RANGE, Grid, resample_volume
+from simcrop.adapters.formats.nifti import read_volume, write_nifti
+from simcrop.adapters.loading.batches import StudyBatches
+from simcrop.adapters.loading.prepare_one import Task, prepare_one
+from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_volume
+from simcrop.adapters.sources.manifest import ManifestSource
+from simcrop.adapters.sources.phantom.render import render
+from simcrop.adapters.sources.phantom.specification import plan, sample_study
+from simcrop.adapters.text.tokenizer import train_tokenizer
 from simcrop.core.augment import AIR_HU, apply_augmentation, draw_augmentation
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import PRESETS, AugmentRecipe, ModelRecipe, ReportRecipe, TrainRecipe

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from baselines import Implementation, baselines, has_backward
-from kernel_inputs import Call, embed_call, mse_call, pairs_call
 from measuring import DEVICE, H200_TBPS, H200_TFLOPS
+from support.kernel_inputs import Call, embed_call, mse_call, pairs_call
 from torch import Tensor
 
 from simcrop.core.ops import Ops

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from kernel_inputs import Draw
 from measuring import DEVICE, H200_TFLOPS
+from support.kernel_inputs import Draw
 from torch.utils.flop_counter import FlopCounterMode
 
 from simcrop import compose
-from simcrop.adapters.config import RunConfig
-from simcrop.adapters.settings import load_config
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import load_config
 from simcrop.core.learner import Learner
 from simcrop.core.masking import draw_patch_mask
 from simcrop.core.optimization import make_optimizers

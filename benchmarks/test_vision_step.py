@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from kernel_inputs import Draw
 from measuring import DEVICE, H200_TFLOPS
+from support.kernel_inputs import Draw
 from torch import Tensor, nn
 
 from simcrop.core.decoder import VolumeDecoder

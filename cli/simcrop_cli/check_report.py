@@ -5,13 +5,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from simcrop.adapters.checking import CheckResult, check_folder, check_source
-from simcrop.adapters.config import DataSettings
-from simcrop.adapters.data_set import build_source
-from simcrop.adapters.durable import naming
-from simcrop.adapters.problems import REASONS, BadFileError, Problem
-from simcrop.adapters.progress import counted
-from simcrop.adapters.settings import load_config
+from simcrop.adapters.config.run import DataSettings
+from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.problems.codes import REASONS, BadFileError, Problem
+from simcrop.adapters.sources.checking import CheckResult, check_folder, check_source
+from simcrop.adapters.sources.registry import build_source
+from simcrop.adapters.system.files import naming
+from simcrop.adapters.system.progress import counted
 
 _LONGEST_NAME = 36
 

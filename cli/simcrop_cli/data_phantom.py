@@ -16,8 +16,8 @@ def phantom(
 
     Example: simcrop data phantom data/chests --cases 64 --seed 1
     """
-    from simcrop.adapters.phantom import write_phantoms
-    from simcrop.adapters.progress import counted
+    from simcrop.adapters.sources.phantom import write_phantoms
+    from simcrop.adapters.system.progress import counted
 
     with counted("phantom chests") as progress:
         write_phantoms(out, num_cases=cases, seed=seed, validation_fraction=validation_fraction, progress=progress)

@@ -22,7 +22,7 @@ def prepare(
     Example: simcrop data prepare configs/own_hospital.yaml --shard 1/8
     """
     from simcrop import compose
-    from simcrop.adapters.settings import load_config
+    from simcrop.adapters.config.settings import load_config
     from simcrop_cli.shards import parse_shard
 
     settings, part = load_config(config, overrides or []), parse_shard(shard)

@@ -1,8 +1,8 @@
 """What `simcrop train --dry-run` prints."""
 
-from simcrop.adapters.config import RunConfig
-from simcrop.adapters.progress import duration
-from simcrop.adapters.settings import as_yaml
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import as_yaml
+from simcrop.adapters.system.progress import duration
 from simcrop_cli.measure import Size, measure
 
 

@@ -20,7 +20,7 @@ def finetune(
     Without --checkpoint the same is trained from scratch.
     """
     settings = label_settings(config, labels, protocol, overrides)
-    from simcrop.compose import fine_tuning
+    from simcrop.compose.evaluation import finetune as fine_tuning
 
     folder = evaluation_folder(out, settings.name, "finetune")
     fine_tuning.finetune(settings, checkpoint=checkpoint, out=folder, should_stop=stop)

@@ -14,8 +14,8 @@ def grounding(
 
     Masks lie in ground_truth/ beside the data, or in --set grounding.folder=FOLDER (docs/ground_truth.md).
     """
-    from simcrop.adapters.settings import load_config
-    from simcrop.compose import grounding as evaluation
+    from simcrop.adapters.config.settings import load_config
+    from simcrop.compose.evaluation import grounding as evaluation
 
     settings = load_config(config, overrides or [])
     folder = evaluation_folder(out, settings.name, "grounding")

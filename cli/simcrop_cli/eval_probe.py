@@ -20,7 +20,7 @@ def probe(
     Without --checkpoint an untrained encoder is measured; --set probe.features=voxels measures the voxels alone.
     """
     settings = label_settings(config, labels, protocol, overrides)
-    from simcrop.compose import probing
+    from simcrop.compose.evaluation import probe as probing
 
     folder = evaluation_folder(out, settings.name, "probe")
     probing.probe(settings, checkpoint=checkpoint, out=folder, should_stop=stop)

@@ -12,8 +12,8 @@ def retrieval(
 
     Example: simcrop eval retrieval pretrain.yaml --checkpoint runs/pretrain
     """
-    from simcrop.adapters.settings import load_config
-    from simcrop.compose import retrieval as evaluation
+    from simcrop.adapters.config.settings import load_config
+    from simcrop.compose.evaluation import retrieval as evaluation
 
     settings = load_config(config, overrides or [])
     folder = evaluation_folder(out, settings.name, "retrieval")

@@ -19,7 +19,7 @@ def segment(
     Without --checkpoint it is trained from scratch; the folder of an earlier segmentation is measured again instead.
     """
     settings = label_settings(config, labels, None, overrides)
-    from simcrop.compose import segmentation
+    from simcrop.compose.evaluation import segment as segmentation
 
     folder = evaluation_folder(out, settings.name, "segment")
     segmentation.segment(settings, checkpoint=checkpoint, out=folder, should_stop=stop)

@@ -12,8 +12,8 @@ def zeroshot(config: Config, checkpoint: Checkpoint, out: EvaluationFolder = Non
 
     --set zeroshot.prompts=templates asks by built-in sentences, a path there by those of a file.
     """
-    from simcrop.adapters.settings import load_config
-    from simcrop.compose import zeroshot as evaluation
+    from simcrop.adapters.config.settings import load_config
+    from simcrop.compose.evaluation import zeroshot as evaluation
 
     settings = load_config(config, overrides or [])
     folder = evaluation_folder(out, settings.name, "zeroshot")

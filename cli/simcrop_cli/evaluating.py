@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simcrop.adapters.config import RunConfig
+    from simcrop.adapters.config.run import RunConfig
 
 
 def label_settings(
     config: Path, labels: float | None, protocol: str | None, overrides: list[str] | None
 ) -> "RunConfig":
     """The configuration with the options of the command, which win over `--set`."""
-    from simcrop.adapters.settings import load_config
+    from simcrop.adapters.config.settings import load_config
 
     options = {"labels.percent": labels, "labels.protocol": protocol}
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
@@ -24,7 +24,7 @@ def evaluation_folder(out: Path | None, name: str, task: str) -> Path:
     Raises:
         ConfigError: it cannot be made or written to, which is better known before hours of computing.
     """
-    from simcrop.adapters.run_folder import make_folder
+    from simcrop.adapters.checkpoints.resume import make_folder
 
     folder = out or Path("runs") / name / "eval" / task
     make_folder(folder)

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from simcrop import compose
-from simcrop.adapters.checkpoint_folder import Checkpoint
-from simcrop.adapters.encoder_weights import EncoderFile, open_weights
-from simcrop.adapters.foreign_encoder import encoder_from
+from simcrop.adapters.checkpoints.encoder_file import EncoderFile, open_weights
+from simcrop.adapters.checkpoints.folder import Checkpoint
+from simcrop.adapters.checkpoints.foreign_encoder import encoder_from
 from simcrop.core.errors import BackendError
 from simcrop.core.recipe import ModelRecipe
 from simcrop.core.reference import REFERENCE

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from simcrop import compose
-from simcrop.adapters.config import RunConfig
-from simcrop.adapters.data_set import build_source
-from simcrop.adapters.distributed import choose_device
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.sources.registry import build_source
+from simcrop.adapters.system.ranks import choose_device
 from simcrop.core.learner import numerics
 from simcrop.core.losses import Counts
 from simcrop.core.masking import draw_patch_mask, mask_report_tokens

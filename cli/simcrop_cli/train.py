@@ -28,7 +28,7 @@ def train(
 
     Two processes: torchrun --nproc-per-node 2 -m simcrop_cli train pretrain.yaml
     """
-    from simcrop.adapters.settings import load_config
+    from simcrop.adapters.config.settings import load_config
 
     settings = load_config(config, overrides or [])
     if dry_run:

@@ -1,1 +1,1 @@
-"""One file for each outside thing: file formats, data sets, text encoders, checkpoints, pictures, processes."""
+"""What simcrop knows of the outside: settings, files, data sets, text encoders, checkpoints, pictures."""

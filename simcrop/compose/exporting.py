@@ -5,9 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simcrop.adapters.checkpoint_folder import Checkpoint
-from simcrop.adapters.encoder_weights import EncoderFile, open_weights
-from simcrop.adapters.exported import (
+from simcrop.adapters.checkpoints.encoder_file import EncoderFile, open_weights
+from simcrop.adapters.checkpoints.folder import Checkpoint
+from simcrop.adapters.checkpoints.hub import local_copy
+from simcrop.adapters.checkpoints.models import config_of
+from simcrop.adapters.export.example_volume import example_volume
+from simcrop.adapters.export.formats import (
     Format,
     check_target,
     write_authors,
@@ -15,18 +18,14 @@ from simcrop.adapters.exported import (
     write_monai,
     write_whole,
 )
-from simcrop.adapters.hf_tokenizer import one_line
-from simcrop.adapters.hub import local_copy
-from simcrop.adapters.model_card import CardFacts, model_card
-from simcrop.adapters.models import config_of
-from simcrop.adapters.monai_weights import difference
-from simcrop.adapters.phantom.example import example_volume
-from simcrop.adapters.provenance import versions
-from simcrop.adapters.resample import Grid
-from simcrop.adapters.run_results import RunResults, results_of
+from simcrop.adapters.export.model_card import CardFacts, model_card
+from simcrop.adapters.export.monai_names import difference
+from simcrop.adapters.export.results import RunResults, results_of
+from simcrop.adapters.loading.resample import Grid
+from simcrop.adapters.system.provenance import versions
 from simcrop.compose.models import checkpoint_identity, load_encoder
 from simcrop.core.encoder import VisionEncoder
-from simcrop.core.errors import CheckpointError
+from simcrop.core.errors import CheckpointError, one_line
 
 
 def export(
@@ -83,7 +82,7 @@ def publish(out: Path, repo_id: str, *, private: bool) -> str:
     Raises:
         CheckpointError: the hub refuses, or cannot be reached.
     """
-    from simcrop.adapters.hub_model import ExportedModel
+    from simcrop.adapters.export.hub_upload import ExportedModel
 
     try:
         return str(

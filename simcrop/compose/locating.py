@@ -10,16 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simcrop.adapters.distributed import choose_device
-from simcrop.adapters.durable import written_beside
-from simcrop.adapters.heat_map import HeatMap, best_voxel, map_onto
-from simcrop.adapters.located_picture import Located, located_figure
-from simcrop.adapters.prompts import normal_findings
-from simcrop.adapters.resample import Grid, resample_volume
-from simcrop.adapters.run_folder import make_folder
-from simcrop.adapters.scan import NIFTI, Scan, read_scan, write_map
-from simcrop.adapters.sentences import read_within
-from simcrop.compose.language_task import load_aligned
+from simcrop.adapters.checkpoints.resume import make_folder
+from simcrop.adapters.evaluation.language.heat_map import HeatMap, best_voxel, map_onto
+from simcrop.adapters.evaluation.language.prompts import normal_findings
+from simcrop.adapters.evaluation.language.sentences import read_within
+from simcrop.adapters.figures.located import Located, located_figure
+from simcrop.adapters.formats.scan import NIFTI, Scan, read_scan, write_map
+from simcrop.adapters.loading.resample import Grid, resample_volume
+from simcrop.adapters.system.files import written_beside
+from simcrop.adapters.system.ranks import choose_device
+from simcrop.compose.models import load_aligned
 from simcrop.core.errors import DataError, InputError
 from simcrop.core.evaluation.grounding import similarity_maps
 from simcrop.core.model import SimCroP

@@ -6,19 +6,45 @@ from typing import Any
 
 import torch
 
-from simcrop.adapters.checkpoint_folder import WEIGHTS
-from simcrop.adapters.config import RunConfig
-from simcrop.adapters.distributed import choose_device
-from simcrop.adapters.durable import sha256_of
-from simcrop.adapters.encoder_weights import EncoderFile, encoder_weights, open_weights, start_from
-from simcrop.adapters.foreign_encoder import encoder_from
-from simcrop.adapters.hf_tokenizer import HFTokenizer
-from simcrop.adapters.hub import local_copy
-from simcrop.adapters.models import config_of, load_weights, make_model
-from simcrop.compose.backend import select_ops
+from simcrop.adapters.checkpoints.encoder_file import EncoderFile, encoder_weights, open_weights, start_from
+from simcrop.adapters.checkpoints.folder import WEIGHTS
+from simcrop.adapters.checkpoints.foreign_encoder import encoder_from
+from simcrop.adapters.checkpoints.hub import local_copy
+from simcrop.adapters.checkpoints.models import config_of, load_weights, make_model
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.system.files import sha256_of
+from simcrop.adapters.system.ranks import choose_device
+from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.compose.ops import select_ops
 from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model import SimCroP
+from simcrop.core.ports import Tokenizer
+from simcrop.core.randomness import derive_seed
+
+
+def untrained_encoder(config: RunConfig) -> VisionEncoder:
+    """The encoder of the configuration's model, with the weights that a run of its seed would begin with."""
+    torch.manual_seed(derive_seed("weights", config.seed))
+    encoder = VisionEncoder(config.model, select_ops(config.train.ops, choose_device(config.train.device)))
+    if config.model.init != "scratch":
+        start_from(encoder, Path(config.model.init).expanduser())
+    return encoder
+
+
+def load_aligned(checkpoint: str, device: torch.device) -> tuple[SimCroP, Tokenizer]:
+    """A model that can compare sentences with patches, and its tokenizer.
+
+    Raises:
+        CheckpointError: it was trained without alignment; or as `load_model`.
+    """
+    model = load_model(checkpoint, device)
+    if not model.aligns or model.tokenizer is None:
+        raise CheckpointError(
+            f"{checkpoint}: was trained without alignment, so it cannot compare sentences with patches; name one whose "
+            "objectives.alignment.weight or objectives.late_interaction.weight is above 0"
+        )
+    return model, model.tokenizer
 
 
 def build_model(

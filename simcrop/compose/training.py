@@ -9,34 +9,23 @@ from pathlib import Path
 
 import torch
 
-from simcrop.adapters.checkpoint_folder import Checkpoint
-from simcrop.adapters.checkpoints import FolderCheckpoints
-from simcrop.adapters.config import RunConfig
-from simcrop.adapters.data_set import (
-    Data,
-    held_out_share,
-    part_of,
-    prepare_data,
-    read_findings,
-    training_batches,
-)
-from simcrop.adapters.distributed import average_gradients, choose_device, connect, disconnect
-from simcrop.adapters.durable import replace_text
-from simcrop.adapters.held_out import HeldOutStudies
-from simcrop.adapters.hf_text import load_text_encoder
-from simcrop.adapters.metrics import FanOut, JsonlMetrics, TensorBoardMetrics
-from simcrop.adapters.models import (
-    load_weights,
-    provided_elsewhere,
-    provided_weights,
-    save_words,
-)
-from simcrop.adapters.progress import TrainingProgress
-from simcrop.adapters.provenance import git_commit, versions
-from simcrop.adapters.run_folder import check_data, is_finished, make_folder, starting_point
-from simcrop.adapters.run_pictures import RunPictures, TensorBoardFigures
-from simcrop.adapters.run_summary import write_summary
-from simcrop.adapters.settings import as_tree, as_yaml
+from simcrop.adapters.checkpoints.folder import Checkpoint
+from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_words
+from simcrop.adapters.checkpoints.resume import check_data, is_finished, make_folder, starting_point
+from simcrop.adapters.checkpoints.store import FolderCheckpoints
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import as_tree, as_yaml
+from simcrop.adapters.evaluation.run.pictures import RunPictures
+from simcrop.adapters.evaluation.run.summary import write_summary
+from simcrop.adapters.loading.held_out import HeldOutStudies
+from simcrop.adapters.system.files import replace_text
+from simcrop.adapters.system.provenance import git_commit, versions
+from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
+from simcrop.adapters.text.encoder import load_text_encoder
+from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
+from simcrop.adapters.tracking.tensorboard import TensorBoardFigures, TensorBoardMetrics
+from simcrop.adapters.tracking.terminal import TrainingProgress
+from simcrop.compose.data import Data, held_out_share, part_of, prepare_data, read_findings, training_batches
 from simcrop.compose.models import build_model
 from simcrop.core.learner import Learner
 from simcrop.core.optimization import load_optimizer_state, make_optimizers

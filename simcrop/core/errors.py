@@ -12,6 +12,11 @@ The command line prints any of them as one line and leaves with status 1.
 """
 
 
+def one_line(error: Exception) -> str:
+    """The beginning of an error's message, for a message of one line."""
+    return " ".join(str(error).split())[:300]
+
+
 class SimcropError(Exception):
     """Base of every error that is meant to be read by a user."""
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from support import REPOSITORY
+
 OUTSIDE_CORE = ("triton", "transformers", "nibabel", "pydantic", "typer")
 
 IMPORT_CORE = """

@@ -1,24 +1,17 @@
 """The commands of the README, as a stranger types them."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tiny_data import write_config
-
-REPOSITORY = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+from support import REPOSITORY
+from support.command import ENVIRONMENT, simcrop
+from support.tiny_data import write_config
 
 
 def options(**overrides: object) -> list[str]:
     return [part for key, value in overrides.items() for part in ("--set", f"{key.replace('__', '.')}={value}")]
-
-
-def simcrop(*arguments: str | Path, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "simcrop_cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=ENVIRONMENT)
 
 
 def test_the_default_run_from_nothing_to_a_summary(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import labelled_data
 import pytest
+from support import labelled_data
 
-REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "110"}
 COMMAND = [sys.executable, "-m", "simcrop_cli", "eval"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_cli import ENVIRONMENT, simcrop
-from tiny_data import write_config
+from support.command import ENVIRONMENT, simcrop
+from support.tiny_data import write_config
 
 import simcrop as library
 from simcrop import compose
-from simcrop.adapters.settings import load_config
+from simcrop.adapters.config.settings import load_config
 from simcrop_cli.__main__ import main
 
 STEPS = ("train.steps=2", "train.warmup_steps=0", "train.checkpoint_every=2", "train.evaluate_every=2")

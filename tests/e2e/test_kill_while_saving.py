@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from simcrop.adapters.checkpoint_folder import find_checkpoint, newest_whole, open_checkpoint, step_folders
-from simcrop.adapters.checkpoints import FolderCheckpoints
+from simcrop.adapters.checkpoints.folder import find_checkpoint, newest_whole, open_checkpoint, step_folders
+from simcrop.adapters.checkpoints.store import FolderCheckpoints
 
 KILLS = 25
 FORK = multiprocessing.get_context("fork")

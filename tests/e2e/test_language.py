@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from tiny_data import SENTENCES, write_config
+from support.tiny_data import SENTENCES, write_config
 
 from simcrop_cli.__main__ import main
 from simcrop_cli.signals import stop

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.spatial.transform import Rotation
-from tiny_data import SENTENCES, write_config
+from support.tiny_data import SENTENCES, write_config
 
 from simcrop_cli.__main__ import main
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_data import write_config
+from support.tiny_data import write_config
 
 from simcrop_cli.__main__ import main
 

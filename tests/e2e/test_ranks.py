@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks_worker import CASES, UNEVEN
 from safetensors.torch import load_file
+from support import REPOSITORY
+from support.ranks_worker import CASES, UNEVEN
 
-WORKER = Path(__file__).with_name("ranks_worker.py")
+WORKER = REPOSITORY / "tests" / "support" / "ranks_worker.py"
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY / "tests")}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 def launch(*command: str) -> None:
-    process = subprocess.Popen(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         _, errors = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_data import write_config
+from support.tiny_data import write_config
 
 STEPS = 40
 CLOCK_KEYS = {"studies_per_second", "data_wait"}

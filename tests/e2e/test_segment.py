@@ -15,13 +15,13 @@ from typing import Any, cast
 import nibabel as nib
 import numpy as np
 import pytest
-from organ_data import CLASSES, EASY_HU, LPS, OBLIQUE, RAS, boxes, write_msd, write_truth
 from safetensors.torch import load_file
+from support.organ_data import CLASSES, EASY_HU, LPS, OBLIQUE, RAS, boxes, write_msd, write_truth
 
 pytest.importorskip("monai", reason="MONAI is not installed")
 
 from simcrop import compose
-from simcrop.adapters.settings import load_config
+from simcrop.adapters.config.settings import load_config
 from simcrop_cli.__main__ import main
 
 MODEL = """\

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_data import write_config
+from support.tiny_data import write_config
 
 pytestmark = pytest.mark.slow
 

@@ -22,8 +22,8 @@ from torch import nn
 
 import simcrop
 from simcrop import compose
-from simcrop.adapters.settings import load_config
-from simcrop.compose.fine_tuning import finetune
+from simcrop.adapters.config.settings import load_config
+from simcrop.compose.evaluation.finetune import finetune
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ARCHIVE = Path(__file__).with_name("made_by_9c9e74b.tar.gz")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import MODEL as TINY
-from tiny import TEXT, VOCABULARY, WordEncoder, make_batch
+from support.tiny import MODEL as TINY
+from support.tiny import TEXT, VOCABULARY, WordEncoder, make_batch
 from torch import Tensor
 
 from simcrop.core.alignment import Sentences, alignment_loss

@@ -11,8 +11,6 @@ from simcrop_cli import benchmarks
 from simcrop_cli.bench import What
 from simcrop_cli.benchmarks import run_benchmarks
 
-REPOSITORY = Path(__file__).parents[3]
-
 
 @pytest.fixture(autouse=True)
 def _as_from_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:

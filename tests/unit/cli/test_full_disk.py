@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tiny_data import write_config
+from support.tiny_data import write_config
 
 from simcrop_cli.__main__ import main
 

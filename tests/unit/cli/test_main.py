@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from tiny_data import write_config
+from support.tiny_data import write_config
 
-from simcrop.adapters.settings import config_from_yaml, load_config
+from simcrop.adapters.config.settings import config_from_yaml, load_config
 from simcrop_cli.__main__ import main
 
 COMMANDS = (("train",), ("info",), ("data", "phantom"), ("data", "prepare"), ("bench",))

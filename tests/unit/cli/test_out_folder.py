@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tiny_data import CONFIG
+from support.tiny_data import CONFIG
 
 from simcrop_cli.__main__ import main
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from factory import ThreadRank, on_ranks
+from support.small_models import ThreadRank, on_ranks
 from torch import Tensor
 
 from simcrop.core.alignment import Sentences, alignment_loss, cosines, sentence_means

@@ -7,14 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simcrop.core.augment import (
-    AIR_HU,
-    Augmentation,
-    apply_augmentation,
-    crop,
-    crop_centre,
-    draw_augmentation,
-)
+from simcrop.core.augment import AIR_HU, Augmentation, apply_augmentation, crop, crop_centre, draw_augmentation
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import AugmentRecipe
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from factory import MODEL
+from support.small_models import MODEL
 from torch import Tensor
 
 from simcrop.core.decoder import VolumeDecoder

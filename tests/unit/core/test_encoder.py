@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from factory import MODEL, make_batch
+from support.small_models import MODEL, make_batch
 from torch import Tensor
 
 from simcrop.core.encoder import Attention, VisionEncoder, run_blocks

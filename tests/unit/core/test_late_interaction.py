@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from factory import ThreadRank, on_ranks
+from support.small_models import ThreadRank, on_ranks
 from torch import Tensor
 
 from simcrop.core.alignment import Sentences

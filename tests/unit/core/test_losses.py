@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from factory import OBJECTIVES, ThreadRank, make_batch, on_ranks, only
+from support.small_models import OBJECTIVES, ThreadRank, make_batch, on_ranks, only
 
 from simcrop.core.losses import Counts, reconstruction_share, report_share, wanted_tokens
 from simcrop.core.ports import SingleProcess

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 import torch
-from factory import (
+from support.small_models import (
     FROZEN,
     MODEL,
     OBJECTIVES,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from factory import (
+from support.small_models import (
     FROZEN,
     MODEL,
     OBJECTIVES,

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 import torch
-from factory import make_batch
+from support.small_models import make_batch
 from torch import Tensor
 
 from simcrop.core.study import Volume

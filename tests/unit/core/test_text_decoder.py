@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from factory import MODEL, VOCABULARY
+from support.small_models import MODEL, VOCABULARY
 
 from simcrop.core.text_decoder import TextDecoder
 

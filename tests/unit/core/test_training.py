@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
-from tiny import FixedBatches, KeptInMemory, Rows, make_batch, make_model
+from support.tiny import FixedBatches, KeptInMemory, Rows, make_batch, make_model
 from torch import Tensor, nn
 
 from simcrop.core.errors import NonFiniteError

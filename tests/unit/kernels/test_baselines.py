@@ -1,19 +1,15 @@
 """What the kernels are measured against computes the same, as far as that can be seen without a GPU."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from kernel_inputs import embed_call, mse_call, pairs_call
-from parity import assert_as_exact, on_device
-
-from simcrop.core.reference import REFERENCE
-
-sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from baselines import EAGER
 from gather_window import embed_gather_kernel
+from support.kernel_inputs import embed_call, mse_call, pairs_call
+from support.parity import assert_as_exact, on_device
+
+from simcrop.core.reference import REFERENCE
 
 CALLS = {
     "masked_patch_embed": embed_call(visible=7),

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import REPOSITORY
 
-PROGRAM = Path(__file__).parents[3] / "benchmarks" / "compile_matrix.py"
+PROGRAM = REPOSITORY / "benchmarks" / "compile_matrix.py"
 KERNELS = {
     "first_voxel_kernel",
     "masked_patch_embed_fwd_kernel",

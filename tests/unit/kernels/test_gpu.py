@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from kernel_inputs import Call, embed_call, mse_call, pairs_call
-from parity import assert_parity, on_device
+from support.kernel_inputs import Call, embed_call, mse_call, pairs_call
+from support.parity import assert_parity, on_device
 
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from kernel_inputs import Draw
+from support.kernel_inputs import Draw
 from torch import Tensor, nn
 from transformers import VideoMAEConfig, VideoMAEModel
 

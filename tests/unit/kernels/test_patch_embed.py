@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_inputs import HU, Call, embed_call
-from parity import DEVICE, FLOATS, ODD_SIZES, assert_as_exact, assert_parity, on_device
+from support.kernel_inputs import HU, Call, embed_call
+from support.parity import DEVICE, FLOATS, ODD_SIZES, assert_as_exact, assert_parity, on_device
 
 from simcrop.core.errors import InputError
 from simcrop.core.ops import Window

@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_inputs import Call, pairs_call
-from parity import FLOATS, ODD_SIZES, assert_parity, on_device
+from support.kernel_inputs import Call, pairs_call
+from support.parity import FLOATS, ODD_SIZES, assert_parity, on_device
 from torch import Tensor
 
 from simcrop.core.errors import InputError

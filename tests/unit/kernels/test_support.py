@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from kernel_inputs import embed_call, mse_call, pairs_call
+from support.kernel_inputs import embed_call, mse_call, pairs_call
 
 from simcrop.core.errors import BackendError, InputError
 from simcrop.kernels import TRITON, why_not

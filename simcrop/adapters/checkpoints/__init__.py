@@ -1,0 +1,1 @@
+"""Weights on disk: written whole, verified, found by path or hub id, continued."""

@@ -1,0 +1,205 @@
+"""A vision encoder from a file of weights, whose sizes follow from the tensors (docs/method.md, section 2, item 4).
+
+What tensors cannot say is taken from the authors' published recipe: 64 channels a head, the spacing and the window are
+inferred from the paper, since their file does not hold them.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from simcrop.adapters.checkpoints.encoder_file import EncoderFile
+from simcrop.adapters.config.errors import describe
+from simcrop.core.encoder import VisionEncoder
+from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.ops import Ops
+from simcrop.core.positions import Grid, position_table
+from simcrop.core.recipe import PRESETS, ModelRecipe
+
+_log = logging.getLogger("simcrop")
+
+PUBLISHED = ModelRecipe(preset="vit_b", position_embedding="sincos_hw", **PRESETS["vit_b"]["model"])
+"""The encoder of the authors' checkpoint."""
+_CHANNELS_PER_HEAD = 64
+_SAME_TABLE = 2e-3
+"""Largest difference between a table in half precision and the same one computed anew."""
+_FEW = 4
+"""Patches along h that are compared before a whole table is computed."""
+_NAMED = 20
+"""Names in one message."""
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
+
+
+def encoder_from(file: EncoderFile, ops: Ops, model: Mapping[str, Any] | None = None) -> VisionEncoder:
+    """The encoder that a file holds.
+
+    A position table of another grid than the recipe's is made anew; one of the same grid is taken as it is.
+
+    Args:
+        file: with every tensor of an encoder; what else it holds is named in the log and left out.
+        ops: implementation of the accelerated operations.
+        model: keys of the configuration's `model` section that win over what the file says or implies, such as
+            num_heads or volume_size.
+
+    Raises:
+        CheckpointError: tensors are absent or of another shape; their number, and the first twenty by name.
+        ConfigError: a key of `model` is wrong.
+    """
+    table = file.tensors.get("pos_embed")
+    known = None if table is None else recognise_table(table)
+    recipe = _recipe(file, known, model or {})
+    encoder = VisionEncoder(recipe, ops)
+    own = encoder.state_dict()
+    tensors = dict(file.tensors)
+    if _is_other_grid(table, known, recipe):
+        _log.info(
+            "%s: position table made anew, %s for a grid of %s", file.path, recipe.position_embedding, recipe.grid
+        )
+        tensors["pos_embed"] = own["pos_embed"]
+    elif known is None and table is not None:
+        _log.warning("%s: its position table is kept as it is, though neither sincos_hw nor sincos3d", file.path)
+    _check_complete(file, tensors, own)
+    unused = [*(name for name in tensors if name not in own), *file.others]
+    if unused:
+        _log.info("%s: not of the encoder, left out: %s", file.path, _listed(unused))
+    encoder.load_state_dict({name: tensors[name] for name in own})
+    return encoder
+
+
+def recognise_table(table: Tensor) -> tuple[str, Grid] | None:
+    """Kind and grid of a fixed position table [1, N+1, E], or None where it is none of ours."""
+    if table.ndim != 3 or table.shape[0] != 1 or not table.is_floating_point():
+        return None
+    table = table.float()
+    for kind in ("sincos_hw", "sincos3d"):
+        for grid in _grids(table.shape[1] - 1):
+            # The first patches along h rule most grids out without the whole table.
+            few, stride = min(grid[0], _FEW), grid[1] * grid[2]
+            along_h = table[:, 1::stride][:, :few]
+            if _is_table(along_h, kind, (few, 1, 1)) and _is_table(table[:, 1:], kind, grid):
+                return kind, grid
+    return None
+
+
+def _is_table(rows: Tensor, kind: Any, grid: Grid) -> bool:
+    try:
+        computed = position_table(kind, grid, rows.shape[2])[:, 1:]
+    except ConfigError:  # the width does not suit the kind
+        return False
+    return torch.allclose(computed, rows, rtol=0, atol=_SAME_TABLE)
+
+
+def _grids(num_patches: int) -> list[Grid]:
+    """Every grid of so many patches, the most even ones first."""
+    grids = [
+        (h, w, num_patches // (h * w))
+        for h in range(1, num_patches + 1)
+        if num_patches % h == 0
+        for w in range(1, num_patches // h + 1)
+        if num_patches // h % w == 0
+    ]
+    return sorted(grids, key=lambda grid: max(grid) / min(grid))
+
+
+def _is_other_grid(table: Tensor | None, known: tuple[str, Grid] | None, recipe: ModelRecipe) -> bool:
+    """Whether a file's position table is for another number of patches, or for as many in another grid."""
+    if table is None or table.ndim != 3 or table.shape[2] != recipe.embed_dim:
+        return False
+    return known[1] != recipe.grid if known else table.shape[1] != recipe.num_patches + 1
+
+
+def _recipe(file: EncoderFile, known: tuple[str, Grid] | None, given: Mapping[str, Any]) -> ModelRecipe:
+    if file.model is not None:
+        return _validated({**file.model, **given}, file)
+    sizes = _sizes(file.tensors)
+    tree = asdict(PUBLISHED) | sizes
+    if known is not None:
+        tree["position_embedding"] = known[0]
+    # Of the published width and patch, it has to be the published encoder: a lacking block is told, not left out.
+    if (sizes.get("embed_dim"), sizes.get("patch_size")) != (PUBLISHED.embed_dim, PUBLISHED.patch_size):
+        tree["depth"] = _depth(file.tensors) or PUBLISHED.depth
+        if "volume_size" not in given:
+            tree["volume_size"] = _volume_size(file, known, tree["patch_size"])
+    recipe = _validated(tree | dict(given), file)
+    _log.info(
+        "%s: %d wide, %d blocks of %d heads, patches of %s in volumes of %s; heads, spacing (%s mm) and window (%s HU) "
+        "do not stand in the file%s",
+        file.path,
+        *(recipe.embed_dim, recipe.depth, recipe.num_heads, recipe.patch_size, recipe.volume_size),
+        *(recipe.spacing_mm, recipe.window, "" if given else " and are inferred from the paper"),
+    )
+    return recipe
+
+
+def _sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The keys of the `model` section that the tensors' shapes say."""
+    sizes: dict[str, Any] = {}
+    norm, conv, hidden = (
+        tensors.get(name) for name in ("norm.weight", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight")
+    )
+    if norm is not None and norm.ndim == 1 and len(norm):
+        sizes |= {"embed_dim": len(norm), "num_heads": max(1, len(norm) // _CHANNELS_PER_HEAD)}
+    if conv is not None and conv.ndim == 5:
+        sizes |= {"in_channels": conv.shape[1], "patch_size": tuple(conv.shape[2:])}
+    if hidden is not None and hidden.ndim == 2 and hidden.shape[1]:
+        sizes["mlp_ratio"] = hidden.shape[0] / hidden.shape[1]
+    return sizes
+
+
+def _depth(tensors: Mapping[str, Tensor]) -> int:
+    return max((int(match[1]) + 1 for match in map(_BLOCK.match, tensors) if match), default=0)
+
+
+def _volume_size(file: EncoderFile, known: tuple[str, Grid] | None, patch_size: tuple[int, int, int]) -> Grid:
+    """The volume whose grid the position table is for."""
+    table = file.tensors.get("pos_embed")
+    if known is None and (table is None or table.ndim != 3):
+        return PUBLISHED.volume_size  # `_check_complete` tells what is wrong with it
+    num_patches = 0 if table is None else table.shape[1] - 1
+    edge = round(num_patches ** (1 / 3))
+    if known is None and edge**3 != num_patches:
+        raise CheckpointError(
+            f"{file.path}: pos_embed is for {num_patches} patches, and their grid cannot be told from it; "
+            f'give it, as in load_encoder(path, model={{"volume_size": (96, 96, 48)}})'
+        )
+    grid = known[1] if known else (edge, edge, edge)
+    x, y, z = (patches * voxels for patches, voxels in zip(grid, patch_size, strict=True))
+    return x, y, z
+
+
+def _validated(tree: Mapping[str, Any], file: EncoderFile) -> ModelRecipe:
+    try:
+        return _adapter().validate_python(dict(tree))
+    except ValidationError as error:
+        _, message = describe(error, ModelRecipe)
+        raise ConfigError(f"{file.path}: model.{message}") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[ModelRecipe]:
+    return TypeAdapter(ModelRecipe)
+
+
+def _check_complete(file: EncoderFile, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    lacking = [
+        f"{name} is {tuple(tensors[name].shape) if name in tensors else 'absent'}, not {tuple(value.shape)}"
+        for name, value in own.items()
+        if name not in tensors or tensors[name].shape != value.shape
+    ]
+    if lacking:
+        raise CheckpointError(
+            f"{file.path}: {len(lacking)} of the encoder's {len(own)} tensors are absent or do not fit: "
+            f"{_listed(lacking, '; ')}; take a file of a whole 3D encoder (model.init takes one of blocks alone)"
+        )
+
+
+def _listed(names: Sequence[str], separator: str = ", ") -> str:
+    more = len(names) - _NAMED
+    return separator.join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,104 @@
+"""Models from configurations and checkpoints."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from simcrop.adapters.checkpoints.folder import Checkpoint
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import config_from_yaml
+from simcrop.adapters.system.provenance import weights_sha256
+from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder, restore_text_encoder, save_text_encoder
+from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.errors import CheckpointError
+from simcrop.core.model import SimCroP
+from simcrop.core.ops import Ops
+from simcrop.core.randomness import derive_seed
+
+
+def make_model(
+    config: RunConfig, ops: Ops, *, reports: Callable[[], Iterable[str]] | None = None, words: Path | None = None
+) -> tuple[SimCroP, HFTokenizer]:
+    """A model with random weights, the same for the same configuration and reports, and its tokenizer.
+
+    Args:
+        config: sizes, objectives and seed.
+        ops: implementation of the accelerated operations.
+        reports: texts to learn a vocabulary from, where the text encoder is made from scratch.
+        words: folder that `save_words` filled; wins over `reports`, and over `text_encoder.source` where the weights
+            of that one are not needed.
+
+    Raises:
+        ConfigError: the text encoder cannot be loaded.
+        CheckpointError: `words` is incomplete.
+    """
+    seed = derive_seed("weights", config.seed)
+    torch.manual_seed(seed)
+    if words is not None and _stores_text_encoder(config):
+        tokenizer, text_encoder = restore_text_encoder(words)
+    else:
+        tokenizer, text_encoder = load_text_encoder(config.text_encoder, reports=reports, folder=words)
+    torch.manual_seed(seed)  # however many numbers the text encoder took
+    model = SimCroP(
+        config.model,
+        config.objectives,
+        config.text_encoder,
+        text_encoder=text_encoder,
+        vocab_size=tokenizer.vocab_size,
+        ops=ops,
+    )
+    model.tokenizer = tokenizer
+    return model, tokenizer
+
+
+def save_words(model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, folder: Path) -> None:
+    """Write the tokenizer, and the sizes of a text encoder whose weights a checkpoint stores."""
+    if _stores_text_encoder(config) and isinstance(model.text_encoder, HFTextEncoder):
+        save_text_encoder(tokenizer, model.text_encoder, folder)
+    else:
+        tokenizer.save(folder)
+
+
+def _stores_text_encoder(config: RunConfig) -> bool:
+    """Whether the model has a text encoder, and its weights lie in the checkpoint."""
+    return config.objectives.reads_reports and not provided_elsewhere(config)
+
+
+def provided_elsewhere(config: RunConfig) -> tuple[str, ...]:
+    """Prefixes of weights that checkpoints leave out: those of a frozen text encoder that was loaded."""
+    text = config.text_encoder
+    return ("text_encoder.",) if text.is_frozen and text.source != "scratch" else ()
+
+
+def provided_weights(model: SimCroP, config: RunConfig) -> dict[str, str | None] | None:
+    """What a checkpoint records of weights that it leaves out: where they are from, and their hash."""
+    if model.text_encoder is None or not provided_elsewhere(config):
+        return None
+    text = config.text_encoder
+    return {"source": text.source, "revision": text.revision, "sha256": weights_sha256(model.text_encoder)}
+
+
+def load_weights(model: SimCroP, config: RunConfig, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into the model that its configuration describes.
+
+    Raises:
+        CheckpointError: damaged weights, or a frozen text encoder that is not the one trained with.
+    """
+    expected, found = checkpoint.manifest.get("text_encoder"), provided_weights(model, config)
+    if expected is not None and found is not None and found["sha256"] != expected["sha256"]:
+        raise CheckpointError(
+            f"text_encoder.source: {found['source']} has weights of sha256 {found['sha256']}, and {checkpoint.folder} "
+            f"was trained with {expected['sha256']} (revision {expected['revision']}); provide those"
+        )
+    report = model.load_state_dict(checkpoint.weights(), strict=False)
+    missing = [name for name in report.missing_keys if not name.startswith(provided_elsewhere(config))]
+    if missing or report.unexpected_keys:
+        name = [*missing, *report.unexpected_keys][0]
+        raise CheckpointError(f"{checkpoint.folder}: {name} does not belong to the model in its config.json")
+
+
+def config_of(checkpoint: Checkpoint) -> RunConfig:
+    """The configuration that a checkpoint was trained with."""
+    return config_from_yaml(json.dumps(checkpoint.config()), str(checkpoint.folder / "config.json"))

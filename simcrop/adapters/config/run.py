@@ -1,0 +1,166 @@
+"""The configuration of a run as frozen dataclasses: what core/recipe.py has, and where data come from and go.
+
+Each refuses impossible values on construction with a `ConfigError` that names the key relative to its section.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from simcrop.adapters.config.evaluation import (
+    FinetuneSettings,
+    GroundingSettings,
+    LabelSettings,
+    NeighbourSettings,
+    ProbeSettings,
+    RetrievalSettings,
+    SegmentSettings,
+    ZeroShotSettings,
+)
+from simcrop.core.errors import ConfigError
+from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ObjectivesRecipe, Size, TextEncoderRecipe, TrainRecipe
+
+_STRICT = {"extra": "forbid", "allow_inf_nan": False}
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where studies come from and how their volumes reach the model."""
+
+    __pydantic_config__ = _STRICT
+
+    source: Literal["phantom", "ct_rate", "manifest", "radchestct", "luna16", "cc_ccii", "btcv", "dicom"] = "phantom"
+    """phantom makes its own studies; manifest reads one CSV; the others a folder in the layout of that data set, dicom
+    one with a folder for each series. Those behind manifest have no reports."""
+    root: Path | None = None
+    """Folder of the data set. phantom: where the studies are written; null takes data/phantom_CASES_SEED."""
+    manifest: Path | None = None
+    """manifest: the CSV with the columns volume, findings, impression."""
+    cases: int = 512
+    """phantom: studies to make, held-out ones included."""
+    phantom_seed: int = 0
+    """phantom: seed of the studies, apart from the run's, so that seeds of a run can be compared on the same data."""
+    hu: Literal["hu", "header", "raw+csv"] = "hu"
+    """ct_rate: what voxels hold: HU, values the header rescales, or values the metadata CSV rescales."""
+    held_out_part: Literal["val", "tst"] = "val"
+    """radchestct: the part that is held out; the other one is left out, so that nothing of the test part leaks."""
+    grey_scaling: tuple[float, float] | None = None
+    """cc_ccii: (slope, intercept) that turn grey values into HU, e.g. [5.88, -1350]; the pictures do not say."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """cc_ccii: spacing of columns, rows and slices; the pictures do not say."""
+    padding_value: float | None = None
+    """Voxel value that a scanner wrote outside its field of view, e.g. -8192; read as air."""
+    validation_fraction: float = 0.2
+    """Share of patients held out where the source has no split of its own; for phantoms, the share made."""
+    quarantine: tuple[str, ...] = ()
+    """Names of volumes to leave out."""
+    max_bad_share: float = 0.0
+    """Share of the volumes that may turn out damaged, and are left out with a warning; above it the run stops."""
+    prepared: Path = Path("data/prepared")
+    """Folder of the resampled int16 volumes; each grid has its own folder inside."""
+    prepared_size: Size | None = None
+    """Voxels of a prepared volume; null takes 8/7 of model.volume_size, room for random crops."""
+    num_workers: int = 0
+    """Processes that load batches beside each training process; 0 loads in the training process itself."""
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+
+    def __post_init__(self) -> None:
+        _require(self.cases >= 2, f"cases: {self.cases} is below 2")
+        _require(self.num_workers >= 0, f"num_workers: {self.num_workers} is below 0")
+        _require(
+            0 <= self.validation_fraction < 1, f"validation_fraction: {self.validation_fraction} is outside [0, 1)"
+        )
+        _require(0 <= self.max_bad_share < 1, f"max_bad_share: {self.max_bad_share} is outside [0, 1)")
+        _require(
+            self.prepared_size is None or min(self.prepared_size) >= 1, "prepared_size: every size must be at least 1"
+        )
+        _require(
+            self.source in {"phantom", "manifest"} or self.root is not None,
+            f"root: source {self.source} needs it; name its folder",
+        )
+        for key in ("grey_scaling", "spacing_mm"):
+            _require(
+                self.source != "cc_ccii" or getattr(self, key) is not None,
+                f"{key}: source cc_ccii needs it, as its pictures do not say",
+            )
+        _require(
+            self.source != "manifest" or self.manifest is not None, "manifest: source manifest needs it; name its CSV"
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What is measured on held-out studies, during the run and at its end."""
+
+    __pydantic_config__ = _STRICT
+
+    loss_studies: int = 64
+    """Held-out studies behind `validation_loss` every train.evaluate_every steps."""
+    max_studies: int | None = None
+    """Held-out studies of the summary at the end; null takes all."""
+    probe_labelled: int = 64
+    """Labelled held-out studies that the linear probe is fitted on."""
+    probe_test: int = 256
+    """Held-out studies that the probe is tested on, at least; fewer only where the data has fewer."""
+    batch_size: int = 16
+    """Volumes encoded at a time, unmasked."""
+
+    def __post_init__(self) -> None:
+        for key in ("loss_studies", "probe_labelled", "probe_test", "batch_size"):
+            _require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        _require(self.max_studies is None or self.max_studies >= 1, f"max_studies: {self.max_studies} is below 1")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str = "run"
+    """Folder of the run under runs/; unset, the name of the YAML file."""
+    seed: int = 0
+    """Every random draw of the run derives from it."""
+    recipe: Literal["improved", "paper"] = "improved"
+    """Set of defaults: the method put right, or as the authors' released code does it."""
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    objectives: ObjectivesRecipe = field(default_factory=ObjectivesRecipe)
+    text_encoder: TextEncoderRecipe = field(default_factory=TextEncoderRecipe)
+    train: TrainRecipe = field(default_factory=TrainRecipe)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    knn: NeighbourSettings = field(default_factory=NeighbourSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    segment: SegmentSettings = field(default_factory=SegmentSettings)
+    zeroshot: ZeroShotSettings = field(default_factory=ZeroShotSettings)
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    grounding: GroundingSettings = field(default_factory=GroundingSettings)
+
+    def __post_init__(self) -> None:
+        _require(
+            re.fullmatch(r"\w[\w.-]*", self.name) is not None,
+            f"name: {self.name!r} cannot be a folder; use letters, digits, dot, dash and underscore",
+        )
+        _require(self.seed >= 0, f"seed: {self.seed} is below 0")
+        visible = self.model.num_visible
+        for term in ("alignment", "late_interaction"):
+            top_k = getattr(self.objectives, term).top_k
+            _require(
+                top_k <= visible,
+                f"objectives.{term}.top_k: {top_k} is above the {visible} visible patches "
+                f"(model.volume_size, patch_size and mask_ratio); take at most {visible}",
+            )
+        for_training = self.data.cases - round(self.data.cases * self.data.validation_fraction)
+        _require(
+            self.data.source != "phantom" or for_training >= self.train.batch_size,
+            f"data.cases: {self.data.cases} studies leave {for_training} for training, below "
+            f"train.batch_size {self.train.batch_size}; raise the one or lower the other",
+        )

@@ -1,0 +1,179 @@
+"""A YAML file and `--set` options become one frozen, checked `RunConfig`.
+
+Later wins: defaults, `recipe`, `model.preset`, the file, `--set`. The keys are the fields of the dataclasses in
+config.py and core/recipe.py; paths are relative to the current directory.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from simcrop.adapters.config.errors import describe
+from simcrop.adapters.config.run import DataSettings, EvaluationSettings, RunConfig
+from simcrop.adapters.config.yaml_text import format_yaml, parse_yaml
+from simcrop.core.errors import ConfigError
+from simcrop.core.recipe import PAPER, PRESETS, ModelRecipe
+
+__all__ = [
+    "DataSettings",
+    "EvaluationSettings",
+    "RunConfig",
+    "as_tree",
+    "as_yaml",
+    "config_from_yaml",
+    "load_config",
+    "merge",
+    "with_model",
+]
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
+    """The configuration that a YAML file and options describe, checked and with every default filled in.
+
+    Args:
+        path: YAML file.
+        overrides: `section.key=value` strings; later ones win.
+
+    Raises:
+        ConfigError: file, key or value is wrong, or a file that a key names is missing; one line.
+    """
+    path = Path(path)
+    user = _read(path)
+    options: dict[str, Any] = {}
+    for override in overrides:
+        options = merge(options, _parse_override(override))
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    user = merge(user, options)
+    user.setdefault("name", re.sub(r"[^\w.-]+", "_", path.stem).lstrip(".-") or "run")
+    config = _with_derived(_validate(user, str(path), keys))
+    _check_files(config, str(path), keys)
+    return config
+
+
+def config_from_yaml(text: str, where: str) -> RunConfig:
+    """The configuration in a text written by `as_yaml`; files that it names need not exist here.
+
+    Raises:
+        ConfigError: not such a text.
+    """
+    return _with_derived(_validate(_mapping(parse_yaml(text, where), where), where, ()))
+
+
+def as_yaml(config: RunConfig) -> str:
+    """Every key of the configuration, defaults included; `config_from_yaml` reads it back unchanged."""
+    return format_yaml(as_tree(config))
+
+
+def as_tree(config: RunConfig) -> dict[str, Any]:
+    """The configuration as nested dicts of plain values."""
+    return _adapter().dump_python(config, mode="json")
+
+
+def with_model(config: RunConfig, recipe: ModelRecipe) -> RunConfig:
+    """The configuration with the model of a checkpoint; volumes of another size are prepared anew."""
+    data, size = config.data, recipe.volume_size
+    kept = data.prepared_size if config.model.volume_size == size else None
+    return _with_derived(replace(config, model=recipe, data=replace(data, prepared_size=kept)))
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `over`, mappings merged key by key; a section left empty changes nothing."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(below, value)
+        elif not (isinstance(below, Mapping) and value is None):
+            merged[key] = value
+    return merged
+
+
+def _error(message: str) -> ConfigError:
+    """The error with a message of one line, whatever a user's keys and values contain."""
+    return ConfigError(" ".join(message.split()))
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise _error(message)
+
+
+@cache
+def _adapter() -> TypeAdapter[RunConfig]:
+    return TypeAdapter(RunConfig)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
+        raise _error(f"{path}: cannot be read ({reason}); name a YAML file such as pretrain.yaml") from error
+    return _mapping(parse_yaml(text, str(path)), str(path))
+
+
+def _mapping(tree: Any, where: str) -> dict[str, Any]:
+    if tree is None:
+        return {}
+    _require(isinstance(tree, dict), f"{where}: expected sections such as `train:`, not {type(tree).__name__}")
+    return tree
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    key = " ".join(key.split())
+    parts = key.split(".")
+    _require(bool(equals) and all(parts), f"--set {override}: expected section.key=value, e.g. train.steps=20")
+    value = parse_yaml(text, f"--set {key}")
+    for part in reversed(parts):
+        value = {part: value}
+    return value
+
+
+def _validate(user: dict[str, Any], where: str, option_keys: Sequence[str]) -> RunConfig:
+    tree = as_tree(RunConfig())
+    model = user.get("model")
+    preset = model.get("preset") if isinstance(model, Mapping) else None
+    tree = merge(tree, PAPER if user.get("recipe") == "paper" else {})
+    tree = merge(tree, PRESETS.get(preset, {}) if isinstance(preset, str) else {})
+    try:
+        return _adapter().validate_python(merge(tree, user))
+    except ValidationError as error:
+        key, message = describe(error, RunConfig)
+        raise _error(f"{_origin(key, where, option_keys)}: {message}") from error
+
+
+def _origin(key: str, where: str, option_keys: Sequence[str]) -> str:
+    return "--set" if any(key == option or key.startswith(f"{option}.") for option in option_keys) else where
+
+
+def _with_derived(config: RunConfig) -> RunConfig:
+    """Fill in the keys whose defaults follow from others."""
+    data = config.data
+    if data.prepared_size is None:
+        x, y, z = (round(size * 8 / 7) for size in config.model.volume_size)
+        data = replace(data, prepared_size=(x, y, z))
+    if data.source == "phantom" and data.root is None:
+        data = replace(data, root=Path(f"data/phantom_{data.cases}_{data.phantom_seed}"))
+    return replace(config, data=data)
+
+
+def _check_files(config: RunConfig, where: str, option_keys: Sequence[str]) -> None:
+    data, encoder, init = config.data, config.text_encoder.source, config.model.init
+    checks: list[tuple[str, Path, bool]] = []
+    if data.source == "ct_rate" and data.root is not None:
+        checks.append(("data.root", data.root, data.root.is_dir()))
+    if data.source == "manifest" and data.manifest is not None:
+        checks.append(("data.manifest", data.manifest, data.manifest.is_file()))
+    if init != "scratch":
+        checks.append(("model.init", Path(init), Path(init).exists()))
+    if encoder.startswith(("/", "./", "../", "~")):
+        checks.append(("text_encoder.source", Path(encoder), Path(encoder).is_dir()))
+    for key, path, found in checks:
+        origin = _origin(key, where, option_keys)
+        _require(found, f"{origin}: {key}: {path} does not exist (paths are relative to {Path.cwd()})")

@@ -1,0 +1,1 @@
+"""`eval probe`, `knn` and `finetune`: labels, features, classifiers on disk, the report."""

@@ -1,0 +1,175 @@
+"""Fine-tuned classifiers on disk: a checkpoint folder whose manifest says which labels the head tells.
+
+    OUT/checkpoints/step_00000120/   config.json  model.safetensors  manifest.json: encoder and head of the best step
+    OUT/training/step_00000150/      the state of a fit that is not over; removed when it is
+
+As in a run's folder, `checkpoints/latest` names the one to load, so the encoder can be loaded from OUT like any other.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint, newest_whole
+from simcrop.adapters.checkpoints.resume import check_same
+from simcrop.adapters.checkpoints.store import FolderCheckpoints
+from simcrop.adapters.evaluation.classification.labels import LearnedFrom
+from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.evaluation.classifier import Classifier
+
+TRAINING = "training"
+_FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned:
+    """A fine-tuned classifier's checkpoint, and what its head tells.
+
+    Attributes:
+        checkpoint: its folder.
+        names: of the labels.
+        exclusive: a study has exactly one of them.
+        learned_from: what the studies hold behind it.
+    """
+
+    checkpoint: Checkpoint
+    names: tuple[str, ...]
+    exclusive: bool
+    learned_from: LearnedFrom
+
+    def load_into(self, classifier: Classifier) -> None:
+        """Put the weights into a classifier of the same encoder and number of labels.
+
+        Raises:
+            CheckpointError: damaged.
+        """
+        classifier.load_state_dict(self.checkpoint.weights())
+
+    def require(self, names: Sequence[str], *, exclusive: bool) -> None:
+        """Raise CheckpointError where the data have other labels, or other numbers of them."""
+        if (self.names, self.exclusive) == (tuple(names), exclusive):
+            return
+        kinds = ("findings", "exclusive classes")
+        own = f"{len(self.names)} {kinds[self.exclusive]} ({', '.join(self.names)})"
+        raise CheckpointError(
+            f"{self.checkpoint.folder}: is a classifier of {own}, and the data have {len(names)} {kinds[exclusive]} "
+            f"({', '.join(names)}); choose the same by labels.names and labels.task, or give its encoder a new head by "
+            "finetune.new_head=true"
+        )
+
+
+def fine_tuned(path: Path) -> FineTuned | None:
+    """The fine-tuned classifier that a path means; None where it is anything else."""
+    try:
+        checkpoint = find_checkpoint(path)
+    except CheckpointError:
+        return None
+    about = checkpoint.manifest.get("classifier")
+    if about is None:
+        return None
+    counts = about["learned_from"]
+    learned_from = LearnedFrom(counts["num_studies"], counts["num_patients"], tuple(counts["num_positive"]))
+    return FineTuned(checkpoint, tuple(about["labels"]), about["exclusive"], learned_from)
+
+
+def finished_fit(out: Path, settings: Mapping[str, Any]) -> FineTuned | None:
+    """The classifier that an earlier fit of the same settings has left in an evaluation's folder.
+
+    Args:
+        out: folder of the evaluation.
+        settings: all that decides what a fit learns, by key.
+
+    Raises:
+        ConfigError: the folder holds the checkpoints of a run.
+        CheckpointError: it holds a classifier that other settings have made.
+    """
+    if not (out / _FOLDER / "latest").is_file():
+        return None
+    found = fine_tuned(out)
+    if found is None:
+        raise ConfigError(f"--out {out}: holds checkpoints of a run, which would be lost; name another folder")
+    check_same(found.checkpoint.folder, found.checkpoint.manifest.get("settings", {}), settings)
+    return found
+
+
+def save_classifier(
+    out: Path,
+    classifier: Classifier,
+    step: int,
+    *,
+    config: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    names: Sequence[str],
+    exclusive: bool,
+    learned_from: LearnedFrom,
+    metrics: Mapping[str, float],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the classifier of a fit that is over.
+
+    Args:
+        out: folder of the evaluation.
+        classifier: with the weights of the best step.
+        step: that one.
+        config: of the evaluation, with the encoder's model.
+        settings: of the fit, by key.
+        names, exclusive, learned_from: as in `FineTuned`.
+        metrics: how it told the selection patients; goes into the manifest.
+        provenance: goes into the manifest.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    store = FolderCheckpoints(
+        out / _FOLDER,
+        keep=2,
+        config=config,
+        save_tokenizer=lambda folder: None,
+        provenance={
+            **provenance,
+            "settings": settings,
+            "classifier": {"labels": list(names), "exclusive": exclusive, "learned_from": asdict(learned_from)},
+        },
+    )
+    store.save(step, classifier, {}, metrics=metrics)
+
+
+def unfinished_fit(out: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
+    """The newest state of a fit of the same settings, where it was stopped or killed.
+
+    Raises:
+        CheckpointError: it is of other settings.
+    """
+    newest = newest_whole(out / TRAINING)
+    if newest is not None:
+        check_same(newest.folder, newest.manifest.get("settings", {}), settings)
+    return newest
+
+
+def training_store(
+    out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int
+) -> FolderCheckpoints:
+    """Where the state of a fit is kept while it runs.
+
+    Args:
+        out: folder of the evaluation.
+        settings: of the fit, by key.
+        omit: prefixes of weights that never change.
+        start_step: of the state that it goes on from.
+    """
+    return FolderCheckpoints(
+        out / TRAINING,
+        keep=2,
+        config={},
+        save_tokenizer=lambda folder: None,
+        provenance={"settings": settings},
+        omit=omit,
+        start_step=start_step,
+    )
+
+
+def remove_training(out: Path) -> None:
+    """Remove the state of a fit that is over."""
+    shutil.rmtree(out / TRAINING, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""`eval zeroshot`, `retrieval`, `grounding` and `locate`: sentences, their maps, the reports."""

@@ -1,0 +1,228 @@
+"""How well a model finds the places that sentences speak of, as an evaluation writes and prints it."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+from torch import Tensor
+
+from simcrop.adapters.config.evaluation import LabelSettings
+from simcrop.adapters.evaluation.output import Evaluation, Predictions
+from simcrop.adapters.figures.grounding import FindingBar, finding_figure
+from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
+from simcrop.core.evaluation.grounding import Pointing, point, usual_places
+from simcrop.core.evaluation.map_overlap import AtThreshold, Overlap, at_others_best, at_own_best
+from simcrop.core.randomness import derive_seed
+from simcrop.core.study import Study
+
+THRESHOLDS = torch.linspace(-1, 1, 401, dtype=torch.float64)
+"""Cosines at which maps are cut."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroundedSentence:
+    """One sentence with a place, and how its map fits.
+
+    Attributes:
+        study: whose report holds it.
+        text: the sentence.
+        pointing: of the best patch and of the map.
+        inside: patches that overlap the true place.
+        among: patches that the sentence can choose.
+        overlap: with the mask, at every one of `THRESHOLDS`.
+        is_reported: the report holds it; else it was read in the middle of the report.
+    """
+
+    study: Study
+    text: str
+    pointing: Pointing
+    inside: Bool[Tensor, "N"]
+    among: Bool[Tensor, "N"]
+    overlap: Overlap
+    is_reported: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """The sentences with their cuts, and the numbers that are averaged: name -> one value a sentence."""
+
+    sentences: Sequence[GroundedSentence]
+    cuts: Sequence[AtThreshold]
+    values: Mapping[str, Tensor]
+
+
+def grounding_report(
+    sentences: Sequence[GroundedSentence],
+    settings: LabelSettings,
+    *,
+    seed: int,
+    figures: Mapping[str, Figure],
+    warnings: Sequence[str],
+) -> Evaluation:
+    """Means over the sentences of each finding and over findings, beside chance.
+
+    Args:
+        sentences: of the test set, at least one.
+        settings: bootstrap and confidence.
+        seed: of the bootstrap, and of the halves that thresholds are chosen on.
+        figures: pictures of studies.
+        warnings: sentences for the reader.
+    """
+    measured = _measured(sentences, seed)
+    findings = sorted({each.pointing.finding for each in sentences})
+    table = _averages(measured, findings, settings, seed)
+    bars = [FindingBar(name, row["hit_rate"], row["hit_rate_chance"].value) for name, row in table.items()]
+    studies = {each.study.study_id for each in sentences}
+    title = f"grounding: {len(sentences)} sentences of {len(studies)} test studies"
+    counts = {name: sum(each.pointing.finding == name for each in sentences) for name in findings}
+    counts["mean"] = len(sentences)
+    columns = ("study_id", "patient_id", "finding", "sentence", "hit", "chance", "auc", "threshold", "iou", "dice")
+    unmatched = [name for name in findings if math.isnan(table[name]["dice"].value)]
+    alone = [f"{', '.join(unmatched)}: no IoU or Dice, only one half of the patients has it"] if unmatched else []
+    return Evaluation(
+        task="grounding",
+        metrics={
+            "num_studies": len(studies),
+            "num_sentences": len(sentences),
+            **{name: asdict(estimate) for name, estimate in table["mean"].items()},
+            "findings": {
+                name: {"num_sentences": counts[name], **{key: asdict(value) for key, value in table[name].items()}}
+                for name in findings
+            },
+        },
+        predictions=Predictions((*columns, "reported"), list(_rows(measured))),
+        table=_table(table, counts, title, settings),
+        figures={"findings": finding_figure(bars, title=title), **figures},
+        warnings=(*warnings, *alone),
+    )
+
+
+def halves(patients: Sequence[str], seed: int) -> list[bool]:
+    """Which of two halves each belongs to: patients in an order that the seed decides, by turns."""
+    order = sorted(set(patients), key=lambda patient: (derive_seed("grounding", seed, patient), patient))
+    number = {patient: index for index, patient in enumerate(order)}
+    return [number[patient] % 2 == 1 for patient in patients]
+
+
+def _measured(sentences: Sequence[GroundedSentence], seed: int) -> _Measured:
+    half = halves([each.study.patient_id for each in sentences], seed)
+    cuts: list[AtThreshold] = [AtThreshold(math.nan, math.nan, math.nan)] * len(sentences)
+    own = list(cuts)
+    blind: list[Pointing | None] = [None] * len(sentences)
+    for name in {each.pointing.finding for each in sentences}:
+        rows = [row for row, each in enumerate(sentences) if each.pointing.finding == name]
+        for row, pointing in zip(rows, _blind([sentences[row] for row in rows]), strict=True):
+            blind[row] = pointing
+        overlaps = [sentences[row].overlap for row in rows]
+        for row, cut, same in zip(
+            rows,
+            at_others_best(overlaps, THRESHOLDS, [half[row] for row in rows]),
+            at_own_best(overlaps, THRESHOLDS),
+            strict=True,
+        ):
+            cuts[row], own[row] = cut, same
+
+    def each_of(number: Callable[[GroundedSentence], float]) -> Tensor:
+        return torch.tensor([number(each) for each in sentences], dtype=torch.float64)
+
+    values = {
+        "hit_rate": each_of(lambda each: each.pointing.hit),
+        "hit_rate_chance": each_of(lambda each: each.pointing.chance),
+        "hit_rate_blind": _or_nan([None if each is None else float(each.hit) for each in blind]),
+        "auc": each_of(lambda each: each.pointing.auc),
+        "auc_blind": _or_nan([None if each is None else each.auc for each in blind]),
+        "iou": torch.tensor([cut.iou for cut in cuts], dtype=torch.float64),
+        "iou_chance": each_of(lambda each: each.overlap.iou_whole),
+        "dice": torch.tensor([cut.dice for cut in cuts], dtype=torch.float64),
+        "dice_chance": each_of(lambda each: each.overlap.dice_whole),
+        "iou_same_data": torch.tensor([cut.iou for cut in own], dtype=torch.float64),
+        "dice_same_data": torch.tensor([cut.dice for cut in own], dtype=torch.float64),
+    }
+    return _Measured(sentences, cuts, values)
+
+
+def _blind(sentences: Sequence[GroundedSentence]) -> list[Pointing | None]:
+    """How the usual place of a finding fits that of each patient, of whom nothing is seen."""
+    maps = usual_places([each.study.patient_id for each in sentences], [each.inside for each in sentences])
+    return [
+        None if usual is None else point(each.pointing.finding, usual, each.inside, each.among)
+        for each, usual in zip(sentences, maps, strict=True)
+    ]
+
+
+def _or_nan(values: Sequence[float | None]) -> Float[Tensor, "n"]:
+    return torch.tensor([math.nan if value is None else value for value in values], dtype=torch.float64)
+
+
+def _averages(
+    measured: _Measured, findings: Sequence[str], settings: LabelSettings, seed: int
+) -> dict[str, dict[str, Estimate]]:
+    """Finding -> number -> estimate; `mean` is the unweighted mean over findings."""
+    numbers = torch.stack(list(measured.values.values()), dim=1)  # [n, numbers]
+    of_finding = [[each.pointing.finding == name for each in measured.sentences] for name in findings]
+    own = [torch.tensor(each).nonzero().flatten() for each in of_finding]
+    patients = [each.study.patient_id for each in measured.sentences]
+    alone = torch.ones(1, len(patients), dtype=torch.float64)
+    draws = [_means(numbers, own, part) for part in patient_weights(patients, settings.bootstrap, seed=seed)]
+    found = estimates(_means(numbers, own, alone).flatten(), draws, settings.confidence)
+    values = iter(found)
+    return {name: {key: next(values) for key in measured.values} for name in (*findings, "mean")}
+
+
+def _means(
+    numbers: Float[Tensor, "n K"], rows: Sequence[Int64[Tensor, "m"]], weights: Float[Tensor, "draws n"]
+) -> Float[Tensor, "draws findings+1 K"]:
+    """Weighted means over the sentences of each finding, whose rows are given, and last the mean over findings."""
+    means = torch.stack([weights[:, own] @ numbers[own] / weights[:, own].sum(1, keepdim=True) for own in rows], dim=1)
+    return torch.cat([means, means.nanmean(1, keepdim=True)], dim=1)
+
+
+def _rows(measured: _Measured) -> Iterator[tuple[object, ...]]:
+    for each, cut in zip(measured.sentences, measured.cuts, strict=True):
+        pointing = each.pointing
+        scores = (int(pointing.hit), *(f"{v:.6g}" for v in (pointing.chance, pointing.auc)))
+        cells = ("" if math.isnan(v) else f"{v:.6g}" for v in (cut.threshold, cut.iou, cut.dice))
+        study = each.study
+        yield study.study_id, study.patient_id, pointing.finding, each.text, *scores, *cells, int(each.is_reported)
+
+
+_SHOWN = {
+    "hit_rate": "hit", "hit_rate_chance": "chance", "hit_rate_blind": "blind", "auc": "AUC", "auc_blind": "blind",
+    "iou": "IoU", "iou_chance": "chance", "dice": "Dice",
+}  # fmt: skip
+
+
+def _table(
+    averages: Mapping[str, Mapping[str, Estimate]], counts: Mapping[str, int], title: str, settings: LabelSettings
+) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left", pad_edge=False)
+    table.add_column("finding")
+    for name in ("n", *_SHOWN.values()):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, row in averages.items():
+        if name == "mean":
+            table.add_section()
+        shown = "mean over findings" if name == "mean" else name
+        table.add_row(shown, str(counts[name]), *(_cell(row[key].value) for key in _SHOWN))
+    if settings.bootstrap:
+        mean = averages["mean"]
+        for end, label in {"low": f"  {100 * settings.confidence:g} % interval, from", "high": "  to"}.items():
+            cells = ("" if "chance" in key or "blind" in key else _cell(getattr(mean[key], end)) for key in _SHOWN)
+            table.add_row(label, "", *cells)
+    table.caption = (
+        "n: sentences; hit: the best patch of tissue overlaps the true place, chance: a random one does; AUC: of those "
+        "patches against the ones that do\nblind: where the finding lies in the other patients, told without a look at "
+        "the volume\nIoU, Dice: of the map, cut at its finding's best threshold on the other half of the "
+        "patients; chance: the whole volume marked\n"
+        f"intervals: patients drawn again, {settings.bootstrap} times"
+    )
+    return table
+
+
+def _cell(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"

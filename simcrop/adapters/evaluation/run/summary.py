@@ -1,0 +1,232 @@
+"""What a trained model can do, measured on held-out studies at the end of a run (docs/method.md, sections 4 and 9)."""
+
+import json
+import math
+import resource
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from simcrop.adapters.config.run import EvaluationSettings
+from simcrop.adapters.evaluation.classification.probe import label_table, probe, split_studies
+from simcrop.adapters.evaluation.language.sentence_maps import placed_maps
+from simcrop.adapters.loading.held_out import HeldOutStudies, asserts_finding
+from simcrop.adapters.system.files import replace_text
+from simcrop.adapters.system.progress import counted
+from simcrop.core.encoder import VisionEncoder
+from simcrop.core.evaluation.features import VolumeEncoder, model_features, probe_features, voxel_features
+from simcrop.core.evaluation.grounding import Pointing, summarize
+from simcrop.core.evaluation.metrics import mean_present
+from simcrop.core.model import SimCroP
+from simcrop.core.recipe import TERMS
+from simcrop.core.study import Study
+
+PROBES = {"probe_auroc": "trained", "probe_auroc_untrained": "untrained", "probe_auroc_voxels": "voxels"}
+"""Key of summary.json -> name of the features that the probe reads."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Features of studies for each probe, each [studies, F] on the CPU, and how their sentences point."""
+
+    features: Mapping[str, Tensor]
+    pointings: Sequence[Pointing]
+
+
+def evaluate_run(
+    model: SimCroP,
+    untrained: VolumeEncoder,
+    held_out: HeldOutStudies,
+    settings: EvaluationSettings,
+    *,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """The part of summary.json that is measured at the end of a run.
+
+    Args:
+        model: trained, on the device that shall compute; its mode is restored.
+        untrained: encoder of the same recipe as it was initialised, on the same device.
+        held_out: studies never seen in training; may be empty.
+        settings: how many studies, and how many at a time.
+        progress: told (studies done, studies in all).
+
+    Returns:
+        `grounding_*` and `probe_*` keys; None for what could not be measured. Chance rates stand beside hit rates.
+    """
+    studies = held_out.studies[: settings.max_studies]
+    was_training = model.training
+    model.eval()
+    try:
+        measured = _measure(model, untrained, held_out, studies, settings.batch_size, progress)
+    finally:
+        model.train(was_training)
+    return {
+        "num_held_out": len(studies),
+        **_grounding(measured.pointings),
+        **_probes(measured.features, studies, held_out.label_names, settings),
+    }
+
+
+@torch.no_grad()
+def _measure(
+    model: SimCroP,
+    untrained: VolumeEncoder,
+    held_out: HeldOutStudies,
+    studies: Sequence[Study],
+    batch_size: int,
+    progress: Callable[[int, int], None],
+) -> Measured:
+    rows: dict[str, list[Tensor]] = {name: [] for name in PROBES.values()}
+    pointings: list[Pointing] = []
+    for first in range(0, len(studies), batch_size):
+        part = studies[first : first + batch_size]
+        volume = torch.stack([held_out.volume(study) for study in part]).to(model.encoder.cls_token.device)
+        trained, patches = model_features(model, volume)
+        rows["trained"].append(trained.cpu())
+        rows["untrained"].append(probe_features(untrained, volume).cpu())
+        rows["voxels"].append(voxel_features(volume, held_out.recipe.window).cpu())
+        if patches is not None:
+            pointings += _point(model, held_out, part, patches)
+        progress(first + len(part), len(studies))
+    return Measured({name: torch.cat(row) for name, row in rows.items() if row}, pointings)
+
+
+def _point(model: SimCroP, held_out: HeldOutStudies, studies: Sequence[Study], patches: Tensor) -> list[Pointing]:
+    """Score every sentence that asserts a finding at a known place, encoded in the context of its findings."""
+    maps = placed_maps(model, held_out, studies, patches, asserts_finding)
+    pointings = [each.pointing(held_out.recipe.patch_size) for each in maps]
+    return [pointing for pointing in pointings if pointing is not None]
+
+
+def _grounding(pointings: Sequence[Pointing]) -> dict[str, Any]:
+    result = summarize(pointings)
+    return {
+        "grounding_hit_rate": _or_none(result.hit_rate),
+        "grounding_chance": _or_none(result.chance),
+        "grounding_auc": _or_none(result.auc),
+        "grounding_num_sentences": len(pointings),
+        "grounding_findings": {name: asdict(finding) for name, finding in result.findings.items()},
+    }
+
+
+def _probes(
+    features: Mapping[str, Tensor], studies: Sequence[Study], names: Sequence[str], settings: EvaluationSettings
+) -> dict[str, Any]:
+    split = split_studies(studies, num_labelled=settings.probe_labelled)
+    truth = label_table(studies, names)
+    columns = {key: probe(features[name], truth, split) if studies else [] for key, name in PROBES.items()}
+    labels = {
+        name: {key: _or_none(values[index]) for key, values in columns.items()}
+        for index, name in enumerate(names)
+        if studies and not math.isnan(columns["probe_auroc"][index])
+    }
+    return {
+        **{key: _or_none(mean_present(values)) for key, values in columns.items()},
+        "probe_num_labelled": len(split.labelled),
+        "probe_num_test": len(split.test),
+        "probe_labels": labels,
+        "probe_note": _shortage(len(split.labelled), len(split.test), settings),
+    }
+
+
+def _shortage(num_labelled: int, num_test: int, settings: EvaluationSettings) -> str | None:
+    if num_labelled >= settings.probe_labelled and num_test >= settings.probe_test:
+        return None
+    return (
+        f"probe on {num_labelled} labelled and {num_test} test studies instead of {settings.probe_labelled} and at "
+        f"least {settings.probe_test}: the data set holds out no more"
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """Print a summary as people read it: losses in a line, then one row a finding and one for their mean."""
+    for prefix, name in (("loss", "last training"), ("validation_loss", "held-out")):
+        if summary.get(prefix) is not None:
+            terms = [f"{t} {summary[f'{prefix}_{t}']:.3f}" for t in TERMS if summary.get(f"{prefix}_{t}") is not None]
+            console.print(f"{name} loss {summary[prefix]:.3f} ({', '.join(terms)})", highlight=False)
+    table = Table(title=f"{summary['num_held_out']} held-out studies", box=box.SIMPLE_HEAD, caption_justify="left")
+    table.add_column("finding")
+    for name in ("sentences", "hit rate", "chance", "AUC", *PROBES.values()):
+        table.add_column(name, justify="right")
+    grounded, probed = summary["grounding_findings"], summary["probe_labels"]
+    for name in sorted(set(grounded) | set(probed)):
+        place, label = grounded.get(name, {}), probed.get(name, {})
+        keys = ("num_sentences", "hit_rate", "chance", "auc")
+        table.add_row(name, *(_cell(place.get(key)) for key in keys), *(_cell(label.get(key)) for key in PROBES))
+    table.add_section()
+    keys = ("grounding_num_sentences", "grounding_hit_rate", "grounding_chance", "grounding_auc", *PROBES)
+    table.add_row("mean over findings", *(_cell(summary[key]) for key in keys))
+    table.caption = (
+        "hit rate, chance, AUC: does the best patch of a sentence overlap its true place, would a random one of "
+        "tissue, and the area under the curve of these patches (chance 0.5)\ntrained, "
+        "untrained, voxels: AUROC of a linear probe on "
+        f"their features ({summary['probe_num_labelled']} labelled, {summary['probe_num_test']} test studies)"
+    )
+    console.print(table)
+    if summary["probe_note"]:
+        console.print(summary["probe_note"], highlight=False)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+_FILE_COLUMNS = 110
+"""Width of the table where no terminal says its own."""
+
+
+def write_summary(
+    out: Path,
+    model: SimCroP,
+    untrained: VisionEncoder,
+    held_out: HeldOutStudies,
+    settings: EvaluationSettings,
+    *,
+    seconds: float,
+) -> None:
+    """Measure a trained model, write `summary.json` and print it.
+
+    Args:
+        out: run folder with the finished `metrics.jsonl`.
+        model: trained, on its device.
+        untrained: encoder as it was initialised, on the same device.
+        held_out: studies never seen in training.
+        settings: how many studies, how many at a time.
+        seconds: wall time so far, data included; for a resumed run since its last start.
+    """
+    with counted("held-out studies measured") as progress:
+        measured = evaluate_run(model, untrained, held_out, settings, progress=progress)
+    costs = {"wall_time_s": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
+    summary = last_losses(out / "metrics.jsonl") | measured | costs
+    replace_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    print_summary(summary, Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS))
+
+
+def last_losses(metrics: Path) -> dict[str, Any]:
+    """Step, losses and held-out losses of the last row; nothing where there is no row."""
+    lines = metrics.read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[-1]) if lines else {}
+    return {key: value for key, value in row.items() if key == "step" or "loss" in key}
+
+
+def peak_memory_mb() -> dict[str, float]:
+    """Most memory held so far, MB: of this process (`cpu`) and, where there is a GPU, of torch on it (`gpu`)."""
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    peak = {"cpu": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}
+    if torch.cuda.is_available():
+        peak["gpu"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    return peak

@@ -1,0 +1,1 @@
+"""`eval segment`: organ maps, UNETR, training, the report. Needs MONAI."""

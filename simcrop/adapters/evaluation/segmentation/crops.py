@@ -1,0 +1,70 @@
+"""What a segmentation network is trained on: regions of volumes, half of them around an organ."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int16
+from torch import Tensor
+from torch.nn.functional import pad
+
+from simcrop.adapters.config.evaluation import SegmentSettings
+from simcrop.adapters.evaluation.segmentation.monai_parts import RandCropByPosNegLabel
+from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMap, OrganMaps
+from simcrop.core.augment import AIR_HU
+from simcrop.core.randomness import derive_seed, generator
+from simcrop.core.recipe import Size
+from simcrop.core.study import Study
+
+_SEEDS = 2**32
+"""numpy's generators take no larger one."""
+
+
+class CropBatches:
+    """The regions of every step: a function of the seed and the step alone, so that a run can go on anywhere.
+
+    Args:
+        maps: where volumes and classes are read from.
+        studies: to learn from; each epoch goes through them in another order.
+        settings: the `segment` section.
+        roi_size: voxels of a region.
+        seed: of the run.
+    """
+
+    def __init__(
+        self, maps: OrganMaps, studies: Sequence[Study], settings: SegmentSettings, roi_size: Size, *, seed: int
+    ) -> None:
+        self._maps, self._studies, self._settings = maps, studies, settings
+        self._roi_size, self._seed = roi_size, seed
+
+    def studies_of(self, step: int) -> list[Study]:
+        """The studies of a step, counted from 1."""
+        per_step = self._settings.batch_size
+        return [self._study((step - 1) * per_step + number) for number in range(per_step)]
+
+    def at(self, step: int) -> tuple[Int16[Tensor, "B 1 h w d"], Int16[Tensor, "B 1 h w d"]]:
+        """(HU, classes) of a step's regions, `crops_per_volume` of each of its studies.
+
+        Raises:
+            DataError: a volume cannot be read.
+        """
+        regions: list[Tensor] = []
+        for number, study in enumerate(self.studies_of(step)):
+            seed = derive_seed("regions", self._seed, step, number) % _SEEDS
+            regions += self._crops(self._maps.read(study.reconstructions[0]), seed)
+        both = torch.stack(regions)
+        return both[:, :1], both[:, 1:]
+
+    def _crops(self, found: OrganMap, seed: int) -> list[Tensor]:
+        """[2, h, w, d]: voxels and classes together, so that both are cut alike."""
+        lacking = [max(0, want - have) for want, have in zip(self._roi_size, found.voxels.shape, strict=True)]
+        around = [side for more in reversed(lacking) for side in (more // 2, more - more // 2)]
+        classes = pad(found.classes.to(torch.int16), around)
+        both = torch.stack([pad(found.voxels, around, value=AIR_HU), classes])
+        crop = RandCropByPosNegLabel(self._roi_size, pos=1, neg=1, num_samples=self._settings.crops_per_volume)
+        crop.set_random_state(seed=seed)
+        return [torch.as_tensor(region).as_subclass(Tensor) for region in crop(both, label=classes[None])]
+
+    def _study(self, position: int) -> Study:
+        epoch, index = divmod(position, len(self._studies))
+        order = torch.randperm(len(self._studies), generator=generator("segmented studies", self._seed, epoch))
+        return self._studies[int(order[index])]

@@ -1,0 +1,127 @@
+"""A fine-tuned segmentation network on disk, and the state of one that is still being trained; whole or not at all."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from simcrop.adapters.checkpoints.folder import join_tensors, split_tensors
+from simcrop.adapters.checkpoints.resume import check_same
+from simcrop.adapters.system.files import sha256_of, sync
+from simcrop.core.errors import CheckpointError
+from simcrop.core.ports import State
+
+FOLDER = "segmenter"
+_CONFIG, _WEIGHTS, _STATE = "config.json", "model.safetensors", "training_state.safetensors"
+_STATE_DRAFT = f".{_STATE}.draft"
+
+
+def find_segmenter(path: Path) -> Path | None:
+    """The folder of the network that an evaluation's folder holds, or that `path` is; None where it is neither."""
+    for folder in (path / FOLDER, path):
+        if folder.name == FOLDER and (folder / _CONFIG).is_file():
+            return folder
+    return None
+
+
+def save_segmenter(out: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Path:
+    """Write `segmenter/{config.json, model.safetensors}` into an evaluation's folder; returns it.
+
+    Args:
+        out: the folder.
+        weights: of the network.
+        config: what config.json says; the hash of the weights is added.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    final, draft = out / FOLDER, out / f".{FOLDER}.draft"
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / _WEIGHTS)
+        content = {**config, "sha256": sha256_of(draft / _WEIGHTS)}
+        (draft / _CONFIG).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        for path in (draft / _WEIGHTS, draft / _CONFIG, draft):
+            sync(path)
+        draft.rename(final)
+        sync(out)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{final}: cannot be written ({error}); free some space, then start again") from error
+    return final
+
+
+def segmenter_config(folder: Path) -> dict[str, Any]:
+    """What config.json of a network says. Raises CheckpointError where it is damaged."""
+    path = folder / _CONFIG
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); fine-tune again with another --out") from error
+    if not isinstance(content, dict) or not {"config", "settings", "sha256"} <= content.keys():
+        raise CheckpointError(f"{path}: is no segmentation network's; name a folder that eval segment has written")
+    return content
+
+
+def segmenter_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
+    """The weights of a network, their hash compared. Raises CheckpointError where they are damaged or absent."""
+    path = folder / _WEIGHTS
+    try:
+        if sha256_of(path) == sha256:
+            return load_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); fine-tune again") from error
+    raise CheckpointError(f"{path}: damaged (its sha256 is not config.json's); fine-tune again with another --out")
+
+
+def save_state(out: Path, state: State, settings: Mapping[str, Any]) -> None:
+    """Replace the state of a training in one instant.
+
+    Args:
+        out: folder of the evaluation.
+        state: tree of plain values and tensors.
+        settings: what a continuation must have in common.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    tree, tensors = split_tensors(state)
+    path, draft = out / _STATE, out / _STATE_DRAFT
+    try:
+        save_file(tensors, draft, metadata={"tree": json.dumps(tree), "settings": json.dumps(settings)})
+        sync(draft)
+        draft.replace(path)
+        sync(out)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error}); free some space, then start again") from error
+
+
+def load_state(out: Path, settings: Mapping[str, Any]) -> State | None:
+    """The state that was saved last; None where there is none.
+
+    Raises:
+        CheckpointError: it is damaged, or of a training with other settings.
+    """
+    path = out / _STATE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            said = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        tree, before = json.loads(said["tree"]), json.loads(said["settings"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); delete it to begin anew") from error
+    check_same(path, before, settings)
+    return join_tensors(tree, tensors)
+
+
+def remove_state(out: Path) -> None:
+    """Forget the state of a training that has come to its end."""
+    for name in (_STATE, _STATE_DRAFT):
+        (out / name).unlink(missing_ok=True)

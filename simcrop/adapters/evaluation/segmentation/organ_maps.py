@@ -1,0 +1,214 @@
+"""Volumes and the organs in them as one map of classes, on any grid; kept for training on the grid of segmentation."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int16, UInt8
+from torch import Tensor
+
+from simcrop.adapters.loading.prepare_one import check_content
+from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask, resample_volume
+from simcrop.adapters.problems.codes import BadFileError, Problem
+from simcrop.adapters.problems.verdicts import source_stamp
+from simcrop.adapters.sources.btcv import BTCVSource
+from simcrop.adapters.sources.protocol import OrganSource
+from simcrop.adapters.system.cache_folder import make_folder, whole_file
+from simcrop.adapters.system.pool import Progress, run_all
+from simcrop.core.errors import ConfigError, DataError
+from simcrop.core.recipe import Size
+from simcrop.core.study import Study, Volume
+
+VERSION = 1
+"""Goes up when the same files would give another map."""
+CHEST = ("left_lung", "right_lung", "trachea")
+"""Classes where neither the configuration nor the data set names any: those of the paper's LUNA16."""
+MAX_CLASSES = 255
+_UNSAFE = re.compile(r"[^\w.-]")
+_LEAST_PART = 1e-3
+"""Of a voxel: less than this of the volume may lie outside the grid."""
+
+
+@dataclass(frozen=True, eq=False)
+class OrganMap:
+    """A volume and its classes on one grid.
+
+    Attributes:
+        voxels: HU.
+        classes: 0 is the background, i the i-th class.
+        affine: maps indices of both to world coordinates in mm, RAS.
+    """
+
+    voxels: Int16[Tensor, "H W D"]
+    classes: UInt8[Tensor, "H W D"]
+    affine: Float[Tensor, "4 4"]
+
+
+def class_names(source: OrganSource, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The classes to tell apart, background left out.
+
+    Args:
+        source: the data set.
+        wanted: `segment.classes`; empty takes the data set's own, where it has a list of them, else `CHEST`.
+
+    Raises:
+        ConfigError: a name that the data set's list lacks, or more than a byte can number.
+    """
+    known = source.class_names[1:] if isinstance(source, BTCVSource) else None
+    strange = [name for name in wanted if known is not None and name not in known]
+    if strange:
+        raise ConfigError(f"segment.classes: dataset.json has no {strange[0]!r}; it has {', '.join(known or ())}")
+    chosen = tuple(wanted) or known or CHEST
+    if len(chosen) > MAX_CLASSES:
+        raise ConfigError(f"segment.classes: {len(chosen)} are more than {MAX_CLASSES}")
+    return chosen
+
+
+def annotated(source: OrganSource, studies: Sequence[Study], classes: Sequence[str]) -> list[Study]:
+    """The studies whose first volume has masks.
+
+    Args:
+        source: the data set.
+        studies: in any order.
+        classes: that are to be told apart.
+
+    Raises:
+        DataError: a volume has some of the masks and lacks one, so that nobody knows whether the organ is there.
+    """
+    found: list[Study] = []
+    for study in studies:
+        organs = source.organs(study.reconstructions[0])
+        missing = [name for name in classes if name not in organs]
+        if organs and missing:
+            raise DataError(
+                f"{source.volume_file(study.reconstructions[0])}: has no mask of {missing[0]} among {', '.join(organs)}"
+                "; add it, choose other segment.classes, or list the volume under data.quarantine"
+            )
+        if organs:
+            found.append(study)
+    return found
+
+
+def read_classes(
+    source: OrganSource, reconstruction: str, classes: Sequence[str], affine: Float[Tensor, "4 4"], size: Size
+) -> UInt8[Tensor, "H W D"]:
+    """The map of classes on a grid, nearest neighbour; where two overlap, the later one counts."""
+    found = torch.zeros(size, dtype=torch.uint8)
+    for number, mask in enumerate(_masks(source, reconstruction, classes), 1):
+        found[resample_mask(mask, affine, size)] = number
+    return found
+
+
+def _masks(source: OrganSource, reconstruction: str, classes: Sequence[str]) -> Iterator[Volume]:
+    if isinstance(source, BTCVSource):  # reads one file, where a mask of each class would read it again and again
+        whole = source.read_classes(reconstruction)
+        values = [source.class_names.index(name) for name in classes]
+        yield from (Volume((whole.voxels == value).to(torch.uint8), whole.affine) for value in values)
+    else:
+        organs = source.organs(reconstruction)
+        yield from (source.read_mask(reconstruction, organs[name]) for name in classes)
+
+
+def covering_grid(volume: Volume, spacing_mm: tuple[float, float, float]) -> Grid:
+    """The smallest grid of that spacing around the volume's centre that all of the volume lies in."""
+    extent = volume.affine[:3, :3].double().abs() @ torch.tensor(volume.voxels.shape, dtype=torch.float64)
+    parts = extent / torch.tensor(spacing_mm, dtype=torch.float64)
+    x, y, z = (max(1, int(np.ceil(part - _LEAST_PART))) for part in parts.tolist())
+    return Grid(spacing_mm, (x, y, z))
+
+
+class OrganMaps:
+    """Volumes with their classes at one spacing, each resampled once and kept in the cache.
+
+    Args:
+        source: the data set.
+        classes: that are told apart.
+        spacing_mm: of the grid.
+        cache: folder of everything prepared.
+    """
+
+    def __init__(
+        self, source: OrganSource, classes: Sequence[str], spacing_mm: tuple[float, float, float], cache: Path
+    ) -> None:
+        self.source, self.classes, self.spacing_mm = source, tuple(classes), spacing_mm
+        parts = json.dumps([VERSION, source.identity, HU_RANGE, spacing_mm, self.classes])
+        self._folder = cache / f"organs_{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+
+    def read(self, reconstruction: str) -> OrganMap:
+        """One volume, made where it is not kept, or not from its present files.
+
+        Raises:
+            DataError: its files are damaged, or the cache cannot be written.
+        """
+        stamp = json.dumps([source_stamp(self.source, reconstruction), *self._organ_stamps(reconstruction)])
+        kept = _load(self._file(reconstruction), stamp)
+        return self._make(reconstruction, stamp) if kept is None else kept
+
+    def prepare(self, reconstructions: Sequence[str], *, workers: int, progress: Progress) -> None:
+        """Make what is not kept.
+
+        Args:
+            reconstructions: what will be needed.
+            workers: processes, each with one thread.
+            progress: told of volumes done and in all.
+
+        Raises:
+            DataError: after the last one, where some cannot be used; or the cache cannot be written.
+        """
+        make_folder(self._folder)
+        bad: list[str] = []
+        progress(0, len(reconstructions))
+        for done, (_, problem) in enumerate(run_all(_prepare, self, reconstructions, workers), 1):
+            bad += [str(problem)] if problem is not None else []
+            progress(done, len(reconstructions))
+        if bad:
+            more = f" (and {len(bad) - 1} more volumes cannot be used)" if len(bad) > 1 else ""
+            raise DataError(f"{min(bad)}{more}; or list the volume under data.quarantine")
+
+    def _make(self, reconstruction: str, stamp: str) -> OrganMap:
+        volume = self.source.read_volume(reconstruction)
+        check_content(self.source, reconstruction, volume)
+        grid = covering_grid(volume, self.spacing_mm)
+        voxels, affine = resample_volume(volume, grid)
+        made = OrganMap(voxels, read_classes(self.source, reconstruction, self.classes, affine, grid.size), affine)
+        make_folder(self._folder)
+        voxels, classes, affine = (tensor.numpy() for tensor in (made.voxels, made.classes, made.affine))
+        with whole_file(self._file(reconstruction)) as file:
+            np.savez(file, voxels=voxels, classes=classes, affine=affine, stamp=np.array(stamp))
+        return made
+
+    def _organ_stamps(self, reconstruction: str) -> list[list[Any]]:
+        """Of every file of its masks: name, size and time."""
+        files = [(path, path.stat()) for path in self.source.organ_files(reconstruction) if path.is_file()]
+        return [[path.name, status.st_size, status.st_mtime_ns] for path, status in files]
+
+    def _file(self, reconstruction: str) -> Path:
+        stem = _UNSAFE.sub("_", reconstruction)
+        return self._folder / f"{stem}-{hashlib.sha256(reconstruction.encode()).hexdigest()[:8]}.npz"
+
+
+def _prepare(maps: OrganMaps, reconstruction: str) -> Problem | None:
+    try:
+        maps.read(reconstruction)
+    except BadFileError as bad:
+        return bad.problem
+    return None
+
+
+def _load(path: Path, stamp: str) -> OrganMap | None:
+    """What a file holds, its checksums compared; None where it is absent, damaged, or made from other files."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            if str(content["stamp"]) != stamp:
+                return None
+            voxels, classes, affine = (torch.from_numpy(content[name]) for name in ("voxels", "classes", "affine"))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+    return OrganMap(voxels, classes, affine)

@@ -1,0 +1,1 @@
+"""Everything that is drawn: matplotlib figures of arrays and numbers."""

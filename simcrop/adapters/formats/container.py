@@ -1,0 +1,127 @@
+"""The container of a NIfTI file: gzip read to its end, and the length that the header declares."""
+
+import gzip
+import stat
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from simcrop.adapters.problems.codes import BadFileError, Problem, problem
+from simcrop.adapters.problems.paths import refuse_bomb
+from simcrop.core.errors import one_line
+
+HEADER_SIZES = (348, 540)
+"""Of NIfTI-1 and NIfTI-2: the first number of either."""
+_GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def opened(path: Path) -> Generator[Any]:
+    """The file's bytes, unpacked; what goes wrong with the container while they are read is a BadFileError."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
+            message = "cannot be read (it is a folder, a pipe or a device)"
+            raise BadFileError(problem(path, "container.unreadable", message))
+        with path.open("rb") as file:
+            start = file.read(512)
+            file.seek(0)
+            _check_start(path, start)
+            if not path.name.endswith(".gz"):
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file) as stream:
+                yield stream
+    except EOFError as error:
+        raise BadFileError(problem(path, "container.truncated", "is cut off (its gzip data has no end)")) from error
+    except gzip.BadGzipFile as error:
+        raise BadFileError(_gzip_problem(path, error)) from error
+    except zlib.error as error:
+        raise BadFileError(
+            problem(path, "container.corrupt", f"its gzip data is damaged ({one_line(error)})")
+        ) from error
+    except FileNotFoundError as error:
+        raise BadFileError(problem(path, "container.missing", "does not exist")) from error
+    except OSError as error:
+        raise BadFileError(problem(path, "container.unreadable", f"cannot be read ({one_line(error)})")) from error
+
+
+def _check_start(path: Path, start: bytes) -> None:
+    """Raise where the first bytes show that this is no such file at all."""
+    if not start:
+        raise BadFileError(problem(path, "container.empty", "is empty (0 bytes)"))
+    text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise BadFileError(problem(path, "container.html", "is a web page, not data"))
+    if text.startswith(b"version https://git-lfs"):
+        raise BadFileError(problem(path, "container.lfs_pointer", "is a git LFS pointer, not the data"))
+    if not path.name.endswith(".gz"):
+        if start.startswith(_GZIP_MAGIC):
+            raise BadFileError(problem(path, "container.format", "is gzip although its name does not say so"))
+        return
+    if start == _GZIP_MAGIC[:1]:
+        raise BadFileError(problem(path, "container.truncated", "is cut off after 1 byte"))
+    if not start.startswith(_GZIP_MAGIC):
+        code = "container.not_gzip" if header_size(start) else "container.format"
+        raise BadFileError(problem(path, code, f"is not gzip although its name says so (it begins with {start[:8]!r})"))
+
+
+def _gzip_problem(path: Path, error: gzip.BadGzipFile) -> Problem:
+    message = one_line(error)
+    if message.startswith("Not a gzipped file"):
+        return problem(path, "container.trailing", "goes on after the end of its gzip data")
+    if message.startswith(("CRC check failed", "Incorrect length")):
+        return problem(path, "container.crc", f"its gzip data is damaged ({message})")
+    return problem(path, "container.corrupt", f"its gzip data is damaged ({message})")
+
+
+def header_size(data: bytes) -> int | None:
+    """348 for NIfTI-1, 540 for NIfTI-2, in either byte order; None for anything else."""
+    sizes = {int.from_bytes(data[:4], order, signed=True) for order in ("little", "big")}
+    return next((size for size in HEADER_SIZES if size in sizes), None)
+
+
+def voxel_chunks(path: Path, stream: Any, start: bytes, *, offset: int, num_bytes: int, item: int) -> Iterator[bytes]:
+    """The voxels in chunks of whole numbers, to be gone through once.
+
+    They end with the file: there gzip compares CRC and length, and here the length is compared with the header's.
+    Memory grows with what arrives, not with what is declared.
+
+    Args:
+        path: for messages.
+        stream: the unpacked file behind `start`.
+        start: its first bytes.
+        offset: of the first voxel.
+        num_bytes: of all voxels, as declared.
+        item: bytes of a voxel.
+    """
+    is_packed = path.name.endswith(".gz")
+    if is_packed:
+        refuse_bomb(path, path.stat().st_size, num_bytes)
+    expected, arrived = offset + num_bytes, len(start)
+    while arrived < offset and (skipped := stream.read(min(_CHUNK, offset - arrived))):
+        arrived += len(skipped)
+    rest = start[offset:expected]
+    while True:
+        whole = len(rest) - len(rest) % item
+        if whole:
+            yield rest[:whole]
+        rest = rest[whole:]
+        piece = stream.read(min(_CHUNK, expected - arrived)) if arrived < expected else b""
+        if not piece:
+            break
+        arrived += len(piece)
+        rest += piece
+    if arrived < expected:
+        message = f"ends after {arrived} of {expected} bytes that its header declares"
+        code = "container.length" if is_packed else "container.truncated"
+        raise BadFileError(problem(path, code, message, bytes=arrived, declared=expected))
+    behind = start[expected:] or stream.read(4)
+    if behind:
+        message = f"holds more than the {expected} bytes that its header declares"
+        code = "container.length" if is_packed else "container.trailing"
+        if header_size(behind):
+            message, code = "goes on with a second volume behind its own", "container.trailing"
+        raise BadFileError(problem(path, code, message, declared=expected))

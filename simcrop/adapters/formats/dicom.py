@@ -1,0 +1,124 @@
+"""A folder of DICOM slices as one volume: sorted, checked against each other, read slice by slice."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels, require_pydicom
+from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
+from simcrop.adapters.formats.stored import StoredVolume, check_shape
+from simcrop.adapters.problems.codes import BadFileError, Complain, problem
+
+_SUFFIXES = {"", ".dcm", ".ima"}
+_NO_SLICE = {"dicomdir"}
+_SAME_DIRECTION, _SAME_SPACING_MM = 1e-3, 1e-3
+_MAX_UNEVEN = 0.05
+"""Of the usual distance between slices: rounded positions stay far below, a missing slice far above."""
+_MAX_TILT = 0.02
+"""Sine of the angle between stack and normal: one degree."""
+_MAX_SIDEWAYS = 0.5
+"""Of a pixel: how far off a straight line slices may lie."""
+
+
+@contextmanager
+def opened_series(folder: Path, root: Path, padding_value: float | None, complain: Complain) -> Generator[StoredVolume]:
+    """A folder of DICOM slices as one volume, read slice by slice.
+
+    Args:
+        folder: of one series.
+        root: of the data set, which links must not leave.
+        padding_value: as in `DicomSource`.
+        complain: is told of gaps and tilt.
+
+    Raises:
+        DataError: pydicom is not installed.
+        BadFileError: slices of several series or grids, damaged, or too few.
+    """
+    require_pydicom()
+    slices = [read_header(path, root) for path in sorted(folder.iterdir()) if _is_slice(path.name)]
+    slices, affine = _stacked(folder, slices, complain)
+    shape = check_shape(folder, (len(slices), *slices[0].shape))
+    is_whole = all(one.dtype.kind == "i" for one in slices)
+    dtype = np.dtype(np.int32 if is_whole else np.float32)
+    chunks = (read_pixels(one, root, dtype, padding_value).ravel() for one in slices)
+    yield StoredVolume(shape, dtype, affine, chunks, "C")
+
+
+def _is_slice(name: str) -> bool:
+    suffix = Path(name).suffix.lower()
+    is_known = suffix in _SUFFIXES or suffix[1:].isdigit()
+    return is_known and not name.startswith(".") and name.lower() not in _NO_SLICE
+
+
+def _stacked(folder: Path, slices: Sequence[DicomSlice], complain: Complain) -> tuple[Sequence[DicomSlice], np.ndarray]:
+    """The slices in order along their normal, and the affine from (slice, row, column) to mm, RAS.
+
+    Raises:
+        BadFileError: too few slices, or of several series or grids; gaps and tilt are told.
+    """
+    if len(slices) < 2:
+        raise BadFileError(problem(folder, "content.few_slices", f"holds {len(slices)} slice, which is no volume"))
+    _check_alike(folder, slices)
+    along_row, along_column = slices[0].directions
+    if np.abs(slices[0].directions @ slices[0].directions.T - np.eye(2)).max() > _SAME_DIRECTION:
+        raise BadFileError(problem(folder, "header.affine", "its rows and columns are not at right angles"))
+    normal = np.cross(along_row, along_column)
+    slices = sorted(slices, key=lambda one: float(one.position @ normal))
+    positions = np.stack([one.position for one in slices])
+    heights = positions @ normal
+    gaps = np.diff(heights)
+    usual = float(np.median(gaps))
+    worst = int(np.abs(gaps - usual).argmax())
+    if usual <= 0 or abs(gaps[worst] - usual) > _MAX_UNEVEN * usual:
+        names = f"{slices[worst].path.name} and {slices[worst + 1].path.name}"
+        message = f"has slices {usual:.3f} mm apart, but {names} are {gaps[worst]:.3f} mm apart"
+        found = problem(folder, "container.incomplete", message, usual_mm=usual, gap_mm=float(gaps[worst]))
+        if usual <= 0:
+            raise BadFileError(found)
+        complain(found)
+    step = (positions[-1] - positions[0]) / (len(slices) - 1)
+    _check_straight(folder, positions, step, normal, min(slices[0].spacing), complain)
+    between_rows, between_columns = slices[0].spacing
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([step, along_column * between_rows, along_row * between_columns], axis=1)
+    affine[:3, 3] = positions[0]
+    affine = LPS_TO_RAS @ affine
+    check_affine(folder, affine, lambda found: None if found.code == "header.sheared" else complain(found))
+    return slices, affine
+
+
+def _check_alike(folder: Path, slices: Sequence[DicomSlice]) -> None:
+    first = slices[0]
+    for one in slices[1:]:
+        if one.series != first.series:
+            what = "is of another series"
+        elif one.shape != first.shape:
+            what = f"has {one.shape} pixels and not {first.shape}"
+        elif np.abs(one.directions - first.directions).max() > _SAME_DIRECTION:
+            what = "lies in another direction"
+        elif np.abs(np.subtract(one.spacing, first.spacing)).max() > _SAME_SPACING_MM:
+            what = f"has a spacing of {one.spacing} mm and not {first.spacing}"
+        else:
+            continue
+        raise BadFileError(
+            problem(folder, "container.mixed", f"holds {first.path.name} and {one.path.name}, which {what}")
+        )
+
+
+def _check_straight(
+    folder: Path, positions: np.ndarray, step: np.ndarray, normal: np.ndarray, pixel_mm: float, complain: Complain
+) -> None:
+    """Tell of a stack that leans, or whose slices jump sideways."""
+    lean = float(np.linalg.norm(step - (step @ normal) * normal) / np.linalg.norm(step))
+    if lean > _MAX_TILT:
+        degrees = float(np.degrees(np.arcsin(min(1.0, lean))))
+        message = f"has slices stacked {degrees:.1f} degrees off their normal"
+        complain(problem(folder, "content.tilted", message, degrees=degrees))
+    direction = step / np.linalg.norm(step)
+    offsets = positions - positions[0]
+    aside = np.linalg.norm(offsets - np.outer(offsets @ direction, direction), axis=1)
+    if aside.max() > _MAX_SIDEWAYS * pixel_mm:
+        message = f"has slices that lie up to {aside.max():.2f} mm aside of the others"
+        complain(problem(folder, "container.mixed", message, aside_mm=float(aside.max())))

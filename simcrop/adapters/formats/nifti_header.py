@@ -1,0 +1,163 @@
+"""The header of a NIfTI file: sizes, spacing, scaling and affine, each checked against the others."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+from simcrop.adapters.formats.container import HEADER_SIZES, header_size
+from simcrop.adapters.formats.geometry import check_affine
+from simcrop.adapters.formats.stored import MAX_VOXELS
+from simcrop.adapters.problems.codes import BadFileError, Complain, problem
+from simcrop.adapters.problems.content import Scaling
+from simcrop.core.errors import one_line
+
+_MAX_CORNER_MM = 1.0
+_MAX_SPACING_ERROR = 0.01
+_MM = 2
+"""NIfTI's code."""
+_SILENT = logging.Logger("nibabel's checks", level=logging.CRITICAL + 1)
+"""nibabel would print what it is about to raise."""
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiHeader:
+    """What a file says of its voxels, after the checks.
+
+    Attributes:
+        shape: voxels along the stored axes.
+        dtype: of the stored numbers.
+        scaling: the header's own; (1, 0) where it has none.
+        affine: maps stored indices to world coordinates in mm, RAS: the sform, else the qform.
+        offset: byte of the first voxel.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    scaling: Scaling
+    affine: np.ndarray
+    offset: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the voxels."""
+        return self.shape[0] * self.shape[1] * self.shape[2] * self.dtype.itemsize
+
+
+def parse_header(path: Path, start: bytes, complain: Complain) -> NiftiHeader:
+    """The header in a file's first bytes.
+
+    Raises:
+        BadFileError: where the voxels cannot be found in the file, or placed in the patient; everything else is told.
+    """
+    size = header_size(start)
+    if size is None:
+        raise BadFileError(problem(path, "container.format", f"is not NIfTI (its first bytes are {start[:16]!r})"))
+    if len(start) < size:
+        raise BadFileError(problem(path, "container.truncated", f"ends inside its header, after {len(start)} bytes"))
+    kind = nib.Nifti1Header if size == HEADER_SIZES[0] else nib.Nifti2Header
+    return _checked(path, kind(start[:size], check=False), complain)
+
+
+def _checked(path: Path, raw: Any, complain: Complain) -> NiftiHeader:
+    shape = _checked_shape(path, raw)
+    dtype = _checked_dtype(path, raw)
+    offset = float(raw["vox_offset"])
+    if not (np.isfinite(offset) and raw.sizeof_hdr <= offset <= 1 << 24):
+        raise BadFileError(problem(path, "header.invalid", f"its header puts the voxels at byte {offset}"))
+    pixdim = [float(mm) for mm in raw["pixdim"][1:4]]
+    bad_pixdim = not all(np.isfinite(mm) and mm > 0 for mm in pixdim)
+    if bad_pixdim:
+        complain(problem(path, "header.pixdim", f"its header gives the spacing as {pixdim} mm", pixdim=pixdim))
+    slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
+    if not np.isfinite([slope, intercept]).all() or slope == 0:
+        message = f"its header scales by slope {slope:g} and intercept {intercept:g}"
+        complain(problem(path, "header.scaling", message, slope=slope, intercept=intercept))
+        slope, intercept = 1.0, 0.0
+    try:
+        raw.check_fix(logger=_SILENT)
+    except HeaderDataError as error:
+        complain(problem(path, "header.invalid", f"its header is wrong ({one_line(error)})"))
+    with np.errstate(all="ignore"):  # NIfTI-2 has room for numbers whose squares overflow
+        affine = _checked_affine(path, raw, shape, None if bad_pixdim else pixdim, complain)
+    return NiftiHeader(path, shape, dtype, (slope, intercept), affine, int(offset))
+
+
+def _checked_shape(path: Path, raw: Any) -> tuple[int, int, int]:
+    dims = [int(n) for n in raw["dim"]]
+    declared = dims[1 : max(0, min(7, dims[0])) + 1]
+    if not 0 <= dims[0] <= 7 or any(n < 1 for n in declared):
+        raise BadFileError(problem(path, "header.dims", f"its header declares dimensions {dims[:8]}", dim=dims))
+    if dims[0] < 3 or any(n != 1 for n in declared[3:]):
+        raise BadFileError(problem(path, "content.not_3d", f"holds {declared} voxels; a 3D volume is needed", dim=dims))
+    x, y, z = declared[:3]
+    if x * y * z > MAX_VOXELS:
+        message = f"its header declares {declared[:3]} voxels, above the limit of 2^31"
+        raise BadFileError(problem(path, "header.dims_huge", message, dim=dims))
+    return x, y, z
+
+
+def _checked_dtype(path: Path, raw: Any) -> np.dtype[Any]:
+    try:
+        dtype = raw.get_data_dtype()
+    except (HeaderDataError, KeyError, TypeError) as error:
+        code = int(raw["datatype"])
+        raise BadFileError(problem(path, "header.datatype", f"its header has the unknown datatype {code}")) from error
+    if dtype.kind not in "iuf" or dtype.itemsize not in (1, 2, 4, 8):
+        raise BadFileError(problem(path, "header.datatype", f"its voxels are of type {dtype}, not numbers"))
+    return dtype
+
+
+def _checked_affine(
+    path: Path, raw: Any, shape: tuple[int, int, int], pixdim: list[float] | None, complain: Complain
+) -> np.ndarray:
+    """The sform, else the qform. Raises where neither can be used."""
+    has_sform, has_qform = int(raw["sform_code"]) > 0, int(raw["qform_code"]) > 0
+    if not has_sform and not has_qform:
+        raise BadFileError(
+            problem(path, "header.no_orientation", "has neither sform nor qform, so left and right are unknown")
+        )
+    qform = _qform(path, raw, complain) if has_qform and pixdim is not None else None
+    affine = np.asarray(raw.get_sform(), np.float64) if has_sform else qform
+    if affine is None:
+        raise BadFileError(problem(path, "header.affine", "its qform cannot be used, and it has no sform"))
+    spacing = check_affine(path, affine, complain)
+    if has_sform and pixdim is not None and np.abs(spacing / pixdim - 1).max() > _MAX_SPACING_ERROR:
+        message = (
+            f"its sform has a spacing of {np.round(spacing, 4).tolist()} mm and pixdim {np.round(pixdim, 4).tolist()}"
+        )
+        complain(problem(path, "header.sform_pixdim", message, sform_mm=spacing.tolist(), pixdim_mm=pixdim))
+    if has_sform and qform is not None:
+        _compare_forms(path, affine, qform, shape, complain)
+    if has_sform and not has_qform:
+        complain(problem(path, "header.no_qform", "has an sform and no qform"))
+    if int(raw["xyzt_units"]) % 8 != _MM:
+        complain(problem(path, "header.units", "does not say that its lengths are in mm"))
+    return affine
+
+
+def _qform(path: Path, raw: Any, complain: Complain) -> np.ndarray | None:
+    try:
+        qform = np.asarray(raw.get_qform(), np.float64)
+    except (HeaderDataError, ValueError) as error:
+        complain(problem(path, "header.invalid", f"its qform is wrong ({one_line(error)})"))
+        return None
+    if not np.isfinite(qform).all():
+        complain(problem(path, "header.affine", "its qform holds NaN or infinity"))
+        return None
+    return qform
+
+
+def _compare_forms(
+    path: Path, sform: np.ndarray, qform: np.ndarray, shape: tuple[int, int, int], complain: Complain
+) -> None:
+    corners = np.array([[x, y, z, 1] for x in (0, shape[0] - 1) for y in (0, shape[1] - 1) for z in (0, shape[2] - 1)])
+    apart = float(np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max())
+    if apart > _MAX_CORNER_MM:
+        message = f"its sform and qform put the corners {apart:.1f} mm apart"
+        complain(problem(path, "header.sform_qform", message, apart_mm=apart))

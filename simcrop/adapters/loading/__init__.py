@@ -1,0 +1,1 @@
+"""From a source's volume to a batch: resampled once, kept, masked and tokenised."""

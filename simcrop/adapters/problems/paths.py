@@ -1,0 +1,65 @@
+"""Paths of a data set stay in its folder, and files do not unpack to more than any scan holds."""
+
+import os
+from pathlib import Path
+
+from simcrop.adapters.problems.codes import BadFileError, problem
+
+_BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
+"""A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan.
+
+A mask of 512 x 512 x 600 voxels stays below: deflate packs its zeros a thousand to one.
+"""
+
+
+def inside(root: Path, name: str | Path) -> Path:
+    """The path of a file of the folder `root`, which is absolute; links are not looked at.
+
+    Raises:
+        BadFileError: if the name is absolute or climbs out of the folder.
+    """
+    path = Path(os.path.normpath(root / name))
+    if not path.is_relative_to(root):
+        raise BadFileError(problem(str(name), "safety.outside", f"lies outside {root}", root=str(root)))
+    return path
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name too long for any, or a folder that may not be looked into, holds none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder, told as by `is_file`."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def refuse_link_out(root: Path, path: Path) -> None:
+    """Raise BadFileError where a file, or a folder on the way to it, is a link that leaves `root` or ends nowhere."""
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:  # pathlib calls links in a circle a RuntimeError
+        raise BadFileError(problem(path, "container.unreadable", "is a link that leads back to itself")) from error
+    if not target.is_relative_to(root.resolve()):
+        message = f"is a link to {target}, outside {root}"
+        raise BadFileError(problem(path, "safety.outside", message, target=str(target)))
+
+
+def refuse_bomb(path: Path, num_bytes: int, declared: int) -> None:
+    """Raise BadFileError where packed bytes claim to unpack to more than any scan does.
+
+    Args:
+        path: for the message.
+        num_bytes: packed.
+        declared: unpacked, in bytes.
+    """
+    ratio = declared / max(1, num_bytes)
+    if declared > _BOMB_BYTES and ratio > _BOMB_RATIO:
+        message = f"has {num_bytes} bytes and claims to hold {declared}, {ratio:.0f} times as many"
+        raise BadFileError(problem(path, "container.bomb", message, bytes=num_bytes, declared=declared))

@@ -1,0 +1,132 @@
+"""What a check found of each volume's file, remembered by the file's size and time: nothing is looked at twice.
+
+    CACHE/checked_KEY.jsonl    one JSON object a volume: name, source, digest, problems; the last line counts
+
+KEY is a hash of the data set with its declarations, and `VERSION`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISDIR
+from typing import Any
+
+from simcrop.adapters.problems.codes import Problem
+from simcrop.adapters.system.cache_folder import make_folder
+from simcrop.core.errors import DataError
+from simcrop.core.ports import StudySource
+
+
+def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
+    """Name, size and time of a volume's file; of a folder of slices, of all in it. Empty where it cannot be seen."""
+    path = Path(source.volume_file(reconstruction))
+    try:
+        status = path.stat()
+        if not S_ISDIR(status.st_mode):
+            return {"name": path.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+        slices = [entry.stat() for entry in os.scandir(path)]
+    except OSError:
+        return {}  # what is wrong with it is told when it is opened
+    times = [status.st_mtime_ns, *(each.st_mtime_ns for each in slices)]
+    return {"name": path.name, "bytes": sum(each.st_size for each in slices), "mtime_ns": max(times)}
+
+
+VERSION = 2
+"""Goes up when a file would be judged otherwise."""
+
+_NOT_REMEMBERED = frozenset(
+    {"container.ambiguous", "container.missing", "container.unreadable", "safety.outside", "content.no_scaling"}
+)
+"""What can be put right without changing the file itself, so that its stamp would not show it."""
+
+Stamp = Mapping[str, Any]
+"""Name, size and time of a file."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of one volume's file.
+
+    Attributes:
+        source: stamp of the file when it was looked at.
+        digest: hash of its voxels; None where they could not be read, or were not hashed.
+        problems: notes included; empty for a clean file.
+    """
+
+    source: Stamp
+    digest: str | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def error(self) -> Problem | None:
+        """The first problem that is an error."""
+        return next((problem for problem in self.problems if problem.severity == "error"), None)
+
+
+class Verdicts:
+    """The verdicts on the volumes of a data set.
+
+    Args:
+        cache: folder of all that is prepared.
+        identity: the data set with its declarations.
+    """
+
+    def __init__(self, cache: Path, identity: str) -> None:
+        key = hashlib.sha256(json.dumps([VERSION, identity]).encode()).hexdigest()[:16]
+        self._path = cache / f"checked_{key}.jsonl"
+        self._is_torn = False
+        self._known = self._read()
+
+    def get(self, name: str, source: Stamp) -> Verdict | None:
+        """The verdict on a volume whose file is still as it was."""
+        verdict = self._known.get(name)
+        return verdict if verdict is not None and verdict.source == source else None
+
+    def errors(self) -> dict[str, Problem]:
+        """Volume -> its first error, of every volume that has one, whether or not its file has changed since."""
+        return {name: verdict.error for name, verdict in self._known.items() if verdict.error is not None}
+
+    def digests(self) -> dict[str, str | None]:
+        """Volume -> hash of its voxels when it was looked at."""
+        return {name: verdict.digest for name, verdict in self._known.items()}
+
+    def add(self, name: str, verdict: Verdict) -> None:
+        """Remember a verdict; it is on disk when this returns, unless it hangs on more than the file itself.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        if any(found.code in _NOT_REMEMBERED for found in verdict.problems):
+            return
+        problems = [[p.file, p.code, p.message, dict(p.values)] for p in verdict.problems]
+        row = {"name": name, "source": dict(verdict.source), "digest": verdict.digest, "problems": problems}
+        make_folder(self._path.parent)
+        try:
+            # In one write to the end of the file, so that lines of several processes do not mix.
+            with self._path.open("ab", buffering=0) as file:
+                file.write(b"\n" * self._is_torn + json.dumps(row).encode() + b"\n")
+                self._is_torn = False
+        except OSError as error:
+            raise DataError(
+                f"{self._path}: cannot be written ({error.strerror}); free disk space or change data.prepared"
+            ) from error
+        self._known[name] = verdict
+
+    def _read(self) -> dict[str, Verdict]:
+        try:
+            data = self._path.read_bytes()
+        except OSError:
+            return {}
+        self._is_torn = bool(data) and not data.endswith(b"\n")
+        known: dict[str, Verdict] = {}
+        for line in data.splitlines():
+            try:
+                row = json.loads(line)
+                problems = tuple(Problem(*entry) for entry in row["problems"])
+                known[row["name"]] = Verdict(row["source"], row["digest"], problems)
+            except (ValueError, KeyError, TypeError, AssertionError):
+                continue  # cut off when its process was killed
+        return known

@@ -1,0 +1,1 @@
+"""One data set a module, behind the port `StudySource`; `registry` builds what `data.source` names."""

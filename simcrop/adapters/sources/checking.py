@@ -1,0 +1,116 @@
+"""Looks at every file of a data set and tells all that is wrong, at once; what it found is remembered for `train`."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simcrop.adapters.formats.nifti import twins
+from simcrop.adapters.problems.codes import Problem, problem
+from simcrop.adapters.problems.reports import report_problems, set_problems
+from simcrop.adapters.problems.verdicts import Verdict, Verdicts, source_stamp
+from simcrop.adapters.sources.bare_folder import FolderSource
+from simcrop.adapters.sources.protocol import CheckedSource
+from simcrop.adapters.system.pool import Progress, run_all
+from simcrop.core.study import Report, Study
+
+_NO_REPORT = Report("", "")
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found.
+
+    Attributes:
+        num_volumes: looked at, now or before.
+        problems: by file, errors and notes.
+    """
+
+    num_volumes: int
+    problems: Sequence[Problem] = field(default_factory=list[Problem])
+
+    @property
+    def num_errors(self) -> int:
+        """Problems that are no mere notes."""
+        return sum(found.severity == "error" for found in self.problems)
+
+
+def check_source(
+    source: CheckedSource,
+    told: Sequence[Problem],
+    cache: Path,
+    *,
+    max_tokens: int,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> CheckResult:
+    """Check a data set: its volumes, reports, labels and splits.
+
+    Args:
+        source: the data set.
+        told: what it complained of when its tables were read.
+        cache: where verdicts are kept.
+        max_tokens: of the text encoder.
+        workers: processes; all cores by default.
+        progress: told of volumes done and in all.
+    """
+    studies = source.studies()
+    names = [name for study in studies for name in study.reconstructions]
+    verdicts = look_at(source, names, cache, workers=workers, progress=progress)
+    problems = [*told, *(found for name in names for found in verdicts[name].problems)]
+    problems += report_problems(studies, max_tokens=max_tokens)
+    problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
+    problems += _unnamed(source, names)
+    return CheckResult(len(names), problems)
+
+
+def check_folder(
+    root: Path, cache: Path, *, workers: int | None = None, progress: Progress | None = None
+) -> CheckResult:
+    """Check the volumes in a bare folder: containers, headers, contents and repeats."""
+    source = FolderSource(root)
+    problems: list[Problem] = []
+    names = source.names(problems.append)
+    if not names:
+        problems.append(problem(root, "set.no_studies", "holds no .nii or .nii.gz file"))
+    verdicts = look_at(source, names, cache, workers=workers, progress=progress)
+    problems += [found for name in names for found in verdicts[name].problems]
+    alone = [Study(name, name, _NO_REPORT, (name,)) for name in names]
+    problems += set_problems(alone, (), {name: verdicts[name].digest for name in names})
+    return CheckResult(len(names), problems)
+
+
+def look_at(
+    source: Any, names: Sequence[str], cache: Path, *, workers: int | None = None, progress: Progress | None = None
+) -> Mapping[str, Verdict]:
+    """The verdict on each volume; files that were looked at before, and have not changed, are not opened."""
+    known = Verdicts(cache, source.identity)
+    found: dict[str, Verdict] = {}
+    for name in names:
+        verdict = known.get(name, source_stamp(source, name))
+        # What came to lie beside the file does not change its stamp.
+        if verdict is not None and not twins(Path(source.volume_file(name))):
+            found[name] = verdict
+    report = progress or (lambda done, total: None)
+    report(len(found), len(names))
+    missing = [name for name in names if name not in found]
+    for name, verdict in run_all(_look, source, missing, workers or os.cpu_count() or 1):
+        known.add(name, verdict)
+        found[name] = verdict
+        report(len(found), len(names))
+    return found
+
+
+def _look(source: Any, name: str) -> Verdict:
+    problems: list[Problem] = []
+    stamp = source_stamp(source, name)
+    digest = source.inspect(name, problems.append)
+    return Verdict(stamp, digest, tuple(problems))
+
+
+def _unnamed(source: CheckedSource, names: Sequence[str]) -> Iterator[Problem]:
+    named = {Path(source.volume_file(name)) for name in names}
+    for path in source.files():
+        if path not in named:
+            yield problem(path, "set.file_without_row", "is named by no row of the tables")

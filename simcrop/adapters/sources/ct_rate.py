@@ -1,0 +1,247 @@
+"""CT-RATE as it is downloaded, whole or in part; phantoms are written in the same layout."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+
+from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
+from simcrop.adapters.formats.ground_truth import GroundTruth, read_ground_truth, read_mask
+from simcrop.adapters.formats.nifti import inspect_volume, read_volume
+from simcrop.adapters.formats.nifti_header import NiftiHeader
+from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
+from simcrop.adapters.problems.content import Scaling
+from simcrop.adapters.problems.paths import is_file, refuse_link_out
+from simcrop.core.augment import AIR_HU
+from simcrop.core.errors import DataError
+from simcrop.core.study import Report, SentenceTruth, Study, Volume
+
+Value = TypeVar("Value")
+HuDeclaration = Literal["hu", "header", "raw+csv"]
+_NAME = re.compile(r"((train|valid)_\d+)_([a-z]+)_(\d+)")
+_SUFFIX = ".nii.gz"
+_SPLITS = {"train": "train", "valid": "validation"}
+_REPORT_COLUMNS = ("VolumeName", "Findings_EN", "Impressions_EN")
+
+
+class CTRateSource:
+    """Studies of a folder in CT-RATE's layout. Listing opens no volume.
+
+    Attributes:
+        label_names: columns of the label tables.
+        identity: the folder and the declarations; with raw+csv, a hash of the scalings too.
+        num_missing: rows of the report tables whose volume is not on disk; they are left out.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        hu: HuDeclaration = "hu",
+        padding_value: float | None = None,
+        quarantine: Collection[str] = (),
+        complain: Complain = refuse,
+    ) -> None:
+        """
+        Args:
+            root: folder with `dataset/`, `radiology_text_reports/`, and, where present, `metadata/`,
+                `multi_abnormality_labels/` and `ground_truth/`.
+            hu: what voxels hold: HU; values that the file's header rescales; values that the metadata CSV rescales.
+            padding_value: HU that stand for "outside the field of view" and are read as air.
+            quarantine: names of volumes to leave out, with or without .nii.gz.
+            complain: is told of rows that cannot be used; they are left out.
+
+        Raises:
+            BadFileError: if a table is missing or cannot be read, or no volume of any row is there.
+        """
+        self._root = root
+        self.identity = f"ct_rate {root.resolve()} hu={hu} padding_value={padding_value}"
+        self._hu: HuDeclaration = hu
+        self._padding_value = padding_value
+        self._quarantine = frozenset(name.removesuffix(_SUFFIX) for name in quarantine)
+        self._complain = complain
+        # At once, since what is told while a volume is read, in a process of its own, would be told to nobody.
+        self._scalings: Mapping[str, Scaling] = self._read_scalings() if hu == "raw+csv" else {}
+        if self._scalings:
+            table = json.dumps(sorted(self._scalings.items()))
+            self.identity += f" scalings={hashlib.sha256(table.encode()).hexdigest()[:16]}"
+        self._folders = {split: self._volume_folder(split) for split in _SPLITS}
+        self.label_names, labels = self._read_labels()
+        self.num_missing = 0
+        self._studies = self._read_studies(labels)
+        if not self._studies:
+            message = f"holds no volume of the report tables' {self.num_missing} rows"
+            raise BadFileError(problem(root / "dataset", "set.no_studies", message, rows=self.num_missing))
+        if self.num_missing:
+            message = f"holds no volume for {self.num_missing} rows of the report tables"
+            complain(problem(root / "dataset", "set.partial_download", message, rows=self.num_missing))
+
+    def studies(self) -> Sequence[Study]:
+        """Every study with a volume on disk, in the order of the tables, training split first."""
+        return self._studies
+
+    def volume_file(self, reconstruction: str) -> Path:
+        """dataset/train/train_1/train_1_a/train_1_a_1.nii.gz of train_1_a_1."""
+        match = _NAME.fullmatch(reconstruction)
+        if match is None:
+            raise DataError(f"{reconstruction}: is no volume name of CT-RATE, like train_1_a_1; correct the table")
+        patient, split, scan, _ = match.groups()
+        return self._folders[split] / f"{patient}/{patient}_{scan}/{reconstruction}{_SUFFIX}"
+
+    def read_volume(self, reconstruction: str) -> Volume:
+        """One volume in HU as declared, RAS+ order."""
+        path = self.volume_file(reconstruction)
+        refuse_link_out(self._root, path)
+        volume = read_volume(path, scaling=self._scaling)
+        if self._padding_value is None:
+            return volume
+        return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
+
+    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+        """Tell all that is wrong with a volume's file; a hash of its voxels."""
+        path = self.volume_file(reconstruction)
+        return inspect_volume(path, complain, root=self._root, scaling=self._scaling, padding_value=self._padding_value)
+
+    def files(self) -> Iterator[Path]:
+        """Every volume on disk, named by a row or not, but for those in quarantine."""
+        for path in (path for folder in self._folders.values() for path in sorted(folder.rglob(f"*{_SUFFIX}"))):
+            if path.name.removesuffix(_SUFFIX) not in self._quarantine and not path.is_dir():
+                yield path
+
+    def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
+        """Sentences with their places; empty where the volume has no ground-truth folder."""
+        return self._truth(reconstruction).sentences
+
+    def organs(self, reconstruction: str) -> Mapping[str, str]:
+        """Organ name -> name of its mask."""
+        return self._truth(reconstruction).organs
+
+    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
+        """The files that say where its organs are, and their list."""
+        folder = self._truth_folder(reconstruction)
+        return folder / "sentences.json", *(folder / name for name in self.organs(reconstruction).values())
+
+    def read_mask(self, reconstruction: str, name: str) -> Volume:
+        """One ground-truth mask on its own grid."""
+        return read_mask(self._truth_folder(reconstruction), name)
+
+    def _truth_folder(self, reconstruction: str) -> Path:
+        return self._root / "ground_truth" / self.volume_file(reconstruction).name.removesuffix(_SUFFIX)
+
+    def _truth(self, reconstruction: str) -> GroundTruth:
+        return read_ground_truth(self._truth_folder(reconstruction))
+
+    def _volume_folder(self, split: str) -> Path:
+        """dataset/SPLIT_fixed (the second release, in HU) where it exists and is declared, else dataset/SPLIT."""
+        fixed = self._root / "dataset" / f"{split}_fixed"
+        return fixed if self._hu != "raw+csv" and fixed.is_dir() else self._root / "dataset" / split
+
+    def _tables(self, folder: str, names: Mapping[str, str]) -> dict[str, Path]:
+        """Split -> table, of those that exist."""
+        paths = {split: self._root / folder / name for split, name in names.items()}
+        return {split: path for split, path in paths.items() if path.is_file()}
+
+    def _read_labels(self) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
+        tables = self._tables("multi_abnormality_labels", {split: f"{split}_predicted_labels.csv" for split in _SPLITS})
+        label_names: dict[str, None] = {}
+        labels: dict[str, dict[str, int]] = {}
+        for path in tables.values():
+            columns, rows = read_rows(path, ["VolumeName"], self._complain)
+            own = [name for name in columns if name != "VolumeName"]
+            label_names |= dict.fromkeys(own)
+            for line, row in rows:
+                values = {name: as_label(row[name]) for name in own}
+                for name, value in values.items():
+                    if value is None:
+                        message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1"
+                        self._complain(problem(path, "text.value", message, line=line, column=name))
+                self._keep(labels, path, line, row, {name: value or 0 for name, value in values.items()})
+        return tuple(label_names), labels
+
+    def _read_studies(self, labels: Mapping[str, Mapping[str, int]]) -> list[Study]:
+        tables = self._tables(
+            "radiology_text_reports", {split: f"{name}_reports.csv" for split, name in _SPLITS.items()}
+        )
+        if not tables:
+            folder = self._root / "radiology_text_reports"
+            message = "holds neither train_reports.csv nor validation_reports.csv"
+            raise BadFileError(problem(folder, "set.no_studies", message))
+        return [study for split, path in tables.items() for study in self._studies_of(split, path, labels)]
+
+    def _studies_of(self, split: str, path: Path, labels: Mapping[str, Mapping[str, int]]) -> Iterator[Study]:
+        reports: dict[str, Report] = {}
+        reconstructions: dict[str, list[str]] = {}
+        for line, row in read_rows(path, _REPORT_COLUMNS, self._complain)[1]:
+            name = _volume_name(row)
+            match = _NAME.fullmatch(name)
+            if match is None or match[2] != split:
+                message = f"line {line} names the volume {name!r}; expected {split}_1_a_1.nii.gz"
+                self._complain(problem(path, "text.value", message, line=line, column="VolumeName"))
+                continue
+            if name in self._quarantine:
+                continue
+            if not is_file(self.volume_file(name)):
+                self.num_missing += 1
+                continue
+            study_id = f"{match[1]}_{match[3]}"
+            reports.setdefault(study_id, Report(row["Findings_EN"], row["Impressions_EN"]))
+            names = reconstructions.setdefault(study_id, [])
+            if name in names:
+                message = f"has a second row, on line {line} of {path.name}"
+                self._complain(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+                continue
+            names.append(name)
+        for study_id, names in reconstructions.items():
+            yield Study(
+                study_id=study_id,
+                patient_id=study_id.rpartition("_")[0],
+                report=reports[study_id],
+                reconstructions=tuple(names),
+                split=_SPLITS[split],
+                labels=labels.get(names[0], {}),
+            )
+
+    def _scaling(self, header: NiftiHeader) -> Scaling:
+        if self._hu == "header":
+            return header.scaling
+        if self._hu == "hu":
+            if header.scaling != (1.0, 0.0):
+                message = f"data.hu says that voxels are HU, but the header rescales them by {header.scaling}"
+                raise BadFileError(problem(header.path, "content.scaled", message, scaling=list(header.scaling)))
+            return header.scaling
+        name = header.path.name.removesuffix(_SUFFIX)
+        if name not in self._scalings:
+            raise BadFileError(problem(header.path, "content.no_scaling", "has no row in the metadata tables"))
+        return self._scalings[name]
+
+    def _read_scalings(self) -> dict[str, Scaling]:
+        tables = self._tables("metadata", {split: f"{name}_metadata.csv" for split, name in _SPLITS.items()})
+        scalings: dict[str, Scaling] = {}
+        for path in tables.values():
+            for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"], self._complain)[1]:
+                try:
+                    slope, intercept = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
+                except ValueError:
+                    slope = intercept = math.nan
+                if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
+                    message = f"line {line} has no usable number as RescaleSlope or RescaleIntercept"
+                    self._complain(problem(path, "text.value", message, line=line))
+                    continue
+                self._keep(scalings, path, line, row, (slope, intercept))
+        return scalings
+
+    def _keep(self, known: dict[str, Value], path: Path, line: int, row: Row, value: Value) -> None:
+        """Enter what a row says of its volume; tell of a second row that says something else."""
+        name = _volume_name(row)
+        if known.setdefault(name, value) != value:
+            message = f"has a second row that says something else, on line {line} of {path.name}"
+            self._complain(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+
+
+def _volume_name(row: Row) -> str:
+    return row["VolumeName"].strip().removesuffix(_SUFFIX)

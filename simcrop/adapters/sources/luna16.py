@@ -1,0 +1,132 @@
+"""LUNA16 as it is downloaded: chest CT with marked nodules, masks of the lungs, no reports."""
+
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from simcrop.adapters.formats.csv_tables import read_rows
+from simcrop.adapters.formats.metaimage import opened_mhd
+from simcrop.adapters.formats.stored import StoredVolume, read_stored
+from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
+from simcrop.adapters.sources.without_reports import StoredSource, study_of
+from simcrop.core.augment import AIR_HU
+from simcrop.core.study import Volume
+
+LABEL = "Lung nodule"
+"""By CT-RATE's name, so that features of the one can be probed with the other."""
+_ID = "seriesuid"
+_TABLE = "annotations.csv"
+_MASKS = "seg-lungs-LUNA16"
+_LUNGS, _TRACHEA = (3, 4), 5
+_ORGANS = ("lungs", "left_lung", "right_lung", "trachea")
+_PADDING_BELOW = -1500
+"""HU below any noise in air: scanners wrote -2000, -2048 or -3024 outside their field of view."""
+
+
+class Luna16Source(StoredSource):
+    """Volumes `subset{0..9}/UID.mhd` with their .raw; `annotations.csv`, where it is there, names those with a nodule.
+
+    It is looked for in the folder and in its CSVFILES. Voxels are HU; what lies below -1500 is padding and read as air.
+    Series do not name their patient and are taken for one each; the ten subsets are no split of ours. Masks of
+    `seg-lungs-LUNA16/UID.mhd` are the organs `lungs` (the values 3 and 4) and `trachea`. Which value is which side is
+    documented nowhere, so of the two the one that lies further to the patient's right is `right_lung`.
+    """
+
+    def __init__(self, root: Path, *, quarantine: Collection[str] = (), complain: Complain = refuse) -> None:
+        """
+        Args:
+            root: the folder.
+            quarantine: series to leave out, by their UID.
+            complain: is told of links that leave the folder and of rows that cannot be read.
+
+        Raises:
+            BadFileError: if there is no volume, or the table has no column seriesuid.
+        """
+        super().__init__(root, "luna16", [name.removesuffix(".mhd") for name in quarantine], complain)
+        self._headers: dict[str, Path] = {}
+        for path in sorted(self._root.glob("subset[0-9]/*.mhd")):
+            if path.stem in self._headers:
+                message = f"lies beside {self._headers[path.stem].relative_to(self._root)}, which is read"
+                complain(problem(path, "set.duplicate", message))
+                continue
+            self._headers[path.stem] = path
+        names = [name for name in self._headers if self._is_usable(name)]
+        with_nodule = self._read_annotations()
+        self.label_names = () if with_nodule is None else (LABEL,)
+        studies = [
+            study_of(
+                name, patient_id=name, labels={label: int(name in (with_nodule or ())) for label in self.label_names}
+            )
+            for name in names
+        ]
+        self._take(studies, "volume like subset0/UID.mhd")
+
+    def volume_file(self, reconstruction: str) -> Path:
+        """UID.raw in its subset: what a damaged download is seen by. UID.mhd where there is none."""
+        if reconstruction not in self._headers:
+            raise BadFileError(problem(reconstruction, "container.missing", f"is no series in {self._root}"))
+        return _with_voxels(self._headers[reconstruction])
+
+    def files(self) -> Iterator[Path]:
+        """Every volume on disk."""
+        return (_with_voxels(path) for name, path in self._headers.items() if name not in self._quarantine)
+
+    def organs(self, reconstruction: str) -> Mapping[str, str]:
+        """Both lungs, each of them, and the trachea, where the volume has a mask."""
+        return {name: name for name in _ORGANS} if self._mask_file(reconstruction).is_file() else {}
+
+    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
+        """The mask and the header beside it, where the volume has them."""
+        header = self._mask_file(reconstruction)
+        return (*sorted(header.parent.glob(f"{header.stem}.*raw")), header) if header.is_file() else ()
+
+    def read_mask(self, reconstruction: str, name: str) -> Volume:
+        """The mask of an organ on its own grid: 1 inside."""
+        if name not in self.organs(reconstruction):
+            return super().read_mask(reconstruction, name)
+        path = self._mask_file(reconstruction)
+        found = read_stored(path, opened_mhd(path, refuse, root=self._root))
+        return Volume(torch.isin(found.voxels, torch.tensor(_values(found, name))).short(), found.affine)
+
+    @contextmanager
+    def _opening(self, reconstruction: str, complain: Complain) -> Generator[StoredVolume]:
+        with opened_mhd(self._headers[reconstruction], complain, root=self._root) as stored:
+            yield replace(stored, chunks=(np.where(chunk < _PADDING_BELOW, AIR_HU, chunk) for chunk in stored.chunks))
+
+    def _mask_file(self, reconstruction: str) -> Path:
+        return self._root / _MASKS / f"{self.volume_file(reconstruction).stem}.mhd"
+
+    def _read_annotations(self) -> Collection[str] | None:
+        """Series with a nodule, or None where there is no table."""
+        path = next((p for p in (self._root / _TABLE, self._root / "CSVFILES" / _TABLE) if p.is_file()), None)
+        if path is None:
+            return None
+        named = {row[_ID].strip() for _, row in read_rows(path, [_ID], self._complain)[1]}
+        missing = named - self._headers.keys()
+        if missing:
+            message = f"names {len(missing)} series that are not there"
+            self._complain(problem(path, "set.partial_download", message, series=len(missing)))
+        return named
+
+
+def _values(mask: Volume, organ: str) -> tuple[int, ...]:
+    """The values of an organ in a mask; a lung that is not there counts as lying in the middle."""
+    if organ == "trachea":
+        return (_TRACHEA,)
+    if organ == "lungs":
+        return _LUNGS
+    middle = (torch.tensor(mask.voxels.shape) - 1) / 2
+    places = [torch.nonzero(mask.voxels == value).float() for value in _LUNGS]
+    centres = [place.mean(0) if len(place) else middle for place in places]
+    to_the_right = [float(mask.affine[0, :3].float() @ centre) for centre in centres]
+    is_right = organ == "right_lung"
+    return (_LUNGS[0] if (to_the_right[0] > to_the_right[1]) == is_right else _LUNGS[1],)
+
+
+def _with_voxels(path: Path) -> Path:
+    voxels = path.with_suffix(".raw")
+    return voxels if voxels.is_file() else path

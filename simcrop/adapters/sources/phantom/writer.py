@@ -1,0 +1,150 @@
+"""Phantom studies as files in CT-RATE's layout: whole or not at all, the same bytes for the same seed, resumable."""
+
+import gzip
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from simcrop.adapters.sources.phantom.render import ORGANS, Rendering, mask_name, render
+from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan, sample_study
+from simcrop.adapters.sources.phantom.tables import tables, volume_name
+from simcrop.adapters.system.files import naming
+from simcrop.core.errors import DataError
+
+VERSION = 3
+DONE, STARTED = "phantom.json", "phantom.partial.json"
+
+
+def write_phantoms(
+    out: Path,
+    *,
+    num_cases: int,
+    seed: int = 0,
+    validation_fraction: float = 0.3,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a data set of phantom chests under `out`, or complete one that was interrupted.
+
+    Args:
+        out: folder; absent, empty, or made by an earlier call with the same parameters.
+        num_cases: number of studies (scans); some have two reconstructions, some patients two studies.
+        seed: of everything; the same seed gives the same bytes, whatever `workers`.
+        validation_fraction: share of the patients that is held out, in [0, 1).
+        workers: processes; None for one a core.
+        progress: called with (studies done, studies in all).
+
+    Raises:
+        DataError: the folder holds something else, or the parameters are out of range.
+    """
+    parameters = _parameters(num_cases, seed, validation_fraction)
+    if _is_complete(out, parameters):
+        return
+    slots = plan(num_cases, seed, validation_fraction)
+    job = partial(_write_study, out, seed)
+    for done, _ in enumerate(_map(job, slots, workers or os.cpu_count() or 1), start=1):
+        if progress:
+            progress(done, num_cases)
+    studies = [sample_study(slot, seed) for slot in slots]
+    for split in ("train", "valid"):
+        for path, text in tables(studies, split).items():
+            _write_whole(out / path, text.encode())
+    (out / STARTED).replace(out / DONE)
+
+
+def _parameters(num_cases: int, seed: int, validation_fraction: float) -> dict[str, float]:
+    if num_cases < 1 or not 0 <= validation_fraction < 1:
+        raise DataError(
+            f"phantoms: num_cases={num_cases} and validation_fraction={validation_fraction} "
+            "are out of range; take at least 1 case and a fraction in [0, 1)"
+        )
+    return {"version": VERSION, "num_cases": num_cases, "seed": seed, "validation_fraction": validation_fraction}
+
+
+def _map(job: Callable[[Slot], None], slots: list[Slot], workers: int) -> Iterator[None]:
+    if workers == 1 or len(slots) == 1:
+        yield from map(job, slots)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(job, slots, chunksize=4)
+
+
+def _is_complete(out: Path, parameters: Mapping[str, object]) -> bool:
+    """True for a finished set with these parameters; otherwise leaves a folder that may be written to."""
+    for name in (DONE, STARTED):
+        try:
+            found = json.loads((out / name).read_text())
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            raise DataError(f"{out / name}: not a phantom description ({error}); delete the folder {out}") from error
+        if found != parameters:
+            changed = sorted(key for key in parameters if found.get(key) != parameters[key])
+            values = ", ".join(f"{key} is {found.get(key)}, asked for {parameters[key]}" for key in changed)
+            raise DataError(f"{out}: holds phantoms made otherwise ({values}); choose another folder or delete it")
+        return name == DONE
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: exists and holds no phantoms; choose another folder or empty it")
+    _write_whole(out / STARTED, (json.dumps(parameters, indent=1) + "\n").encode())
+    return False
+
+
+def _write_study(out: Path, seed: int, slot: Slot) -> None:
+    study = sample_study(slot, seed)
+    for number, grid in enumerate(study.reconstructions):
+        name = volume_name(study, number)
+        volume = out / "dataset" / slot.split / f"{slot.split}_{slot.patient}" / slot.name / name
+        # The volume is written last, so where it stands everything of it stands.
+        if volume.exists():
+            continue
+        rendering = render(study, grid)
+        _write_truth(out / "ground_truth" / name.removesuffix(".nii.gz"), study, rendering)
+        _write_whole(volume, _nifti(rendering.hu, rendering.affine))
+
+
+def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    for old in (unfinished, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    sentences = [
+        {
+            "text": sentence.text,
+            "finding": sentence.finding,
+            "present": sentence.present,
+            "mask": None if sentence.place is None else f"{mask_name(sentence.place)}.nii.gz",
+        }
+        for sentence in study.sentences
+    ]
+    truth = {"version": 1, "sentences": sentences, "organs": {name: f"{name}.nii.gz" for name in ORGANS}}
+    with naming(folder):
+        (unfinished / "sentences.json").write_text(json.dumps(truth, indent=1) + "\n")
+        for name, mask in rendering.masks.items():
+            (unfinished / f"{name}.nii.gz").write_bytes(_nifti(mask.astype(np.uint8), rendering.affine))
+    unfinished.rename(folder)
+
+
+def _nifti(voxels: NDArray[np.generic], affine: NDArray[np.float64]) -> bytes:
+    image = nib.Nifti1Image(voxels, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_slope_inter(1, 0)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with naming(path):
+        unfinished.write_bytes(content)
+    unfinished.replace(path)

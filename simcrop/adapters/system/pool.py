@@ -1,0 +1,67 @@
+"""Work on many files, in this process or in several."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import torch
+
+from simcrop.core.errors import DataError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+_MIN_FOR_POOL = 4
+"""Below this many tasks, starting processes takes longer than they save."""
+
+
+def run_all(
+    work: Callable[[Any, Task], Result], shared: Any, tasks: Sequence[Task], workers: int
+) -> Iterator[tuple[Task, Result]]:
+    """Yield (task, work(shared, task)) for every task, in the order in which they are finished.
+
+    Args:
+        work: a function of a module, so that processes can be told of it.
+        shared: its first argument, sent to each process once.
+        tasks: its second argument.
+        workers: processes, each with one thread; 1 works in this process.
+
+    Raises:
+        DataError: if the system ends a process.
+    """
+    if workers <= 1 or len(tasks) < _MIN_FOR_POOL:
+        for task in tasks:
+            yield task, work(shared, task)
+        return
+    with ProcessPoolExecutor(min(workers, len(tasks)), initializer=_start, initargs=(work, shared)) as pool:
+        try:
+            futures = {pool.submit(_run, task): task for task in tasks}
+            for future in as_completed(futures):
+                yield futures.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                f"one of {workers} processes was ended by the system, most likely for want of memory; use fewer workers"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_in_worker: dict[str, Any] = {}
+"""What a worker process was started with; a pool cannot hand arguments to its initializer any other way."""
+
+
+def _start(work: Any, shared: Any) -> None:
+    # The parent alone answers Ctrl-C and termination; its handlers mean nothing here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    _in_worker.update(work=work, shared=shared)
+
+
+def _run(task: Any) -> Any:
+    return _in_worker["work"](_in_worker["shared"], task)
+
+
+Progress = Callable[[int, int], None]
+"""Called with (volumes done, volumes in all)."""

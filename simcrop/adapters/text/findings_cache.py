@@ -1,0 +1,117 @@
+"""What a frozen text encoder makes of each study's findings: computed once and kept, since it never changes.
+
+    CACHE/findings_KEY/TEXT.npz    features: float16 [T, hidden], a row for each token
+
+KEY is a hash of the encoder's weights, the tokenizer and how the encoder reads, TEXT one of the findings as written; so
+another encoder or a corrected report is never a stale hit.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float16
+from torch import Tensor, nn
+
+from simcrop.adapters.system.cache_folder import make_folder, whole_file
+from simcrop.adapters.system.progress import counted
+from simcrop.adapters.system.provenance import weights_sha256
+from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.errors import DataError
+from simcrop.core.ports import Communicator, Encoding
+from simcrop.core.recipe import TextEncoderRecipe
+from simcrop.core.report import sentences_of
+from simcrop.core.study import Report, Study
+
+VERSION = 1
+"""Goes up when the same findings would be divided into other sentences."""
+
+
+class FindingsFeatures:
+    """Reads what `keep_findings` has written.
+
+    Args:
+        folder: CACHE/findings_KEY.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, report: Report, findings: Encoding) -> Float16[Tensor, "T hidden"]:
+        """The features of a report's findings.
+
+        Args:
+            report: as the data set has it.
+            findings: its tokens.
+
+        Raises:
+            DataError: absent, damaged (zip files carry a checksum), or of other tokens.
+        """
+        path = self.file(report)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                features = torch.from_numpy(archive["features"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: cannot be read ({error}); delete it and start again") from error
+        if len(features) != len(findings.ids):
+            raise DataError(
+                f"{path}: holds {len(features)} tokens of findings that have {len(findings.ids)}; delete its folder "
+                "and start again"
+            )
+        return features
+
+    def file(self, report: Report) -> Path:
+        """The file of a report's findings."""
+        return self._folder / f"{hashlib.sha256(report.findings.encode()).hexdigest()[:32]}.npz"
+
+
+def keep_findings(
+    studies: Sequence[Study],
+    *,
+    tokenizer: HFTokenizer,
+    text_encoder: nn.Module,
+    recipe: TextEncoderRecipe,
+    cache: Path,
+    communicator: Communicator,
+) -> FindingsFeatures:
+    """Compute what is missing, each rank its share, one report at a time, so that no other report moves a bit of it.
+
+    Args:
+        studies: whose findings are read.
+        tokenizer, text_encoder: the encoder is put into eval mode; it reads on the device where its weights are.
+        recipe: limit of a text, and how its sentences are read.
+        cache: folder of all that is prepared.
+        communicator: the ranks; all return when all is written.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    identity = json.dumps(
+        [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens, recipe.reads_sentences_apart]
+    )
+    folder = cache / f"findings_{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    features = FindingsFeatures(folder)
+    make_folder(folder)
+    there = {path.name for path in folder.iterdir()}
+    reports = {features.file(study.report): study.report for study in studies}
+    mine = [path for path in sorted(reports)[communicator.rank :: communicator.world_size] if path.name not in there]
+    text_encoder.eval()
+    device = next(text_encoder.parameters()).device
+    with counted(f"findings kept in {folder}") as progress:
+        for done, path in enumerate(mine, 1):
+            encoding = tokenizer.encode(sentences_of(reports[path].findings), max_tokens=recipe.max_tokens)
+            tokens, owners = (torch.tensor([row], device=device) for row in (encoding.ids, encoding.sentence_of_token))
+            with torch.no_grad():
+                read = text_encoder(
+                    tokens, torch.ones_like(tokens, dtype=torch.bool), owners if recipe.reads_sentences_apart else None
+                )[0]
+            with whole_file(path) as file:
+                np.savez(file, features=read.half().cpu().numpy())
+            if communicator.rank == 0:
+                progress(done, len(mine))
+    communicator.barrier()
+    return features

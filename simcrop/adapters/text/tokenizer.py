@@ -1,0 +1,131 @@
+"""WordPiece tokenizers: learned from reports with `tokenizers`, or read from files by transformers."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from simcrop.core.errors import CheckpointError, ConfigError, DataError, one_line
+from simcrop.core.ports import Encoding
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_CONTINUING = "##"
+_MIN_FREQUENCY = 2
+
+
+class HFTokenizer:
+    """A WordPiece tokenizer behind the port `Tokenizer`."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """
+        Args:
+            tokenizer: a `BertTokenizer`; its special tokens decide the ids.
+
+        Raises:
+            ConfigError: if it lacks a special token.
+        """
+        self._tokenizer = tokenizer
+        self.vocab_size = len(tokenizer)
+        self.pad_id = _special_id(tokenizer, "pad")
+        self.mask_id = _special_id(tokenizer, "mask")
+        self.cls_id = _special_id(tokenizer, "cls")
+        self.sep_id = _special_id(tokenizer, "sep")
+        self.unk_id = _special_id(tokenizer, "unk")
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides which tokens a text has."""
+        rules = self._tokenizer.backend_tokenizer.to_str()
+        return hashlib.sha256(f"{self.cls_id} {self.sep_id} {rules}".encode()).hexdigest()
+
+    def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
+        """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens`, special ones included.
+
+        A first sentence longer than the limit is cut at the limit, and counts as one that did not fit. Tokens belong to
+        sentences by their character offsets.
+        """
+        ends: list[int] = []
+        for sentence in sentences:
+            ends.append((ends[-1] + 1 if ends else 0) + len(sentence))
+        coded = self._tokenizer.backend_tokenizer.encode(" ".join(sentences), add_special_tokens=False)
+        owner: list[int] = []
+        index = 0
+        for start, _ in coded.offsets:
+            while start >= ends[index]:
+                index += 1
+            owner.append(index)
+        room = max_tokens - 2
+        num_kept, num_cut = len(owner), 0
+        if num_kept > room:
+            first_out = owner[room]
+            num_cut = len(sentences) - first_out
+            num_kept = owner.index(first_out) or room
+        ids = (self.cls_id, *coded.ids[:num_kept], self.sep_id)
+        return Encoding(ids, (-1, *owner[:num_kept], -1), num_cut)
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into a folder, made if absent."""
+        self._tokenizer.save_pretrained(folder)
+
+    @staticmethod
+    def load(folder: Path) -> "HFTokenizer":
+        """The tokenizer that `save` wrote.
+
+        Raises:
+            CheckpointError: if the folder holds none.
+        """
+        try:
+            return read_tokenizer(str(folder), local_files_only=True)
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{folder}: holds no tokenizer ({one_line(error)})") from error
+
+
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -> HFTokenizer:
+    """Learn a lower-cased WordPiece vocabulary; the same texts in the same order give the same vocabulary."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import BertTokenizer
+
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    lines = [normalizer.normalize_str(text) for text in texts]
+    alphabet = sorted({c for line in lines for c in line if not c.isspace()})
+    if not alphabet:
+        raise DataError(
+            "the training reports hold no text to learn a vocabulary from; use a loaded text_encoder.source"
+        )
+    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # The trainer numbers single characters in the order of a hash map, and ties between pairs go by number: naming the
+    # characters as special tokens fixes their numbers, so that the result does not change from process to process.
+    single = [*alphabet, *(_CONTINUING + c for c in alphabet if not _stands_alone(c))]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=max(vocab_size, len(_SPECIAL) + len(single)),
+        min_frequency=_MIN_FREQUENCY,
+        special_tokens=[*_SPECIAL, *single],
+        show_progress=False,
+    )
+    learner.train_from_iterator(lines, trainer)
+    return HFTokenizer(BertTokenizer(vocab=learner.get_vocab(), do_lower_case=True, model_max_length=max_tokens))
+
+
+def _stands_alone(character: str) -> bool:
+    """Whether the pre-tokenizer makes the character a word of its own."""
+    return unicodedata.category(character).startswith("P")
+
+
+def read_tokenizer(where: str, **options: Any) -> HFTokenizer:
+    """The tokenizer of a folder or hub id; options as transformers' `from_pretrained` takes them."""
+    from transformers import BertTokenizer
+
+    tokenizer = BertTokenizer.from_pretrained(where, **options)
+    # A file may carry settings that cut or pad; both are done here, by whole sentences.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    return HFTokenizer(tokenizer)
+
+
+def _special_id(tokenizer: Any, name: str) -> int:
+    number = getattr(tokenizer, f"{name}_token_id")
+    if number is None:
+        raise ConfigError(f"text_encoder.source: its tokenizer has no {name} token; name a BERT-type tokenizer")
+    return int(number)

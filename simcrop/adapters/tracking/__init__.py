@@ -1,0 +1,1 @@
+"""Where a step's numbers go: metrics.jsonl, TensorBoard, the terminal."""

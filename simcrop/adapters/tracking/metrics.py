@@ -1,0 +1,69 @@
+"""Where a step's numbers go: metrics.jsonl, TensorBoard, or several places at once."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from simcrop.adapters.system.files import naming, replace_text
+from simcrop.core.ports import MetricSink
+
+
+class JsonlMetrics:
+    """One JSON object a line, each handed to the system as soon as it is written.
+
+    A value that is not finite is written as null, since JSON has no word for it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, row: Mapping[str, float | int]) -> None:
+        """Append one row."""
+        finite = {key: value if math.isfinite(value) else None for key, value in row.items()}
+        with naming(self._path):
+            self._file.write(json.dumps(finite) + "\n")
+            self._file.flush()
+
+    def rewind(self, step: int) -> None:
+        """Drop the rows after `step`, and a last line that a kill left unfinished."""
+        self._file.close()
+        kept = [line for line in self._path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+        replace_text(self._path, "".join(f"{line}\n" for line in kept))
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the file."""
+        with naming(self._path):
+            self._file.close()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+class FanOut:
+    """Hands every row to several sinks, in their order; to none where there are none."""
+
+    def __init__(self, sinks: Iterable[MetricSink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def write(self, row: Mapping[str, float | int]) -> None:
+        """Hand on."""
+        for sink in self._sinks:
+            sink.write(row)
+
+    def rewind(self, step: int) -> None:
+        """Hand on."""
+        for sink in self._sinks:
+            sink.rewind(step)
+
+    def close(self) -> None:
+        """Hand on."""
+        for sink in self._sinks:
+            sink.close()

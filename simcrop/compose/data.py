@@ -1,0 +1,198 @@
+"""The studies of a run: found or made, divided by patient, resampled onto the model's grid."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches, held_out_batches
+from simcrop.adapters.loading.prepared import PreparedVolumes, prepare, read_error
+from simcrop.adapters.loading.resample import Grid
+from simcrop.adapters.problems.codes import Problem
+from simcrop.adapters.sources.refusals import Refusals
+from simcrop.adapters.sources.registry import build_source
+from simcrop.adapters.system.pool import run_all
+from simcrop.adapters.system.progress import counted
+from simcrop.adapters.system.provenance import data_fingerprint
+from simcrop.adapters.text.findings_cache import FindingsFeatures, keep_findings
+from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.errors import DataError
+from simcrop.core.ports import Communicator, StudySource, Tokenizer
+from simcrop.core.randomness import derive_seed
+from simcrop.core.study import Batch, Study
+
+_VOCABULARY_STUDIES = 8192
+_log = logging.getLogger("simcrop")
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The studies of a run, and their volumes on the model's grid."""
+
+    source: StudySource
+    train: list[Study]
+    held_out: list[Study]
+    prepared: PreparedVolumes
+    features: FindingsFeatures | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash that changes with the studies, their reports, labels or split."""
+        return data_fingerprint({"train": self.train, "validation": self.held_out})
+
+    def reports(self) -> list[str]:
+        """The texts that a vocabulary may be learned from: of many, an even share, which has the same words."""
+        some = self.train[:: -(-len(self.train) // _VOCABULARY_STUDIES)]
+        texts = [text for study in some for text in (study.report.findings, study.report.impression)]
+        # Every checkpoint holds a tokenizer, that of a run without reports too.
+        return texts if any(text.strip() for text in texts) else ["No report."]
+
+
+def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_training: bool = True) -> Data:
+    """Find the studies, leave out what cannot be used, divide them by patient, and resample what is not yet prepared.
+
+    Args:
+        config: of the run.
+        shard: prepare this part of the volumes alone; see `part_of`.
+        for_training: False takes studies without a report too, and does not mind if none is left to train on.
+
+    Raises:
+        DataError: a table, file or folder is absent or wrong, or more of the data than `data.max_bad_share` allows.
+    """
+    data = config.data
+    source = build_source(data)
+    refusals = Refusals(source, data.prepared, max_bad_share=data.max_bad_share)
+    if for_training and config.objectives.reads_reports:
+        refusals.add_unreported()
+    assert data.prepared_size is not None
+    grid = Grid(config.model.spacing_mm, data.prepared_size)
+    found: dict[str, Problem] = {}
+    usable = part_of(refusals.usable(), shard)
+    with counted(f"volumes prepared in {data.prepared}") as progress:
+        prepared = prepare(
+            source,
+            usable,
+            grid,
+            data.prepared,
+            workers=os.cpu_count() or 1,
+            progress=progress,
+            refused=found,
+            say=_log.info,
+        )
+    refusals.add(found)
+    train, held_out = refusals.divided(data.validation_fraction)
+    if for_training and not train:
+        raise DataError(
+            f"data: all {len(held_out)} studies are held out, none is left to train on; lower data.validation_fraction"
+        )
+    if left_out := refusals.summary():
+        _log.warning(left_out)
+    return Data(source, train, held_out, prepared)
+
+
+def read_findings(
+    config: RunConfig,
+    data: Data,
+    studies: Sequence[Study],
+    tokenizer: HFTokenizer,
+    text_encoder: nn.Module,
+    ranks: Communicator,
+) -> Data:
+    """The data with what a frozen text encoder makes of the findings. Raises DataError where it cannot be written."""
+    features = keep_findings(
+        studies,
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        recipe=config.text_encoder,
+        cache=config.data.prepared,
+        communicator=ranks,
+    )
+    return replace(data, features=features)
+
+
+def part_of(studies: Sequence[Study], shard: tuple[int, int]) -> list[Study]:
+    """The i-th of n parts, by a hash of each study: it does not change when others turn out bad."""
+    number, count = shard
+    return [study for study in studies if derive_seed("shard", study.study_id) % count == number]
+
+
+def verify_prepared(data: Data, *, shard: tuple[int, int] = (0, 1)) -> None:
+    """Read every prepared volume, and compare checksums.
+
+    Raises:
+        DataError: some are damaged; names the first and how many.
+    """
+    studies = part_of([*data.train, *data.held_out], shard)
+    names = [name for study in studies for name in study.reconstructions]
+    errors: list[str] = []
+    with counted("prepared volumes verified") as progress:
+        for done, (_, error) in enumerate(run_all(read_error, data.prepared, names, os.cpu_count() or 1), 1):
+            progress(done, len(names))
+            if error is not None:
+                errors.append(error)
+    if errors:
+        more = f" (and {len(errors) - 1} more volumes)" if len(errors) > 1 else ""
+        raise DataError(f"{min(errors)}{more}")
+
+
+def training_batches(
+    config: RunConfig, data: Data, tokenizer: Tokenizer, communicator: Communicator, device: torch.device
+) -> StudyBatches:
+    """The training batches of this rank. Raises ConfigError where there are fewer studies than one batch needs."""
+    return StudyBatches(
+        data.train,
+        data.prepared,
+        tokenizer,
+        model=config.model,
+        report=config.objectives.report,
+        augment=config.data.augment,
+        train=config.train,
+        max_tokens=config.text_encoder.max_tokens,
+        seed=config.seed,
+        rank=communicator.rank,
+        world_size=communicator.world_size,
+        num_workers=config.data.num_workers,
+        pin_memory=device.type == "cuda",
+        features=data.features,
+    )
+
+
+def held_out_share(
+    config: RunConfig, data: Data, tokenizer: Tokenizer, studies: Sequence[Study], communicator: Communicator
+) -> Iterable[Batch]:
+    """This rank's part of the batches for held-out losses: every `world_size`-th of a fixed list, read when needed.
+
+    Args:
+        config: how many studies, and how they are read.
+        data: their volumes.
+        tokenizer: of the text encoder.
+        studies: the held-out ones; the first `evaluation.loss_studies` are taken.
+        communicator: the ranks.
+    """
+    batches = held_out_batches(
+        studies[: config.evaluation.loss_studies],
+        data.prepared,
+        tokenizer,
+        model=config.model,
+        report=config.objectives.report,
+        max_tokens=config.text_encoder.max_tokens,
+        seed=config.seed,
+        batch_size=config.train.batch_size,
+        features=data.features,
+    )
+    return _Strided(batches, communicator)
+
+
+class _Strided:
+    """A lazy share of batches that can be gone through again and again."""
+
+    def __init__(self, batches: HeldOutBatches, communicator: Communicator) -> None:
+        self._batches = batches
+        self._numbers = range(communicator.rank, len(batches), communicator.world_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self._batches[number] for number in self._numbers)

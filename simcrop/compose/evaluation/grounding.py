@@ -1,0 +1,146 @@
+"""`simcrop eval grounding`: whether a model finds the places that sentences speak of."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.evaluation.language.grounding_pictures import choose_studies, panel_figure
+from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report
+from simcrop.adapters.evaluation.language.sentence_maps import PlacedMap, placed_maps, unreported_maps
+from simcrop.adapters.loading.held_out import HeldOutStudies, asserts_finding
+from simcrop.adapters.sources.with_masks import WithTruthFolder
+from simcrop.adapters.system.progress import counted
+from simcrop.compose.evaluation.common import finish
+from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
+from simcrop.core.errors import DataError
+from simcrop.core.evaluation.grounding import Pointing
+from simcrop.core.evaluation.map_overlap import overlap, voxel_map
+from simcrop.core.stopping import Stopped
+from simcrop.core.study import Study
+
+_RULE = "by the share of sentences that hit, then by the area under the curve"
+
+
+def grounding(
+    config: RunConfig, *, checkpoint: str, out: Path, should_stop: Callable[[], bool] = lambda: False
+) -> bool:
+    """Compare the maps of the held-out reports' sentences with the masks of what they assert.
+
+    Args:
+        config: data, and the section `grounding`.
+        checkpoint: of the model.
+        out: folder of the result.
+        should_stop: asked between batches of volumes.
+
+    Returns:
+        False where it was asked to stop.
+
+    Raises:
+        SimcropError: wrong checkpoint or data, or no mask.
+    """
+    task = begin_language(config, checkpoint)
+    folder = config.grounding.folder
+    source = None if folder is None else WithTruthFolder(task.data.source, folder.expanduser())
+    held_out = task.reader(task.data.held_out, source)
+    studies = [study for study in held_out.studies if any(asserts_finding(truth) for truth in held_out.truths(study))]
+    if not studies:
+        raise DataError(
+            f"data: none of the {len(held_out.studies)} held-out studies has a mask of a finding that its report "
+            "asserts; put ground_truth/ beside the data, or name its folder by grounding.folder (docs/ground_truth.md)"
+        )
+    try:
+        found = _measure(task, held_out, studies, should_stop)
+    except Stopped:
+        print(f"{out}: stopped; nothing was kept")
+        return False
+    if not found.sentences:
+        raise DataError(
+            f"data: the masks of all {found.num_untold} sentences lie outside of what the model sees, or fill it; see "
+            "whether they lie on the volumes"
+        )
+    report = grounding_report(
+        found.sentences,
+        config.labels,
+        seed=config.seed,
+        figures=_pictures(task, held_out, found.sentences),
+        warnings=list(_warnings(found)),
+    )
+    finish(out, report, task.config, task.data, task.checkpoint)
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The sentences that could be measured, and how many masks told nothing."""
+
+    sentences: Sequence[GroundedSentence]
+    num_untold: int
+
+
+def _measure(
+    task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study], should_stop: Callable[[], bool]
+) -> _Found:
+    sentences: list[GroundedSentence] = []
+    num_untold = 0
+    batch_size = task.config.evaluation.batch_size
+    with counted("studies grounded") as progress:
+        for first in range(0, len(studies), batch_size):
+            part = studies[first : first + batch_size]
+            for each in _maps(task, held_out, part):
+                grounded = _grounded(task, each)
+                num_untold += grounded is None
+                sentences += [] if grounded is None else [grounded]
+            progress(first + len(part), len(studies))
+            if should_stop():
+                raise Stopped
+    return _Found(sentences, num_untold)
+
+
+def _maps(task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study]) -> list[PlacedMap]:
+    patches = task.patches(torch.stack([held_out.volume(study) for study in studies]))
+    arguments = (task.model, held_out, studies, patches, asserts_finding)
+    return [*placed_maps(*arguments), *unreported_maps(*arguments)]
+
+
+def _grounded(task: LanguageTask, each: PlacedMap) -> GroundedSentence | None:
+    recipe = task.model.recipe
+    pointing = each.pointing(recipe.patch_size)
+    if pointing is None:
+        return None
+    device = task.model.encoder.cls_token.device
+    voxels = voxel_map(each.similarity.to(device), recipe.grid, recipe.patch_size)
+    covered = overlap(voxels, each.place.mask.to(device), THRESHOLDS)
+    inside = each.inside(recipe.patch_size)
+    return GroundedSentence(each.study, each.place.text, pointing, inside, each.among, covered, each.is_reported)
+
+
+def _warnings(found: _Found) -> Iterator[str]:
+    if found.num_untold:
+        yield (
+            f"{found.num_untold} sentences were left out: no patch or every patch that the model sees and takes for "
+            "tissue overlaps their mask"
+        )
+    if count := sum(not each.is_reported for each in found.sentences):
+        yield (
+            f"{count} sentences are not in their report word for word, or beyond what the model reads of it, and were "
+            "read in the middle of it"
+        )
+
+
+def _pictures(task: LanguageTask, held_out: HeldOutStudies, sentences: Sequence[GroundedSentence]) -> dict[str, Figure]:
+    pointings: dict[str, list[Pointing]] = {}
+    for each in sentences:
+        pointings.setdefault(each.study.study_id, []).append(each.pointing)
+    studies = {each.study.study_id: each.study for each in sentences}
+    figures: dict[str, Figure] = {}
+    for name, study_id in choose_studies(pointings, task.config.grounding.pictures).items():
+        kind, _, number = name.partition("_")
+        title = f"{study_id}: number {number} of the {kind} of {len(studies)} studies, {_RULE}"
+        volume = held_out.volume(studies[study_id])[0].float().numpy()
+        maps = _maps(task, held_out, [studies[study_id]])
+        figures[name] = panel_figure(volume, maps, task.model.recipe, title=title)
+    return figures

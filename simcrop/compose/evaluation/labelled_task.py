@@ -1,0 +1,221 @@
+"""What probe, nearest neighbours and fine-tuning begin and end with: encoder, data, labels; predictions measured."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
+from simcrop.adapters.evaluation.classification.labels import LabelColumns, LearnedFrom, label_columns, labelled_studies
+from simcrop.adapters.evaluation.classification.report import Outcome, classification_report
+from simcrop.adapters.system.provenance import weights_sha256
+from simcrop.compose.data import Data
+from simcrop.compose.evaluation.common import computing_device, data_for, finish
+from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
+from simcrop.core.encoder import VisionEncoder
+from simcrop.core.errors import ConfigError, DataError
+from simcrop.core.evaluation.classification import Predicted
+from simcrop.core.evaluation.features import probe_features, voxel_features
+from simcrop.core.evaluation.label_split import LabelSplit, draw_labelled
+from simcrop.core.learner import numerics
+from simcrop.core.study import Study
+
+UNTRAINED = "no --checkpoint: the encoder is untrained, as a run of this configuration would begin with"
+BLIND_SELECTION = (
+    "the selection patients have both classes of no label that was learned, so the smallest cross-entropy decided "
+    "instead of the area under the curve; raise labels.percent"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledTask:
+    """One encoder, and studies with labels.
+
+    Attributes:
+        config: with the encoder's model in it.
+        data: on the encoder's grid.
+        encoder: on the device that computes, in eval mode.
+        checkpoint: what is known of it.
+        columns: the labels.
+        studies, truth: outside the test set, and what they have.
+        split: which of these are looked at.
+        test, test_truth: the test set.
+        notes: what the reader of the result must know.
+    """
+
+    config: RunConfig
+    data: Data
+    encoder: VisionEncoder
+    checkpoint: Mapping[str, Any]
+    columns: LabelColumns
+    studies: Sequence[Study]
+    truth: Bool[Tensor, "n C"]
+    split: LabelSplit
+    test: Sequence[Study]
+    test_truth: Bool[Tensor, "m C"]
+    notes: tuple[str, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return self.encoder.cls_token.device
+
+    def some(self, indices: Sequence[int]) -> list[Study]:
+        """Studies outside the test set."""
+        return [self.studies[index] for index in indices]
+
+    def learned_from(self, indices: Sequence[int]) -> LearnedFrom:
+        """What those studies hold."""
+        return LearnedFrom.of(self.some(indices), self.truth[list(indices)])
+
+    def require_measurable(self, learned_from: LearnedFrom) -> None:
+        """Raise DataError where no label has both classes on either side, so that nothing could be measured."""
+        if (learned_from.has_both & self.test_truth.any(0) & ~self.test_truth.all(0)).any():
+            return
+        names = self.columns.names
+        subject = f"{names[0]} has not" if len(names) == 1 else f"none of the {len(names)} labels has"
+        raise DataError(
+            f"single-class split: {subject} both classes among the {learned_from.num_studies} studies learned from and "
+            f"among the {len(self.test)} of the test set; raise labels.percent or data.validation_fraction, or name "
+            "other labels by labels.names"
+        )
+
+
+def begin_task(config: RunConfig, checkpoint: str | None, *, draws: bool = True, selects: bool = True) -> LabelledTask:
+    """Load the encoder, prepare the data, and draw the patients.
+
+    Args:
+        config: names data and labels, and the model where there is no checkpoint.
+        checkpoint: what `load_encoder` takes; None makes an untrained encoder of the configuration's model.
+        draws: False leaves the studies outside the test set alone, as nothing is to be learned.
+        selects: whether some of the drawn patients choose between settings instead of being learned from.
+
+    Raises:
+        SimcropError: wrong checkpoint, data or labels.
+    """
+    device = computing_device(config.train)
+    encoder = untrained_encoder(config) if checkpoint is None else load_encoder(checkpoint, device)
+    encoder.to(device).eval()
+    about = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
+    config, data = data_for(config, encoder.recipe)
+    settings = config.labels
+    columns = label_columns(data.source.label_names, settings, config.data.source)
+    if not data.held_out:
+        raise DataError(
+            "data: no study is held out to test on; raise data.validation_fraction, or mark studies as validation"
+        )
+    studies, test = (
+        labelled_studies(part, columns, skip=settings.skip_unlabelled) for part in (data.train, data.held_out)
+    )
+    left_out = len(data.train) + len(data.held_out) - len(studies) - len(test)
+    split = LabelSplit((), ())
+    if draws:
+        split = draw_labelled(
+            [study.patient_id for study in studies],
+            percent=settings.percent,
+            selection_fraction=settings.selection_fraction if selects else None,
+            seed=config.seed,
+        )
+    return LabelledTask(
+        config=config,
+        data=data,
+        encoder=encoder,
+        checkpoint={**about, "encoder_sha256": weights_sha256(encoder)},
+        columns=columns,
+        studies=studies,
+        truth=columns.table(studies),
+        split=split,
+        test=test,
+        test_truth=columns.table(test),
+        notes=(f"{left_out} studies without a label were left out",) if left_out else (),
+    )
+
+
+def task_features(
+    task: LabelledTask,
+    studies: Sequence[Study],
+    features: Literal["encoder", "voxels"],
+    should_stop: Callable[[], bool],
+) -> Float[Tensor, "n F"]:
+    """Features of the studies' first reconstructions, computed or found in the cache.
+
+    Raises:
+        DataError: a volume is damaged.
+        Stopped: `should_stop` said so.
+    """
+    config, encoder = task.config, task.encoder
+    recipe, device = encoder.recipe, task.device
+
+    def encode(volumes: Tensor) -> Tensor:
+        with numerics(device, config.train):
+            return probe_features(encoder, volumes.to(device))
+
+    if features == "voxels":
+        identity: list[Any] = ["voxels", recipe.window]
+        kind = FeatureKind(identity, lambda volumes: voxel_features(volumes, recipe.window), recipe.volume_size)
+    else:
+        precision = "bf16" if config.train.precision == "auto" and device.type == "cuda" else config.train.precision
+        precision = "fp32" if precision == "auto" else precision
+        identity = ["encoder", task.checkpoint["encoder_sha256"], asdict(recipe), precision]
+        kind = FeatureKind(identity, encode, recipe.volume_size)
+    return volume_features(
+        [study.reconstructions[0] for study in studies],
+        kind,
+        task.data.prepared,
+        config.data.prepared,
+        batch_size=config.evaluation.batch_size,
+        num_workers=config.data.num_workers,
+        should_stop=should_stop,
+    )
+
+
+def conclude(
+    name: str,
+    task: LabelledTask,
+    scores: Float[Tensor, "m C"],
+    *,
+    learned_from: LearnedFrom,
+    chosen: Mapping[str, Any],
+    out: Path,
+) -> None:
+    """Measure predictions of the test set, and write what an evaluation leaves behind.
+
+    Args:
+        name: of the command.
+        task: that was done.
+        scores: probabilities; any number for findings that were not learned.
+        learned_from: what lies behind them.
+        chosen: settings, and how well they told the selection patients.
+        out: folder of the result.
+    """
+    exclusive, learned = task.columns.exclusive, learned_from.has_both
+    patients = [study.patient_id for study in task.test]
+    scores = scores if exclusive else scores.where(learned, 0.5)
+    outcome = Outcome(
+        task=name,
+        names=task.columns.names,
+        studies=task.test,
+        predicted=Predicted(scores, task.test_truth, patients, exclusive, learned),
+        learned_from=learned_from,
+        selection=task.some(task.split.select),
+        chosen=chosen,
+        warnings=task.notes,
+    )
+    report = classification_report(outcome, task.config.labels, seed=task.config.seed)
+    finish(out, report, task.config, task.data, task.checkpoint)
+
+
+def with_notes(task: LabelledTask, *notes: str) -> LabelledTask:
+    """The task with more to tell."""
+    return replace(task, notes=(*task.notes, *notes))
+
+
+def refuse_published(config: RunConfig, what: str) -> None:
+    """Raise ConfigError where the authors' recipe is asked for and there is none."""
+    if config.labels.protocol == "published":
+        raise ConfigError(f"labels.protocol: the authors published a linear probe and no {what}; write honest")

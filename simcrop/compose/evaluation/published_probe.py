@@ -1,0 +1,148 @@
+"""The authors' linear probe, with its faults, for comparison with their figures (docs/method.md, section 9)."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.evaluation.classification.files import remove_training
+from simcrop.compose.evaluation.finetune import new_classifier
+from simcrop.compose.evaluation.fit import Fit, fit_settings, learning_studies
+from simcrop.compose.evaluation.labelled_task import (
+    UNTRAINED,
+    LabelledTask,
+    begin_task,
+    conclude,
+    task_features,
+    with_notes,
+)
+from simcrop.core.errors import ConfigError
+from simcrop.core.evaluation.classifier import probabilities
+from simcrop.core.evaluation.fitting import FitTask
+from simcrop.core.evaluation.published import (
+    BETAS,
+    GRAD_CLIP,
+    WEIGHT_DECAY,
+    PublishedRecipe,
+    counting_note,
+    published_recipe,
+)
+from simcrop.core.recipe import PAPER, AugmentRecipe, TrainRecipe
+
+_CHECKPOINT_EVERY = 200
+_COPIED = ("Pleural effusion", "Pericardial effusion")
+_OWN_SELECTION = "radchestct"
+"""The one data set of the authors' whose validation list is not its test list."""
+
+
+def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Callable[[], bool]) -> None:
+    """Train a linear layer as the authors do, and measure it on the held-out studies.
+
+    Args:
+        config: data and labels; the section `probe`.
+        checkpoint: of the encoder; None measures an untrained one.
+        out: folder of the result.
+        should_stop: asked after every step and batch.
+
+    Raises:
+        SimcropError: wrong checkpoint, data or labels, or a loss that is not finite.
+        Stopped: `should_stop` said so; the same call goes on from there.
+    """
+    if config.probe.features == "voxels":
+        raise ConfigError("probe.features: the published protocol trains on an encoder alone; write encoder, or honest")
+    task = _with_faults(begin_task(config, checkpoint, selects=config.data.source == _OWN_SELECTION))
+    if checkpoint is None:
+        task = with_notes(task, UNTRAINED)
+    learned_from = task.learned_from(task.split.learn)
+    task.require_measurable(learned_from)
+    numbers, note = _numbers(config)
+    task = with_notes(task, *([note] if note else []))
+    classifier = new_classifier(task, frozen=True)
+    own = task.split.select
+    selected, truth = (task.some(own), task.truth[list(own)]) if own else (task.test, task.test_truth)
+    table = task_features(task, [*selected, *task.test], "encoder", should_stop).to(task.device)
+
+    @torch.no_grad()
+    def logits_of(rows: torch.Tensor) -> torch.Tensor:
+        return classifier.classify(rows)
+
+    studies = learning_studies(task, augment=AugmentRecipe(**PAPER["data"]["augment"]), batch_size=numbers.batch_size)
+    fit_task = FitTask(
+        classifier,
+        _recipe(config, numbers, evaluate_every=studies.steps_per_epoch),
+        layer_decay=1.0,
+        patience=numbers.patience,
+        selection_truth=truth,
+        learned=learned_from.has_both,
+        exclusive=task.columns.exclusive,
+    )
+    settings = fit_settings(task, {"published": asdict(numbers)})
+    fit = Fit(fit_task, studies, lambda: logits_of(table[: len(selected)]), out, settings, omit=("encoder.",))
+    progress = fit.run(should_stop)
+    assert progress.best is not None
+    chosen = {"step": progress.best_step, **asdict(progress.best), "steps_made": progress.step, **asdict(numbers)}
+    scores = probabilities(logits_of(table[len(selected) :]), exclusive=task.columns.exclusive)
+    conclude("probe", task, scores, learned_from=learned_from, chosen=chosen, out=out)
+    remove_training(out)
+
+
+def _with_faults(task: LabelledTask) -> LabelledTask:
+    """The task with the faults of the authors' lists, and with words for each."""
+    task = with_notes(
+        task,
+        "published protocol: the authors' learning rate would rise again after the last step; training ends there",
+        "published protocol: one score of the selection list an epoch, since the sources leave open when it is scored",
+    )
+    if counted := counting_note(task.config.data.source, task.studies, task.test):
+        task = with_notes(task, f"published protocol: {counted}")
+    if task.config.data.source != _OWN_SELECTION:
+        return with_notes(
+            task,
+            "published protocol: the best step was chosen on the test set, as the authors' validation list is their "
+            "test list, so the figures are too good; the honest protocol chooses on patients of its own",
+        )
+    names = task.columns.names
+    if not set(_COPIED) <= set(names):
+        return task
+    source, copy = (names.index(name) for name in _COPIED)
+    for truth in (task.truth, task.test_truth):
+        truth[:, copy] = truth[:, source]
+    return with_notes(
+        task,
+        f"published protocol: the column {_COPIED[1]} is a copy of {_COPIED[0]}, as in the authors' lists; its figures "
+        "say nothing of that finding, and the means count the other one twice",
+    )
+
+
+def _numbers(config: RunConfig) -> tuple[PublishedRecipe, str | None]:
+    """The authors' numbers with what the section `probe` says instead, and a note where they have none."""
+    row, note = published_recipe(config.data.source, config.labels.percent)
+    own = {key: value for key in asdict(row) if (value := getattr(config.probe, key)) is not None}
+    if "steps" in own and "warmup_steps" not in own:
+        own["warmup_steps"] = round(row.warmup_steps * own["steps"] / row.steps)
+    if own.get("warmup_steps", 0) >= own.get("steps", row.steps):
+        raise ConfigError(
+            f"probe.warmup_steps: {own['warmup_steps']} leaves no step of {own.get('steps', row.steps)} after the "
+            "warm-up; write fewer"
+        )
+    return replace(row, **own), note
+
+
+def _recipe(config: RunConfig, numbers: PublishedRecipe, *, evaluate_every: int) -> TrainRecipe:
+    return replace(
+        config.train,
+        steps=numbers.steps,
+        batch_size=numbers.batch_size,
+        accumulate=1,
+        optimizer="adamw",
+        lr=numbers.lr,
+        min_lr=0.0,
+        warmup_steps=numbers.warmup_steps,
+        weight_decay=WEIGHT_DECAY,
+        betas=BETAS,
+        grad_clip=GRAD_CLIP,
+        evaluate_every=evaluate_every,
+        checkpoint_every=_CHECKPOINT_EVERY,
+    )

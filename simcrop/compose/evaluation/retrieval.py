@@ -1,0 +1,90 @@
+"""`simcrop eval retrieval`: finding the volume of a report among others, and the report of a volume."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
+from simcrop.adapters.evaluation.language.sentences import ReadFindings, read_findings
+from simcrop.compose.evaluation.common import finish, say_stopped
+from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
+from simcrop.core.errors import DataError
+from simcrop.core.evaluation.retrieval import rarity, report_scores, same_sentences
+from simcrop.core.report import sentence_key, sentences_of
+from simcrop.core.stopping import Stopped
+
+_SENTENCES_AT_ONCE = 4096
+"""Sentences that are scored at a time: 45 MB of cosines with the 2744 patches of a ViT-B."""
+
+
+def retrieval(
+    config: RunConfig, *, checkpoint: str, out: Path, should_stop: Callable[[], bool] = lambda: False
+) -> bool:
+    """Search for the volumes of the held-out reports, and for the reports of the volumes.
+
+    Args:
+        config: data, and the section `retrieval`.
+        checkpoint: of the model.
+        out: folder of the result.
+        should_stop: asked between batches of volumes.
+
+    Returns:
+        False where it was asked to stop; what was computed until then is kept.
+
+    Raises:
+        SimcropError: wrong checkpoint or data.
+    """
+    task = begin_language(config, checkpoint)
+    held_out = task.reader(task.data.held_out)
+    everything = list(read_findings(task.model, held_out, held_out.studies))
+    reports = [read for read in everything if read.numbers]
+    if len(reports) < 2:
+        raise DataError(
+            f"data: {len(reports)} of {len(everything)} held-out studies have findings to search by, and it takes two; "
+            "name data with reports, or raise data.validation_fraction"
+        )
+    try:
+        scores = _scores(task, reports, should_stop)
+    except Stopped:
+        return say_stopped(out)
+    left_out = len(everything) - len(reports)
+    outcome = RetrievalOutcome(
+        studies=[read.study for read in reports],
+        scores=scores,
+        same=same_sentences([[sentence_key(text) for text in read.texts] for read in reports]),
+        weights=config.retrieval.weights,
+        warnings=(f"{left_out} studies without findings were left out",) if left_out else (),
+    )
+    finish(out, retrieval_report(outcome, config.labels, seed=config.seed), task.config, task.data, task.checkpoint)
+    return True
+
+
+def _scores(task: LanguageTask, reports: Sequence[ReadFindings], stop: Callable[[], bool]) -> Float[Tensor, "R V"]:
+    """Score of every report in every volume."""
+    features = torch.cat([read.features for read in reports])
+    sentence_volume_scores = task.model.ops.sentence_volume_scores
+
+    def compute(patches: Tensor) -> Tensor:
+        parts = features[None].split(_SENTENCES_AT_ONCE, dim=1)
+        return torch.cat([sentence_volume_scores(part, patches, k=task.top_k)[0] for part in parts], dim=1)
+
+    digest = hashlib.sha256(features.cpu().contiguous().numpy().tobytes()).hexdigest()
+    names = [read.study.reconstructions[0] for read in reports]
+    scores = task.volume_scores(names, compute, ["retrieval", digest], stop).T
+    report_of_sentence = torch.tensor([row for row, read in enumerate(reports) for _ in read.numbers])
+    return report_scores(scores, report_of_sentence, _weights(task, reports))
+
+
+def _weights(task: LanguageTask, reports: Sequence[ReadFindings]) -> Float[Tensor, "S"]:
+    """Weight of every sentence that was read."""
+    keys = [sentence_key(read.texts[number]) for read in reports for number in read.numbers]
+    if task.config.retrieval.weights == "equal":
+        return torch.ones(len(keys))
+    known = [[sentence_key(text) for text in sentences_of(study.report.findings)] for study in task.data.train]
+    weight = rarity(known)
+    return torch.tensor([weight(key) for key in keys])

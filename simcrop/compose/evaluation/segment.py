@@ -1,0 +1,242 @@
+"""Segmentation: an encoder fine-tuned as part of a UNETR, or a network so made measured again."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from simcrop.adapters.checkpoints.resume import check_same, make_folder
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import as_tree, config_from_yaml
+from simcrop.adapters.evaluation.segmentation.crops import CropBatches
+from simcrop.adapters.evaluation.segmentation.files import (
+    find_segmenter,
+    remove_state,
+    save_segmenter,
+    segmenter_config,
+    segmenter_weights,
+)
+from simcrop.adapters.evaluation.segmentation.pictures import outcome_figures
+from simcrop.adapters.evaluation.segmentation.report import segmentation_evaluation
+from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy, Segmenter, segment_study, selection_dice
+from simcrop.adapters.evaluation.segmentation.training import FineTuner
+from simcrop.adapters.evaluation.segmentation.unetr import UNETR
+from simcrop.adapters.system.progress import counted
+from simcrop.adapters.system.provenance import data_fingerprint
+from simcrop.compose.evaluation.common import computing_device, finish
+from simcrop.compose.evaluation.segmentation_task import SegmentationTask, begin_segmentation, drawn
+from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
+from simcrop.compose.ops import select_ops
+from simcrop.core.encoder import VisionEncoder
+from simcrop.core.errors import ConfigError
+from simcrop.core.evaluation.label_split import draw_labelled
+from simcrop.core.randomness import derive_seed
+from simcrop.core.study import Study
+
+_FREE = ("overlap", "save_every", "test_studies", "hausdorff")
+"""Keys of the section that do not change what is learned."""
+_PREDICTIONS = "predictions"
+_Known = Mapping[str, Any]
+
+
+def segment(
+    config: RunConfig, *, checkpoint: str | None, out: Path, should_stop: Callable[[], bool] = lambda: False
+) -> bool:
+    """Fine-tune an encoder to segment organs, then segment the held-out studies and measure it.
+
+    Args:
+        config: names the data; its section `segment` says how, its section `model` the sizes of a network from scratch.
+        checkpoint: of the encoder, as `load_encoder` takes it; or the folder of an earlier segmentation, whose network
+            is measured without training; None starts from random weights.
+        out: folder of the result; a training that was stopped goes on from it.
+        should_stop: asked after every step and study; True saves and returns.
+
+    Returns:
+        Whether it came to its end.
+
+    Raises:
+        SimcropError: wrong data, configuration or checkpoint, or a loss that is not finite.
+    """
+    device = computing_device(config.train)
+    make_folder(out)
+    kept = None if checkpoint is None else find_segmenter(Path(checkpoint))
+    if kept is not None:
+        return _measure_again(config, kept, out, device, should_stop)
+    encoder = untrained_encoder(config) if checkpoint is None else load_encoder(checkpoint, device)
+    start = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
+    task = begin_segmentation(config, encoder.recipe)
+    fit = _Fit(task, _network(task, encoder).to(device), start, out)
+    trained = fit.done() or fit.run(should_stop)
+    return trained is not None and _measure(task, fit.network, out, start, trained, should_stop)
+
+
+def _network(task: SegmentationTask, encoder: VisionEncoder) -> UNETR:
+    torch.manual_seed(derive_seed("segmenter", task.config.seed))
+    return UNETR(
+        encoder,
+        num_classes=len(task.maps.classes) + 1,
+        roi_size=task.roi_size,
+        feature_size=task.config.segment.feature_size,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A network that is to learn a task, in a folder that may hold what was learned before."""
+
+    task: SegmentationTask
+    network: UNETR
+    start: _Known
+    out: Path
+
+    def parts(self) -> tuple[list[Study], list[Study]]:
+        """The studies that are learned from, and those that the step is chosen by."""
+        train, labels = self.task.data.train, self.task.config.labels
+        split = draw_labelled(
+            [study.patient_id for study in train],
+            percent=labels.percent,
+            selection_fraction=labels.selection_fraction,
+            seed=self.task.config.seed,
+        )
+        learn, select = ([train[index] for index in part] for part in (split.learn, split.select))
+        return learn, drawn(select, self.task.config.segment.selection_studies)
+
+    def fixed(self) -> dict[str, Any]:
+        """What decides how the network comes out, by key."""
+        config, tree = self.task.config, as_tree(self.task.config)
+        learn, select = self.parts()
+        return {
+            "--checkpoint": self.start["sha256"],
+            "seed": config.seed,
+            "labels.percent": config.labels.percent,
+            "labels.selection_fraction": config.labels.selection_fraction,
+            **{f"model.{key}": value for key, value in tree["model"].items()},
+            **{f"segment.{key}": value for key, value in tree["segment"].items() if key not in _FREE},
+            "data": data_fingerprint({"learn": learn, "select": select}),
+        }
+
+    def done(self) -> _Known | None:
+        """What is known of the training, where it is over; the network has its best weights then.
+
+        Raises:
+            CheckpointError: the folder holds a damaged network, or one that other settings have made.
+        """
+        folder = find_segmenter(self.out)
+        if folder is None:
+            return None
+        content = segmenter_config(folder)
+        check_same(folder, content["settings"], self.fixed())
+        self.network.load_state_dict(segmenter_weights(folder, content["sha256"]))
+        remove_state(self.out)  # a kill may have come before it was
+        return content["trained"]
+
+    def run(self, should_stop: Callable[[], bool]) -> _Known | None:
+        """Train to the end; what is known of the training, or None where it was stopped."""
+        task, config, settings = self.task, self.task.config, self.task.config.segment
+        learn, select = self.parts()
+        crops = CropBatches(task.maps, learn, settings, task.roi_size, seed=config.seed)
+        visited = [study for step in range(1, settings.steps + 1) for study in crops.studies_of(step)]
+        task.prepare([*visited, *select])
+        segmenter = Segmenter(self.network, settings.overlap, config.train)
+        tuner = FineTuner(
+            self.network,
+            crops,
+            lambda: selection_dice(segmenter, task.maps, select),
+            settings=settings,
+            train=config.train,
+            out=self.out,
+            fixed=self.fixed(),
+        )
+        reached = tuner.run(should_stop)
+        if reached is None:
+            return None
+        trained = {
+            "start": dict(self.start),
+            "percent": config.labels.percent,
+            "num_learned": len(learn),
+            "num_selecting": len(select),
+            "steps": reached.step,
+            "best_step": reached.best_step,
+            "selection_dice": dict(reached.scores)[reached.best_step],
+        }
+        self.network.load_state_dict(reached.best)
+        about = {"config": as_tree(config), "settings": self.fixed(), "trained": trained}
+        save_segmenter(self.out, reached.best, about)
+        remove_state(self.out)
+        return trained
+
+
+def _measure_again(
+    config: RunConfig, folder: Path, out: Path, device: torch.device, should_stop: Callable[[], bool]
+) -> bool:
+    """Measure a network that an earlier segmentation has kept."""
+    content = segmenter_config(folder)
+    kept = config_from_yaml(json.dumps(content["config"]), str(folder / "config.json"))
+    own = {key: getattr(kept.segment, key) for key in ("spacing_mm", "roi_size", "feature_size")}
+    task = begin_segmentation(replace(config, segment=replace(config.segment, **own)), kept.model)
+    here, there = task.maps.classes, kept.segment.classes
+    if here != there:
+        raise ConfigError(
+            f"segment.classes: {len(here)} classes here ({', '.join(here)}), and {folder} tells {len(there)} apart "
+            f"({', '.join(there)}); name those, or fine-tune on this data"
+        )
+    network = _network(task, VisionEncoder(kept.model, select_ops(config.train.ops, device))).to(device)
+    network.load_state_dict(segmenter_weights(folder, content["sha256"]))
+    about = {"path": str(folder), "sha256": content["sha256"]}
+    return _measure(task, network, out, about, content["trained"], should_stop)
+
+
+def _measure(
+    task: SegmentationTask,
+    network: UNETR,
+    out: Path,
+    checkpoint: _Known,
+    trained: _Known,
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Segment the held-out studies, and write and print the result; False after a request to stop."""
+    config, settings = task.config, task.config.segment
+    studies = drawn(task.data.held_out, settings.test_studies)
+    task.prepare(studies)
+    segmenter = Segmenter(network, settings.overlap, config.train)
+    (out / "metrics.json").unlink(missing_ok=True)
+    shutil.rmtree(out / _PREDICTIONS, ignore_errors=True)
+    found = _segmented(task, segmenter, studies, out / _PREDICTIONS, should_stop)
+    if found is None:
+        return False
+    origin = "from scratch" if trained["start"]["path"] is None else "pre-trained"
+    result = segmentation_evaluation(
+        found,
+        task.maps.classes,
+        labels=config.labels,
+        seed=config.seed,
+        about=trained,
+        title=f"Segmentation, {origin}, {trained['percent']:g} % of labels ({trained['num_learned']} studies)",
+        out=out,
+        figures=outcome_figures(found, segmenter, task.maps),
+        warnings=task.warnings,
+    )
+    finish(out, result, config, task.data, checkpoint)
+    return True
+
+
+def _segmented(
+    task: SegmentationTask,
+    segmenter: Segmenter,
+    studies: Sequence[Study],
+    folder: Path,
+    should_stop: Callable[[], bool],
+) -> list[SegmentedStudy] | None:
+    found: list[SegmentedStudy] = []
+    hausdorff = task.config.segment.hausdorff
+    with counted("held-out studies segmented") as progress:
+        for study in studies:
+            if should_stop():
+                return None
+            found.append(segment_study(segmenter, task.maps, study, folder, hausdorff=hausdorff))
+            progress(len(found), len(studies))
+    return found

@@ -1,0 +1,100 @@
+"""`simcrop eval zeroshot`: which findings a model reads off a volume by sentences, with no label learned from."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.evaluation.classification.labels import label_columns, labelled_studies
+from simcrop.adapters.evaluation.language.prompt_features import PromptReader, ReadPrompts
+from simcrop.adapters.evaluation.language.prompts import choose_prompts
+from simcrop.adapters.evaluation.language.zeroshot_report import ZeroShotOutcome, zeroshot_report
+from simcrop.adapters.loading.held_out import HeldOutStudies, asserts_finding
+from simcrop.compose.evaluation.common import finish, say_stopped
+from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
+from simcrop.core.errors import DataError
+from simcrop.core.evaluation.classification import Predicted
+from simcrop.core.evaluation.zeroshot import finding_scores
+from simcrop.core.stopping import Stopped
+from simcrop.core.study import Study
+
+
+def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Callable[[], bool] = lambda: False) -> bool:
+    """Read the findings off the held-out volumes, and measure that.
+
+    Args:
+        config: data, labels, and the section `zeroshot`.
+        checkpoint: of the model.
+        out: folder of the result.
+        should_stop: asked between batches of volumes.
+
+    Returns:
+        False where it was asked to stop; what was computed until then is kept.
+
+    Raises:
+        SimcropError: wrong checkpoint, data, labels or prompts.
+    """
+    task = begin_language(config, checkpoint)
+    columns = label_columns(task.data.source.label_names, config.labels, config.data.source)
+    studies = labelled_studies(task.data.held_out, columns, skip=config.labels.skip_unlabelled)
+    truth = columns.table(studies)
+    if not (truth.any(0) & ~truth.all(0)).any():
+        raise DataError(
+            f"single-class split: none of the {len(columns.names)} labels has both classes among the {len(studies)} "
+            "studies of the test set; raise data.validation_fraction, or name other labels by labels.names"
+        )
+    prompts, notes = _prompts(task, columns.names)
+    try:
+        scores = _scores(task, studies, [prompts[name] for name in columns.names], should_stop)
+    except Stopped:
+        return say_stopped(out)
+    learned = torch.ones(len(columns.names), dtype=torch.bool)
+    present, absent = scores.double().unbind(2)
+    patients = [study.patient_id for study in studies]
+    predicted, asserted = (Predicted(each, truth, patients, False, learned) for each in (present - absent, present))
+    held_out = task.reader(studies)
+    placed = frozenset(_with_place(held_out)) & set(columns.names)
+    if left_out := len(task.data.held_out) - len(studies):
+        notes = (*notes, f"{left_out} studies without a label were left out")
+    outcome = ZeroShotOutcome(columns.names, studies, predicted, asserted, prompts, placed, notes)
+    finish(out, zeroshot_report(outcome, config.labels, seed=config.seed), task.config, task.data, task.checkpoint)
+    return True
+
+
+def _prompts(task: LanguageTask, names: Sequence[str]) -> tuple[Mapping[str, ReadPrompts], tuple[str, ...]]:
+    """The prompts of every finding, and what a reader of the numbers must know of them."""
+    settings = task.config.zeroshot
+    wanted = choose_prompts(settings.prompts, names)
+    reader = PromptReader(task.model, task.reader(task.data.train), limit=settings.sentences)
+    prompts = reader.read(wanted)
+    replaced = [name for name, read in prompts.items() if settings.prompts == "reports" and not read.from_reports]
+    if not replaced:
+        return prompts, ()
+    which = "no finding" if len(replaced) == len(names) else f"not {', '.join(replaced)}"
+    return prompts, (f"the training reports assert {which}; built-in sentences were used instead",)
+
+
+def _scores(
+    task: LanguageTask, studies: Sequence[Study], prompts: Sequence[ReadPrompts], should_stop: Callable[[], bool]
+) -> Float[Tensor, "V F 2"]:
+    features = [each.features for each in prompts]
+    digest = hashlib.sha256()
+    for side in (side for each in features for side in (each.present, each.absent)):
+        digest.update(side.cpu().contiguous().numpy().tobytes() + b"|")
+    score = task.model.ops.sentence_volume_scores
+
+    def compute(patches: Tensor) -> Tensor:
+        return finding_scores(features, patches, score, k=task.top_k).flatten(1)
+
+    names = [study.reconstructions[0] for study in studies]
+    scores = task.volume_scores(names, compute, ["zeroshot sides", digest.hexdigest()], should_stop)
+    return scores.unflatten(1, (len(prompts), 2))
+
+
+def _with_place(held_out: HeldOutStudies) -> Iterator[str]:
+    for study in held_out.studies:
+        yield from (str(truth.finding) for truth in held_out.truths(study) if asserts_finding(truth))

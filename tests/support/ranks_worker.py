@@ -1,0 +1,70 @@
+"""One rank of test_ranks: takes its share of every case's step and, on rank 0, writes losses and gradients.
+
+torchrun --nproc-per-node N ranks_worker.py OUT; without torchrun it is the one process that has the whole batch.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
+from simcrop.core.learner import Learner, held_out_losses
+from simcrop.core.optimization import make_optimizers
+from simcrop.core.ports import Communicator
+from simcrop.core.recipe import AlignmentRecipe, ObjectivesRecipe, TrainRecipe
+from simcrop.core.study import Batch
+from simcrop.core.training import train_step
+from support.tiny import OBJECTIVES, make_batch, make_model
+
+RECIPE = TrainRecipe(steps=4, warmup_steps=0, lr=0.01, grad_clip=1.0)
+UNEVEN = [[3, 0, 1, 5], [2, 2, 0, 0]]
+"""Sentences of every study, by micro-batch: reports without any, and a whole rank without any."""
+CASES: dict[str, ObjectivesRecipe] = {
+    "report": OBJECTIVES,
+    "global": replace(OBJECTIVES, alignment=AlignmentRecipe(top_k=2, negatives="global")),
+    "no_duplicates": replace(OBJECTIVES, alignment=AlignmentRecipe(top_k=2, negatives="global", mask_duplicates=False)),
+}
+
+
+def share(counts: list[int], key: object, communicator: Communicator) -> Batch:
+    """This rank's studies of a micro-batch, in the order in which one process would have them."""
+    size = len(counts) // communicator.world_size
+    first = communicator.rank * size
+    return make_batch(counts[first : first + size], key=key, room=first)
+
+
+def run_case(name: str, communicator: Communicator) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Rows of two steps, held-out losses last, and the gradients of the second step."""
+    model = make_model(CASES[name])
+    network = average_gradients(model, communicator)
+    learner = Learner(model, network, make_optimizers(model, RECIPE), RECIPE, 0, torch.device("cpu"))
+    rows = []
+    for step in (1, 2):
+        batches = [share(counts, (step, micro), communicator) for micro, counts in enumerate(UNEVEN)]
+        rows.append(train_step(learner, batches, step=step, communicator=communicator))
+    gradients = {key: p.grad.clone() for key, p in model.named_parameters() if p.grad is not None}
+    held_out = [make_batch([2, 1], key="a"), make_batch([3], key="b"), make_batch([0], key="c")]
+    mine = held_out[communicator.rank :: communicator.world_size]
+    return [*rows, held_out_losses(learner, mine, communicator)], gradients
+
+
+def main(out: Path) -> None:
+    """Run every case."""
+    torch.set_num_threads(1)
+    communicator = connect(choose_device("cpu"))
+    try:
+        for name in CASES:
+            rows, gradients = run_case(name, communicator)
+            if communicator.rank == 0:
+                save_file(gradients, out / f"{name}.safetensors")
+                (out / f"{name}.json").write_text(json.dumps(rows))
+    finally:
+        disconnect()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

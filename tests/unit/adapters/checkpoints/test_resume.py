@@ -1,0 +1,164 @@
+"""Where a run continues, and which changes are refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from simcrop.adapters.checkpoints.resume import check_data, check_unchanged, is_finished, make_folder, starting_point
+from simcrop.adapters.checkpoints.store import FolderCheckpoints
+from simcrop.core.errors import CheckpointError, ConfigError
+
+CONFIG: dict[str, Any] = {
+    "name": "a",
+    "seed": 0,
+    "data": {"root": "x", "num_workers": 0, "prepared": "p", "prepared_size": [4, 4, 4], "augment": {"flip": 0.0}},
+    "model": {"depth": 2},
+    "objectives": {"alignment": {"top_k": 8}},
+    "text_encoder": {"source": "scratch", "context": None},
+    "train": {"steps": 10},
+}
+
+
+def changed(key: str, value: object) -> dict[str, Any]:
+    section, *path = key.split(".")
+    tree: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in CONFIG.items()}
+    if not path:
+        return tree | {section: value}
+    inner = tree[section]
+    for part in path[:-1]:
+        inner[part] = dict(inner[part])
+        inner = inner[part]
+    inner[path[-1]] = value
+    return tree
+
+
+def save(out: Path, *steps: int) -> None:
+    store = FolderCheckpoints(
+        out / "checkpoints",
+        keep=9,
+        config=CONFIG,
+        save_tokenizer=lambda folder: None,
+        provenance={"data_fingerprint": "abc"},
+    )
+    for step in steps:
+        store.save(step, nn.Linear(1, 1), {"optimizer": {}})
+
+
+def test_auto_takes_the_newest_or_begins(tmp_path: Path) -> None:
+    assert starting_point(tmp_path / "absent", "auto", CONFIG) is None
+    save(tmp_path, 2, 4)
+    start = starting_point(tmp_path, "auto", CONFIG)
+    assert start is not None
+    assert start.step == 4
+
+
+def test_a_fine_tuned_classifier_is_no_run(tmp_path: Path) -> None:
+    about = {"classifier": {"labels": ["Emphysema"]}}
+    store = FolderCheckpoints(
+        tmp_path / "checkpoints", keep=2, config=CONFIG, save_tokenizer=lambda folder: None, provenance=about
+    )
+    store.save(4, nn.Linear(1, 1), {})
+    for out, resume in ((tmp_path, "auto"), (tmp_path / "other", str(tmp_path))):
+        with pytest.raises(CheckpointError, match=r"^\S+step_00000004: holds a fine-tuned classifier, no text side; .*"
+                           r"another --out, and start from its encoder with model.init$"):  # fmt: skip
+            starting_point(out, resume, CONFIG)
+
+
+def test_never_refuses_a_folder_that_holds_a_run(tmp_path: Path) -> None:
+    assert starting_point(tmp_path, "never", CONFIG) is None
+    save(tmp_path, 4)
+    with pytest.raises(CheckpointError, match=r"holds a run at step 4.*another --out, or --resume auto"):
+        starting_point(tmp_path, "never", CONFIG)
+
+
+def test_a_named_checkpoint_starts_a_new_folder_or_is_the_newest_of_this_one(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    save(run, 2, 4)
+    older, newest = (str(run / "checkpoints" / name) for name in ("step_00000002", "step_00000004"))
+    for out, resume, step in [(other, older, 2), (other, str(run), 4), (run, newest, 4)]:
+        start = starting_point(out, resume, CONFIG)
+        assert start is not None
+        assert start.step == step
+    with pytest.raises(CheckpointError, match=r"holds a run at step 4; to branch off from .*2 choose another --out"):
+        starting_point(run, older, CONFIG)
+    with pytest.raises(CheckpointError, match="no such folder"):
+        starting_point(other, str(tmp_path / "absent"), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 1),
+        ("model.depth", 3),
+        ("objectives.alignment.top_k", 4),
+        ("data.root", "y"),
+        ("data.augment.flip", 0.5),
+        ("data.prepared_size", [5, 5, 5]),
+        ("text_encoder.source", "a/b"),
+    ],
+)
+def test_what_decides_the_result_may_not_change(tmp_path: Path, key: str, value: object) -> None:
+    save(tmp_path, 4)
+    message = rf"^{key}: .* differs from .* in .*step_00000004; set it back, or train anew with another --out"
+    with pytest.raises(CheckpointError, match=message.replace("[", r"\[")):
+        starting_point(tmp_path, "auto", changed(key, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "b"),
+        ("train.steps", 20),
+        ("data.num_workers", 2),
+        ("data.prepared", "q"),
+        ("text_encoder.keep_findings", False),
+    ],
+)
+def test_the_rest_may(tmp_path: Path, key: str, value: object) -> None:
+    save(tmp_path, 4)
+    assert starting_point(tmp_path, "auto", changed(key, value)) is not None
+
+
+def test_a_key_that_an_older_version_did_not_know_is_no_change(tmp_path: Path) -> None:
+    save(tmp_path, 4)
+    start = starting_point(tmp_path, "auto", changed("model.new_key", 1))
+    assert start is not None
+    smaller = changed("model.depth", 2)
+    del smaller["model"]["depth"]
+    with pytest.raises(CheckpointError, match=r"^model.depth: None differs from 2"):
+        check_unchanged(start, smaller)
+
+
+def test_other_studies_are_refused(tmp_path: Path) -> None:
+    save(tmp_path, 4)
+    start = starting_point(tmp_path, "auto", CONFIG)
+    assert start is not None
+    check_data(start, "abc")
+    with pytest.raises(CheckpointError, match=r"^data: the studies, .* differ from those behind"):
+        check_data(start, "abd")
+
+
+def test_finished_means_all_steps_and_a_summary_in_this_folder(tmp_path: Path) -> None:
+    save(tmp_path, 4)
+    start = starting_point(tmp_path, "auto", CONFIG)
+    assert start is not None
+    assert not is_finished(tmp_path, start, 4)
+    (tmp_path / "summary.json").write_text("{}")
+    assert is_finished(tmp_path, start, 4)
+    assert not is_finished(tmp_path, start, 5)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "summary.json").write_text("{}")
+    assert not is_finished(tmp_path / "other", start, 4)
+
+
+def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "run", tmp_path / "file"):
+        with pytest.raises(ConfigError, match=rf"^--out {out}: cannot be made .*; name another folder$"):
+            make_folder(out)
+    make_folder(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(ConfigError, match=rf"^--out {tmp_path}: cannot be written to; change its permissions, or name"):
+        make_folder(tmp_path)

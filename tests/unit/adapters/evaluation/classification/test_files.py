@@ -1,0 +1,117 @@
+"""Fine-tuned classifiers on disk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from simcrop.adapters.evaluation.classification.files import (
+    fine_tuned,
+    finished_fit,
+    remove_training,
+    save_classifier,
+    training_store,
+    unfinished_fit,
+)
+from simcrop.adapters.evaluation.classification.labels import LearnedFrom
+from simcrop.core.encoder import VisionEncoder
+from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.evaluation.classifier import Classifier
+from simcrop.core.recipe import ModelRecipe
+from simcrop.core.reference import REFERENCE
+
+RECIPE = ModelRecipe(volume_size=(8, 8, 8), patch_size=(4, 4, 4), embed_dim=12, depth=1, num_heads=2)
+
+
+ONE: Mapping[str, Any] = {"finetune.lr": 0.1, "labels.percent": 10}
+
+
+def make(num_outputs: int = 2, *, frozen: bool = False) -> Classifier:
+    return Classifier(VisionEncoder(RECIPE, REFERENCE), num_outputs, frozen=frozen)
+
+
+def save(out: Path, classifier: Classifier, step: int = 7, settings: Mapping[str, Any] = ONE) -> None:
+    save_classifier(
+        out,
+        classifier,
+        step,
+        config={"name": "x"},
+        settings=settings,
+        names=("A", "B"),
+        exclusive=False,
+        learned_from=LearnedFrom(5, 4, (2, 3)),
+        metrics={"auroc": 0.75, "loss": 0.5},
+        provenance={"git_commit": None},
+    )
+
+
+def test_a_classifier_is_found_again_with_all_that_it_knows(tmp_path: Path) -> None:
+    classifier = make()
+    save(tmp_path, classifier)
+    found = fine_tuned(tmp_path)
+    assert found is not None
+    assert (found.names, found.exclusive, found.learned_from) == (("A", "B"), False, LearnedFrom(5, 4, (2, 3)))
+    assert (found.checkpoint.step, found.checkpoint.manifest["metrics"]["auroc"]) == (7, 0.75)
+    other = make()
+    found.load_into(other)
+    assert all(torch.equal(other.state_dict()[name], value) for name, value in classifier.state_dict().items())
+    assert fine_tuned(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(("names", "exclusive"), [(("A",), False), (("A", "C"), False), (("A", "B"), True)])
+def test_other_labels_are_refused_with_both_lists(tmp_path: Path, names: tuple[str, ...], exclusive: bool) -> None:
+    save(tmp_path, make())
+    found = fine_tuned(tmp_path)
+    assert found is not None
+    found.require(("A", "B"), exclusive=False)
+    kind = "exclusive classes" if exclusive else "findings"
+    with pytest.raises(CheckpointError) as error:
+        found.require(names, exclusive=exclusive)
+    assert str(error.value) == (
+        f"{tmp_path}/checkpoints/step_00000007: is a classifier of 2 findings (A, B), and the data have {len(names)} "
+        f"{kind} ({', '.join(names)}); choose the same by labels.names and labels.task, or give its encoder a new head "
+        "by finetune.new_head=true"
+    )
+
+
+def test_a_finished_fit_is_found_by_its_settings_and_refused_with_others(tmp_path: Path) -> None:
+    assert finished_fit(tmp_path, ONE) is None
+    save(tmp_path, make(), step=9)
+    found = finished_fit(tmp_path, ONE)
+    assert found is not None
+    assert found.checkpoint.step == 9
+    with pytest.raises(CheckpointError) as error:
+        finished_fit(tmp_path, {**ONE, "finetune.lr": 0.5})
+    assert str(error.value) == (
+        f"finetune.lr: 0.5 differs from 0.1 in {tmp_path}/checkpoints/step_00000009; set it back, or choose another "
+        "--out"
+    )
+
+
+def test_checkpoints_of_a_run_are_never_replaced(tmp_path: Path) -> None:
+    store = training_store(tmp_path, {}, omit=(), start_step=0)
+    store.save(4, make(), {})
+    (tmp_path / "training").rename(tmp_path / "checkpoints")
+    with pytest.raises(ConfigError, match=r"^--out .*: holds checkpoints of a run, which would be lost; name another"):
+        finished_fit(tmp_path, ONE)
+    assert (tmp_path / "checkpoints" / "step_00000004").is_dir()
+
+
+def test_the_state_of_a_fit_is_continued_by_the_same_fit_alone(tmp_path: Path) -> None:
+    classifier = make(frozen=True)
+    store = training_store(tmp_path, ONE, omit=("encoder.",), start_step=0)
+    store.save(2, classifier, {"num_worse": 1})
+    found = unfinished_fit(tmp_path, ONE)
+    assert found is not None
+    assert (found.step, found.training_state()) == (2, {"num_worse": 1})
+    assert set(found.weights()) == {"fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"}
+    with pytest.raises(
+        CheckpointError, match=r"^labels\.percent: None differs from 10 in .*training/step_00000002; set"
+    ):
+        unfinished_fit(tmp_path, {"finetune.lr": 0.1})
+    assert unfinished_fit(tmp_path, ONE) is not None
+    remove_training(tmp_path)
+    assert not (tmp_path / "training").exists()
+    assert unfinished_fit(tmp_path, ONE) is None

@@ -1,0 +1,200 @@
+"""Batches by position: resuming, workers and ranks change nothing."""
+
+import itertools
+import os
+import pickle
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from support.data_folders import write_ct_rate
+from support.reading_fakes import GRID, MODEL, WordTokenizer
+from torch import Tensor
+
+from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches, held_out_batches
+from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.sources.ct_rate import CTRateSource
+from simcrop.core.errors import ConfigError, DataError
+from simcrop.core.recipe import AugmentRecipe, ReportRecipe, TrainRecipe
+from simcrop.core.study import Batch, Report, Study
+
+NUM_STUDIES = 11
+AUGMENT = AugmentRecipe(scale=(0.7, 1.2), flip=0.5, pad="reflect", shift_probability=0.5)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedVolumes:
+    root = tmp_path_factory.mktemp("loader")
+    write_ct_rate(root / "data", ["train_1_a_1", "train_2_a_1", "train_3_a_1"])
+    source = CTRateSource(root / "data")
+    return prepare(source, source.studies(), GRID, root / "cache")
+
+
+def _studies(number: int = NUM_STUDIES) -> list[Study]:
+    text = "Trachea is open. Nodule number {} in the left lung."
+    return [
+        Study(f"s{i}", f"p{i}", Report(text.format(i), "Well."), (f"train_{i % 3 + 1}_a_1",)) for i in range(number)
+    ]
+
+
+def _source(
+    prepared: PreparedVolumes,
+    *,
+    batch_size: int = 2,
+    accumulate: int = 1,
+    fixed_draws: bool = False,
+    seed: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    num_workers: int = 0,
+    studies: Sequence[Study] | None = None,
+) -> StudyBatches:
+    return StudyBatches(
+        studies or _studies(),
+        prepared,
+        WordTokenizer(),
+        model=MODEL,
+        report=ReportRecipe(),
+        augment=AUGMENT,
+        train=TrainRecipe(batch_size=batch_size, accumulate=accumulate, fixed_draws=fixed_draws),
+        max_tokens=32,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        num_workers=num_workers,
+    )
+
+
+def _take(source: StudyBatches, first_step: int, steps: int) -> list[Batch]:
+    return [batch for step in itertools.islice(source.batches(first_step), steps) for batch in step]
+
+
+def _tensors(batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Tensor):
+            yield field.name, value
+
+
+def _same(one: Batch, other: Batch) -> bool:
+    tensors = zip(_tensors(one), _tensors(other), strict=True)
+    return one.study_ids == other.study_ids and all(torch.equal(a, b) for (_, a), (_, b) in tensors)
+
+
+def test_an_epoch_holds_every_study_once_but_for_the_last_few(prepared: PreparedVolumes) -> None:
+    ids = [study for batch in _take(_source(prepared), 1, 10) for study in batch.study_ids]
+    for epoch in (ids[:10], ids[10:]):
+        assert set(Counter(epoch).values()) == {1}
+    assert ids[:10] != ids[10:]
+
+
+def test_the_order_depends_on_the_seed_and_the_epoch(prepared: PreparedVolumes) -> None:
+    orders = [[_source(prepared, seed=seed).position(5 * e + i) for i in range(5)] for seed in (0, 1) for e in (0, 1)]
+    assert len({tuple(indices for _, indices in order) for order in orders}) == 4
+    assert orders[0] == [_source(prepared, seed=0).position(i) for i in range(5)]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_any_first_step_and_any_number_of_workers_read_the_same(prepared: PreparedVolumes, num_workers: int) -> None:
+    whole = _take(_source(prepared), 1, 9)
+    later = _take(_source(prepared, num_workers=num_workers), 4, 6)
+    assert [_same(a, b) for a, b in zip(whole[3:], later, strict=True)] == [True] * 6
+
+
+def test_the_ranks_together_read_what_one_process_reads(prepared: PreparedVolumes) -> None:
+    one = _take(_source(prepared, batch_size=4), 1, 5)
+    ranks = [_take(_source(prepared, rank=rank, world_size=2), 1, 5) for rank in range(2)]
+    for whole, first, second in zip(one, *ranks, strict=True):
+        assert whole.study_ids == first.study_ids + second.study_ids
+        assert torch.equal(whole.volume, torch.cat([first.volume, second.volume]))
+        assert torch.equal(whole.ids_keep, torch.cat([first.ids_keep, second.ids_keep]))
+
+
+def test_a_step_has_accumulate_micro_batches_in_the_order_of_the_run(prepared: PreparedVolumes) -> None:
+    single = _take(_source(prepared), 1, 6)
+    steps = list(itertools.islice(_source(prepared, accumulate=3).batches(1), 2))
+    assert [len(step) for step in steps] == [3, 3]
+    assert all(_same(a, b) for a, b in zip(single, itertools.chain(*steps), strict=True))
+    resumed = next(iter(_source(prepared, accumulate=3).batches(2)))
+    assert all(_same(a, b) for a, b in zip(steps[1], resumed, strict=True))
+
+
+def _by_study(batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
+    return [{study: batch.ids_keep[i] for i, study in enumerate(batch.study_ids)} for batch in batches]
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_fixed_draws_repeat_the_first_epochs(prepared: PreparedVolumes, fixed: bool) -> None:
+    studies = _studies(4)
+    batches = _take(_source(prepared, batch_size=4, studies=studies, fixed_draws=fixed), 1, 2)
+    first, second = _by_study(batches)
+    assert all(torch.equal(first[study], second[study]) for study in first) == fixed
+    volumes = [dict(zip(b.study_ids, b.augmented().volume, strict=True)) for b in batches]
+    assert all(torch.equal(volumes[0][study], volumes[1][study]) for study in first) == fixed
+
+
+def test_reading_draws_nothing_from_torchs_generator(prepared: PreparedVolumes) -> None:
+    before = torch.get_rng_state()
+    _take(_source(prepared), 1, 2)
+    _take(_source(prepared, num_workers=1), 1, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("world_size", "message"), [(1, "12 are more than the 11"), (2, "2 ranks of 12 .* most 5")])
+def test_too_few_studies_are_refused(prepared: PreparedVolumes, world_size: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"train.batch_size: {message}"):
+        _source(prepared, batch_size=12, world_size=world_size)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_damaged_volume_is_named_in_one_line(prepared: PreparedVolumes, tmp_path: Path, num_workers: int) -> None:
+    studies = [replace(study, reconstructions=("train_9_a_1",)) for study in _studies()]
+    with pytest.raises(DataError, match=r"train_9_a_1.npy: cannot be read") as refused:
+        _take(_source(prepared, studies=studies, num_workers=num_workers), 1, 1)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_killed_worker_is_told_with_a_remedy(prepared: PreparedVolumes, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _source(prepared, num_workers=1)
+    monkeypatch.setattr(PreparedVolumes, "read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(DataError, match=r"data\.num_workers: a data worker was ended by the system"):
+        _take(source, 1, 1)
+
+
+def test_studies_survive_the_packing(prepared: PreparedVolumes) -> None:
+    odd = replace(
+        _studies()[0], report=Report("Größe „normal“.\n", "🙂"), split="train", labels={"Emphysema": 1, "Nodule": 0}
+    )
+    source = _source(prepared, studies=[odd, *_studies()])
+    assert source._dataset._studies[0] == odd
+    assert source._dataset._studies[NUM_STUDIES] == _studies()[-1]
+    assert pickle.loads(pickle.dumps(source._dataset))[0, (1, 2)].study_ids == ("s0", "s1")
+
+
+def _held_out(prepared: PreparedVolumes, seed: int = 0) -> HeldOutBatches:
+    return held_out_batches(
+        _studies(),
+        prepared,
+        WordTokenizer(),
+        model=MODEL,
+        report=ReportRecipe(),
+        max_tokens=32,
+        seed=seed,
+        batch_size=4,
+    )
+
+
+def test_held_out_batches_never_change(prepared: PreparedVolumes) -> None:
+    batches = _held_out(prepared)
+    assert len(batches) == 3
+    assert [len(batch) for batch in batches] == [4, 4, 3]
+    assert [study for batch in batches for study in batch.study_ids] == [study.study_id for study in _studies()]
+    assert all(_same(a, b) for a, b in zip(batches, _held_out(prepared), strict=True))
+    assert _same(batches[-1], batches[2:][0])
+    assert not torch.equal(batches[0].ids_keep, _held_out(prepared, seed=1)[0].ids_keep)
+    with pytest.raises(IndexError):
+        batches[3]

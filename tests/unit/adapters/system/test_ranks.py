@@ -1,0 +1,79 @@
+"""Ranks: which device, one process without torchrun, and the collectives over a group of one.
+
+Two ranks are in tests/e2e/test_ranks.py.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from simcrop.adapters.system.ranks import TorchRanks, average_gradients, choose_device, connect, disconnect
+from simcrop.core.errors import ConfigError
+from simcrop.core.ports import SingleProcess
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    communicator = connect(torch.device("cpu"))
+    assert isinstance(communicator, SingleProcess)
+    model = nn.Linear(1, 1)
+    assert average_gradients(model, communicator) is model
+    disconnect()
+
+
+def test_cpu_is_taken_where_it_is_asked_for_or_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("cpu") == choose_device("auto") == torch.device("cpu")
+
+
+def test_each_local_rank_takes_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ConfigError, match=r"train.device: .*local rank 2, but torch sees 2 GPUs; use auto or cpu"):
+        choose_device("cuda")
+
+
+@pytest.fixture
+def ranks(tmp_path: Path) -> Iterator[TorchRanks]:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield TorchRanks(torch.device("cpu"))
+    disconnect()
+    assert not dist.is_initialized()
+
+
+def test_sum_leaves_its_argument_alone_and_has_no_gradient(ranks: TorchRanks) -> None:
+    value = torch.tensor([1.0, 2.0], requires_grad=True)
+    total = ranks.sum(value)
+    total += 1
+    assert value.tolist() == [1.0, 2.0]
+    assert not total.requires_grad
+    assert ranks.sum(torch.tensor([3, 4])).tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
+def test_gather_keeps_types(ranks: TorchRanks, dtype: torch.dtype) -> None:
+    value = torch.tensor([[1, 0], [0, 1]]).to(dtype)
+    gathered = ranks.gather(value.t())
+    assert gathered.dtype == dtype
+    assert torch.equal(gathered, value.t())
+
+
+def test_gather_passes_gradients(ranks: TorchRanks) -> None:
+    value = torch.randn(3, 2, requires_grad=True)
+    (ranks.gather(value) * torch.arange(6.0).view(3, 2)).sum().backward()
+    assert value.grad is not None
+    assert torch.equal(value.grad, torch.arange(6.0).view(3, 2))
+    ranks.barrier()
+
+
+def test_several_ranks_get_a_wrapper(ranks: TorchRanks) -> None:
+    ranks.world_size = 2
+    assert isinstance(average_gradients(nn.Linear(1, 1), ranks), DistributedDataParallel)

@@ -1,0 +1,87 @@
+"""Rows of numbers: one JSON object a line, TensorBoard, several sinks."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.tiny import Rows
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
+
+from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
+from simcrop.adapters.tracking.tensorboard import TensorBoardMetrics
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rows_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
+    sink = JsonlMetrics(tmp_path / "run" / "metrics.jsonl")
+    for step in (1, 2):
+        sink.write({"step": step, "loss": 0.1 + 0.2})
+        assert read(tmp_path / "run" / "metrics.jsonl")[-1] == {"step": step, "loss": 0.1 + 0.2}
+    sink.close()
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.symlink_to("/dev/full")
+    sink = JsonlMetrics(path)
+    for refused in (lambda: sink.write({"step": 1}), sink.close):
+        with pytest.raises(OSError, match="No space left on device") as error:
+            refused()
+        assert error.value.filename == str(path)
+
+
+def test_rewind_drops_later_rows_and_a_torn_line_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2, "loss": 0.30000000000000004}\n{"step": 3}\n{"step": 1')
+    sink = JsonlMetrics(path)
+    sink.rewind(2)
+    sink.write({"step": 3, "loss": 1.5})
+    sink.close()
+    assert path.read_text().splitlines() == [
+        '{"step": 1}',
+        '{"step": 2, "loss": 0.30000000000000004}',
+        '{"step": 3, "loss": 1.5}',
+    ]
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_value_that_is_not_finite_stays_valid_json(tmp_path: Path) -> None:
+    sink = JsonlMetrics(tmp_path / "metrics.jsonl")
+    sink.write({"step": 1, "validation_loss": float("nan")})
+    sink.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1, "validation_loss": null}\n'
+
+
+def scalars(folder: Path, key: str) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(key)]
+
+
+def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Files of one second are read in the order of their names, which end in this: 10 would come before 9.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
+    first = TensorBoardMetrics(tmp_path)
+    for step in (1, 2, 3):
+        first.write({"step": step, "loss": float(step)})
+    first.close()
+    second = TensorBoardMetrics(tmp_path)
+    second.rewind(2)
+    second.write({"step": 3, "loss": 30.0, "lr": 0.5})
+    second.close()
+    assert scalars(tmp_path, "loss") == [(1, 1.0), (2, 2.0), (3, 30.0)]
+    assert scalars(tmp_path, "lr") == [(3, 0.5)]
+
+
+def test_several_sinks_hear_the_same(tmp_path: Path) -> None:
+    one, two = Rows(), Rows()
+    sink = FanOut([one, two])
+    for step in (1, 2):
+        sink.write({"step": step})
+    sink.rewind(1)
+    sink.close()
+    assert one.rows == two.rows == [{"step": 1}]
