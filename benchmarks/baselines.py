@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from gather_window import embed_gather_kernel
 from torch import Tensor
 
+from simcrop.core.model.patches import apply_window, patch_view, patchify
 from simcrop.core.ops import PatchSize, TopK, Window
-from simcrop.core.patches import apply_window, patch_view, patchify
 
 Implementation = Callable[..., object]
 

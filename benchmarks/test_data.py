@@ -33,10 +33,10 @@ from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.phantom.render import render
 from simcrop.adapters.sources.phantom.specification import plan, sample_study
 from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.core.augment import AIR_HU, apply_augmentation, draw_augmentation
+from simcrop.core.data.augment import AIR_HU, apply_augmentation, draw_augmentation
+from simcrop.core.data.study import Study
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import PRESETS, AugmentRecipe, ModelRecipe, ReportRecipe, TrainRecipe
-from simcrop.core.study import Study
 
 RAW = (512, 512, 300)
 RECIPE = ModelRecipe(preset="vit_b", **PRESETS["vit_b"]["model"])

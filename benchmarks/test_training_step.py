@@ -19,12 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from simcrop import compose
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import load_config
-from simcrop.core.learner import Learner
-from simcrop.core.masking import draw_patch_mask
-from simcrop.core.optimization import make_optimizers
+from simcrop.core.data.study import Batch
+from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.ports import SingleProcess
-from simcrop.core.study import Batch
-from simcrop.core.training import train_step
+from simcrop.core.training.learner import Learner
+from simcrop.core.training.loop import train_step
+from simcrop.core.training.optimization import make_optimizers
 
 ON_GPU = DEVICE.type == "cuda"
 BERT_BASE = tuple(

@@ -12,10 +12,10 @@ from measuring import DEVICE, H200_TFLOPS
 from support.kernel_inputs import Draw
 from torch import Tensor, nn
 
-from simcrop.core.decoder import VolumeDecoder
-from simcrop.core.encoder import VisionEncoder
-from simcrop.core.masking import draw_patch_mask
-from simcrop.core.patches import apply_window, patchify
+from simcrop.core.model.decoder import VolumeDecoder
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.masking import draw_patch_mask
+from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.recipe import PRESETS, ModelRecipe
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON

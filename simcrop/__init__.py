@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simcrop.compose import load_encoder, load_model
-    from simcrop.core.report import split_sentences
+    from simcrop.core.reports.text import split_sentences
 
     __version__: str
 
@@ -17,7 +17,7 @@ __all__ = ["__version__", "load_encoder", "load_model", "split_sentences"]
 _HOMES = {
     "load_encoder": "simcrop.compose",
     "load_model": "simcrop.compose",
-    "split_sentences": "simcrop.core.report",
+    "split_sentences": "simcrop.core.reports.text",
 }
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.config.settings import load_config
-from simcrop.adapters.problems.codes import REASONS, BadFileError, Problem
 from simcrop.adapters.sources.checking import CheckResult, check_folder, check_source
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.files import naming
 from simcrop.adapters.system.progress import counted
+from simcrop.core.data.problems import REASONS, BadFileError, Problem
 
 _LONGEST_NAME = 36
 

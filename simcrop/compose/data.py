@@ -12,18 +12,19 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches, held_out_batches
 from simcrop.adapters.loading.prepared import PreparedVolumes, prepare, read_error
 from simcrop.adapters.loading.resample import Grid
-from simcrop.adapters.problems.codes import Problem
-from simcrop.adapters.sources.refusals import Refusals
+from simcrop.adapters.problems.verdicts import Verdicts, known_errors, remember_errors
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
-from simcrop.adapters.text.findings_cache import FindingsFeatures, keep_findings
+from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.data.problems import Problem
+from simcrop.core.data.refusals import Refusals
+from simcrop.core.data.study import Batch, Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import Communicator, StudySource, Tokenizer
+from simcrop.core.ports import Communicator, FindingsFeatures, StudySource, Tokenizer
 from simcrop.core.randomness import derive_seed
-from simcrop.core.study import Batch, Study
 
 _VOCABULARY_STUDIES = 8192
 _log = logging.getLogger("simcrop")
@@ -65,7 +66,8 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
     """
     data = config.data
     source = build_source(data)
-    refusals = Refusals(source, data.prepared, max_bad_share=data.max_bad_share)
+    verdicts = Verdicts(data.prepared, source.identity)
+    refusals = Refusals(source.studies(), known_errors(verdicts, source), max_bad_share=data.max_bad_share)
     if for_training and config.objectives.reads_reports:
         refusals.add_unreported()
     assert data.prepared_size is not None
@@ -83,6 +85,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
             refused=found,
             say=_log.info,
         )
+    remember_errors(verdicts, source, found)
     refusals.add(found)
     train, held_out = refusals.divided(data.validation_fraction)
     if for_training and not train:

@@ -24,8 +24,8 @@ from simcrop.adapters.export.results import RunResults, results_of
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.system.provenance import versions
 from simcrop.compose.models import checkpoint_identity, load_encoder
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError, one_line
+from simcrop.core.model.encoder import VisionEncoder
 
 
 def export(

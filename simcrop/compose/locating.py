@@ -12,8 +12,6 @@ from torch import Tensor
 
 from simcrop.adapters.checkpoints.resume import make_folder
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, best_voxel, map_onto
-from simcrop.adapters.evaluation.language.prompts import normal_findings
-from simcrop.adapters.evaluation.language.sentences import read_within
 from simcrop.adapters.figures.located import Located, located_figure
 from simcrop.adapters.formats.scan import NIFTI, Scan, read_scan, write_map
 from simcrop.adapters.loading.resample import Grid, resample_volume
@@ -22,10 +20,12 @@ from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.models import load_aligned
 from simcrop.core.errors import DataError, InputError
 from simcrop.core.evaluation.grounding import similarity_maps
-from simcrop.core.model import SimCroP
+from simcrop.core.evaluation.sentences import read_within
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
 from simcrop.core.recipe import Size
-from simcrop.core.report import clean, sentences_of
+from simcrop.core.reports.prompts import normal_findings
+from simcrop.core.reports.text import clean, sentences_of
 
 _DPI = 130
 _log = logging.getLogger("simcrop")

@@ -16,9 +16,9 @@ from simcrop.adapters.system.files import sha256_of
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.compose.ops import select_ops
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError
-from simcrop.core.model import SimCroP
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
 from simcrop.core.randomness import derive_seed
 

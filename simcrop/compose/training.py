@@ -17,7 +17,6 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, as_yaml
 from simcrop.adapters.evaluation.run.pictures import RunPictures
 from simcrop.adapters.evaluation.run.summary import write_summary
-from simcrop.adapters.loading.held_out import HeldOutStudies
 from simcrop.adapters.system.files import replace_text
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
@@ -27,10 +26,11 @@ from simcrop.adapters.tracking.tensorboard import TensorBoardFigures, TensorBoar
 from simcrop.adapters.tracking.terminal import TrainingProgress
 from simcrop.compose.data import Data, held_out_share, part_of, prepare_data, read_findings, training_batches
 from simcrop.compose.models import build_model
-from simcrop.core.learner import Learner
-from simcrop.core.optimization import load_optimizer_state, make_optimizers
+from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.ports import Communicator, SingleProcess
-from simcrop.core.training import Outside, Progress, fit
+from simcrop.core.training.learner import Learner
+from simcrop.core.training.loop import Outside, Progress, fit
+from simcrop.core.training.optimization import load_optimizer_state, make_optimizers
 
 
 def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
@@ -110,7 +110,7 @@ class _Run:
         self.data = self._read_findings()
         self.held_out = HeldOutStudies(
             self.data.held_out,
-            prepared=self.data.prepared,
+            volumes=self.data.prepared,
             source=self.data.source,
             tokenizer=self.tokenizer,
             recipe=config.model,

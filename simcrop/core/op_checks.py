@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
+from simcrop.core.model.patches import patch_grid
 from simcrop.core.ops import PatchSize, Window
-from simcrop.core.patches import patch_grid
 
 MAX_K = 128
 """The most patches that a sentence may ask for."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Protocol
 
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
-from simcrop.core.study import Batch, SentenceTruth, Study, Volume
+from simcrop.core.data.study import Batch, Report, SentenceTruth, Study, Volume
 
 State = dict[str, Any]
 """A tree of dicts, lists, numbers, strings and tensors."""
@@ -42,6 +42,26 @@ class StudySource(Protocol):
 
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """One ground-truth mask (voxels above 0 are inside) on its own grid, RAS+ order."""
+        ...
+
+
+class Volumes(Protocol):
+    """The volumes of a data set on one grid; masks of the same size."""
+
+    def read(self, reconstruction: str) -> Int16[Tensor, "H W D"]:
+        """Voxels in HU. Raises DataError where they are absent or damaged."""
+        ...
+
+    def read_centre(self, reconstruction: str, size: tuple[int, int, int]) -> Int16[Tensor, "h w d"]:
+        """The box of `size` at the centre, as evaluation sees the volume."""
+        ...
+
+    def read_mask(self, reconstruction: str, name: str) -> Bool[Tensor, "H W D"]:
+        """A ground-truth mask on the grid of the volume."""
+        ...
+
+    def affine(self, reconstruction: str) -> Float[Tensor, "4 4"]:
+        """Maps indices of the voxels to world coordinates in mm, RAS."""
         ...
 
 
@@ -94,6 +114,14 @@ class TextEncoder(Protocol):
         Where `sentence_of_token` is given, each sentence is read by itself: a token attends to those of its own number
         alone, and its position is counted from their first.
         """
+        ...
+
+
+class FindingsFeatures(Protocol):
+    """What a frozen text encoder has made of findings, ahead of training."""
+
+    def read(self, report: Report, findings: Encoding) -> Float16[Tensor, "T hidden"]:
+        """The features of a report's findings, a row for each token. Raises DataError where they are absent."""
         ...
 
 

@@ -12,10 +12,12 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.ops import PatchSize, Window
 
 Size = tuple[int, int, int]
-_STRICT = {"extra": "forbid", "allow_inf_nan": False}
+STRICT = {"extra": "forbid", "allow_inf_nan": False}
+"""How pydantic reads every section: no unknown keys, no NaN."""
 
 
-def _require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError with the message unless the condition holds."""
     if not condition:
         raise ConfigError(message)
 
@@ -24,7 +26,7 @@ def _require(condition: bool, message: str) -> None:
 class ModelRecipe:
     """Sizes of the network and how a volume becomes tokens (docs/method.md, sections 1 to 5)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     preset: Literal["tiny", "vit_b"] = "tiny"
     """Named set of defaults for every other key of this section and for `top_k`."""
@@ -72,27 +74,27 @@ class ModelRecipe:
     """Dropout of the fusion layer and the text decoder."""
 
     def __post_init__(self) -> None:
-        _require(self.in_channels >= 1, f"in_channels: {self.in_channels} is below 1")
+        require(self.in_channels >= 1, f"in_channels: {self.in_channels} is below 1")
         for axis, (size, patch) in enumerate(zip(self.volume_size, self.patch_size, strict=True)):
-            _require(patch >= 1 and size >= 1, f"patch_size: axis {axis} has a size below 1")
-            _require(
+            require(patch >= 1 and size >= 1, f"patch_size: axis {axis} has a size below 1")
+            require(
                 size % patch == 0,
                 f"volume_size: {size} voxels on axis {axis} are not divisible by patch_size {patch}; "
                 f"take {max(1, round(size / patch)) * patch}",
             )
-        _require(all(s > 0 for s in self.spacing_mm), "spacing_mm: every value must be above 0")
-        _require(self.window[0] < self.window[1], f"window: low {self.window[0]} is not below high {self.window[1]}")
-        _require(0.0 <= self.mask_ratio < 1.0, f"mask_ratio: {self.mask_ratio} is outside [0, 1)")
-        _require(self.num_visible >= 1, f"mask_ratio: {self.mask_ratio} leaves no visible patch of {self.num_patches}")
+        require(all(s > 0 for s in self.spacing_mm), "spacing_mm: every value must be above 0")
+        require(self.window[0] < self.window[1], f"window: low {self.window[0]} is not below high {self.window[1]}")
+        require(0.0 <= self.mask_ratio < 1.0, f"mask_ratio: {self.mask_ratio} is outside [0, 1)")
+        require(self.num_visible >= 1, f"mask_ratio: {self.mask_ratio} leaves no visible patch of {self.num_patches}")
         _divisible("embed_dim", self.embed_dim, "num_heads", self.num_heads)
         _divisible("decoder_dim", self.decoder_dim, "decoder_heads", self.decoder_heads)
         _divisible("projection_dim", self.projection_dim, "fusion_heads", self.fusion_heads)
         if self.position_embedding == "sincos_hw":
             for key in ("embed_dim", "decoder_dim"):
-                _require(getattr(self, key) % 2 == 0, f"{key}: sincos_hw needs an even width, not {getattr(self, key)}")
-        _require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
+                require(getattr(self, key) % 2 == 0, f"{key}: sincos_hw needs an even width, not {getattr(self, key)}")
+        require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
         for key in ("depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim"):
-            _require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+            require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
 
     @property
     def grid(self) -> Size:
@@ -117,15 +119,15 @@ class ModelRecipe:
 
 
 def _divisible(width_key: str, width: int, heads_key: str, heads: int) -> None:
-    _require(heads >= 1, f"{heads_key}: {heads} is below 1")
-    _require(width >= 1 and width % heads == 0, f"{width_key}: {width} is not divisible by {heads_key} {heads}")
+    require(heads >= 1, f"{heads_key}: {heads} is below 1")
+    require(width >= 1 and width % heads == 0, f"{width_key}: {width} is not divisible by {heads_key} {heads}")
 
 
 @dataclass(frozen=True)
 class ReconstructionRecipe:
     """Masked volume reconstruction (docs/method.md, section 3)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     weight: float = 1.0
     """Factor in the total; 0 switches the decoder off."""
@@ -139,7 +141,7 @@ class ReconstructionRecipe:
 class ReportRecipe:
     """Masked report reconstruction (docs/method.md, section 5)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     weight: float = 1.0
     """Factor in the total; 0 switches fusion and text decoder off."""
@@ -151,14 +153,14 @@ class ReportRecipe:
     """masked: cross-entropy over masked tokens; all (paper): over every position."""
 
     def __post_init__(self) -> None:
-        _require(0.0 < self.mask_ratio <= 1.0, f"report.mask_ratio: {self.mask_ratio} is outside (0, 1]")
+        require(0.0 < self.mask_ratio <= 1.0, f"report.mask_ratio: {self.mask_ratio} is outside (0, 1]")
 
 
 @dataclass(frozen=True)
 class AlignmentRecipe:
     """Similarity-driven alignment (docs/method.md, section 4)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     weight: float = 1.0
     """Factor in the total; 0 switches the objective off."""
@@ -174,15 +176,15 @@ class AlignmentRecipe:
     """False (paper): verbatim repeats in other reports stay in the denominators."""
 
     def __post_init__(self) -> None:
-        _require(1 <= self.top_k <= 128, f"alignment.top_k: {self.top_k} is outside 1..128")
-        _require(self.temperature > 0, f"alignment.temperature: {self.temperature} is not above 0")
+        require(1 <= self.top_k <= 128, f"alignment.top_k: {self.top_k} is outside 1..128")
+        require(self.temperature > 0, f"alignment.temperature: {self.temperature} is not above 0")
 
 
 @dataclass(frozen=True)
 class LateInteractionRecipe:
     """Every sentence against every volume (docs/method.md, section 4, item 5; not in the paper)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     weight: float = 1.0
     """Factor in the total; 0 switches the objective off."""
@@ -192,14 +194,14 @@ class LateInteractionRecipe:
     """Sentences whose frozen text features have a cosine above this count as the same sentence."""
 
     def __post_init__(self) -> None:
-        _require(1 <= self.top_k <= 128, f"late_interaction.top_k: {self.top_k} is outside 1..128")
+        require(1 <= self.top_k <= 128, f"late_interaction.top_k: {self.top_k} is outside 1..128")
 
 
 @dataclass(frozen=True)
 class ObjectivesRecipe:
     """The four terms of the loss; their sum, weighted, is what is minimised (docs/method.md, section 6)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     reconstruction: ReconstructionRecipe = field(default_factory=ReconstructionRecipe)
     report: ReportRecipe = field(default_factory=ReportRecipe)
@@ -209,8 +211,8 @@ class ObjectivesRecipe:
     def __post_init__(self) -> None:
         weights = {name: getattr(self, name).weight for name in TERMS}
         for name, weight in weights.items():
-            _require(weight >= 0, f"{name}.weight: {weight} is below 0")
-        _require(any(weights.values()), "reconstruction.weight: all four weights are 0; nothing would be trained")
+            require(weight >= 0, f"{name}.weight: {weight} is below 0")
+        require(any(weights.values()), "reconstruction.weight: all four weights are 0; nothing would be trained")
 
     @property
     def aligns(self) -> bool:
@@ -231,7 +233,7 @@ TERMS = ("reconstruction", "report", "alignment", "late_interaction")
 class TextEncoderRecipe:
     """The report encoder (docs/method.md, section 7)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     source: str = "scratch"
     """scratch, a hub id, or a folder with a BERT-type model and its tokenizer."""
@@ -260,10 +262,10 @@ class TextEncoderRecipe:
     """scratch only: of its layers and attention."""
 
     def __post_init__(self) -> None:
-        _require(self.max_tokens >= 8, f"max_tokens: {self.max_tokens} is below 8")
+        require(self.max_tokens >= 8, f"max_tokens: {self.max_tokens} is below 8")
         _divisible("hidden_size", self.hidden_size, "num_heads", self.num_heads)
-        _require(self.vocab_size >= 128, f"vocab_size: {self.vocab_size} is below 128")
-        _require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
+        require(self.vocab_size >= 128, f"vocab_size: {self.vocab_size} is below 128")
+        require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
 
     @property
     def is_frozen(self) -> bool:
@@ -285,7 +287,7 @@ class TextEncoderRecipe:
 class TrainRecipe:
     """Optimisation and bookkeeping (docs/method.md, section 6)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     steps: int = 300
     """Updates of the weights."""
@@ -334,22 +336,22 @@ class TrainRecipe:
 
     def __post_init__(self) -> None:
         for key in ("steps", "batch_size", "accumulate", "checkpoint_every", "evaluate_every", "picture_every"):
-            _require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
-        _require(self.keep_checkpoints >= 2, f"keep_checkpoints: {self.keep_checkpoints} is below 2")
-        _require(self.lr > 0, f"lr: {self.lr} is not above 0")
-        _require(0 <= self.min_lr <= self.lr, f"min_lr: {self.min_lr} is outside [0, lr]")
-        _require(
+            require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        require(self.keep_checkpoints >= 2, f"keep_checkpoints: {self.keep_checkpoints} is below 2")
+        require(self.lr > 0, f"lr: {self.lr} is not above 0")
+        require(0 <= self.min_lr <= self.lr, f"min_lr: {self.min_lr} is outside [0, lr]")
+        require(
             0 <= self.warmup_steps < self.steps,
             f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
         )
-        _require(self.grad_clip is None or self.grad_clip > 0, f"grad_clip: {self.grad_clip} is not above 0; use null")
+        require(self.grad_clip is None or self.grad_clip > 0, f"grad_clip: {self.grad_clip} is not above 0; use null")
 
 
 @dataclass(frozen=True)
 class AugmentRecipe:
     """Random changes of a training volume (docs/method.md, section 6)."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     crop: bool = True
     """Crop at random inside the prepared volume; False: at the centre."""
@@ -365,9 +367,9 @@ class AugmentRecipe:
     """Chance of a shift."""
 
     def __post_init__(self) -> None:
-        _require(0 < self.scale[0] <= self.scale[1], f"augment.scale: {self.scale} is not an ascending range above 0")
+        require(0 < self.scale[0] <= self.scale[1], f"augment.scale: {self.scale} is not an ascending range above 0")
         for key in ("flip", "shift_probability"):
-            _require(0 <= getattr(self, key) <= 1, f"augment.{key}: {getattr(self, key)} is outside [0, 1]")
+            require(0 <= getattr(self, key) <= 1, f"augment.{key}: {getattr(self, key)} is outside [0, 1]")
 
 
 PAPER: dict[str, Any] = {

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from simcrop.core.model.patches import AnyVolume, apply_window, gather_patches, patch_view
 from simcrop.core.op_checks import check_embed, check_ids_in_range, check_mse, check_pairs, check_same_studies
 from simcrop.core.ops import Ops, PatchSize, TopK, Window
-from simcrop.core.patches import AnyVolume, apply_window, gather_patches, patch_view
 
 
 def masked_patch_embed(

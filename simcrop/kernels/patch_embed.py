@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from simcrop.core.model.patches import patch_grid, patch_view
 from simcrop.core.op_checks import check_embed, check_ids_in_range
 from simcrop.core.ops import PatchSize, Window
-from simcrop.core.patches import patch_grid, patch_view
 from simcrop.kernels.support import (
     architecture,
     cdiv,

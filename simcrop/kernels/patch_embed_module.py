@@ -9,8 +9,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from simcrop.core.errors import InputError
+from simcrop.core.model.patches import AnyVolume
 from simcrop.core.ops import MaskedPatchEmbed, PatchSize, Window
-from simcrop.core.patches import AnyVolume
 from simcrop.core.reference import masked_patch_embed as reference
 from simcrop.kernels.patch_embed import masked_patch_embed as kernel
 from simcrop.kernels.support import why_not

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
+from simcrop.core.model.patches import patch_grid
 from simcrop.core.op_checks import check_ids_in_range, check_mse
 from simcrop.core.ops import PatchSize, Window
-from simcrop.core.patches import patch_grid
 from simcrop.kernels.support import checks_ids, on, power_of_two, require, tl, triton
 from simcrop.kernels.volumes import first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
+from simcrop.core.model.patches import patch_grid
 from simcrop.core.ops import PatchSize, Window
-from simcrop.core.patches import patch_grid
 from simcrop.kernels.support import alignment, cdiv, on, tl, triton
 
 _BLOCK = 256

@@ -231,9 +231,10 @@ def test_without_monai_the_remedy_is_named(
     for name in list(sys.modules):
         if name.split(".")[0] == "monai":
             monkeypatch.setitem(sys.modules, name, None)
-        elif name.startswith(("simcrop.adapters.monai_", "simcrop.adapters.segmentation_", "simcrop.compose.segment")):
+        elif name.startswith(("simcrop.adapters.evaluation.segmentation", "simcrop.compose.evaluation.segment")):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(compose, "segmentation", raising=False)
+    for name in ("segment", "segmentation_task"):
+        monkeypatch.delattr(compose.evaluation, name, raising=False)
     assert segment(msd, tmp_path) == 1
     [line] = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("simcrop: segmentation needs MONAI, and monai")

@@ -13,13 +13,13 @@ from support.tiny import MODEL as TINY
 from support.tiny import TEXT, VOCABULARY, WordEncoder, make_batch
 from torch import Tensor
 
-from simcrop.core.alignment import Sentences, alignment_loss
-from simcrop.core.losses import Counts, reconstruction_share, wanted_tokens
-from simcrop.core.masking import mask_report_tokens
-from simcrop.core.model import SimCroP
-from simcrop.core.patches import patchify
+from simcrop.core.model.masking import mask_report_tokens
+from simcrop.core.model.patches import patchify
+from simcrop.core.model.positions import position_table
+from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.objectives.alignment import Sentences, alignment_loss
+from simcrop.core.objectives.losses import Counts, reconstruction_share, wanted_tokens
 from simcrop.core.ports import SingleProcess
-from simcrop.core.positions import position_table
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import (
     PAPER,

@@ -10,9 +10,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from simcrop.adapters.problems.codes import BadFileError, Problem
 from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.manifest import ManifestSource
+from simcrop.core.data.problems import BadFileError, Problem
 from support.data_folders import write_table
 
 SHAPE = (40, 40, 24)

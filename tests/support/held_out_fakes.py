@@ -5,11 +5,11 @@ from pathlib import PurePath
 import torch
 from torch import Tensor, nn
 
-from simcrop.adapters.loading.held_out import HeldOutStudies
-from simcrop.core.patches import apply_window, patchify
+from simcrop.core.data.held_out import HeldOutStudies
+from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
+from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.ports import Encoding
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe
-from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
 RECIPE = ModelRecipe(
     volume_size=(12, 8, 6), patch_size=(4, 4, 3), embed_dim=6, num_heads=1, projection_dim=4, fusion_heads=1
@@ -169,7 +169,7 @@ def held_out(source: FakeSource, *, max_tokens: int = 64) -> tuple[HeldOutStudie
     tokenizer = WordTokenizer()
     studies = HeldOutStudies(
         source.list,
-        prepared=FakePrepared(source),
+        volumes=FakePrepared(source),
         source=source,
         tokenizer=tokenizer,
         recipe=RECIPE,

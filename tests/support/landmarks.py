@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from simcrop.adapters.problems.codes import Problem
-from simcrop.core.study import Volume
+from simcrop.core.data.problems import Problem
+from simcrop.core.data.study import Volume
 
 LANDMARK_HU = 3000
 

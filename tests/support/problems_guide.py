@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from simcrop.adapters.problems.codes import REASONS
+from simcrop.core.data.problems import REASONS
 from support import REPOSITORY
 
 GUIDE = REPOSITORY / "docs" / "data-problems.md"

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save_file
 
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
-from simcrop.core.learner import Learner, held_out_losses
-from simcrop.core.optimization import make_optimizers
+from simcrop.core.data.study import Batch
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import AlignmentRecipe, ObjectivesRecipe, TrainRecipe
-from simcrop.core.study import Batch
-from simcrop.core.training import train_step
+from simcrop.core.training.learner import Learner, held_out_losses
+from simcrop.core.training.loop import train_step
+from simcrop.core.training.optimization import make_optimizers
 from support.tiny import OBJECTIVES, make_batch, make_model
 
 RECIPE = TrainRecipe(steps=4, warmup_steps=0, lr=0.01, grad_clip=1.0)

@@ -12,8 +12,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from simcrop.core.masking import draw_patch_mask
-from simcrop.core.model import SimCroP
+from simcrop.core.data.study import Batch
+from simcrop.core.model.masking import draw_patch_mask
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import (
     AlignmentRecipe,
@@ -25,7 +26,6 @@ from simcrop.core.recipe import (
     TextEncoderRecipe,
 )
 from simcrop.core.reference import REFERENCE
-from simcrop.core.study import Batch
 
 VOCABULARY = 40
 CLS, SEP, MASK, FIRST_WORD = 1, 2, 3, 4

@@ -6,13 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from simcrop.core.masking import draw_patch_mask
-from simcrop.core.model import SimCroP
+from simcrop.core.data.study import Batch
+from simcrop.core.model.masking import draw_patch_mask
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import State
 from simcrop.core.randomness import derive_seed, generator
 from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
 from simcrop.core.reference import REFERENCE
-from simcrop.core.study import Batch
 
 VOCABULARY = 32
 CLS, SEP, MASK = 1, 2, 3

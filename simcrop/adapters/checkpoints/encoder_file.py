@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from simcrop.adapters.checkpoints.folder import WEIGHTS, Checkpoint, find_checkpoint, open_checkpoint
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.model.encoder import VisionEncoder
 
 AUTHORS_FILE = "simcrop.pth"
 MONAI_FILE = "monai_vit.safetensors"

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from simcrop.adapters.checkpoints.encoder_file import EncoderFile
 from simcrop.adapters.config.errors import describe
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.positions import Grid, position_table
 from simcrop.core.ops import Ops
-from simcrop.core.positions import Grid, position_table
 from simcrop.core.recipe import PRESETS, ModelRecipe
 
 _log = logging.getLogger("simcrop")

@@ -13,7 +13,7 @@ from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder, restore_text_encoder, save_text_encoder
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.core.errors import CheckpointError
-from simcrop.core.model import SimCroP
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ops import Ops
 from simcrop.core.randomness import derive_seed
 

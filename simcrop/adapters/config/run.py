@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from simcrop.adapters.config.evaluation import (
+from simcrop.core.evaluation.settings import (
     FinetuneSettings,
     GroundingSettings,
     LabelSettings,
@@ -18,22 +18,23 @@ from simcrop.adapters.config.evaluation import (
     SegmentSettings,
     ZeroShotSettings,
 )
-from simcrop.core.errors import ConfigError
-from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ObjectivesRecipe, Size, TextEncoderRecipe, TrainRecipe
-
-_STRICT = {"extra": "forbid", "allow_inf_nan": False}
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
+from simcrop.core.recipe import (
+    STRICT,
+    AugmentRecipe,
+    ModelRecipe,
+    ObjectivesRecipe,
+    Size,
+    TextEncoderRecipe,
+    TrainRecipe,
+    require,
+)
 
 
 @dataclass(frozen=True)
 class DataSettings:
     """Where studies come from and how their volumes reach the model."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     source: Literal["phantom", "ct_rate", "manifest", "radchestct", "luna16", "cc_ccii", "btcv", "dicom"] = "phantom"
     """phantom makes its own studies; manifest reads one CSV; the others a folder in the layout of that data set, dicom
@@ -71,25 +72,23 @@ class DataSettings:
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
 
     def __post_init__(self) -> None:
-        _require(self.cases >= 2, f"cases: {self.cases} is below 2")
-        _require(self.num_workers >= 0, f"num_workers: {self.num_workers} is below 0")
-        _require(
-            0 <= self.validation_fraction < 1, f"validation_fraction: {self.validation_fraction} is outside [0, 1)"
-        )
-        _require(0 <= self.max_bad_share < 1, f"max_bad_share: {self.max_bad_share} is outside [0, 1)")
-        _require(
+        require(self.cases >= 2, f"cases: {self.cases} is below 2")
+        require(self.num_workers >= 0, f"num_workers: {self.num_workers} is below 0")
+        require(0 <= self.validation_fraction < 1, f"validation_fraction: {self.validation_fraction} is outside [0, 1)")
+        require(0 <= self.max_bad_share < 1, f"max_bad_share: {self.max_bad_share} is outside [0, 1)")
+        require(
             self.prepared_size is None or min(self.prepared_size) >= 1, "prepared_size: every size must be at least 1"
         )
-        _require(
+        require(
             self.source in {"phantom", "manifest"} or self.root is not None,
             f"root: source {self.source} needs it; name its folder",
         )
         for key in ("grey_scaling", "spacing_mm"):
-            _require(
+            require(
                 self.source != "cc_ccii" or getattr(self, key) is not None,
                 f"{key}: source cc_ccii needs it, as its pictures do not say",
             )
-        _require(
+        require(
             self.source != "manifest" or self.manifest is not None, "manifest: source manifest needs it; name its CSV"
         )
 
@@ -98,7 +97,7 @@ class DataSettings:
 class EvaluationSettings:
     """What is measured on held-out studies, during the run and at its end."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     loss_studies: int = 64
     """Held-out studies behind `validation_loss` every train.evaluate_every steps."""
@@ -113,15 +112,15 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         for key in ("loss_studies", "probe_labelled", "probe_test", "batch_size"):
-            _require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
-        _require(self.max_studies is None or self.max_studies >= 1, f"max_studies: {self.max_studies} is below 1")
+            require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        require(self.max_studies is None or self.max_studies >= 1, f"max_studies: {self.max_studies} is below 1")
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a run."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
 
     name: str = "run"
     """Folder of the run under runs/; unset, the name of the YAML file."""
@@ -145,21 +144,21 @@ class RunConfig:
     grounding: GroundingSettings = field(default_factory=GroundingSettings)
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             re.fullmatch(r"\w[\w.-]*", self.name) is not None,
             f"name: {self.name!r} cannot be a folder; use letters, digits, dot, dash and underscore",
         )
-        _require(self.seed >= 0, f"seed: {self.seed} is below 0")
+        require(self.seed >= 0, f"seed: {self.seed} is below 0")
         visible = self.model.num_visible
         for term in ("alignment", "late_interaction"):
             top_k = getattr(self.objectives, term).top_k
-            _require(
+            require(
                 top_k <= visible,
                 f"objectives.{term}.top_k: {top_k} is above the {visible} visible patches "
                 f"(model.volume_size, patch_size and mask_ratio); take at most {visible}",
             )
         for_training = self.data.cases - round(self.data.cases * self.data.validation_fraction)
-        _require(
+        require(
             self.data.source != "phantom" or for_training >= self.train.batch_size,
             f"data.cases: {self.data.cases} studies leave {for_training} for training, below "
             f"train.batch_size {self.train.batch_size}; raise the one or lower the other",

@@ -8,7 +8,7 @@ from simcrop.adapters.formats.geometry import to_ras
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.sources.phantom.render import render
 from simcrop.adapters.sources.phantom.specification import plan, sample_study
-from simcrop.core.study import Volume
+from simcrop.core.data.study import Volume
 
 
 def example_volume(grid: Grid, seed: int = 0) -> Int16[Tensor, "H W D"]:

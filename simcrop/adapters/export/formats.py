@@ -25,8 +25,8 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.export.monai_names import monai_weights
 from simcrop.adapters.system.files import naming, sha256_of, sync
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.recipe import ModelRecipe
 
 Format = Literal["simcrop", "authors", "monai"]

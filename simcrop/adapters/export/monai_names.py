@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simcrop.core.encoder import VisionEncoder, run_blocks
-from simcrop.core.patches import AnyVolume
+from simcrop.core.model.encoder import VisionEncoder, run_blocks
+from simcrop.core.model.patches import AnyVolume
 from simcrop.core.recipe import ModelRecipe
 
 _NAMES = {

@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 
-from simcrop.adapters.figures.ct import RIM, PLANES, Array, Spacing, oriented, show_ct, slice_extent
+from simcrop.adapters.figures.ct import PLANES, RIM, Array, Spacing, oriented, show_ct, slice_extent
 from simcrop.core.recipe import Size
 
 _OUTLINE = "#39ff6a"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from simcrop.adapters.problems.codes import BadFileError, Problem, problem
 from simcrop.adapters.problems.paths import refuse_bomb
+from simcrop.core.data.problems import BadFileError, Problem, problem
 from simcrop.core.errors import one_line
 
 HEADER_SIZES = (348, 540)

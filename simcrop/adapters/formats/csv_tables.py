@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
 
 Row = dict[str, str]
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}

@@ -9,7 +9,7 @@ import numpy as np
 from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels, require_pydicom
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, Complain, problem
 
 _SUFFIXES = {"", ".dcm", ".ima"}
 _NO_SLICE = {"dicomdir"}
@@ -37,7 +37,7 @@ def opened_series(folder: Path, root: Path, padding_value: float | None, complai
         BadFileError: slices of several series or grids, damaged, or too few.
     """
     require_pydicom()
-    slices = [read_header(path, root) for path in sorted(folder.iterdir()) if _is_slice(path.name)]
+    slices = [read_header(path, root) for path in sorted(folder.iterdir()) if is_slice(path.name)]
     slices, affine = _stacked(folder, slices, complain)
     shape = check_shape(folder, (len(slices), *slices[0].shape))
     is_whole = all(one.dtype.kind == "i" for one in slices)
@@ -46,7 +46,7 @@ def opened_series(folder: Path, root: Path, padding_value: float | None, complai
     yield StoredVolume(shape, dtype, affine, chunks, "C")
 
 
-def _is_slice(name: str) -> bool:
+def is_slice(name: str) -> bool:
     suffix = Path(name).suffix.lower()
     is_known = suffix in _SUFFIXES or suffix[1:].isdigit()
     return is_known and not name.startswith(".") and name.lower() not in _NO_SLICE

@@ -13,9 +13,9 @@ import numpy as np
 
 from simcrop.adapters.formats.container import opened
 from simcrop.adapters.formats.stored import hu_dtype
-from simcrop.adapters.problems.codes import BadFileError, problem
 from simcrop.adapters.problems.paths import refuse_link_out
-from simcrop.core.augment import AIR_HU
+from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.problems import BadFileError, problem
 from simcrop.core.errors import DataError, one_line
 
 _UNCOMPRESSED = {

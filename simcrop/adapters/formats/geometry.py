@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, Complain, problem
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the patient's left, back and head, which DICOM and MetaImage count along, to right, front and head."""

@@ -15,8 +15,8 @@ from types import UnionType
 from typing import Any
 
 from simcrop.adapters.formats.nifti import read_volume
+from simcrop.core.data.study import SentenceTruth, Volume
 from simcrop.core.errors import DataError
-from simcrop.core.study import SentenceTruth, Volume
 
 VERSION = 1
 _ENTRY: Mapping[str, type | UnionType] = {"text": str, "finding": str | None, "present": bool, "mask": str | None}

@@ -11,8 +11,8 @@ import numpy as np
 from simcrop.adapters.formats.container import opened, voxel_chunks
 from simcrop.adapters.formats.metaimage_header import HEADER_BYTES, MhdHeader, parse_mhd
 from simcrop.adapters.formats.stored import StoredVolume
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem
 from simcrop.adapters.problems.paths import refuse_bomb, refuse_link_out
+from simcrop.core.data.problems import BadFileError, Complain, problem
 from simcrop.core.errors import one_line
 
 _CHUNK = 1 << 20

@@ -10,7 +10,7 @@ import numpy as np
 
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import check_shape
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, Complain, problem
 
 HEADER_BYTES = 1 << 16
 """Longer headers are not read."""

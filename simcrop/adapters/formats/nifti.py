@@ -16,11 +16,11 @@ import torch
 from simcrop.adapters.formats.container import HEADER_SIZES, opened, voxel_chunks
 from simcrop.adapters.formats.geometry import extent, to_ras
 from simcrop.adapters.formats.nifti_header import NiftiHeader, parse_header
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
 from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
 from simcrop.adapters.problems.paths import is_file, refuse_link_out
 from simcrop.adapters.system.files import naming
-from simcrop.core.study import Volume
+from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.study import Volume
 
 ChooseScaling = Callable[[NiftiHeader], Scaling]
 """Says which scaling turns a file's stored numbers into HU; raises BadFileError where none can."""

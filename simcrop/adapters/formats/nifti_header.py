@@ -12,8 +12,8 @@ from nibabel.spatialimages import HeaderDataError
 from simcrop.adapters.formats.container import HEADER_SIZES, header_size
 from simcrop.adapters.formats.geometry import check_affine
 from simcrop.adapters.formats.stored import MAX_VOXELS
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem
 from simcrop.adapters.problems.content import Scaling
+from simcrop.core.data.problems import BadFileError, Complain, problem
 from simcrop.core.errors import one_line
 
 _MAX_CORNER_MM = 1.0

@@ -15,8 +15,8 @@ from numpy.lib import format as npy
 
 from simcrop.adapters.formats.container import opened, voxel_chunks
 from simcrop.adapters.formats.stored import check_shape
-from simcrop.adapters.problems.codes import BadFileError, problem
 from simcrop.adapters.problems.paths import refuse_bomb
+from simcrop.core.data.problems import BadFileError, problem
 from simcrop.core.errors import one_line
 
 _ENTRY, _END = b"PK\x03\x04", b"PK\x05\x06"

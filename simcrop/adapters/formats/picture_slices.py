@@ -11,9 +11,9 @@ from PIL import Image
 
 from simcrop.adapters.formats.container import opened
 from simcrop.adapters.formats.stored import StoredVolume, check_shape, hu_dtype
-from simcrop.adapters.problems.codes import BadFileError, problem
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import refuse_link_out
+from simcrop.core.data.problems import BadFileError, problem
 from simcrop.core.errors import one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg")

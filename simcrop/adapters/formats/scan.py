@@ -14,11 +14,11 @@ from simcrop.adapters.formats.dicom import opened_series
 from simcrop.adapters.formats.geometry import to_ras
 from simcrop.adapters.formats.nifti import read_volume
 from simcrop.adapters.formats.stored import read_stored
-from simcrop.adapters.problems.codes import refuse
 from simcrop.adapters.problems.content import ContentScan, content_problems, shape_problems
 from simcrop.adapters.system.files import written_beside
+from simcrop.core.data.problems import refuse
+from simcrop.core.data.study import Volume
 from simcrop.core.errors import DataError
-from simcrop.core.study import Volume
 
 NIFTI = (".nii.gz", ".nii")
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from simcrop.adapters.formats.geometry import extent, to_ras
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem
 from simcrop.adapters.problems.content import ContentScan, content_problems, shape_problems
-from simcrop.core.study import Volume
+from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.study import Volume
 
 MAX_VOXELS = 2**31
 """Largest volume that is read: a matrix of 1024 x 1024 with 2048 slices."""

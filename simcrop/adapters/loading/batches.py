@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from simcrop.adapters.loading.items import ItemReader, collate
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.workers import read_items
-from simcrop.adapters.text.findings_cache import FindingsFeatures
+from simcrop.core.data.items import ItemReader, collate
+from simcrop.core.data.study import Batch, Report, Study
 from simcrop.core.errors import ConfigError, SimcropError
-from simcrop.core.ports import Tokenizer
+from simcrop.core.ports import FindingsFeatures, Tokenizer
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe, TrainRecipe
-from simcrop.core.study import Batch, Report, Study
 
 Position = tuple[int, tuple[int, ...]]
 """One micro-batch of one rank: its epoch and the indices of its studies."""

@@ -9,12 +9,12 @@ from torch.utils.data import Dataset
 
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.workers import read_items
-from simcrop.core.augment import draw_augmentation
+from simcrop.core.data.augment import draw_augmentation
+from simcrop.core.data.study import Study
 from simcrop.core.errors import SimcropError
 from simcrop.core.evaluation.fitting import LabelledBatch
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, Size
-from simcrop.core.study import Study
 
 
 def volume_centres(

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from simcrop.adapters.loading.resample import Grid, resample_volume
-from simcrop.adapters.problems.codes import BadFileError, Problem, refuse
 from simcrop.adapters.problems.content import ContentScan, content_problems, shape_problems
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.system.cache_folder import whole_file
+from simcrop.core.data.problems import BadFileError, Problem, refuse
+from simcrop.core.data.study import Volume
 from simcrop.core.ports import StudySource
-from simcrop.core.study import Volume
 
 
 @dataclass(frozen=True)

@@ -29,15 +29,15 @@ from torch import Tensor
 
 from simcrop.adapters.loading.prepare_one import Task, prepare_one
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask
-from simcrop.adapters.problems.codes import Problem
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.system.cache_folder import make_folder
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.adapters.system.progress import duration
-from simcrop.core.augment import crop_centre
+from simcrop.core.data.augment import crop_centre
+from simcrop.core.data.problems import Problem
+from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import StudySource
-from simcrop.core.study import Study
 
 VERSION = 2
 """Goes up when the same source would give other voxels."""

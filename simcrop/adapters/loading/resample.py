@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int16
 from scipy.ndimage import affine_transform
 from torch import Tensor
 
-from simcrop.core.augment import AIR_HU
-from simcrop.core.study import Volume
+from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.study import Volume
 
 HU_RANGE = (-1024, 3071)
 """What a 12-bit scanner can tell apart; values beyond are padding or metal."""

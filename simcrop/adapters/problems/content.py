@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simcrop.adapters.problems.codes import Problem, problem
+from simcrop.core.data.problems import Problem, problem
 
 Scaling = tuple[float, float]
 """(slope, intercept): HU = slope * stored + intercept."""

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from simcrop.adapters.problems.codes import BadFileError, problem
+from simcrop.core.data.problems import BadFileError, problem
 
 _BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
 """A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan.

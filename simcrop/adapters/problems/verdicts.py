@@ -14,25 +14,11 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
 
-from simcrop.adapters.problems.codes import Problem
 from simcrop.adapters.system.cache_folder import make_folder
+from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
 from simcrop.core.ports import StudySource
-
-
-def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
-    """Name, size and time of a volume's file; of a folder of slices, of all in it. Empty where it cannot be seen."""
-    path = Path(source.volume_file(reconstruction))
-    try:
-        status = path.stat()
-        if not S_ISDIR(status.st_mode):
-            return {"name": path.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-        slices = [entry.stat() for entry in os.scandir(path)]
-    except OSError:
-        return {}  # what is wrong with it is told when it is opened
-    times = [status.st_mtime_ns, *(each.st_mtime_ns for each in slices)]
-    return {"name": path.name, "bytes": sum(each.st_size for each in slices), "mtime_ns": max(times)}
-
+from simcrop.core.reports.checks import repeats
 
 VERSION = 2
 """Goes up when a file would be judged otherwise."""
@@ -130,3 +116,38 @@ class Verdicts:
             except (ValueError, KeyError, TypeError, AssertionError):
                 continue  # cut off when its process was killed
         return known
+
+
+def known_errors(verdicts: Verdicts, source: StudySource) -> dict[str, Problem]:
+    """Volume -> its error, where an earlier check or preparation found one and its file is still as it was.
+
+    What holds the voxels of a volume on the other side of the split is among them.
+    """
+    repeated = repeats(source.studies(), verdicts.digests())
+    leaked = {found.file: found for found in repeated if found.severity == "error"}
+    # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
+    return {
+        name: error
+        for name, error in {**leaked, **verdicts.errors()}.items()
+        if verdicts.get(name, source_stamp(source, name)) is not None
+    }
+
+
+def remember_errors(verdicts: Verdicts, source: StudySource, found: Mapping[str, Problem]) -> None:
+    """Keep for later runs what turned out bad. Raises DataError where it cannot be written."""
+    for name, error in found.items():
+        verdicts.add(name, Verdict(source_stamp(source, name), None, (error,)))
+
+
+def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
+    """Name, size and time of a volume's file; of a folder of slices, of all in it. Empty where it cannot be seen."""
+    path = Path(source.volume_file(reconstruction))
+    try:
+        status = path.stat()
+        if not S_ISDIR(status.st_mode):
+            return {"name": path.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+        slices = [entry.stat() for entry in os.scandir(path)]
+    except OSError:
+        return {}  # what is wrong with it is told when it is opened
+    times = [status.st_mtime_ns, *(each.st_mtime_ns for each in slices)]
+    return {"name": path.name, "bytes": sum(each.st_size for each in slices), "mtime_ns": max(times)}

@@ -4,8 +4,8 @@ import os
 from pathlib import Path, PurePath
 
 from simcrop.adapters.formats.nifti import inspect_volume
-from simcrop.adapters.problems.codes import BadFileError, Complain, Problem, problem
 from simcrop.adapters.problems.paths import refuse_link_out
+from simcrop.core.data.problems import BadFileError, Complain, Problem, problem
 
 _SUFFIXES = (".nii", ".nii.gz")
 _MOST_LABELS = 31

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from simcrop.adapters.formats.nifti import inspect_volume, read_volume
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
 from simcrop.adapters.problems.paths import inside, is_file, refuse_link_out
 from simcrop.adapters.sources.without_reports import UnreportedSource, study_of
-from simcrop.core.augment import AIR_HU
-from simcrop.core.study import Volume
+from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.study import Volume
 
 _TABLE = "dataset.json"
 _SPLITS = {"training": "train", "validation": "validation"}

@@ -9,10 +9,10 @@ import numpy as np
 
 from simcrop.adapters.formats.picture_slices import opened_slices
 from simcrop.adapters.formats.stored import StoredVolume
-from simcrop.adapters.problems.codes import Complain, refuse
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
+from simcrop.core.data.problems import Complain, refuse
 from simcrop.core.errors import ConfigError
 
 

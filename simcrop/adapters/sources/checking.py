@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.formats.nifti import twins
-from simcrop.adapters.problems.codes import Problem, problem
-from simcrop.adapters.problems.reports import report_problems, set_problems
 from simcrop.adapters.problems.verdicts import Verdict, Verdicts, source_stamp
 from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.sources.protocol import CheckedSource
 from simcrop.adapters.system.pool import Progress, run_all
-from simcrop.core.study import Report, Study
+from simcrop.core.data.problems import Problem, problem
+from simcrop.core.data.study import Report, Study
+from simcrop.core.reports.checks import report_problems, set_problems
 
 _NO_REPORT = Report("", "")
 

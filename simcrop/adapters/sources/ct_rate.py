@@ -14,12 +14,12 @@ from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
 from simcrop.adapters.formats.ground_truth import GroundTruth, read_ground_truth, read_mask
 from simcrop.adapters.formats.nifti import inspect_volume, read_volume
 from simcrop.adapters.formats.nifti_header import NiftiHeader
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import is_file, refuse_link_out
-from simcrop.core.augment import AIR_HU
+from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
-from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
 Value = TypeVar("Value")
 HuDeclaration = Literal["hu", "header", "raw+csv"]

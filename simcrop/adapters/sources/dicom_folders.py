@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from simcrop.adapters.formats.dicom import _is_slice, opened_series
+from simcrop.adapters.formats.dicom import is_slice, opened_series
 from simcrop.adapters.formats.dicom_slices import require_pydicom
 from simcrop.adapters.formats.stored import StoredVolume
-from simcrop.adapters.problems.codes import Complain, refuse
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
+from simcrop.core.data.problems import Complain, refuse
 
 
 class DicomSource(StoredSource):
@@ -58,7 +58,7 @@ class DicomSource(StoredSource):
             subfolders.sort()
             path = Path(folder)
             name = "/".join(path.relative_to(self._root).parts) or "."
-            if any(_is_slice(file) for file in names) and name not in self._quarantine:
+            if any(is_slice(file) for file in names) and name not in self._quarantine:
                 yield path
 
     def _opening(self, reconstruction: str, complain: Complain) -> AbstractContextManager[StoredVolume]:

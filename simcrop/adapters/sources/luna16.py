@@ -11,10 +11,10 @@ import torch
 from simcrop.adapters.formats.csv_tables import read_rows
 from simcrop.adapters.formats.metaimage import opened_mhd
 from simcrop.adapters.formats.stored import StoredVolume, read_stored
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.augment import AIR_HU
-from simcrop.core.study import Volume
+from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.study import Volume
 
 LABEL = "Lung nodule"
 """By CT-RATE's name, so that features of the one can be probed with the other."""

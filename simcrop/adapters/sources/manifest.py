@@ -12,10 +12,10 @@ from simcrop.adapters.formats.dicom_slices import require_pydicom
 from simcrop.adapters.formats.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.formats.nifti import inspect_volume, read_volume
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
-from simcrop.core.augment import AIR_HU
-from simcrop.core.study import Report, SentenceTruth, Study, Volume
+from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 
 _REQUIRED = ("volume", "findings", "impression")
 _OPTIONAL = ("study_id", "patient_id", "split")

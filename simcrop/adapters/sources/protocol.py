@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from simcrop.adapters.problems.codes import Complain
+from simcrop.core.data.problems import Complain
 from simcrop.core.ports import StudySource
 
 

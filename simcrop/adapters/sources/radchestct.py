@@ -11,9 +11,9 @@ import numpy as np
 from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
 from simcrop.adapters.formats.npz import opened_array
 from simcrop.adapters.formats.stored import StoredVolume
-from simcrop.adapters.problems.codes import Complain, problem, refuse
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
+from simcrop.core.data.problems import Complain, problem, refuse
 
 HeldOutPart = Literal["val", "tst"]
 _NAME = re.compile(r"(trn|val|tst)\d+")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 
 from simcrop.adapters.config.run import DataSettings
-from simcrop.adapters.problems.codes import Complain, refuse
 from simcrop.adapters.sources.btcv import BTCVSource
 from simcrop.adapters.sources.cc_ccii import CCCCIISource
 from simcrop.adapters.sources.ct_rate import CTRateSource
@@ -15,6 +14,7 @@ from simcrop.adapters.sources.protocol import OrganSource
 from simcrop.adapters.sources.radchestct import RadChestCTSource
 from simcrop.adapters.sources.without_reports import UnreportedSource
 from simcrop.adapters.system.progress import counted
+from simcrop.core.data.problems import Complain, refuse
 
 
 def build_source(data: DataSettings, complain: Complain = refuse) -> OrganSource:

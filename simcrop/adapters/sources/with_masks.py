@@ -5,9 +5,9 @@ from pathlib import Path, PurePath
 
 from simcrop.adapters.formats.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.problems.paths import inside
+from simcrop.core.data.study import SentenceTruth, Study, Volume
 from simcrop.core.errors import ConfigError
 from simcrop.core.ports import StudySource
-from simcrop.core.study import SentenceTruth, Study, Volume
 
 _SUFFIXES = (".nii.gz", ".nii")
 

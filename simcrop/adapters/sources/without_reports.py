@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
-from simcrop.adapters.problems.codes import BadFileError, Complain, problem, refuse
 from simcrop.adapters.problems.paths import refuse_link_out
+from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
-from simcrop.core.study import Report, SentenceTruth, Study, Volume
 
 
 class UnreportedSource(ABC):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from simcrop.core.study import Study
+from simcrop.core.data.study import Study
 
 
 def versions() -> dict[str, str]:

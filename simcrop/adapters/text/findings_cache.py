@@ -21,18 +21,18 @@ from simcrop.adapters.system.cache_folder import make_folder, whole_file
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, Encoding
 from simcrop.core.recipe import TextEncoderRecipe
-from simcrop.core.report import sentences_of
-from simcrop.core.study import Report, Study
+from simcrop.core.reports.text import sentences_of
 
 VERSION = 1
 """Goes up when the same findings would be divided into other sentences."""
 
 
-class FindingsFeatures:
-    """Reads what `keep_findings` has written.
+class StoredFindings:
+    """Reads what `keep_findings` has written (port `FindingsFeatures`).
 
     Args:
         folder: CACHE/findings_KEY.
@@ -77,7 +77,7 @@ def keep_findings(
     recipe: TextEncoderRecipe,
     cache: Path,
     communicator: Communicator,
-) -> FindingsFeatures:
+) -> StoredFindings:
     """Compute what is missing, each rank its share, one report at a time, so that no other report moves a bit of it.
 
     Args:
@@ -94,7 +94,7 @@ def keep_findings(
         [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens, recipe.reads_sentences_apart]
     )
     folder = cache / f"findings_{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    features = FindingsFeatures(folder)
+    features = StoredFindings(folder)
     make_folder(folder)
     there = {path.name for path in folder.iterdir()}
     reports = {features.file(study.report): study.report for study in studies}

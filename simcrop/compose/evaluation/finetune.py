@@ -32,14 +32,14 @@ from simcrop.compose.evaluation.labelled_task import (
     refuse_published,
     with_notes,
 )
+from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
 from simcrop.core.evaluation.fitting import FitTask
-from simcrop.core.learner import numerics
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import TrainRecipe
-from simcrop.core.stopping import Stopped
-from simcrop.core.study import Study
+from simcrop.core.training.learner import numerics
+from simcrop.core.training.stopping import Stopped
 
 _LAYER_DECAY = 0.75
 _EVALUATE_EVERY = 20

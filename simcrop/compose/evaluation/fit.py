@@ -19,7 +19,7 @@ from simcrop.adapters.tracking.terminal import FittingProgress
 from simcrop.compose.evaluation.labelled_task import LabelledTask
 from simcrop.core.evaluation.fitting import FitOutside, FitProgress, FitTask, fit_classifier
 from simcrop.core.recipe import AugmentRecipe
-from simcrop.core.stopping import Stopped
+from simcrop.core.training.stopping import Stopped
 
 _FREE = {"data": ("num_workers", "prepared"), "labels": ("bootstrap", "confidence")}
 """Keys by section that decide nothing about what is learned."""

@@ -10,17 +10,17 @@ from matplotlib.figure import Figure
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.grounding_pictures import choose_studies, panel_figure
 from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report
-from simcrop.adapters.evaluation.language.sentence_maps import PlacedMap, placed_maps, unreported_maps
-from simcrop.adapters.loading.held_out import HeldOutStudies, asserts_finding
 from simcrop.adapters.sources.with_masks import WithTruthFolder
 from simcrop.adapters.system.progress import counted
 from simcrop.compose.evaluation.common import finish
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
+from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
+from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.grounding import Pointing
 from simcrop.core.evaluation.map_overlap import overlap, voxel_map
-from simcrop.core.stopping import Stopped
-from simcrop.core.study import Study
+from simcrop.core.evaluation.sentence_maps import PlacedMap, placed_maps, unreported_maps
+from simcrop.core.training.stopping import Stopped
 
 _RULE = "by the share of sentences that hit, then by the area under the curve"
 

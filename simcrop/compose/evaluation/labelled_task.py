@@ -11,19 +11,20 @@ from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
-from simcrop.adapters.evaluation.classification.labels import LabelColumns, LearnedFrom, label_columns, labelled_studies
 from simcrop.adapters.evaluation.classification.report import Outcome, classification_report
+from simcrop.adapters.sources.label_tables import label_table
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.compose.data import Data
 from simcrop.compose.evaluation.common import computing_device, data_for, finish
 from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
-from simcrop.core.encoder import VisionEncoder
+from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.evaluation.classification import Predicted
 from simcrop.core.evaluation.features import probe_features, voxel_features
 from simcrop.core.evaluation.label_split import LabelSplit, draw_labelled
-from simcrop.core.learner import numerics
-from simcrop.core.study import Study
+from simcrop.core.evaluation.labels import LabelColumns, LearnedFrom, label_columns, labelled_studies
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.training.learner import numerics
 
 UNTRAINED = "no --checkpoint: the encoder is untrained, as a run of this configuration would begin with"
 BLIND_SELECTION = (
@@ -104,7 +105,7 @@ def begin_task(config: RunConfig, checkpoint: str | None, *, draws: bool = True,
     about = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
     config, data = data_for(config, encoder.recipe)
     settings = config.labels
-    columns = label_columns(data.source.label_names, settings, config.data.source)
+    columns = label_columns(data.source.label_names, settings, config.data.source, label_table(config.data.source))
     if not data.held_out:
         raise DataError(
             "data: no study is held out to test on; raise data.validation_fraction, or mark studies as validation"

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
-from simcrop.adapters.loading.held_out import HeldOutStudies
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.compose.data import Data
 from simcrop.compose.evaluation.common import computing_device, data_for
 from simcrop.compose.models import checkpoint_identity, load_aligned
+from simcrop.core.data.held_out import HeldOutStudies
+from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
-from simcrop.core.learner import numerics
-from simcrop.core.model import SimCroP
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.op_checks import MAX_K
 from simcrop.core.ports import StudySource, Tokenizer
-from simcrop.core.study import Study
+from simcrop.core.training.learner import numerics
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class LanguageTask:
             prepared = PreparedVolumes(source, prepared.grid, self.config.data.prepared)
         return HeldOutStudies(
             studies,
-            prepared=prepared,
+            volumes=prepared,
             source=source or self.data.source,
             tokenizer=self.tokenizer,
             recipe=self.model.recipe,

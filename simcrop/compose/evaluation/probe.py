@@ -26,7 +26,7 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.neighbours import neighbour_votes, standardize
 from simcrop.core.evaluation.selection import SelectionScore, best_of, selection_score
-from simcrop.core.stopping import Stopped
+from simcrop.core.training.stopping import Stopped
 
 
 def probe(

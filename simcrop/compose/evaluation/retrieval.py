@@ -10,13 +10,13 @@ from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
-from simcrop.adapters.evaluation.language.sentences import ReadFindings, read_findings
 from simcrop.compose.evaluation.common import finish, say_stopped
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.retrieval import rarity, report_scores, same_sentences
-from simcrop.core.report import sentence_key, sentences_of
-from simcrop.core.stopping import Stopped
+from simcrop.core.evaluation.sentences import ReadFindings, read_findings
+from simcrop.core.reports.text import sentence_key, sentences_of
+from simcrop.core.training.stopping import Stopped
 
 _SENTENCES_AT_ONCE = 4096
 """Sentences that are scored at a time: 45 MB of cosines with the 2744 patches of a ViT-B."""

@@ -31,11 +31,11 @@ from simcrop.compose.evaluation.common import computing_device, finish
 from simcrop.compose.evaluation.segmentation_task import SegmentationTask, begin_segmentation, drawn
 from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
 from simcrop.compose.ops import select_ops
-from simcrop.core.encoder import VisionEncoder
+from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.label_split import draw_labelled
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.randomness import derive_seed
-from simcrop.core.study import Study
 
 _FREE = ("overlap", "save_every", "test_studies", "hausdorff")
 """Keys of the section that do not change what is learned."""

@@ -5,20 +5,21 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from simcrop.adapters.config.evaluation import SegmentSettings
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import with_model
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMaps, annotated, class_names
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.resample import Grid
-from simcrop.adapters.sources.refusals import Refusals
+from simcrop.adapters.problems.verdicts import Verdicts, known_errors
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.progress import counted
 from simcrop.compose.data import Data
+from simcrop.core.data.refusals import Refusals
+from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
+from simcrop.core.evaluation.settings import SegmentSettings
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import ModelRecipe, Size
-from simcrop.core.study import Study
 
 _LARGEST_ROI = (96, 96, 48)
 _log = logging.getLogger("simcrop")
@@ -71,7 +72,8 @@ def begin_segmentation(config: RunConfig, recipe: ModelRecipe) -> SegmentationTa
     classes = class_names(source, config.segment.classes)
     settings = replace(config.segment, classes=classes, spacing_mm=spacing, roi_size=roi_size)
     config = replace(config, segment=settings)
-    refusals = Refusals(source, config.data.prepared, max_bad_share=config.data.max_bad_share)
+    known = known_errors(Verdicts(config.data.prepared, source.identity), source)
+    refusals = Refusals(source.studies(), known, max_bad_share=config.data.max_bad_share)
     parts = refusals.divided(config.data.validation_fraction)
     num_usable = sum(map(len, parts))
     if left_out := refusals.summary():

@@ -8,19 +8,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from simcrop.adapters.config.prompts import choose_prompts
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.evaluation.classification.labels import label_columns, labelled_studies
-from simcrop.adapters.evaluation.language.prompt_features import PromptReader, ReadPrompts
-from simcrop.adapters.evaluation.language.prompts import choose_prompts
 from simcrop.adapters.evaluation.language.zeroshot_report import ZeroShotOutcome, zeroshot_report
-from simcrop.adapters.loading.held_out import HeldOutStudies, asserts_finding
+from simcrop.adapters.sources.label_tables import label_table
 from simcrop.compose.evaluation.common import finish, say_stopped
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
+from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
+from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.classification import Predicted
+from simcrop.core.evaluation.labels import label_columns, labelled_studies
+from simcrop.core.evaluation.prompt_features import PromptReader, ReadPrompts
 from simcrop.core.evaluation.zeroshot import finding_scores
-from simcrop.core.stopping import Stopped
-from simcrop.core.study import Study
+from simcrop.core.training.stopping import Stopped
 
 
 def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Callable[[], bool] = lambda: False) -> bool:
@@ -39,7 +40,9 @@ def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Call
         SimcropError: wrong checkpoint, data, labels or prompts.
     """
     task = begin_language(config, checkpoint)
-    columns = label_columns(task.data.source.label_names, config.labels, config.data.source)
+    columns = label_columns(
+        task.data.source.label_names, config.labels, config.data.source, label_table(config.data.source)
+    )
     studies = labelled_studies(task.data.held_out, columns, skip=config.labels.skip_unlabelled)
     truth = columns.table(studies)
     if not (truth.any(0) & ~truth.all(0)).any():

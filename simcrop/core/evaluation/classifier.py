@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.evaluation.features import mean_patch_token
-from simcrop.core.patches import AnyVolume
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.patches import AnyVolume
 
 HEAD_STD = 2e-5
 """Spread of the head's initial weights."""

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from simcrop.core.model import SimCroP
+from simcrop.core.model.patches import AnyVolume, apply_window
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ops import Window
-from simcrop.core.patches import AnyVolume, apply_window
 
 VOXEL_GRID = (12, 12, 12)
 """Cells along each axis to which the voxel baseline pools a volume."""

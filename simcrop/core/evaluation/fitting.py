@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from simcrop.core.augment import Augmentation, apply_augmentation
+from simcrop.core.data.augment import Augmentation, apply_augmentation
 from simcrop.core.errors import NonFiniteError
 from simcrop.core.evaluation.classifier import (
     Classifier,
@@ -26,8 +26,10 @@ from simcrop.core.evaluation.classifier import (
     trained_weights,
 )
 from simcrop.core.evaluation.selection import SelectionScore, selection_score
-from simcrop.core.learner import numerics
-from simcrop.core.optimization import (
+from simcrop.core.ports import CheckpointStore, MetricSink, State
+from simcrop.core.recipe import TrainRecipe
+from simcrop.core.training.learner import numerics
+from simcrop.core.training.optimization import (
     load_optimizer_state,
     lr_at,
     make_optimizers,
@@ -35,8 +37,6 @@ from simcrop.core.optimization import (
     parameter_groups,
     set_lr,
 )
-from simcrop.core.ports import CheckpointStore, MetricSink, State
-from simcrop.core.recipe import TrainRecipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simcrop.core.study import Study
+from simcrop.core.data.study import Study
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.registry import build_source
 from simcrop.compose.data import part_of, prepare_data, verify_prepared
+from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
-from simcrop.core.study import Report, Study
 
 NAMES = [f"{number}.nii.gz" for number in range(6)]
 

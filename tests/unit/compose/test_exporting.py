@@ -20,8 +20,8 @@ from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.export.hub_upload import ExportedModel
 from simcrop.adapters.export.monai_names import difference, patch_tokens
 from simcrop.compose.exporting import export, publish
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError
+from simcrop.core.model.encoder import VisionEncoder
 
 STEPS = ("train.steps=4", "train.warmup_steps=1", "train.checkpoint_every=2", "train.evaluate_every=2")
 STEP = "checkpoints/step_00000004"

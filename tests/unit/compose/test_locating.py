@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from simcrop.compose import locating
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputError
-from simcrop.core.patches import apply_window, patchify
+from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.ports import Encoding
 from simcrop.core.recipe import ModelRecipe
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
-from simcrop.core.patches import apply_window, patchify
+from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.reference import masked_patch_mse
 
 PATCH, WINDOW, N, P = (4, 3, 2), (-1000.0, 1000.0), 30, 48

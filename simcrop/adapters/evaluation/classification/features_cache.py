@@ -28,7 +28,7 @@ from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.system.cache_folder import make_folder, whole_file
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.core.recipe import Size
-from simcrop.core.stopping import Stopped
+from simcrop.core.training.stopping import Stopped
 
 VERSION = 1
 """Goes up when the same encoder and volume would give other features."""

@@ -15,9 +15,9 @@ from typing import Any
 from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint, newest_whole
 from simcrop.adapters.checkpoints.resume import check_same
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
-from simcrop.adapters.evaluation.classification.labels import LearnedFrom
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.evaluation.classifier import Classifier
+from simcrop.core.evaluation.labels import LearnedFrom
 
 TRAINING = "training"
 _FOLDER = "checkpoints"

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from simcrop.core.data.study import Study
 from simcrop.core.evaluation.metrics import auroc
 from simcrop.core.randomness import derive_seed
-from simcrop.core.study import Study
 
 INVERSE_PENALTY = 1.0
 """C of the summary's probe: scikit-learn's default, not tuned on any data."""

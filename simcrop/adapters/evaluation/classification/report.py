@@ -8,14 +8,14 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from simcrop.adapters.config.evaluation import LabelSettings
-from simcrop.adapters.evaluation.classification.labels import LearnedFrom
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.figures.roc import RocPanel, roc_figure
+from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate
 from simcrop.core.evaluation.classification import Measurement, Predicted, measure
+from simcrop.core.evaluation.labels import LearnedFrom
 from simcrop.core.evaluation.roc import roc_curves
-from simcrop.core.study import Study
+from simcrop.core.evaluation.settings import LabelSettings
 
 _SHOWN = ("accuracy", "f1", "precision")
 

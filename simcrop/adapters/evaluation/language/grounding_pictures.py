@@ -5,10 +5,11 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from simcrop.adapters.evaluation.language.sentence_maps import SENTENCES, PlacedMap, sentence_map
+from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, sentence_map
 from simcrop.adapters.figures.ct import Array
 from simcrop.adapters.figures.similarity import similarity_figure
 from simcrop.core.evaluation.grounding import Pointing
+from simcrop.core.evaluation.sentence_maps import PlacedMap
 from simcrop.core.recipe import ModelRecipe
 
 

@@ -11,14 +11,14 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
-from simcrop.adapters.config.evaluation import LabelSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.figures.grounding import FindingBar, finding_figure
+from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.grounding import Pointing, point, usual_places
 from simcrop.core.evaluation.map_overlap import AtThreshold, Overlap, at_others_best, at_own_best
+from simcrop.core.evaluation.settings import LabelSettings
 from simcrop.core.randomness import derive_seed
-from simcrop.core.study import Study
 
 THRESHOLDS = torch.linspace(-1, 1, 401, dtype=torch.float64)
 """Cosines at which maps are cut."""

@@ -11,12 +11,12 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
-from simcrop.adapters.config.evaluation import LabelSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.figures.recall import RecallCurve, recall_figure
+from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.retrieval import TOP, Chance, first_match_ranks, weighted_median
-from simcrop.core.study import Study
+from simcrop.core.evaluation.settings import LabelSettings
 
 DIRECTIONS = {"report_to_volume": "report to volume", "volume_to_report": "volume to report"}
 

@@ -9,14 +9,14 @@ import torch
 from rich import box
 from rich.table import Table
 
-from simcrop.adapters.config.evaluation import LabelSettings
-from simcrop.adapters.evaluation.language.prompt_features import ReadPrompts
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.figures.roc import RocPanel, roc_figure
+from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate
 from simcrop.core.evaluation.classification import Predicted, measure
+from simcrop.core.evaluation.prompt_features import ReadPrompts
 from simcrop.core.evaluation.roc import roc_curves
-from simcrop.core.study import Study
+from simcrop.core.evaluation.settings import LabelSettings
 
 _EXAMPLES = 5
 """Sentences of either kind that metrics.json shows."""

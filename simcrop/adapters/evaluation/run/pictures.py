@@ -10,19 +10,20 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from simcrop.adapters.evaluation.language.sentence_maps import SENTENCES, maps_of, sentence_map
-from simcrop.adapters.evaluation.language.sentences import read_findings
+from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, sentence_map
 from simcrop.adapters.figures.losses import curves_figure
 from simcrop.adapters.figures.reconstruction import reconstruction_figure
 from simcrop.adapters.figures.similarity import similarity_figure
-from simcrop.adapters.loading.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.adapters.system.files import written_beside
-from simcrop.core.masking import draw_patch_mask
-from simcrop.core.model import SimCroP
-from simcrop.core.patches import apply_window, patchify, unpatchify
+from simcrop.core.data.held_out import HeldOutStudies, Place, asserts_finding
+from simcrop.core.data.study import Study
+from simcrop.core.evaluation.sentence_maps import maps_of
+from simcrop.core.evaluation.sentences import read_findings
+from simcrop.core.model.masking import draw_patch_mask
+from simcrop.core.model.patches import apply_window, patchify, unpatchify
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import ModelRecipe
-from simcrop.core.study import Study
 
 _CANDIDATES = 50
 _DPI = 110

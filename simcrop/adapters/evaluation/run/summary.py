@@ -17,17 +17,17 @@ from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.classification.probe import label_table, probe, split_studies
-from simcrop.adapters.evaluation.language.sentence_maps import placed_maps
-from simcrop.adapters.loading.held_out import HeldOutStudies, asserts_finding
 from simcrop.adapters.system.files import replace_text
 from simcrop.adapters.system.progress import counted
-from simcrop.core.encoder import VisionEncoder
+from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
+from simcrop.core.data.study import Study
 from simcrop.core.evaluation.features import VolumeEncoder, model_features, probe_features, voxel_features
 from simcrop.core.evaluation.grounding import Pointing, summarize
 from simcrop.core.evaluation.metrics import mean_present
-from simcrop.core.model import SimCroP
+from simcrop.core.evaluation.sentence_maps import placed_maps
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.recipe import TERMS
-from simcrop.core.study import Study
 
 PROBES = {"probe_auroc": "trained", "probe_auroc_untrained": "untrained", "probe_auroc_voxels": "voxels"}
 """Key of summary.json -> name of the features that the probe reads."""

@@ -7,13 +7,13 @@ from jaxtyping import Int16
 from torch import Tensor
 from torch.nn.functional import pad
 
-from simcrop.adapters.config.evaluation import SegmentSettings
 from simcrop.adapters.evaluation.segmentation.monai_parts import RandCropByPosNegLabel
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMap, OrganMaps
-from simcrop.core.augment import AIR_HU
+from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.study import Study
+from simcrop.core.evaluation.settings import SegmentSettings
 from simcrop.core.randomness import derive_seed, generator
 from simcrop.core.recipe import Size
-from simcrop.core.study import Study
 
 _SEEDS = 2**32
 """numpy's generators take no larger one."""

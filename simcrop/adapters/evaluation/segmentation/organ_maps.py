@@ -16,15 +16,15 @@ from torch import Tensor
 
 from simcrop.adapters.loading.prepare_one import check_content
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask, resample_volume
-from simcrop.adapters.problems.codes import BadFileError, Problem
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.btcv import BTCVSource
 from simcrop.adapters.sources.protocol import OrganSource
 from simcrop.adapters.system.cache_folder import make_folder, whole_file
 from simcrop.adapters.system.pool import Progress, run_all
+from simcrop.core.data.problems import BadFileError, Problem
+from simcrop.core.data.study import Study, Volume
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.recipe import Size
-from simcrop.core.study import Study, Volume
 
 VERSION = 1
 """Goes up when the same files would give another map."""

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from simcrop.adapters.config.evaluation import LabelSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy
 from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.overlap import weighted_means
+from simcrop.core.evaluation.settings import LabelSettings
 from simcrop.core.randomness import derive_seed
 
 _COLUMNS = (

@@ -19,11 +19,11 @@ from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMap, OrganM
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.problems.paths import inside
-from simcrop.core.augment import AIR_HU
+from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.study import Study
 from simcrop.core.evaluation.overlap import dice_of_classes
-from simcrop.core.learner import numerics
 from simcrop.core.recipe import Size, TrainRecipe
-from simcrop.core.study import Study
+from simcrop.core.training.learner import numerics
 
 _DECIMALS = 6
 """Of voxel indices: what lies on the border of two voxels does so for everybody."""

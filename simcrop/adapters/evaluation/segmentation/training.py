@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
-from simcrop.adapters.config.evaluation import SegmentSettings
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches
 from simcrop.adapters.evaluation.segmentation.files import load_state, save_state
 from simcrop.adapters.evaluation.segmentation.monai_parts import DiceCELoss
@@ -19,10 +18,11 @@ from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.adapters.tracking.metrics import JsonlMetrics
 from simcrop.core.errors import NonFiniteError
-from simcrop.core.learner import numerics
-from simcrop.core.optimization import load_optimizer_state, lr_at, optimizer_state
+from simcrop.core.evaluation.settings import SegmentSettings
 from simcrop.core.ports import State
 from simcrop.core.recipe import TrainRecipe
+from simcrop.core.training.learner import numerics
+from simcrop.core.training.optimization import load_optimizer_state, lr_at, optimizer_state
 
 
 @dataclass

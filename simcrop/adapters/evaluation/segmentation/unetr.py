@@ -14,9 +14,9 @@ from simcrop.adapters.evaluation.segmentation.monai_parts import (
     UnetrPrUpBlock,
     UnetrUpBlock,
 )
-from simcrop.core.encoder import VisionEncoder
-from simcrop.core.patches import AnyVolume, apply_window, patch_grid
-from simcrop.core.positions import position_table
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.patches import AnyVolume, apply_window, patch_grid
+from simcrop.core.model.positions import position_table
 from simcrop.core.recipe import Size
 
 _NORM = "instance"

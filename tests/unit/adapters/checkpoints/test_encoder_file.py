@@ -22,8 +22,8 @@ from simcrop.adapters.checkpoints.encoder_file import (
     read_encoder_file,
     start_from,
 )
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.reference import REFERENCE
 
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from simcrop.adapters.checkpoints.encoder_file import EncoderFile, read_encoder_file
 from simcrop.adapters.checkpoints.foreign_encoder import PUBLISHED, encoder_from, recognise_table
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError, ConfigError
-from simcrop.core.positions import position_table
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.positions import position_table
 from simcrop.core.reference import REFERENCE
 
 RECIPE = replace(

@@ -13,8 +13,8 @@ from simcrop.adapters.config.run import DataSettings, RunConfig
 from simcrop.adapters.config.settings import as_yaml, config_from_yaml
 from simcrop.adapters.export.formats import check_target, without_places, write_authors, write_whole
 from simcrop.adapters.system.files import sha256_of
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.reference import REFERENCE
 
 

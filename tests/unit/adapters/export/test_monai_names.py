@@ -9,8 +9,8 @@ from support.tiny import MODEL
 from torch import nn
 
 from simcrop.adapters.export.monai_names import difference, monai_arguments, monai_weights, patch_tokens
-from simcrop.core.encoder import VisionEncoder
-from simcrop.core.patches import apply_window
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.patches import apply_window
 from simcrop.core.reference import REFERENCE
 
 monai = pytest.importorskip("monai.networks.nets")

@@ -28,10 +28,10 @@ from support.damage import (
 from support.data_folders import write_ct_rate, write_table
 
 from simcrop.adapters.formats.nifti import read_volume
-from simcrop.adapters.problems.codes import REASONS, BadFileError, Problem
 from simcrop.adapters.sources.checking import check_folder, check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource, HuDeclaration
 from simcrop.adapters.sources.manifest import ManifestSource
+from simcrop.core.data.problems import REASONS, BadFileError, Problem
 
 NAN, INF = float("nan"), float("inf")
 HTML = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Please log in.</body></html>\n"

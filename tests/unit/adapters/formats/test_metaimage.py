@@ -11,8 +11,8 @@ from support.metaimages import write_mhd
 
 from simcrop.adapters.formats.metaimage import opened_mhd
 from simcrop.adapters.formats.stored import inspect_stored, read_stored
-from simcrop.adapters.problems.codes import BadFileError, Problem, refuse
-from simcrop.core.study import Volume
+from simcrop.core.data.problems import BadFileError, Problem, refuse
+from simcrop.core.data.study import Volume
 
 
 def read(path: Path) -> Volume:

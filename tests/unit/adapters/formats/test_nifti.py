@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from simcrop.adapters.formats.nifti import read_volume, write_nifti
-from simcrop.adapters.problems.codes import Problem
+from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
 
 AFFINE = np.array([[2.0, 0, 0, -30], [0, 3.0, 0, -20], [0, 0, 5.0, 100], [0, 0, 0, 1]])

@@ -12,7 +12,7 @@ from support.damage import synthetic_chest
 from support.dicom_series import write_series
 
 from simcrop.adapters.formats.scan import read_scan, write_map
-from simcrop.adapters.problems.codes import BadFileError
+from simcrop.core.data.problems import BadFileError
 from simcrop.core.errors import DataError
 
 VOXELS = synthetic_chest()

@@ -18,9 +18,9 @@ from torch import Tensor
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches, held_out_batches
 from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
+from simcrop.core.data.study import Batch, Report, Study
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.recipe import AugmentRecipe, ReportRecipe, TrainRecipe
-from simcrop.core.study import Batch, Report, Study
 
 NUM_STUDIES = 11
 AUGMENT = AugmentRecipe(scale=(0.7, 1.2), flip=0.5, pad="reflect", shift_probability=0.5)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from simcrop.adapters.loading.labelled import AugmentedStudies, volume_centres
+from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe
-from simcrop.core.study import Report, Study
 
 RECIPE = ModelRecipe(volume_size=(4, 4, 4), patch_size=(2, 2, 2), embed_dim=12, num_heads=1)
 STUDIES = [Study(f"s{n}", f"p{n}", Report("", ""), (f"v{n}", f"other{n}")) for n in range(7)]

@@ -20,11 +20,11 @@ from support.data_folders import AFFINE, SHAPE, chest, write_ct_rate, write_tabl
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
 from simcrop.adapters.loading.resample import Grid, resample_mask, resample_volume
-from simcrop.adapters.problems.codes import Problem
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.adapters.sources.manifest import ManifestSource
-from simcrop.core.augment import crop_centre
+from simcrop.core.data.augment import crop_centre
+from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
 
 NAMES = [f"train_{patient}_a_1" for patient in range(1, 6)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from simcrop.adapters.loading.resample import Grid, resample_mask, resample_volume
-from simcrop.core.study import Volume
+from simcrop.core.data.study import Volume
 
 
 def _affine(spacing: tuple[float, float, float], degrees: float = 0.0) -> Tensor:

@@ -9,8 +9,8 @@ import pytest
 from support.data_folders import AFFINE, SHAPE, chest, write_volume
 from support.landmarks import codes, found_at, with_landmark
 
-from simcrop.adapters.problems.codes import BadFileError, Problem
 from simcrop.adapters.sources.btcv import BTCVSource
+from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.errors import DataError
 
 LABELS = {"0": "background", "1": "spleen", "2": "right kidney"}

@@ -8,8 +8,8 @@ from PIL import Image
 from support.landmarks import codes, flip_byte, found_at, is_ras
 from support.picture_scans import GREY, write_scan
 
-from simcrop.adapters.problems.codes import BadFileError, Problem
 from simcrop.adapters.sources.cc_ccii import CCCCIISource
+from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.errors import ConfigError, DataError
 
 DECLARED = {"slope": 8.0, "intercept": -1000.0, "spacing_mm": (0.7, 0.8, 5.0)}

@@ -15,10 +15,10 @@ from support.damage import AFFINE, FileDamage, Hospital, field, nifti_bytes, pac
 from support.data_folders import write_ct_rate, write_table
 
 import simcrop.adapters.formats.nifti
-from simcrop.adapters.problems.codes import Problem
 from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.checking import check_folder, check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource
+from simcrop.core.data.problems import Problem
 from simcrop_cli.__main__ import main
 
 BAD: dict[str, tuple[FileDamage, str]] = {
@@ -326,7 +326,7 @@ from pathlib import Path
 import torch
 from simcrop.adapters.sources.checking import check_folder
 from simcrop.adapters.formats.nifti import read_volume
-from simcrop.adapters.problems import BadFileError
+from simcrop.core.data.problems import BadFileError
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + (2 << 30)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

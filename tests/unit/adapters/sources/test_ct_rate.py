@@ -11,10 +11,10 @@ import torch
 from support.data_folders import AFFINE, FINDINGS, SHAPE, chest, write_ct_rate, write_table, write_truth, write_volume
 
 from simcrop.adapters.formats.nifti import write_nifti
-from simcrop.adapters.problems.codes import Problem
 from simcrop.adapters.sources.ct_rate import CTRateSource, HuDeclaration
+from simcrop.core.data.problems import Problem
+from simcrop.core.data.study import Report, SentenceTruth
 from simcrop.core.errors import DataError
-from simcrop.core.study import Report, SentenceTruth
 
 NAMES = ["train_1_a_1", "train_1_a_2", "train_1_b_1", "train_2_a_1", "valid_1_a_1"]
 

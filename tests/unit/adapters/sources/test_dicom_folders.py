@@ -15,9 +15,9 @@ from support.data_folders import write_table
 from support.dicom_series import HU, VOXELS, Change, write_series
 from support.landmarks import codes, found_at, is_ras, replace_bytes
 
-from simcrop.adapters.problems.codes import BadFileError, Problem
 from simcrop.adapters.sources.dicom_folders import DicomSource
 from simcrop.adapters.sources.manifest import ManifestSource
+from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.errors import DataError
 
 SERIES = "P1/study/series"

@@ -21,10 +21,10 @@ from support.data_folders import write_ct_rate, write_table
 
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.nifti import inspect_volume, read_volume
-from simcrop.adapters.problems.codes import BadFileError, Problem
 from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.adapters.sources.registry import build_source
+from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.errors import ConfigError, DataError
 
 FEW, MANY = 125, 2500

@@ -8,8 +8,8 @@ from support.data_folders import SHAPE, chest, write_table
 from support.landmarks import codes, found_at, with_landmark
 from support.metaimages import write_mhd
 
-from simcrop.adapters.problems.codes import BadFileError, Problem
 from simcrop.adapters.sources.luna16 import LABEL, Luna16Source
+from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.errors import DataError
 
 FIRST, SECOND = "1.3.6.1.4.1.14519.5.2.1.6279.6001.100", "1.3.6.1.4.1.14519.5.2.1.6279.6001.200"

@@ -9,8 +9,8 @@ from support.data_folders import SHAPE, chest, write_table, write_truth, write_v
 
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.sources.manifest import ManifestSource
+from simcrop.core.data.study import Report
 from simcrop.core.errors import DataError
-from simcrop.core.study import Report
 
 Row = dict[str, object]
 

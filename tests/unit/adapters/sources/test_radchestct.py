@@ -9,8 +9,8 @@ import pytest
 from support.data_folders import chest, write_table
 from support.landmarks import codes, flip_byte, found_at, is_ras, slices_first, with_landmark
 
-from simcrop.adapters.problems.codes import BadFileError, Problem
 from simcrop.adapters.sources.radchestct import RadChestCTSource
+from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.errors import DataError
 
 VOXELS = slices_first(chest())

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from simcrop.adapters.system.provenance import data_fingerprint, git_commit, versions, weights_sha256
-from simcrop.core.study import Report, Study
+from simcrop.core.data.study import Report, Study
 
 STUDY = Study("s1", "p1", Report("Clear.", ""), ("v1", "v2"), "train", {"Emphysema": 1})
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder
-from simcrop.adapters.text.findings_cache import FindingsFeatures, keep_findings
+from simcrop.adapters.text.findings_cache import StoredFindings, keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, Encoding, SingleProcess
 from simcrop.core.recipe import TextEncoderRecipe
-from simcrop.core.report import sentences_of
-from simcrop.core.study import Report, Study
+from simcrop.core.reports.text import sentences_of
 
 RECIPE = TextEncoderRecipe(
     hidden_size=16, depth=1, num_heads=2, vocab_size=128, max_tokens=24, dropout=0.1, frozen=True
@@ -57,7 +57,7 @@ def keep(
     studies: list[Study] = STUDIES,
     ranks: Communicator | None = None,
     recipe: TextEncoderRecipe = RECIPE,
-) -> FindingsFeatures:
+) -> StoredFindings:
     tokenizer, encoder = words
     return keep_findings(
         studies,

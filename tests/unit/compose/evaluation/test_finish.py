@@ -11,7 +11,7 @@ from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.compose.data import Data
 from simcrop.compose.evaluation.common import OTHER_DATA, finish
-from simcrop.core.study import Report, Study
+from simcrop.core.data.study import Report, Study
 
 STUDIES = [Study(f"s{number}", f"p{number}", Report("A sentence.", ""), (f"v{number}",)) for number in range(3)]
 RESULT = Evaluation("probe", {}, Predictions(("study_id",), []), Table(), warnings=("first",))

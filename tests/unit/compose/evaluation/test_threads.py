@@ -14,13 +14,13 @@ from simcrop.core.errors import CheckpointError
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("probing", "probe"),
-        ("probing", "knn"),
-        ("fine_tuning", "finetune"),
+        ("probe", "probe"),
+        ("probe", "knn"),
+        ("finetune", "finetune"),
         ("zeroshot", "zeroshot"),
         ("retrieval", "retrieval"),
         ("grounding", "grounding"),
-        ("segmentation", "segment"),
+        ("segment", "segment"),
     ],
 )
 @pytest.mark.parametrize(("asked", "used"), [("1", 1), ("null", 2)])
@@ -28,7 +28,7 @@ def test_threads_are_those_that_are_asked_for(tmp_path: Path, module: str, name:
     if name == "segment":
         pytest.importorskip("monai", reason="MONAI is not installed")
     torch.set_num_threads(2)
-    evaluate = getattr(import_module(f"simcrop.compose.{module}"), name)
+    evaluate = getattr(import_module(f"simcrop.compose.evaluation.{module}"), name)
     config = load_config(write_config(tmp_path), [f"train.threads={asked}", "finetune.new_head=true"])
     with pytest.raises(CheckpointError, match="nowhere"):
         evaluate(config, checkpoint=str(tmp_path / "nowhere"), out=tmp_path / "out")

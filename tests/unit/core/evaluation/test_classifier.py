@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.evaluation.classifier import (
     Classifier,
     classification_loss,
@@ -12,6 +11,7 @@ from simcrop.core.evaluation.classifier import (
     probabilities,
     trained_weights,
 )
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.recipe import ModelRecipe
 from simcrop.core.reference import REFERENCE
 

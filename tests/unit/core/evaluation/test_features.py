@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from simcrop.core.evaluation.features import model_features, probe_features, voxel_features
-from simcrop.core.model import SimCroP
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ops import Ops
 from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
 from simcrop.core.reference import masked_patch_embed, masked_patch_mse, sentence_patch_topk, sentence_volume_scores

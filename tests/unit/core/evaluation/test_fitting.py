@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simcrop.core.augment import Augmentation
-from simcrop.core.encoder import VisionEncoder
+from simcrop.core.data.augment import Augmentation
 from simcrop.core.errors import NonFiniteError
 from simcrop.core.evaluation.classifier import Classifier, trained_weights
 from simcrop.core.evaluation.fitting import FitOutside, FitProgress, FitTask, LabelledBatch, fit_classifier
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import ModelRecipe, TrainRecipe
 from simcrop.core.reference import REFERENCE

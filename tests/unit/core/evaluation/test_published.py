@@ -2,8 +2,8 @@
 
 import pytest
 
+from simcrop.core.data.study import Report, Study
 from simcrop.core.evaluation.published import RECIPES, PublishedRecipe, counting_note, published_recipe
-from simcrop.core.study import Report, Study
 
 
 def test_the_table_is_that_of_the_method() -> None:

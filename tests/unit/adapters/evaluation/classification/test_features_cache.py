@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
 from simcrop.core.errors import DataError
-from simcrop.core.stopping import Stopped
+from simcrop.core.training.stopping import Stopped
 
 SIZE = (4, 4, 4)
 NAMES = tuple(f"v{number}" for number in range(10))

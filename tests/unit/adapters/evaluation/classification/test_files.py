@@ -15,10 +15,10 @@ from simcrop.adapters.evaluation.classification.files import (
     training_store,
     unfinished_fit,
 )
-from simcrop.adapters.evaluation.classification.labels import LearnedFrom
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.evaluation.classifier import Classifier
+from simcrop.core.evaluation.labels import LearnedFrom
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.recipe import ModelRecipe
 from simcrop.core.reference import REFERENCE
 

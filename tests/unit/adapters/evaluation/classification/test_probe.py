@@ -20,7 +20,7 @@ from simcrop.adapters.evaluation.classification.probe import (
     probe_logits,
     split_studies,
 )
-from simcrop.core.study import Report, Study
+from simcrop.core.data.study import Report, Study
 
 
 def make_study(number: int, patient: int, **labels: int) -> Study:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from simcrop.adapters.config.evaluation import LabelSettings
-from simcrop.adapters.evaluation.classification.labels import LearnedFrom
 from simcrop.adapters.evaluation.classification.report import Outcome, classification_report
 from simcrop.adapters.evaluation.output import write_evaluation
+from simcrop.core.data.study import Report, Study
 from simcrop.core.evaluation.classification import Predicted
-from simcrop.core.study import Report, Study
+from simcrop.core.evaluation.labels import LearnedFrom
+from simcrop.core.evaluation.settings import LabelSettings
 
 NAMES = ("Good", "Poor", "Unlearned", "Absent")
 SETTINGS = LabelSettings(percent=10, bootstrap=40, confidence=0.9)

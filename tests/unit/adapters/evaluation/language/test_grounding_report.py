@@ -9,13 +9,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from simcrop.adapters.config.evaluation import LabelSettings
 from simcrop.adapters.evaluation.language.grounding_pictures import choose_studies
 from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report, halves
 from simcrop.adapters.evaluation.output import Evaluation
+from simcrop.core.data.study import Report, Study
 from simcrop.core.evaluation.grounding import Pointing
 from simcrop.core.evaluation.map_overlap import overlap
-from simcrop.core.study import Report, Study
+from simcrop.core.evaluation.settings import LabelSettings
 
 SETTINGS = LabelSettings(bootstrap=200)
 

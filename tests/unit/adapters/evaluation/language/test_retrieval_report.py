@@ -7,10 +7,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from simcrop.adapters.config.evaluation import LabelSettings
 from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
 from simcrop.adapters.evaluation.output import Evaluation
-from simcrop.core.study import Report, Study
+from simcrop.core.data.study import Report, Study
+from simcrop.core.evaluation.settings import LabelSettings
 
 SCORES = torch.tensor([[0.9, 0.8, 0.1, 0.2], [0.1, 0.3, 0.4, 0.5], [0.3, 0.2, 0.5, 0.9], [0.2, 0.7, 0.6, 0.8]])
 

@@ -11,9 +11,9 @@ from support.held_out_fakes import BrightnessModel, FakeSource, box, held_out
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from simcrop.adapters.evaluation.run.pictures import RunPictures, choose_study, draw_reconstruction, draw_similarity
-from simcrop.adapters.loading.held_out import HeldOutStudies
 from simcrop.adapters.tracking.tensorboard import TensorBoardFigures
-from simcrop.core.study import SentenceTruth
+from simcrop.core.data.held_out import HeldOutStudies
+from simcrop.core.data.study import SentenceTruth
 
 SPOT = SentenceTruth("There is a bright spot.", "Bright spot", present=True, mask="spot.nii.gz")
 ELSEWHERE = SentenceTruth("The heart is normal.", None, present=True, mask="spot.nii.gz")

@@ -9,7 +9,7 @@ from support.held_out_fakes import RECIPE, BrightnessModel, ConstantEncoder, Fak
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.run.summary import evaluate_run, print_summary
-from simcrop.core.study import SentenceTruth
+from simcrop.core.data.study import SentenceTruth
 
 SETTINGS = EvaluationSettings(probe_labelled=16, probe_test=20, batch_size=7)
 SPOT = SentenceTruth("There is a bright spot.", "Bright spot", present=True, mask="spot.nii.gz")

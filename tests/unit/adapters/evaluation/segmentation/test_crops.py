@@ -6,10 +6,10 @@ from support.organ_data import CLASSES, HU, LPS, OBLIQUE, RAS, write_msd
 
 pytest.importorskip("monai", reason="MONAI is not installed")
 
-from simcrop.adapters.config.evaluation import SegmentSettings
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMaps
 from simcrop.adapters.sources.btcv import BTCVSource
+from simcrop.core.evaluation.settings import SegmentSettings
 from simcrop.core.recipe import Size
 
 

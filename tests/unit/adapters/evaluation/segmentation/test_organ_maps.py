@@ -20,8 +20,8 @@ from simcrop.adapters.evaluation.segmentation.organ_maps import (
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.sources.btcv import BTCVSource
 from simcrop.adapters.sources.manifest import ManifestSource
+from simcrop.core.data.study import Volume
 from simcrop.core.errors import ConfigError, DataError
-from simcrop.core.study import Volume
 
 CASE = "imagesTr/case0.nii.gz"
 FIRST = "0.nii.gz"

@@ -10,11 +10,11 @@ pytest.importorskip("monai", reason="MONAI is not installed")
 
 from rich.console import Console
 
-from simcrop.adapters.config.evaluation import LabelSettings
 from simcrop.adapters.evaluation.output import Evaluation
 from simcrop.adapters.evaluation.segmentation.report import segmentation_evaluation
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy
-from simcrop.core.study import Report, Study
+from simcrop.core.data.study import Report, Study
+from simcrop.core.evaluation.settings import LabelSettings
 
 NAN = math.nan
 

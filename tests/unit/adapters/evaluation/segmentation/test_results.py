@@ -183,7 +183,7 @@ def test_a_file_with_a_fourth_axis_gets_one_too(maps: OrganMaps, tmp_path: Path)
 
 
 def test_a_volume_of_another_format_is_written_with_its_voxels_in_ras_order(tmp_path: Path) -> None:
-    from simcrop.core.study import Volume
+    from simcrop.core.data.study import Volume
 
     class Series:
         def volume_file(self, reconstruction: str) -> Path:

@@ -13,14 +13,14 @@ pytest.importorskip("monai", reason="MONAI is not installed")
 
 from support.organ_data import CLASSES, RAS, write_msd
 
-from simcrop.adapters.config.evaluation import SegmentSettings
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMaps
 from simcrop.adapters.evaluation.segmentation.training import FineTuner, FineTuning
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.sources.btcv import BTCVSource
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import NonFiniteError
+from simcrop.core.evaluation.settings import SegmentSettings
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.recipe import ModelRecipe, TrainRecipe
 from simcrop.core.reference import REFERENCE
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 pytest.importorskip("monai", reason="MONAI is not installed")
 
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR, skip_depths
-from simcrop.core.encoder import VisionEncoder
 from simcrop.core.errors import InputError
-from simcrop.core.positions import position_table
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.positions import position_table
 from simcrop.core.recipe import ModelRecipe, Size
 from simcrop.core.reference import REFERENCE
 

@@ -9,7 +9,7 @@ from simcrop.adapters.sources.label_tables import LABELS
 from simcrop.adapters.sources.phantom.findings import FOCAL
 from simcrop.adapters.sources.phantom.reports import forms
 from simcrop.adapters.sources.phantom.specification import StudySpec, plan, sample_study
-from simcrop.core.report import clean, split_sentences
+from simcrop.core.reports.text import clean, split_sentences
 
 NUM_STUDIES = 600
 IN_PLANE_MM, TWO_VOXELS_MM = 3.5, 14.0

@@ -1,0 +1,77 @@
+"""Read the prompts that `zeroshot.prompts` names: sentences or terms of each finding.
+
+A file (YAML or JSON) gives for a finding either sentences or words to pick sentences by:
+
+    Lung nodule:
+      present: ["A nodule is seen in the lung."]
+      absent: ["No pulmonary nodule is seen."]
+    Pleural effusion:
+      terms: [pleura effusion, pleura fluid]
+
+A term is as in `core.reports.prompts`.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from simcrop.adapters.config.yaml_text import parse_yaml
+from simcrop.core.errors import ConfigError
+from simcrop.core.reports.prompts import WORD, FindingWords, Prompt, PromptTexts, templates, words_of
+
+
+def choose_prompts(setting: str, findings: Sequence[str]) -> dict[str, Prompt]:
+    """The prompts of every finding.
+
+    Args:
+        setting: reports, templates, or the path of a file; findings that the file leaves out take the built-in
+            sentences.
+        findings: labels of the data.
+
+    Raises:
+        ConfigError: the file cannot be read, or an entry is wrong; names the entry.
+    """
+    if setting == "reports":
+        return {finding: words_of(finding) for finding in findings}
+    if setting == "templates":
+        return {finding: templates(finding) for finding in findings}
+    given = read_prompts(Path(setting), findings)
+    return {finding: given.get(finding) or templates(finding) for finding in findings}
+
+
+def read_prompts(path: Path, findings: Sequence[str]) -> dict[str, Prompt]:
+    """The prompts in a file. Raises ConfigError as `choose_prompts` does."""
+    try:
+        tree = parse_yaml(path.read_text(encoding="utf-8"), f"zeroshot.prompts: {path}")
+    except (OSError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
+        raise ConfigError(
+            f"zeroshot.prompts: {path} cannot be read ({reason}); write reports, templates, or the path of a YAML or "
+            "JSON file"
+        ) from error
+    if not isinstance(tree, dict) or not tree:
+        raise ConfigError(f"zeroshot.prompts: {path} holds no finding; see docs/evaluation.md for the format")
+    for finding in tree:
+        if finding not in findings:
+            close = get_close_matches(str(finding), findings, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the data has {', '.join(findings)}"
+            raise ConfigError(f"zeroshot.prompts: {path}: {finding!r} is no label of the data; {hint}")
+    return {str(finding): _entry(path, str(finding), entry) for finding, entry in tree.items()}
+
+
+def _entry(path: Path, finding: str, entry: Any) -> Prompt:
+    keys: set[Any] = set(entry) if isinstance(entry, dict) else set()
+    if keys not in ({"present", "absent"}, {"terms"}):
+        raise ConfigError(
+            f"zeroshot.prompts: {path}: {finding} needs the keys present and absent, or terms; see docs/evaluation.md"
+        )
+    for key, texts in entry.items():
+        is_list = isinstance(texts, list) and texts
+        if not is_list or not all(isinstance(text, str) and WORD.search(text) for text in texts):
+            raise ConfigError(f"zeroshot.prompts: {path}: {finding}: {key} is no list of one or more texts with words")
+    if "terms" in entry:
+        return FindingWords((), tuple(entry["terms"]))
+    return PromptTexts(tuple(entry["present"]), tuple(entry["absent"]))

@@ -1,0 +1,131 @@
+"""Held-out studies as evaluation and pictures read them: unmasked, cropped at the centre, with the true places."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int, Int64
+from torch import Tensor
+
+from simcrop.core.data.augment import crop_centre
+from simcrop.core.data.study import SentenceTruth, Study
+from simcrop.core.ports import Encoding, StudySource, Tokenizer, Volumes
+from simcrop.core.randomness import derive_seed
+from simcrop.core.recipe import ModelRecipe
+from simcrop.core.reports.text import sentence_key, sentences_of
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A sentence of a report and the place it speaks of.
+
+    Attributes:
+        sentence: index among the sentences of the findings.
+        text, finding, present: as in `SentenceTruth`.
+        mask: True inside, on the grid of the model's volume.
+    """
+
+    sentence: int
+    text: str
+    finding: str | None
+    present: bool
+    mask: Bool[Tensor, "H W D"]
+
+
+def asserts_finding(truth: SentenceTruth) -> bool:
+    """Whether a sentence says that a finding is there, which is what grounding is measured on."""
+    return truth.present and truth.finding is not None
+
+
+class HeldOutStudies:
+    """Reads held-out studies.
+
+    Args:
+        studies: in any order; kept in the order of a hash of their patients, so that the first n are a random part.
+        volumes: of the studies, on the model's grid.
+        source: their ground truth.
+        tokenizer: the model's.
+        recipe: size and spacing of the model's volume.
+        max_tokens: findings are cut after the last whole sentence that fits, as in training.
+    """
+
+    def __init__(
+        self,
+        studies: Sequence[Study],
+        *,
+        volumes: Volumes,
+        source: StudySource,
+        tokenizer: Tokenizer,
+        recipe: ModelRecipe,
+        max_tokens: int,
+    ) -> None:
+        self.studies = sorted(studies, key=lambda study: (derive_seed("held out", study.patient_id), study.study_id))
+        self.label_names = source.label_names
+        self.recipe = recipe
+        self._volumes, self._source = volumes, source
+        self.tokenizer, self.max_tokens = tokenizer, max_tokens
+
+    def volume(self, study: Study) -> Int[Tensor, "C H W D"]:
+        """The centre of the study's first reconstruction, int16 HU."""
+        return self._volumes.read_centre(study.reconstructions[0], self.recipe.volume_size)[None]
+
+    def findings(self, study: Study) -> tuple[list[str], Encoding]:
+        """Sentences of the findings and their tokens, all in one text as in training."""
+        sentences = sentences_of(study.report.findings)
+        return sentences, self.tokenizer.encode(sentences, max_tokens=self.max_tokens)
+
+    def truths(self, study: Study) -> list[SentenceTruth]:
+        """What is known of the sentences that have a mask; masks are not read yet."""
+        return [truth for truth in self._source.ground_truth(study.reconstructions[0]) if truth.mask is not None]
+
+    def places(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[Place]:
+        """The wanted sentences that have a mask and tokens, in the order of the report.
+
+        A sentence that the report repeats counts once, at its first occurrence: nobody can say which of the places it
+        points at.
+        """
+        read = self._read(study)
+        there = [(read[key], truths) for key, truths in self._wanted(study, wanted) if key in read]
+        return [self._place(study, number, truths) for number, truths in sorted(there, key=lambda each: each[0])]
+
+    def unreported(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[Place]:
+        """The wanted sentences with a mask that the model does not read in the findings: each a text of its own."""
+        read = self._read(study)
+        return [self._place(study, 0, truths) for key, truths in self._wanted(study, wanted) if key not in read]
+
+    def _read(self, study: Study) -> dict[int, int]:
+        """Key of a sentence that has tokens -> its first occurrence among the findings."""
+        sentences, encoding = self.findings(study)
+        with_tokens = set(encoding.sentence_of_token)
+        numbers = {sentence_key(text): index for index, text in reversed(list(enumerate(sentences)))}
+        return {key: index for key, index in numbers.items() if index in with_tokens}
+
+    def _wanted(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[tuple[int, list[SentenceTruth]]]:
+        """The wanted sentences that have a mask by their key, a text of two findings twice."""
+        alike: dict[tuple[int, str | None], list[SentenceTruth]] = {}
+        for truth in self.truths(study):
+            if wanted(truth):
+                alike.setdefault((sentence_key(truth.text), truth.finding), []).append(truth)
+        return [(key, truths) for (key, _), truths in alike.items()]
+
+    def _place(self, study: Study, sentence: int, truths: Sequence[SentenceTruth]) -> Place:
+        """The union of the masks of sentences that are the same."""
+        mask = torch.stack([self._mask(study, truth) for truth in truths]).any(0)
+        return Place(sentence, truths[0].text, truths[0].finding, truths[0].present, mask)
+
+    def _mask(self, study: Study, truth: SentenceTruth) -> Bool[Tensor, "H W D"]:
+        assert truth.mask is not None
+        mask = self._volumes.read_mask(study.reconstructions[0], truth.mask)
+        return crop_centre(mask.to(torch.int16), self.recipe.volume_size) > 0  # air outside is below 0, so not inside
+
+    def padded(self, encodings: Sequence[Encoding]) -> tuple[Int64[Tensor, "B T"], Bool[Tensor, "B T"], Tensor]:
+        """(ids, True at real tokens, sentence of token or -1) of several findings, padded to the longest."""
+        longest = max(len(encoding.ids) for encoding in encodings)
+        ids = torch.full((len(encodings), longest), self.tokenizer.pad_id)
+        sentence_of_token = torch.full((len(encodings), longest), -1)
+        mask = torch.zeros(len(encodings), longest, dtype=torch.bool)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding.ids)] = torch.tensor(encoding.ids)
+            sentence_of_token[row, : len(encoding.ids)] = torch.tensor(encoding.sentence_of_token)
+            mask[row, : len(encoding.ids)] = True
+        return ids, mask, sentence_of_token

@@ -1,0 +1,254 @@
+"""The sections of a configuration that say how a trained encoder is measured; `simcrop eval` reads them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from simcrop.core.recipe import STRICT, Size, require
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """Which labels probe, knn, finetune and segment learn from, and how their predictions are measured."""
+
+    __pydantic_config__ = STRICT
+
+    percent: float = 100.0
+    """Share of the patients outside the test set whose labels are learned from; those of 1 are among those of 10."""
+    names: tuple[str, ...] = ()
+    """Columns to use; empty takes all that the data set has, of radchestct the 16 that CT-RATE has too."""
+    task: Literal["auto", "multilabel", "multiclass"] = "auto"
+    """multilabel: every column by itself; multiclass: a study has exactly one; auto: multiclass for cc_ccii alone."""
+    skip_unlabelled: bool = False
+    """True: studies that lack a label are left out, and counted in the output, instead of being refused."""
+    protocol: Literal["honest", "published"] = "honest"
+    """probe: published is the authors' recipe, which chooses the model on the test set; its output says so."""
+    selection_fraction: float = 0.2
+    """Share of those patients that choose between settings instead of being learned from."""
+    bootstrap: int = 1000
+    """Draws of test patients behind every interval; 0 leaves intervals out."""
+    confidence: float = 0.95
+    """Share of such intervals that hold the true value."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.percent <= 100, f"percent: {self.percent} is outside (0, 100]")
+        require(len(set(self.names)) == len(self.names), f"names: {list(self.names)} names one twice")
+        require(0 < self.selection_fraction < 1, f"selection_fraction: {self.selection_fraction} is outside (0, 1)")
+        require(self.bootstrap >= 0, f"bootstrap: {self.bootstrap} is below 0")
+        require(0 < self.confidence < 1, f"confidence: {self.confidence} is outside (0, 1)")
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """The linear probe of `simcrop eval probe` (docs/method.md, section 9)."""
+
+    __pydantic_config__ = STRICT
+
+    features: Literal["encoder", "voxels"] = "encoder"
+    """voxels: the volume averaged over 12 x 12 x 12 cells instead of an encoder's features, as a baseline."""
+    inverse_penalties: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+    """Values of C of the logistic regression that the selection patients choose from."""
+    steps: int | None = None
+    """published: updates of the linear layer; null takes the authors' number for the data and the share of labels."""
+    lr: float | None = None
+    """published: peak learning rate; null as above."""
+    warmup_steps: int | None = None
+    """published: steps of linear rise to it; null as above."""
+    batch_size: int | None = None
+    """published: studies of one update; null as above."""
+    patience: int | None = None
+    """published: scores without improvement after which training ends; null as above."""
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.inverse_penalties) and all(value > 0 for value in self.inverse_penalties),
+            f"inverse_penalties: {list(self.inverse_penalties)} are not one or more numbers above 0",
+        )
+        for key in ("steps", "lr", "batch_size", "patience"):
+            require(getattr(self, key) is None or getattr(self, key) > 0, f"{key}: {getattr(self, key)} is not above 0")
+        require(self.warmup_steps is None or self.warmup_steps >= 0, f"warmup_steps: {self.warmup_steps} is below 0")
+
+
+@dataclass(frozen=True)
+class NeighbourSettings:
+    """The nearest neighbours of `simcrop eval knn`."""
+
+    __pydantic_config__ = STRICT
+
+    features: Literal["encoder", "voxels"] = "encoder"
+    """voxels: the volume averaged over 12 x 12 x 12 cells instead of an encoder's features, as a baseline."""
+    counts: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200)
+    """Numbers of neighbours that the selection patients choose from; those above the number of studies are left out."""
+    temperature: float = 0.07
+    """A neighbour's vote weighs exp(cosine / temperature)."""
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.counts) and all(count >= 1 for count in self.counts),
+            f"counts: {list(self.counts)} are not one or more numbers from 1 on",
+        )
+        require(self.temperature > 0, f"temperature: {self.temperature} is not above 0")
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """The training of encoder and head by `simcrop eval finetune`; volumes are augmented as data.augment says."""
+
+    __pydantic_config__ = STRICT
+
+    steps: int = 300
+    """Updates of the weights, at most; 0 measures a fine-tuned checkpoint as it is."""
+    batch_size: int = 16
+    """Studies of one update; fewer where there are fewer to learn from."""
+    optimizer: Literal["adamw", "muon"] = "muon"
+    """muon: Muon for the weights of linear layers, AdamW for all others; AdamW alone needs many more steps."""
+    lr: float = 3e-3
+    """Peak learning rate of the head, absolute; half a cosine leads from it to zero. Tried on the tiny preset alone."""
+    warmup_steps: int | None = None
+    """Steps of linear rise to the peak; null takes a tenth of all."""
+    layer_decay: float | None = None
+    """Factor of the learning rate from a block to the one below it; null takes 0.75, and 1 from scratch."""
+    weight_decay: float = 0.05
+    """Decay of weight matrices; biases, norms and other vectors are not decayed."""
+    grad_clip: float = 1.0
+    """Upper limit of the gradient norm."""
+    evaluate_every: int | None = None
+    """Steps between scores of the selection patients, whose best step is kept; null takes an epoch, at least 20."""
+    patience: int = 10
+    """Scores without improvement after which training ends."""
+    checkpoint_every: int = 50
+    """Steps between saved states, from which a run that was stopped or killed goes on."""
+    new_head: bool = False
+    """True: of a fine-tuned checkpoint the encoder alone is taken, so that other labels can be learned."""
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 0, f"steps: {self.steps} is below 0")
+        for key in ("batch_size", "evaluate_every", "patience", "checkpoint_every"):
+            require(getattr(self, key) is None or getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        for key in ("lr", "grad_clip"):
+            require(getattr(self, key) > 0, f"{key}: {getattr(self, key)} is not above 0")
+        require(self.weight_decay >= 0, f"weight_decay: {self.weight_decay} is below 0")
+        require(
+            self.layer_decay is None or 0 < self.layer_decay <= 1, f"layer_decay: {self.layer_decay} is outside (0, 1]"
+        )
+        require(
+            self.warmup_steps is None or 0 <= self.warmup_steps < max(self.steps, 1),
+            f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
+        )
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How `simcrop eval segment` trains the encoder as part of a UNETR (docs/method.md, section 9)."""
+
+    __pydantic_config__ = STRICT
+
+    classes: tuple[str, ...] = ()
+    """Organs to tell apart, by the names of their masks; where two overlap the later one counts. Empty takes those of
+    dataset.json (btcv), else left_lung, right_lung and trachea."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Voxel spacing of the grid that is segmented, mm; null takes the model's."""
+    roi_size: Size | None = None
+    """Voxels that the network sees at a time; null takes 96 x 96 x 48, or what of that the model's volume has, in whole
+    patches."""
+    feature_size: int = 16
+    """Channels of the decoder at full resolution; 2, 4 and 8 times as many at the coarser ones."""
+    steps: int = 5000
+    """Updates of the weights, at most."""
+    batch_size: int = 1
+    """Volumes of one update."""
+    crops_per_volume: int = 16
+    """Regions cut from each of them: one around a voxel of an organ is as likely as one around the background."""
+    lr: float = 1e-4
+    """Peak learning rate of AdamW; half a cosine leads from it to zero."""
+    encoder_lr: float | None = None
+    """The same for the encoder alone, where the decoder should learn faster than a pre-trained encoder forgets; null
+    takes lr."""
+    warmup_steps: int = 0
+    """Steps of linear rise to the peak."""
+    weight_decay: float = 1e-5
+    """Decay of weights, but for biases and norms."""
+    grad_clip: float = 1.0
+    """Upper limit of the gradient norm."""
+    overlap: float = 0.5
+    """Share of a region that it has in common with the next one, when a whole volume is segmented."""
+    evaluate_every: int = 250
+    """Steps between measurements on the patients of labels.selection_fraction; the best step's weights are kept."""
+    patience: int = 10
+    """Measurements without a better one after which training ends."""
+    save_every: int = 200
+    """Steps between saved states, from which a run that was killed goes on."""
+    selection_studies: int | None = None
+    """Studies of each of those measurements, at most; null takes all."""
+    test_studies: int | None = None
+    """Held-out studies that are segmented in the end, at most; null takes all."""
+    hausdorff: bool = True
+    """Measure the 95 % Hausdorff distance too, which takes long on large volumes."""
+
+    def __post_init__(self) -> None:
+        require(len(set(self.classes)) == len(self.classes), f"classes: {list(self.classes)} names one twice")
+        require(self.spacing_mm is None or min(self.spacing_mm) > 0, "spacing_mm: every value must be above 0")
+        require(self.roi_size is None or min(self.roi_size) >= 1, "roi_size: every size must be at least 1")
+        for key in (
+            "feature_size",
+            "steps",
+            "batch_size",
+            "crops_per_volume",
+            "evaluate_every",
+            "patience",
+            "save_every",
+        ):
+            require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        for key in ("selection_studies", "test_studies"):
+            require(getattr(self, key) is None or getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        for key in ("lr", "encoder_lr", "grad_clip"):
+            value = getattr(self, key)
+            require(value is None or value > 0, f"{key}: {value} is not above 0")
+        require(self.weight_decay >= 0, f"weight_decay: {self.weight_decay} is below 0")
+        require(
+            0 <= self.warmup_steps < self.steps,
+            f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
+        )
+        require(0 <= self.overlap < 1, f"overlap: {self.overlap} is outside [0, 1)")
+
+
+@dataclass(frozen=True)
+class ZeroShotSettings:
+    """How `simcrop eval zeroshot` asks for the findings of `labels.names`."""
+
+    __pydantic_config__ = STRICT
+
+    prompts: str = "reports"
+    """reports: sentences of the training reports that speak of a finding; templates: built-in sentences, each a text of
+    its own; or the path of a YAML or JSON file with sentences, see docs/evaluation.md."""
+    sentences: int = 128
+    """reports: sentences of either kind for a finding, at most."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.prompts.strip()), "prompts: is empty; write reports, templates, or the path of a file")
+        require(self.sentences >= 1, f"sentences: {self.sentences} is below 1")
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """How `simcrop eval retrieval` scores a report in a volume."""
+
+    __pydantic_config__ = STRICT
+
+    weights: Literal["rarity", "equal"] = "rarity"
+    """rarity: a sentence counts the more the fewer training reports hold it; equal: all count the same."""
+
+
+@dataclass(frozen=True)
+class GroundingSettings:
+    """How `simcrop eval grounding` compares similarity maps with masks."""
+
+    __pydantic_config__ = STRICT
+
+    folder: Path | None = None
+    """Folder of masks in the format of docs/ground_truth.md; null takes ground_truth/ beside the data."""
+    pictures: int = 2
+    """Studies drawn of the best, the middle and the worst by the area under the curve of their maps."""
+
+    def __post_init__(self) -> None:
+        require(self.pictures >= 0, f"pictures: {self.pictures} is below 0")

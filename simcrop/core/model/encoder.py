@@ -1,0 +1,171 @@
+"""The vision encoder: a 3D ViT that reads only the visible patches (docs/method.md, section 2).
+
+State-dict names are timm's (`cls_token`, `pos_embed`, `patch_embed.proj.weight`, `blocks.0.attn.qkv.weight`, ...).
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from simcrop.core.model.patches import AnyVolume, patch_grid
+from simcrop.core.model.positions import position_table
+from simcrop.core.ops import Ops
+from simcrop.core.recipe import ModelRecipe
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one projection for queries, keys and values."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(
+        self, x: Float[Tensor, "B L E"], queries: Float[Tensor, "B Q E"] | None = None
+    ) -> Float[Tensor, "B Q E"]:
+        """What `queries` gather from the tokens `x`; None: every token asks."""
+        if queries is None:
+            q, k, v = self._heads(self.qkv(x), 3)
+        else:
+            dim = x.shape[2]
+            weight, bias = self.qkv.weight, self.qkv.bias
+            (q,) = self._heads(F.linear(queries, weight[:dim], bias[:dim]), 1)
+            k, v = self._heads(F.linear(x, weight[dim:], bias[dim:]), 2)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Float[Tensor, "B L D"], parts: int) -> tuple[Tensor, ...]:
+        return x.unflatten(2, (parts, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+
+
+class Mlp(nn.Module):
+    """Linear, GELU, Linear."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Float[Tensor, "B L E"]) -> Float[Tensor, "B L E"]:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim, round(dim * mlp_ratio))
+
+    def forward(self, x: Float[Tensor, "B L E"], at: Int64[Tensor, "B Q"] | None = None) -> Float[Tensor, "B Q E"]:
+        """Tokens after the block; only those `at` some places, where the others are not read any more."""
+        normed = self.norm1(x)
+        if at is None:
+            x = x + self.attn(normed)
+        else:
+            rows = at[..., None].expand(-1, -1, x.shape[2])
+            x = x.gather(1, rows) + self.attn(normed, normed.gather(1, rows))
+        return x + self.mlp(self.norm2(x))
+
+
+def run_blocks(
+    blocks: nn.ModuleList, x: Tensor, *, recompute: bool, read: Int64[Tensor, "B Q"] | None = None
+) -> Tensor:
+    """Apply the blocks in turn; `recompute` trades time for the memory of their activations.
+
+    Args:
+        blocks: of the transformer, at least one.
+        x: [B, L, E].
+        recompute: whether to compute a block again in the backward pass.
+        read: places of the tokens that are wanted; the last block computes no others.
+    """
+    for number, block in enumerate(blocks):
+        at = read if number == len(blocks) - 1 else None
+        x = checkpoint(block, x, at, use_reentrant=False) if recompute and torch.is_grad_enabled() else block(x, at)
+    return x
+
+
+class PatchEmbed(nn.Module):
+    """Holds the Conv3d whose weight embeds the patches; the operation itself is one of `Ops`."""
+
+    def __init__(self, recipe: ModelRecipe, ops: Ops) -> None:
+        super().__init__()
+        self.patch_size, self.window = recipe.patch_size, recipe.window
+        self.proj = nn.Conv3d(recipe.in_channels, recipe.embed_dim, recipe.patch_size, stride=recipe.patch_size)
+        self._embed = ops.masked_patch_embed
+
+    def forward(
+        self, volume: AnyVolume, pos_embed: Float[Tensor, "N E"], ids_keep: Int64[Tensor, "B L"] | None
+    ) -> Float[Tensor, "B L E"]:
+        weight, bias = self.proj.weight, self.proj.bias
+        return self._embed(volume, weight, bias, pos_embed, ids_keep, patch_size=self.patch_size, window=self.window)
+
+
+class VisionEncoder(nn.Module):
+    """3D ViT over the visible patches of a volume in HU, RAS, at `spacing_mm`; `window` is applied inside."""
+
+    cls_token: Tensor
+    pos_embed: Tensor
+
+    def __init__(self, recipe: ModelRecipe, ops: Ops) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.spacing_mm, self.window, self.volume_size = recipe.spacing_mm, recipe.window, recipe.volume_size
+        self.recompute = False
+        self.patch_embed = PatchEmbed(recipe, ops)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, recipe.embed_dim))
+        self.register_buffer("pos_embed", position_table(recipe.position_embedding, recipe.grid, recipe.embed_dim))
+        blocks = [Block(recipe.embed_dim, recipe.num_heads, recipe.mlp_ratio) for _ in range(recipe.depth)]
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(recipe.embed_dim, eps=1e-6)
+        initialize(self)
+
+    def forward(self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None) -> Float[Tensor, "B L+1 E"]:
+        """Same as `encode` with normalized output."""
+        return self.encode(volume, ids_keep)
+
+    def encode(
+        self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None, *, normalized: bool = True
+    ) -> Float[Tensor, "B L+1 E"]:
+        """Tokens of a volume, class token first.
+
+        Args:
+            volume: [B, C, H, W, D] in HU, any dtype. Its size may differ from the recipe's as long as the patch
+                divides it; the position table is then made anew for its grid.
+            ids_keep: patches to look at; None looks at all of them.
+            normalized: False leaves out the final LayerNorm.
+        """
+        positions = self._positions(volume)
+        volume = volume if volume.is_floating_point() or volume.dtype == torch.int16 else volume.float()
+        tokens = self.patch_embed(volume, positions[0, 1:], ids_keep)
+        cls_token = (self.cls_token + positions[:, :1]).expand(tokens.shape[0], -1, -1)
+        tokens = run_blocks(self.blocks, torch.cat([cls_token, tokens], dim=1), recompute=self.recompute)
+        return self.norm(tokens) if normalized else tokens
+
+    def _positions(self, volume: AnyVolume) -> Float[Tensor, "1 N+1 E"]:
+        size = (volume.shape[2], volume.shape[3], volume.shape[4])
+        if size == self.recipe.volume_size:
+            return self.pos_embed
+        grid = patch_grid(size, self.recipe.patch_size)
+        return position_table(self.recipe.position_embedding, grid, self.recipe.embed_dim).to(self.pos_embed)
+
+
+def initialize(module: nn.Module) -> None:
+    """Linear and patch embedding xavier, biases 0, tokens N(0, 0.02), norms 1 and 0 (docs/method.md, section 2)."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Conv3d):
+            nn.init.xavier_uniform_(part.weight.view(part.weight.shape[0], -1))
+            nn.init.zeros_(part.bias)  # pyright: ignore[reportArgumentType]
+    for name, parameter in module.named_parameters():
+        if name.rpartition(".")[2] in ("cls_token", "mask_token"):
+            nn.init.normal_(parameter, std=0.02)

@@ -1,0 +1,116 @@
+"""Late interaction: every sentence against every volume (docs/method.md, section 4, item 5; not in the paper).
+
+As in `alignment`, each loss is this rank's share: averaged over ranks it gives the step's value.
+"""
+
+import math
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from simcrop.core.objectives.alignment import Sentences, cosines
+from simcrop.core.ops import Ops
+from simcrop.core.ports import Communicator
+from simcrop.core.recipe import LateInteractionRecipe
+
+_FIRST_SCALE, _MAX_SCALE = 50.0, 100.0
+"""At the start all patches point almost the same way: the scores of a sentence in two volumes differ by hundredths."""
+_FIRST_BIAS = -6.0
+"""At the start few sentences count as present, as few are."""
+
+
+class LateInteraction(nn.Module):
+    """Scores times a learned scale, and for present or absent also a learned bias."""
+
+    def __init__(self, recipe: LateInteractionRecipe, ops: Ops) -> None:
+        super().__init__()
+        self.recipe, self._scores = recipe, ops.sentence_volume_scores
+        self.log_scale = nn.Parameter(torch.tensor([math.log(_FIRST_SCALE)]))
+        self.bias = nn.Parameter(torch.tensor([_FIRST_BIAS]))
+
+    @property
+    def scale(self) -> Tensor:
+        """The factor of the scores, at most 100."""
+        return self.log_scale.exp().clamp(max=_MAX_SCALE)
+
+    def forward(
+        self,
+        sentences: Sentences,
+        patches: Float[Tensor, "B L E"],
+        *,
+        num_sentences: int,
+        num_studies: int,
+        communicator: Communicator,
+    ) -> Float[Tensor, ""]:
+        """Sentence to volume plus volume to sentence.
+
+        Args:
+            sentences: of this rank.
+            patches: visible patch features of this rank's volumes, in the space of the sentences.
+            num_sentences: real sentences of the whole step over all ranks.
+            num_studies: studies of the whole step over all ranks.
+            communicator: gathers the sentences of all ranks, and their scores in all ranks' volumes.
+        """
+        everyone = sentences.gathered(communicator)
+        here = self._scores(everyone.features, patches, k=self.recipe.top_k, sentence_mask=everyone.mask)
+        same = same_sentences(everyone, self.recipe.same_above)
+        present = sentence_presence(everyone, same)
+        first, num_here = communicator.rank * patches.shape[0], patches.shape[0]
+        own = slice(first, first + num_here)
+        everywhere = communicator.gather(here.transpose(0, 1).contiguous())  # [Bv, Bs, S]
+        to_volume = self._to_volume(everywhere[:, own].permute(1, 2, 0), present[own], everyone.mask[own], first)
+        to_sentence = self._to_sentence(here, present[:, :, own], everyone, same)
+        share = to_volume / max(1, num_sentences) + to_sentence / max(1, num_studies)
+        return share * communicator.world_size
+
+    def _to_volume(
+        self,
+        scores: Float[Tensor, "B S Bv"],
+        present: Bool[Tensor, "B S Bv"],
+        mask: Bool[Tensor, "B S"],
+        first: int,
+    ) -> Float[Tensor, ""]:
+        """Sum over this rank's sentences of the cross-entropy over volumes, the target being its own."""
+        B, _, num_volumes = scores.shape
+        own = torch.arange(first, first + B, device=scores.device)[:, None] == torch.arange(
+            num_volumes, device=scores.device
+        )
+        own = own[:, None]
+        logits = (scores * self.scale).masked_fill(present & ~own, torch.finfo(scores.dtype).min)
+        losses = logits.logsumexp(2) - logits.masked_fill(~own, 0.0).sum(2)
+        return losses.masked_fill(~mask, 0.0).sum()
+
+    def _to_sentence(
+        self,
+        scores: Float[Tensor, "Bs B S"],
+        present: Bool[Tensor, "Bs S B"],
+        everyone: Sentences,
+        same: Bool[Tensor, "n n"],
+    ) -> Float[Tensor, ""]:
+        """Sum over this rank's volumes of the mean binary cross-entropy over the batch's distinct sentences."""
+        distinct = everyone.mask.flatten() & ~same.tril(-1).any(1)
+        logits = (scores * self.scale + self.bias).transpose(1, 2).flatten(0, 1)  # [n, B]
+        targets = present.flatten(0, 1).to(logits.dtype)
+        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return losses.masked_fill(~distinct[:, None], 0.0).sum() / distinct.sum().clamp_min(1)
+
+
+def same_sentences(sentences: Sentences, same_above: float) -> Bool[Tensor, "n n"]:
+    """Which real sentences say the same: equal text, or frozen features with a cosine above `same_above`."""
+    keys, mask = sentences.keys.flatten(), sentences.mask.flatten()
+    same = keys[:, None] == keys
+    if sentences.meaning is not None:
+        meaning = sentences.meaning.flatten(0, 1)
+        same = same | (cosines(meaning, meaning) > same_above)
+    return same & mask[:, None] & mask
+
+
+def sentence_presence(sentences: Sentences, same: Bool[Tensor, "n n"]) -> Bool[Tensor, "Bs S Bv"]:
+    """Which volumes a sentence is true of: their report says the same, or they are the same study."""
+    B, S = sentences.mask.shape
+    said = cast(Tensor, same.unflatten(1, (B, S)).any(2)).unflatten(0, (B, S))
+    same_study = sentences.study_keys[:, None] == sentences.study_keys
+    return said | (same_study[:, None] & sentences.mask[..., None])

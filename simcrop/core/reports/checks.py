@@ -1,0 +1,125 @@
+"""What can be wrong with reports, labels and splits: seen in the tables, without opening a volume."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from simcrop.core.data.problems import Problem, problem
+from simcrop.core.data.study import Study
+from simcrop.core.reports.text import is_filler
+
+_WORD = re.compile(r"[^\W\d_]+")
+_COMMON_WORDS = """
+    a an and are as at be been bilateral both by for from has have in is it left no normal not of on or right seen that
+    the there this to was were with within without
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
+_FOREIGN_WORDS = """
+    aos au com con das de del dem den der des di du e el em en est está estão et eine há im ist keine la le les los mit
+    na nella não nicht o os se sem sin sind sol sont sur sağ tem un una und une uma ve von y zu zum é
+"""
+_FOREIGN = frozenset(_FOREIGN_WORDS.split())
+"""Of those who also write "a", "as", "no", "in" or "normal"."""
+_MIN_WORDS, _MIN_COMMON = 12, 0.08
+"""In English reports about a third of the words are among the common ones."""
+_MIN_LETTERS, _MAX_FOREIGN_LETTERS = 20, 0.5
+"""Letters tell scripts that put no space between words."""
+
+
+def report_problems(studies: Sequence[Study], *, max_tokens: int) -> Iterator[Problem]:
+    """Of each study's report, named by its first volume; nothing where the data set has no reports at all."""
+    if not any(map(has_report, studies)):
+        return
+    for study in studies:
+        name, report = study.reconstructions[0], study.report
+        findings, impression = report.findings.strip(), report.impression.strip()
+        yield from unusable(study)
+        if findings and is_filler(findings):
+            yield problem(name, "text.filler", f"has the findings {findings!r}")
+        if not _looks_english(f"{findings} {impression}"):
+            yield problem(name, "text.not_english", f"begins with {(findings or impression)[:40]!r}")
+        if len(findings.split()) > max_tokens:
+            message = f"has findings of {len(findings.split())} words, above the limit of {max_tokens} tokens"
+            yield problem(name, "text.too_long", message, words=len(findings.split()), max_tokens=max_tokens)
+
+
+def _looks_english(text: str) -> bool:
+    """Judged by its commonest words and by its letters; short texts pass."""
+    words = _WORD.findall(text.casefold())
+    letters = "".join(words)
+    if len(letters) >= _MIN_LETTERS and sum(not c.isascii() for c in letters) > _MAX_FOREIGN_LETTERS * len(letters):
+        return False
+    common, foreign = (sum(word in known for word in words) for known in (_COMMON, _FOREIGN))
+    return len(words) < _MIN_WORDS or (common >= _MIN_COMMON * len(words) and common > foreign)
+
+
+def has_report(study: Study) -> bool:
+    """Whether a study has any text."""
+    return bool(study.report.findings.strip() or study.report.impression.strip())
+
+
+def unusable(study: Study) -> Iterator[Problem]:
+    """Why nothing can be learned from a study's report, named by its first volume."""
+    name, report = study.reconstructions[0], study.report
+    if is_filler(report.findings) and is_filler(report.impression):
+        yield problem(name, "text.missing_report", "has neither findings nor impression")
+    elif not report.findings.strip():
+        yield problem(name, "text.empty_findings", "has an impression and no findings")
+
+
+def set_problems(
+    studies: Sequence[Study], label_names: Sequence[str], digests: Mapping[str, str | None]
+) -> Iterator[Problem]:
+    """Of splits, labels and repeats.
+
+    Args:
+        studies: all of the data set.
+        label_names: its label columns.
+        digests: volume -> hash of its voxels.
+    """
+    yield from _leaks(studies)
+    yield from repeats(studies, digests)
+    yield from _labels(studies, label_names)
+
+
+def _leaks(studies: Sequence[Study]) -> Iterator[Problem]:
+    splits: dict[str, dict[str, str]] = {}
+    for study in studies:
+        if study.split is not None:
+            splits.setdefault(study.patient_id, {}).setdefault(study.split, study.study_id)
+    for patient, found in splits.items():
+        if len(found) > 1:
+            message = "is in two splits: " + ", ".join(f"{study} in {split}" for split, study in found.items())
+            yield problem(patient, "set.split_leak", message, **found)
+
+
+def repeats(studies: Sequence[Study], digests: Mapping[str, str | None]) -> Iterator[Problem]:
+    """Volumes that hold the voxels of another, named by the one."""
+    seen: dict[str, dict[str | None, str]] = {}
+    for study in studies:
+        for name in study.reconstructions:
+            digest = digests.get(name)
+            if digest is None:
+                continue
+            others = seen.setdefault(digest, {})
+            across = [other for split, other in others.items() if None not in (split, study.split)]
+            if study.split in others or (others and not across):
+                other = others.get(study.split, next(iter(others.values())))
+                yield problem(name, "set.duplicate", f"holds the same voxels as {other}", other=other)
+            elif across:
+                message = f"holds the same voxels as {across[0]}"
+                yield problem(name, "set.duplicate_across_splits", message, other=across[0])
+            others.setdefault(study.split, name)
+
+
+def _labels(studies: Sequence[Study], label_names: Sequence[str]) -> Iterator[Problem]:
+    columns: dict[tuple[int | None, ...], str] = {}
+    for name in label_names:
+        values = tuple(study.labels.get(name) for study in studies)
+        if not any(values):
+            num_known = sum(value is not None for value in values)
+            yield problem(name, "set.class_without_positives", f"is 0 in all of {num_known} studies")
+            continue
+        other = columns.setdefault(values, name)
+        if other != name:
+            message = f"is equal to the column {other!r} in all of {len(values)} studies"
+            yield problem(name, "set.labels_identical", message, other=other)

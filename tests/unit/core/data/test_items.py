@@ -1,0 +1,187 @@
+"""One study as the model reads it, and how studies become a batch."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from support.data_folders import write_ct_rate
+from support.reading_fakes import GRID, MODEL, WordTokenizer
+from torch import Tensor
+
+from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.sources.ct_rate import CTRateSource
+from simcrop.core.data.augment import apply_augmentation, crop_centre
+from simcrop.core.data.items import Item, ItemReader, collate
+from simcrop.core.data.study import Batch, Report, Study
+from simcrop.core.errors import ConfigError
+from simcrop.core.randomness import derive_seed
+from simcrop.core.recipe import AugmentRecipe, ReportRecipe
+from simcrop.core.reports.text import sentence_key, sentences_of
+
+MAX_TOKENS = 24
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> PreparedVolumes:
+    write_ct_rate(tmp_path / "data", ["train_1_a_1", "train_1_a_2"])
+    source = CTRateSource(tmp_path / "data")
+    return prepare(source, source.studies(), GRID, tmp_path / "cache")
+
+
+def _study(findings: str, impression: str = "Not given.", study_id: str = "train_1_a") -> Study:
+    return Study(study_id, "train_1", Report(findings, impression), ("train_1_a_1", "train_1_a_2"))
+
+
+def _reader(
+    prepared: PreparedVolumes, *, seed: int = 0, mask: str = "real", loss: str = "masked", **augment: object
+) -> ItemReader:
+    return ItemReader(
+        prepared,
+        WordTokenizer(),
+        model=MODEL,
+        report=ReportRecipe(mask=mask, loss=loss, mask_ratio=0.5),  # type: ignore[arg-type]
+        max_tokens=MAX_TOKENS,
+        seed=seed,
+        augment=replace(AugmentRecipe(shift_probability=0.0), **augment),  # type: ignore[arg-type]
+    )
+
+
+def _seen(item: Item) -> Tensor:
+    """What the model sees of a training item."""
+    assert item.augmentation is not None
+    return apply_augmentation(item.voxels, item.augmentation)
+
+
+def _batch(prepared: PreparedVolumes, *studies: Study, **report: str) -> Batch:
+    reader = _reader(prepared, **report)
+    return collate([reader.for_evaluation(study) for study in studies], pad_id=reader.pad_id)
+
+
+TWO = _study("Trachea is open. No nodule.", "All is well.")
+NONE = _study("Not given.", "", study_id="empty")
+
+
+def test_texts_are_padded_and_sentences_numbered(prepared: PreparedVolumes) -> None:
+    batch = _batch(prepared, TWO, NONE)
+    assert batch.findings_ids.tolist() == [[2, 17, 12, 15, 12, 17, 3], [2, 3, 0, 0, 0, 0, 0]]
+    assert batch.findings_mask.tolist() == [[True] * 7, [True] * 2 + [False] * 5]
+    assert batch.sentence_of_token.tolist() == [[-1, 0, 0, 0, 1, 1, -1], [-1] * 7]
+    assert batch.sentence_mask.tolist() == [[True, True], [False, False]]
+    keys = [sentence_key(text) for text in sentences_of(TWO.report.findings)]
+    assert batch.sentence_keys.tolist() == [keys, [0, 0]]
+    assert batch.study_ids == ("train_1_a", "empty")
+    assert batch.study_keys.tolist() == [derive_seed("train_1_a"), derive_seed("empty")]
+    assert batch.num_cut == 0
+
+
+def test_the_report_is_findings_and_impression_without_fillers(prepared: PreparedVolumes) -> None:
+    batch = _batch(prepared, TWO, NONE)
+    assert batch.report_ids.tolist() == [[2, 17, 12, 15, 12, 17, 13, 12, 15, 3], [2, 3] + [0] * 8]
+    assert batch.report_mask.sum(1).tolist() == [10, 2]
+    masked = batch.report_masked
+    assert masked.sum(1).tolist() == [4, 0]
+    assert torch.equal(batch.report_input_ids, batch.report_ids.masked_fill(masked, WordTokenizer.mask_id))
+
+
+def test_the_papers_masking_pads_to_the_limit_and_masks_padding(prepared: PreparedVolumes) -> None:
+    batch = _batch(prepared, TWO, NONE, mask="any")
+    assert batch.report_ids.shape == (2, MAX_TOKENS)
+    assert batch.report_masked[1, 2:].any()
+    assert batch.report_mask.sum(1).tolist() == [10, 2]
+
+
+def test_a_loss_over_all_tokens_sees_the_same_padding_in_every_batch(prepared: PreparedVolumes) -> None:
+    batch = _batch(prepared, NONE, loss="all")
+    assert batch.report_ids.shape == (1, MAX_TOKENS)
+    assert not batch.report_masked[0, 2:].any()
+
+
+def test_a_batch_without_any_sentence_keeps_one_masked_place(prepared: PreparedVolumes) -> None:
+    batch = _batch(prepared, NONE, replace(NONE, study_id="empty too"))
+    assert batch.sentence_mask.tolist() == [[False], [False]]
+    assert batch.sentence_keys.tolist() == [[0], [0]]
+
+
+def test_a_sentence_without_a_token_is_masked(prepared: PreparedVolumes) -> None:
+    study = _study("Silent. Heart is normal. Silent.")
+    batch = _batch(prepared, study)
+    assert batch.sentence_mask.tolist() == [[False, True]]
+    assert batch.sentence_keys.tolist() == [[0, sentence_key("Heart is normal.")]]
+
+
+def test_sentences_that_do_not_fit_are_left_out_and_counted(prepared: PreparedVolumes) -> None:
+    long = _study(" ".join(f"Sentence {'x' * n} goes on and on and on." for n in range(1, 9)), study_id="long")
+    batch = _batch(prepared, TWO, long)
+    assert batch.num_cut == 1
+    assert batch.sentence_mask.tolist() == [[True, True], [True, True]]
+    assert int(batch.findings_mask[1].sum()) <= MAX_TOKENS
+
+
+def test_evaluation_reads_the_centre_of_the_first_reconstruction(prepared: PreparedVolumes) -> None:
+    batch = _batch(prepared, TWO)
+    assert torch.equal(batch.volume[0, 0], crop_centre(prepared.read("train_1_a_1"), MODEL.volume_size))
+    assert batch.volume.dtype == torch.int16
+    assert batch.ids_keep.shape == (1, 4)
+    assert sorted(batch.ids_keep[0].tolist() + batch.ids_masked[0].tolist()) == list(range(8))
+
+
+def test_reconstructions_take_turns(prepared: PreparedVolumes) -> None:
+    reader = _reader(prepared, crop=False)
+    centres = [crop_centre(prepared.read(name), MODEL.volume_size) for name in TWO.reconstructions]
+    seen = [_seen(reader.for_training(TWO, epoch)) for epoch in range(4)]
+    first = 0 if torch.equal(seen[0], centres[0]) else 1
+    assert [torch.equal(seen[epoch], centres[(first + epoch) % 2]) for epoch in range(4)] == [True] * 4
+
+
+def _draws(reader: ItemReader, study: Study, epoch: int) -> list[Tensor]:
+    item = reader.for_training(study, epoch)
+    return [_seen(item), item.ids_keep, item.report_masked]
+
+
+def test_draws_depend_on_seed_epoch_and_study_alone(prepared: PreparedVolumes) -> None:
+    text = " ".join(["word"] * 20)
+    here, there = _study(text), replace(_study(text), study_id="another", reconstructions=("train_1_a_1",))
+    first = _draws(_reader(prepared), here, 3)
+    reader = _reader(prepared)
+    _draws(reader, there, 0)
+    assert all(torch.equal(a, b) for a, b in zip(first, _draws(reader, here, 3), strict=True))
+    for other in (_draws(_reader(prepared, seed=1), here, 3), _draws(reader, here, 5), _draws(reader, there, 3)):
+        assert not all(torch.equal(a, b) for a, b in zip(first[1:], other[1:], strict=True))
+
+
+def test_masks_do_not_change_with_augmentation(prepared: PreparedVolumes) -> None:
+    plain, augmented = (_draws(_reader(prepared, **more), TWO, 0) for more in ({}, {"flip": 1.0, "pad": "reflect"}))
+    assert not torch.equal(plain[0], augmented[0])
+    assert all(torch.equal(a, b) for a, b in zip(plain[1:], augmented[1:], strict=True))
+
+
+def test_the_shift_is_in_the_windows_unit(prepared: PreparedVolumes) -> None:
+    still = _seen(_reader(prepared).for_training(TWO, 0))
+    moved = _seen(_reader(prepared, shift=0.1, shift_probability=1.0).for_training(TWO, 0))
+    (shift,) = (moved - still).unique().tolist()
+    assert 0 < abs(shift) <= 100
+
+
+def test_a_model_of_several_channels_is_refused(prepared: PreparedVolumes) -> None:
+    with pytest.raises(ConfigError, match=r"model\.in_channels: 2"):
+        ItemReader(
+            prepared,
+            WordTokenizer(),
+            model=replace(MODEL, in_channels=2),
+            report=ReportRecipe(),
+            max_tokens=MAX_TOKENS,
+            seed=0,
+        )
+
+
+def test_a_batch_is_augmented_as_each_of_its_studies_would_be(prepared: PreparedVolumes) -> None:
+    reader = _reader(prepared, scale=(0.5, 1.0), flip=0.5, shift_probability=1.0, pad="reflect")
+    items = [reader.for_training(replace(TWO, study_id=f"study {number}"), 0) for number in range(4)]
+    batch = collate(items, pad_id=0)
+    assert batch.volume.shape[1:] == (1, *prepared.grid.size)
+    assert len({item.augmentation for item in items}) == 4
+    seen = batch.augmented()
+    assert seen.augmentations is None
+    assert torch.equal(seen.volume[:, 0], torch.stack([_seen(item) for item in items]))
+    assert seen.augmented() is seen

@@ -1,0 +1,94 @@
+"""The fusion layer: words read words, patches and the whole scan (docs/method.md, section 5, items 2 to 4)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from simcrop.core.model.fusion import CrossAttention, FusionLayer, PostNormLayer, ProjectionHead
+
+DIM, IMAGE, HEADS, HIDDEN = 8, 12, 2, 10
+
+
+def attention(layer: CrossAttention, queries: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Head by head."""
+    width = DIM // HEADS
+    heads = []
+    for head in range(HEADS):
+        part = slice(head * width, (head + 1) * width)
+        q, k, v = layer.query(queries)[..., part], layer.key(memory)[..., part], layer.value(memory)[..., part]
+        logits = q @ k.transpose(1, 2) / math.sqrt(width)
+        logits = logits if mask is None else logits.masked_fill(~mask[:, None], -math.inf)
+        heads.append(logits.softmax(2) @ v)
+    return torch.cat(heads, dim=2)
+
+
+def norm(x: Tensor) -> Tensor:
+    return F.layer_norm(x, (x.shape[-1],), eps=1e-12)
+
+
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(1)
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    mask[1, 3:] = False
+    return torch.randn(2, 5, DIM), mask, torch.randn(2, 7, IMAGE)
+
+
+def make_fusion(dropout: float = 0.0) -> FusionLayer:
+    torch.manual_seed(0)
+    return FusionLayer(IMAGE, DIM, HEADS, HIDDEN, dropout)
+
+
+def test_it_is_the_formula_of_the_method() -> None:
+    fusion, (words, mask, patches) = make_fusion(), inputs()
+    image = fusion.image(patches)
+    instance = fusion.instance(image.mean(1))
+    layer = fusion.layer
+    x = norm(words + layer.after_attention.dense(attention(layer.attention, words, words, mask)))
+    x = norm(x + fusion.after_cross.dense(attention(fusion.cross, x, image) + instance[:, None]))
+    expected = norm(x + layer.after_feed.dense(F.gelu(layer.feed(x))))
+    torch.testing.assert_close(fusion(words, mask, patches), expected)
+
+
+def test_padding_is_not_read_by_words() -> None:
+    fusion, (words, mask, patches) = make_fusion(), inputs()
+    changed = words.clone()
+    changed[~mask] += 5
+    torch.testing.assert_close(fusion(changed, mask, patches)[mask], fusion(words, mask, patches)[mask])
+
+
+def test_the_whole_scan_reaches_every_word_and_so_does_each_patch() -> None:
+    fusion, (words, mask, patches) = make_fusion(), inputs()
+    before = fusion(words, mask, patches)
+    nn.init.zeros_(fusion.instance.weight)
+    assert ((fusion(words, mask, patches) - before).abs().amax(2) > 1e-4).all()
+    patches.requires_grad_()
+    fusion(words, mask, patches)[:, 0, 0].sum().backward()
+    assert patches.grad is not None
+    assert patches.grad.any(2).all()
+
+
+def test_the_order_of_patches_does_not_matter() -> None:
+    fusion, (words, mask, patches) = make_fusion(), inputs()
+    torch.testing.assert_close(fusion(words, mask, patches.flip(1)), fusion(words, mask, patches))
+
+
+def test_dropout_acts_in_training_only() -> None:
+    fusion, (words, mask, patches) = make_fusion(0.5), inputs()
+    assert not torch.allclose(fusion(words, mask, patches), fusion(words, mask, patches))
+    fusion.eval()
+    torch.testing.assert_close(fusion(words, mask, patches), make_fusion()(words, mask, patches))
+
+
+def test_a_post_norm_layer_is_a_bert_layer() -> None:
+    torch.manual_seed(0)
+    layer, (words, mask, _) = PostNormLayer(DIM, HEADS, HIDDEN, 0.0), inputs()
+    x = norm(words + layer.after_attention.dense(attention(layer.attention, words, words, mask)))
+    torch.testing.assert_close(layer(words, mask), norm(x + layer.after_feed.dense(F.gelu(layer.feed(x)))))
+
+
+def test_a_head_is_linear_gelu_norm_linear() -> None:
+    head, x = ProjectionHead(IMAGE, DIM), torch.randn(2, 3, IMAGE)
+    torch.testing.assert_close(head(x), head.out(norm(F.gelu(head.dense(x)))))
+    assert head.norm.eps == 1e-12

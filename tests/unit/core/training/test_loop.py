@@ -1,0 +1,304 @@
+"""The loop: accumulation, what is written when, stopping, continuing, and values that are not finite."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from support.tiny import FixedBatches, KeptInMemory, Rows, make_batch, make_model
+from torch import Tensor, nn
+
+from simcrop.core.data.study import Batch
+from simcrop.core.errors import NonFiniteError
+from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.ports import SingleProcess
+from simcrop.core.recipe import (
+    AlignmentRecipe,
+    LateInteractionRecipe,
+    ObjectivesRecipe,
+    ReconstructionRecipe,
+    ReportRecipe,
+    TrainRecipe,
+)
+from simcrop.core.training.learner import Learner, attention_order, held_out_losses
+from simcrop.core.training.loop import Outside, Progress, fit, train_step
+from simcrop.core.training.optimization import load_optimizer_state, lr_at, make_optimizers, parameter_groups
+
+ALONE = SingleProcess()
+RECIPE = TrainRecipe(
+    steps=6, warmup_steps=2, batch_size=2, lr=0.01, checkpoint_every=2, evaluate_every=3, picture_every=4
+)
+WITHOUT_NEGATIVES = ObjectivesRecipe(
+    alignment=AlignmentRecipe(weight=0.0), late_interaction=LateInteractionRecipe(weight=0.0)
+)
+REPORT_NEGATIVES = ObjectivesRecipe(
+    alignment=AlignmentRecipe(top_k=2), late_interaction=LateInteractionRecipe(weight=0.0)
+)
+
+
+def make_learner(model: SimCroP | None = None, recipe: TrainRecipe = RECIPE, seed: int = 0) -> Learner:
+    model = model or make_model()
+    return Learner(model, model, make_optimizers(model, recipe), recipe, seed, torch.device("cpu"))
+
+
+class Ticks:
+    """A clock that advances one second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@dataclass
+class Drawn:
+    """The port PictureSink; remembers the steps and whether dropout was off."""
+
+    steps: list[int] = field(default_factory=list)
+
+    def draw(self, step: int, model: nn.Module) -> None:
+        assert not model.training
+        self.steps.append(step)
+
+
+def make_outside(**changes: object) -> Outside:
+    outside = Outside(
+        batches=FixedBatches(),
+        held_out=lambda: [make_batch([1, 2], key="held out")],
+        communicator=ALONE,
+        checkpoints=KeptInMemory(),
+        metrics=Rows(),
+        pictures=None,
+        clock=Ticks(),
+        should_stop=lambda: False,
+    )
+    return replace(outside, **changes)
+
+
+def gradients(model: SimCroP) -> dict[str, Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("objectives", [WITHOUT_NEGATIVES, REPORT_NEGATIVES], ids=["reconstructions", "alignment"])
+def test_micro_batches_add_up_to_one_batch(objectives: ObjectivesRecipe) -> None:
+    counts = [1, 3, 2, 2]
+    whole, parts = make_learner(make_model(objectives)), make_learner(make_model(objectives))
+    halves = [make_batch(counts[:1]), make_batch(counts[1:], room=1)]
+    row = train_step(whole, [make_batch(counts)], step=1, communicator=ALONE)
+    split_row = train_step(parts, halves, step=1, communicator=ALONE)
+    assert split_row == pytest.approx(row, rel=1e-5)
+    for name, gradient in gradients(whole.model).items():
+        torch.testing.assert_close(gradients(parts.model)[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_row_has_every_term_and_a_term_switched_off_is_absent() -> None:
+    row = train_step(make_learner(), [make_batch([2, 1])], step=1, communicator=ALONE)
+    terms = ["loss_reconstruction", "loss_report", "loss_alignment", "loss_late_interaction"]
+    assert list(row) == ["loss", *terms, "lr", "grad_norm"]
+    assert row["loss"] == pytest.approx(sum(row[term] for term in terms), rel=1e-6)
+    reduced = train_step(make_learner(make_model(WITHOUT_NEGATIVES)), [make_batch([2, 1])], step=1, communicator=ALONE)
+    assert list(reduced) == ["loss", *terms[:2], "lr", "grad_norm"]
+
+
+def test_weights_of_terms_count_in_the_total() -> None:
+    objectives = replace(
+        WITHOUT_NEGATIVES, reconstruction=ReconstructionRecipe(weight=3.0), report=ReportRecipe(weight=0.5)
+    )
+    row = train_step(make_learner(make_model(objectives)), [make_batch([2, 1])], step=1, communicator=ALONE)
+    assert row["loss"] == pytest.approx(3.0 * row["loss_reconstruction"] + 0.5 * row["loss_report"], rel=1e-6)
+
+
+def test_gradient_norm_is_logged_before_clipping_and_clipped_after() -> None:
+    free, clipped = (make_learner(recipe=replace(RECIPE, grad_clip=clip)) for clip in (None, 0.1))
+    rows = [train_step(learner, [make_batch([2, 1])], step=1, communicator=ALONE) for learner in (free, clipped)]
+    assert rows[0] == rows[1]
+    norms = [torch.cat([g.flatten() for g in gradients(learner.model).values()]).norm() for learner in (free, clipped)]
+    assert norms[0].item() == pytest.approx(rows[0]["grad_norm"], rel=1e-5)
+    assert rows[0]["grad_norm"] > 0.1
+    assert norms[1].item() == pytest.approx(0.1, rel=1e-3)
+
+
+def test_the_rate_of_the_step_is_used() -> None:
+    learner = make_learner()
+    for step in (1, 4):
+        row = train_step(learner, [make_batch([1])], step=step, communicator=ALONE)
+        assert row["lr"] == lr_at(step, RECIPE)
+        assert {group["lr"] for group in parameter_groups(learner.optimizers)} == {row["lr"]}
+
+
+def test_dropout_depends_on_seed_step_and_micro_batch_and_on_nothing_else() -> None:
+    def loss(step: int, seed: int, micro: int = 0) -> float:
+        torch.rand(step + seed)  # whatever was drawn before must not matter
+        learner = make_learner(make_model(WITHOUT_NEGATIVES, dropout=0.5), seed=seed)
+        batches = [make_batch([4], key=key) for key in ("filler", "same")]
+        batches = batches if micro else batches[::-1]
+        with torch.no_grad():
+            learner.model.text_encoder.dense.bias.zero_()
+        return train_step(learner, batches, step=step, communicator=ALONE)["loss"]
+
+    assert loss(1, 0) == loss(1, 0)
+    assert len({loss(1, 0), loss(2, 0), loss(1, 1), loss(1, 0, micro=1)}) == 4
+
+
+@pytest.mark.parametrize("poison", ["loss", "gradient"])
+def test_values_that_are_not_finite_stop_before_the_update(poison: str) -> None:
+    learner = make_learner()
+    train_step(learner, [make_batch([2, 1])], step=1, communicator=ALONE)
+    if poison == "loss":
+        with torch.no_grad():
+            learner.model.text_encoder.words.weight[4:] = torch.nan
+        next(parameter_groups(learner.optimizers))["weight_decay"] = 0.0
+    else:
+        weight = learner.model.encoder.cls_token
+        weight.register_hook(lambda gradient: gradient * torch.inf)
+    before = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    batches = [make_batch([0, 0], key="fine"), make_batch([2, 1], key="bad")]
+    with pytest.raises(NonFiniteError, match=r"^step 2: .*(nan|inf).*study_bad_0, study_bad_1; check") as caught:
+        train_step(learner, batches, step=2, communicator=ALONE)
+    assert ("study_fine_0" in str(caught.value)) == (poison == "gradient")
+    assert ("grad_norm" in str(caught.value)) or poison == "loss"
+    for name, value in learner.model.state_dict().items():
+        assert torch.equal(value.nan_to_num(), before[name].nan_to_num()), name
+
+
+def test_another_ranks_bad_loss_stops_this_rank_too() -> None:
+    class BadNeighbour(SingleProcess):
+        world_size = 2
+
+        def sum(self, value: Tensor) -> Tensor:
+            return value + torch.nan if value.is_floating_point() else value
+
+    with pytest.raises(NonFiniteError, match="step 1"):
+        train_step(make_learner(), [make_batch([1])], step=1, communicator=BadNeighbour())
+
+
+def test_fit_writes_each_step_once_and_saves_evaluates_and_draws_on_time() -> None:
+    store, rows, pictures = KeptInMemory(), Rows([{"step": 1}, {"step": 2}]), Drawn()
+    learner = make_learner()
+    progress = fit(learner, make_outside(checkpoints=store, metrics=rows, pictures=pictures), Progress())
+    assert progress.step == 6
+    assert [row["step"] for row in rows.rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows.rows if "validation_loss" in row] == [3, 6]
+    assert sorted(store.saved) == [2, 3, 4, 6]  # every second, the last, and 3 as the best so far
+    assert pictures.steps == [4, 6]
+    assert learner.model.training
+    assert store.saved[3][2]["validation_loss"] == rows.rows[2]["validation_loss"]
+    assert store.saved[4][2] == {}
+    assert progress.best_validation_loss == min(rows.rows[2]["validation_loss"], rows.rows[5]["validation_loss"])
+
+
+def test_rates_come_from_the_clock() -> None:
+    rows = Rows()
+    fit(make_learner(), make_outside(metrics=rows), Progress())
+    assert all(row["studies_per_second"] == 1.0 and row["data_wait"] == 0.5 for row in rows.rows)
+
+
+def test_a_request_to_stop_finishes_the_step_and_saves_it() -> None:
+    store, rows = KeptInMemory(), Rows()
+    asked: list[int] = []
+    outside = make_outside(checkpoints=store, metrics=rows, should_stop=lambda: bool(asked))
+
+    class StopDuringThird(FixedBatches):
+        def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+            for step, batches in enumerate(super().batches(first_step), first_step):
+                if step == 2:
+                    asked.append(step)
+                yield batches
+
+    progress = fit(make_learner(), replace(outside, batches=StopDuringThird()), Progress())
+    assert progress.step == 3
+    assert max(store.saved) == 3
+    assert [row["step"] for row in rows.rows] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("stop_after", [2, 3, 5])
+def test_a_continued_run_is_the_run_that_never_stopped(stop_after: int) -> None:
+    def learner() -> Learner:
+        return make_learner(make_model(dropout=0.2))
+
+    whole = Rows()
+    fit(learner(), make_outside(metrics=whole, clock=lambda: 0.0), Progress())
+    rows, store = Rows(), KeptInMemory()
+    outside = make_outside(metrics=rows, checkpoints=store, clock=lambda: 0.0)
+    stopped = fit(learner(), replace(outside, should_stop=lambda: len(rows.rows) == stop_after - 1), Progress())
+    rows.write({"step": stopped.step + 1})  # written by a process that died before it could save
+    weights, state, _ = store.saved[stopped.step]
+    resumed = learner()
+    resumed.model.load_state_dict(weights)
+    load_optimizer_state(resumed.optimizers, state["optimizer"])
+    fit(resumed, outside, Progress(stopped.step, state["best_validation_loss"]))
+    assert rows.rows == whole.rows
+
+
+def test_a_finished_run_does_nothing() -> None:
+    store, rows = KeptInMemory(), Rows()
+    progress = fit(make_learner(), make_outside(checkpoints=store, metrics=rows), Progress(6, 1.0))
+    assert progress == Progress(6, 1.0)
+    assert not store.saved
+    assert not rows.rows
+
+
+def test_ranks_without_rank_0_write_nothing() -> None:
+    class SecondOfTwo(SingleProcess):
+        rank, world_size = 1, 2
+
+    store, rows, pictures = KeptInMemory(), Rows(), Drawn()
+    outside = make_outside(communicator=SecondOfTwo(), checkpoints=store, metrics=rows, pictures=pictures)
+    fit(make_learner(make_model(WITHOUT_NEGATIVES)), outside, Progress())
+    assert not store.saved
+    assert not rows.rows
+    assert not pictures.steps
+
+
+def test_held_out_losses_do_not_depend_on_dropout_or_on_how_batches_are_shared_out() -> None:
+    class Summed(SingleProcess):
+        """Rank 0 of two; adds what the other rank would send."""
+
+        def __init__(self, other: list[Tensor]) -> None:
+            self.other = other
+
+        def sum(self, value: Tensor) -> Tensor:
+            return value + self.other.pop() if self.other else value
+
+    class Kept(SingleProcess):
+        def __init__(self) -> None:
+            self.sent: list[Tensor] = []
+
+        def sum(self, value: Tensor) -> Tensor:
+            self.sent.append(value.clone())
+            return value
+
+    learner = make_learner(make_model(dropout=0.5))
+    batches = [make_batch([1, 2], key="a"), make_batch([3], key="b"), make_batch([0], key="c")]
+    whole = held_out_losses(learner, batches, ALONE)
+    other = Kept()
+    held_out_losses(learner, batches[1::2], other)
+    assert held_out_losses(learner, batches[::2], Summed(other.sent)) == whole
+    assert learner.model.training
+    single = [held_out_losses(learner, [batch], ALONE)["validation_loss_report"] for batch in batches[:2]]
+    # 3 and 3 sentences, so equally many masked words; the study without a sentence has none.
+    assert whole["validation_loss_report"] == pytest.approx(sum(single) / 2, rel=1e-6)
+
+
+def test_without_held_out_studies_there_is_no_held_out_loss() -> None:
+    rows = Rows()
+    progress = fit(make_learner(), make_outside(held_out=lambda: [], metrics=rows), Progress())
+    assert progress.best_validation_loss is None
+    assert not any("validation_loss" in row for row in rows.rows)
+
+
+@pytest.mark.parametrize(
+    ("attention", "capability", "first"),
+    [("auto", (9, 0), "CUDNN"), ("auto", (8, 0), None), ("torch", (9, 0), None), ("flash", (8, 0), "FLASH")],
+)
+def test_the_attention_that_a_gpu_tries_first(
+    attention: str, capability: tuple[int, int], first: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    order = attention_order(torch.device("cuda"), TrainRecipe(attention=attention))
+    assert (order[0].name.split("_")[0] if order else None) == first
+    assert len(set(order)) == len(order)
+    assert not order or order[-1].name == "MATH"
+    assert attention_order(torch.device("cpu"), TrainRecipe(attention=attention)) == []
