@@ -24,7 +24,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from simcrop.adapters.formats.nifti import read_volume, write_nifti
+from simcrop.adapters.formats.nifti import write_nifti
+from simcrop.adapters.formats.opening import read_volume
 from simcrop.adapters.loading.batches import StudyBatches
 from simcrop.adapters.loading.prepare_one import Task, prepare_one
 from simcrop.adapters.loading.prepared import PreparedVolumes, prepare

@@ -13,7 +13,8 @@ from torch import Tensor
 from simcrop.adapters.checkpoints.resume import make_folder
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, best_voxel, map_onto
 from simcrop.adapters.figures.located import Located, located_figure
-from simcrop.adapters.formats.scan import NIFTI, Scan, read_scan, write_map
+from simcrop.adapters.formats.opening import is_nifti
+from simcrop.adapters.formats.scan import Scan, read_scan, write_map
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.system.files import written_beside
 from simcrop.adapters.system.ranks import choose_device
@@ -58,7 +59,7 @@ def locate(
 
     Args:
         checkpoint: of a model that was trained with alignment.
-        volume: NIfTI file, or folder of one DICOM series.
+        volume: file of any format, or folder of one DICOM series.
         sentence: what to look for.
         outs: files to write: .png is a picture, .nii and .nii.gz a map on the voxels of the scan.
         findings: text file with the findings of the scan's report; without it the sentence is read amid findings that
@@ -102,8 +103,8 @@ def locate(
 def _is_picture(out: Path) -> bool:
     if out.is_dir():
         raise InputError(f"--out: {out} is a folder; name a file in it")
-    if out.name.lower().endswith((".png", *NIFTI)):
-        return out.suffix.lower() == ".png"
+    if out.suffix.lower() == ".png" or is_nifti(out):
+        return not is_nifti(out)
     raise InputError(f"--out: {out} ends in none of .png (a picture), .nii and .nii.gz (a map); name one of these")
 
 

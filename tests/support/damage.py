@@ -14,6 +14,7 @@ from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.core.data.problems import BadFileError, Problem
 from support.data_folders import write_table
+from support.volume_formats import write_as
 
 SHAPE = (40, 40, 24)
 AFFINE = np.array([[-8.0, 0, 0, 160], [0, -8.0, 0, 150], [0, 0, 10.0, -900], [0, 0, 0, 1]])
@@ -45,8 +46,11 @@ def nifti_bytes(voxels: np.ndarray, affine: np.ndarray = AFFINE, kind: type = ni
 
 
 def write(path: Path, voxels: np.ndarray, affine: np.ndarray = AFFINE) -> None:
-    """A packed or plain volume, and the folders on the way to it."""
+    """A volume, NIfTI as a rule, and the folders on the way to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if ".nii" not in path.name:
+        write_as(path, voxels, affine)
+        return
     plain = nifti_bytes(voxels, affine)
     path.write_bytes(gzip.compress(plain, 1) if path.suffix == ".gz" else plain)
 

@@ -1,4 +1,4 @@
-"""The container of a NIfTI file: gzip read to its end, and the length that the header declares."""
+"""The container of a volume's file: gzip read to its end, and the length that the header declares."""
 
 import gzip
 import stat
@@ -19,8 +19,13 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def opened(path: Path) -> Generator[Any]:
-    """The file's bytes, unpacked; what goes wrong with the container while they are read is a BadFileError."""
+def opened_bytes(path: Path, *, as_is: bool = False) -> Generator[Any]:
+    """The file's bytes; what goes wrong with the container while they are read is a BadFileError.
+
+    Args:
+        path: the file; gzip is unpacked where its name says so, and only there.
+        as_is: whether the name says nothing.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             message = "cannot be read (it is a folder, a pipe or a device)"
@@ -29,7 +34,9 @@ def opened(path: Path) -> Generator[Any]:
             start = file.read(512)
             file.seek(0)
             _check_start(path, start)
-            if not path.name.endswith(".gz"):
+            if not as_is:
+                _check_packing(path, start)
+            if as_is or not is_named_gz(path):
                 yield file
                 return
             with gzip.GzipFile(fileobj=file) as stream:
@@ -57,7 +64,11 @@ def _check_start(path: Path, start: bytes) -> None:
         raise BadFileError(problem(path, "container.html", "is a web page, not data"))
     if text.startswith(b"version https://git-lfs"):
         raise BadFileError(problem(path, "container.lfs_pointer", "is a git LFS pointer, not the data"))
-    if not path.name.endswith(".gz"):
+
+
+def _check_packing(path: Path, start: bytes) -> None:
+    """Raise where a file is packed, or not, against its name."""
+    if not is_named_gz(path):
         if start.startswith(_GZIP_MAGIC):
             raise BadFileError(problem(path, "container.format", "is gzip although its name does not say so"))
         return
@@ -83,6 +94,11 @@ def header_size(data: bytes) -> int | None:
     return next((size for size in HEADER_SIZES if size in sizes), None)
 
 
+def is_named_gz(path: Path) -> bool:
+    """Whether a file's name says that gzip packed it."""
+    return path.name.lower().endswith(".gz")
+
+
 def voxel_chunks(path: Path, stream: Any, start: bytes, *, offset: int, num_bytes: int, item: int) -> Iterator[bytes]:
     """The voxels in chunks of whole numbers, to be gone through once.
 
@@ -97,7 +113,7 @@ def voxel_chunks(path: Path, stream: Any, start: bytes, *, offset: int, num_byte
         num_bytes: of all voxels, as declared.
         item: bytes of a voxel.
     """
-    is_packed = path.name.endswith(".gz")
+    is_packed = is_named_gz(path)
     if is_packed:
         refuse_bomb(path, path.stat().st_size, num_bytes)
     expected, arrived = offset + num_bytes, len(start)

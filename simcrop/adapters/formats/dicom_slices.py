@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from simcrop.adapters.formats.container import opened
+from simcrop.adapters.formats.container import opened_bytes
 from simcrop.adapters.formats.stored import hu_dtype
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.core.data.augment import AIR_HU
@@ -144,7 +144,7 @@ def _dataset(path: Path, root: Path, *, stop_before_pixels: bool = False) -> Gen
     """A file's data elements; what goes wrong while they are looked at is a BadFileError."""
     pydicom = require_pydicom()
     refuse_link_out(root, path)
-    with opened(path) as file:
+    with opened_bytes(path) as file:
         try:
             yield pydicom.dcmread(file, stop_before_pixels=stop_before_pixels)
         except BadFileError:

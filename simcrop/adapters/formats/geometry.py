@@ -1,5 +1,7 @@
 """Affines of stored volumes: checked, and array axes turned to the patient's right, front and head."""
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,12 @@ def check_affine(path: Path, affine: np.ndarray, complain: Complain) -> np.ndarr
         message = f"its axes are {degrees:.1f} degrees off the right angle"
         complain(problem(path, "header.sheared", message, degrees=degrees))
     return spacing
+
+
+def corners_apart(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -> float:
+    """How far two affines put the corners of a volume apart, mm at most."""
+    corners = np.array([[*index, 1] for index in itertools.product(*((0, n - 1) for n in shape[:3]))])
+    return float(np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max())
 
 
 def to_ras(voxels: np.ndarray, affine: np.ndarray, dtype: np.dtype | type) -> tuple[np.ndarray, np.ndarray]:

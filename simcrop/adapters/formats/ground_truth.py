@@ -1,10 +1,10 @@
-"""Masks for sentences and organs: `ground_truth/NAME/{sentences.json, *.nii.gz}`, NAME the volume's name.
+"""Masks for sentences and organs: `ground_truth/NAME/{sentences.json, MASKS}`, NAME the volume's name.
 
     {"version": 1,
      "sentences": [{"text": "...", "finding": "Lung nodule" or null, "present": true, "mask": "03.nii.gz" or null}],
      "organs": {"left_lung": "left_lung.nii.gz"}}
 
-Masks lie on any grid with an affine; voxels above 0 are inside.
+Masks lie on any grid with an affine, in any format of `opening`; voxels above 0 are inside.
 """
 
 import json
@@ -14,7 +14,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from simcrop.adapters.formats.nifti import read_volume
+from simcrop.adapters.formats.opening import read_volume
+from simcrop.adapters.problems.paths import data_files, is_file
 from simcrop.core.data.study import SentenceTruth, Volume
 from simcrop.core.errors import DataError
 
@@ -65,6 +66,12 @@ def read_mask(folder: Path, name: str) -> Volume:
     """One mask of the folder on its own grid, RAS+ order."""
     _refuse_path(folder / "sentences.json", name)
     return read_volume(folder / name)
+
+
+def organ_files(folder: Path) -> tuple[Path, ...]:
+    """The files that say where organs are, and their list."""
+    masks = [folder / name for name in read_ground_truth(folder).organs.values()]
+    return folder / "sentences.json", *masks, *(file for mask in masks if is_file(mask) for file in data_files(mask))
 
 
 def _sentence(path: Path, number: int, entry: Any) -> SentenceTruth:

@@ -1,85 +1,147 @@
-"""MetaImage volumes: a text header (.mhd) and its voxels (.raw, .zraw), or both in one file (.mha)."""
+"""MetaImage volumes: lines `key = value` (.mhd), the last of which names the file of the voxels (.raw, .zraw) or says
+that they follow (.mha)."""
 
-import zlib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from simcrop.adapters.formats.container import opened, voxel_chunks
-from simcrop.adapters.formats.metaimage_header import HEADER_BYTES, MhdHeader, parse_mhd
-from simcrop.adapters.formats.stored import StoredVolume
-from simcrop.adapters.problems.paths import refuse_bomb, refuse_link_out
+from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
+from simcrop.adapters.formats.stored import Header, StoredVolume, check_shape
+from simcrop.adapters.formats.text_header import data_file, opened_behind
 from simcrop.core.data.problems import BadFileError, Complain, problem
-from simcrop.core.errors import one_line
 
-_CHUNK = 1 << 20
+_LINE_BYTES = 1 << 16
+_LAST = "ElementDataFile"
+_LOCAL = "LOCAL"
+_DTYPES = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+_OFFSET = ("Offset", "Position", "Origin")
+_MATRIX = ("TransformMatrix", "Rotation", "Orientation")
+_ORDER = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+_MAX_ROTATION_ERROR = 1e-3
+_FLAGS = {"True": True, "False": False}
 
 
-@contextmanager
-def opened_mhd(path: Path, complain: Complain, *, root: Path) -> Generator[StoredVolume]:
-    """A volume on the point of being read; memory grows with what arrives, not with what the header claims.
+def opened_metaimage(path: Path, complain: Complain, root: Path | None) -> AbstractContextManager[StoredVolume]:
+    """A volume in .mhd or .mha, as `opened_behind` opens it."""
+    return opened_behind(parse_mhd, path, complain, root)
 
-    Args:
-        path: .mhd or .mha.
-        complain: is told of what is wrong with the header and can be passed over.
-        root: folder of the data set, which links must not leave.
+
+def parse_mhd(path: Path, start: bytes, complain: Complain) -> Header:
+    """The header in a file's first bytes. The affine decides on the axes; `AnatomicalOrientation` is not read.
 
     Raises:
-        BadFileError: header or voxels are damaged, missing, of a kind that is not read, or of another length.
+        BadFileError: where the voxels cannot be found, or placed in the patient; everything else is told.
     """
-    refuse_link_out(root, path)
-    with opened(path) as file:
-        header = parse_mhd(path, file.read(HEADER_BYTES), complain)
-    refuse_link_out(root, header.data_file)
-    with opened(header.data_file) as file:
-        file.seek(header.offset)
-        yield StoredVolume(header.shape, header.dtype, header.affine, _chunks(header, file), "F")
+    fields, end = _fields(path, start)
+    for key, wanted in (("ObjectType", "Image"), ("BinaryData", "True"), ("HeaderSize", "0")):
+        if fields.get(key, wanted) != wanted:
+            raise _invalid(path, key, fields[key], wanted)
+    dtype = _DTYPES.get(fields.get("ElementType", ""))
+    if dtype is None:
+        message = f"has voxels of type {fields.get('ElementType')!r}; expected one of {', '.join(_DTYPES)}"
+        raise BadFileError(problem(path, "header.datatype", message))
+    channels = fields.get("ElementNumberOfChannels", "1")
+    if channels != "1" or fields.get("NDims") != "3":
+        message = f"has {fields.get('NDims')} axes and {channels} channels; a 3D volume is needed"
+        raise BadFileError(problem(path, "content.not_3d", message))
+    size = _numbers(path, fields, ("DimSize",), 3)
+    if any(n != int(n) for n in size):
+        raise _invalid(path, "DimSize", fields["DimSize"], "three whole numbers")
+    affine = _affine(path, fields)
+    check_affine(path, affine, complain)
+    is_compressed = _flag(path, fields, ("CompressedData",))
+    packed = _numbers(path, fields, ("CompressedDataSize",), 1) if "CompressedDataSize" in fields else None
+    name = fields[_LAST]
+    return Header(
+        shape=check_shape(path, tuple(int(n) for n in size)),
+        dtype=np.dtype((">" if _flag(path, fields, _ORDER) else "<") + dtype),
+        affine=affine,
+        data_file=path if name == _LOCAL else data_file(path, _LAST, name),
+        offset=end if name == _LOCAL else 0,
+        packing="zlib" if is_compressed else "raw",
+        packed_bytes=int(packed[0]) if packed else None,
+    )
 
 
-def _chunks(header: MhdHeader, file: Any) -> Iterator[np.ndarray]:
-    path = header.data_file
-    if header.is_compressed:
-        num_bytes = path.stat().st_size - header.offset
-        declared = header.compressed_bytes
-        if declared is not None and declared != num_bytes:
-            code = "container.truncated" if num_bytes < declared else "container.trailing"
-            message = f"holds {num_bytes} packed bytes, and its header declares {declared}"
-            raise BadFileError(problem(path, code, message, bytes=num_bytes, declared=declared))
-        refuse_bomb(path, num_bytes, header.num_bytes)
-    stream = _Unpacked(path, file) if header.is_compressed else file
-    sizes = {"offset": 0, "num_bytes": header.num_bytes, "item": header.dtype.itemsize}
-    for part in voxel_chunks(path, stream, b"", **sizes):
-        yield np.frombuffer(part, header.dtype)
+def _fields(path: Path, start: bytes) -> tuple[Mapping[str, str], int]:
+    """The lines up to the last, and where they end."""
+    fields: dict[str, str] = {}
+    position = 0
+    while position < len(start):
+        line, newline, _ = start[position : position + _LINE_BYTES].partition(b"\n")
+        position += len(line) + len(newline)
+        key, equals, value = (part.strip() for part in line.decode("latin-1").partition("="))
+        if not key and not equals:
+            continue
+        if not (equals and key.isascii() and key.isidentifier()):
+            raise BadFileError(
+                problem(path, "container.format", f"is no MetaImage header (it has the line {line[:40]!r})")
+            )
+        if key in fields:
+            raise _invalid(path, key, value, "one line for it")
+        fields[key] = value
+        if key == _LAST:
+            if value != _LOCAL and start[position:].strip():
+                raise BadFileError(problem(path, "container.trailing", f"goes on after {_LAST}, its last line"))
+            return fields, position
+    code = "container.truncated" if "ObjectType" in fields or "NDims" in fields else "container.format"
+    raise BadFileError(problem(path, code, f"is no whole MetaImage header (it has no {_LAST})"))
 
 
-class _Unpacked:
-    """What zlib packed, unpacked a piece at a time and to its checksum."""
+def _affine(path: Path, fields: Mapping[str, str]) -> np.ndarray:
+    spacing = _numbers(path, fields, ("ElementSpacing",), 3, "header.pixdim")
+    if not all(mm > 0 for mm in spacing):
+        message = f"its header gives the spacing as {list(spacing)} mm"
+        raise BadFileError(problem(path, "header.pixdim", message, spacing_mm=list(spacing)))
+    if not any(key in fields for key in _MATRIX):
+        message = "has no TransformMatrix, so left and right are unknown"
+        raise BadFileError(problem(path, "header.no_orientation", message))
+    # The matrix is listed axis by axis: its first three numbers are the direction of x.
+    axes = np.reshape(_numbers(path, fields, _MATRIX, 9, "header.affine"), (3, 3)).T
+    if np.abs(np.linalg.norm(axes, axis=0) - 1).max() > _MAX_ROTATION_ERROR:
+        raise BadFileError(problem(path, "header.affine", "its TransformMatrix has axes that are not of length 1"))
+    affine = np.eye(4)
+    affine[:3, :3] = axes * spacing
+    affine[:3, 3] = _numbers(path, fields, _OFFSET, 3)
+    return LPS_TO_RAS @ affine
 
-    def __init__(self, path: Path, file: Any) -> None:
-        self._path, self._file = path, file
-        self._zlib = zlib.decompressobj()
-        self._packed = b""
 
-    def read(self, size: int) -> bytes:
-        """Up to `size` bytes, none at the end."""
-        while not self._zlib.eof:
-            packed = self._packed or self._file.read(_CHUNK)
-            if not packed:
-                raise self._bad("container.truncated", "is cut off (its packed voxels have no end)")
-            try:
-                piece = self._zlib.decompress(packed, size)
-            except zlib.error as error:
-                code = "container.crc" if "data check" in str(error) else "container.corrupt"
-                raise self._bad(code, f"its packed voxels are damaged ({one_line(error)})") from error
-            self._packed = self._zlib.unconsumed_tail
-            if piece:
-                return piece
-        if self._zlib.unused_data or self._file.read(1):
-            raise self._bad("container.trailing", "goes on after the end of its packed voxels")
-        return b""
+def _numbers(
+    path: Path, fields: Mapping[str, str], keys: Sequence[str], count: int, code: str = "header.invalid"
+) -> tuple[float, ...]:
+    """The numbers behind the first of some keys that is there."""
+    key = next((key for key in keys if key in fields), None)
+    if key is None:
+        raise BadFileError(problem(path, code, f"its header has no {keys[0]}"))
+    try:
+        values = tuple(float(part) for part in fields[key].split())
+    except ValueError:
+        values = ()
+    if len(values) != count or not all(math.isfinite(value) for value in values):
+        raise _invalid(path, key, fields[key], f"{count} numbers", code)
+    return values
 
-    def _bad(self, code: str, message: str) -> BadFileError:
-        return BadFileError(problem(self._path, code, message))
+
+def _flag(path: Path, fields: Mapping[str, str], keys: Sequence[str]) -> bool:
+    key = next((key for key in keys if key in fields), None)
+    if key is None:
+        return False
+    if fields[key] not in _FLAGS:
+        raise _invalid(path, key, fields[key], "True or False")
+    return _FLAGS[fields[key]]
+
+
+def _invalid(path: Path, key: str, value: str, wanted: str, code: str = "header.invalid") -> BadFileError:
+    return BadFileError(problem(path, code, f"its header has {key} = {value[:60]}; expected {wanted}", key=key))

@@ -1,148 +1,99 @@
-"""NIfTI files: read strictly into `Volume`, inspected without being held, written reproducibly.
+"""NIfTI files: opened strictly, written reproducibly.
 
-Reading has three stages, each of which refuses what the next one relies on: the container (gzip read to its end,
+Opening has three stages, each of which refuses what the next one relies on: the container (gzip read to its end,
 length against the header), the header (sizes, scaling, affine), the content.
 """
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 
-from simcrop.adapters.formats.container import HEADER_SIZES, opened, voxel_chunks
-from simcrop.adapters.formats.geometry import extent, to_ras
-from simcrop.adapters.formats.nifti_header import NiftiHeader, parse_header
-from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
+from simcrop.adapters.formats.container import HEADER_SIZES, is_named_gz, opened_bytes
+from simcrop.adapters.formats.geometry import corners_apart
+from simcrop.adapters.formats.nifti_header import parse_header
+from simcrop.adapters.formats.stored import StoredVolume, stored_behind
 from simcrop.adapters.problems.paths import is_file, refuse_link_out
 from simcrop.adapters.system.files import naming
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
-from simcrop.core.data.study import Volume
+from simcrop.core.data.problems import Complain, problem
 
-ChooseScaling = Callable[[NiftiHeader], Scaling]
-"""Says which scaling turns a file's stored numbers into HU; raises BadFileError where none can."""
-
-
-def header_scaling(header: NiftiHeader) -> Scaling:
-    """The header's own."""
-    return header.scaling
+_GRID = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
+         "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units")  # fmt: skip
+"""Fields of a header that say where its voxels lie."""
+_ROUNDING_MM = 0.01
 
 
-def read_volume(path: Path, *, scaling: ChooseScaling = header_scaling, complain: Complain = refuse) -> Volume:
-    """A volume in RAS+ axis order; obliquity stays in the affine.
+@contextmanager
+def opened_nifti(path: Path, complain: Complain, root: Path | None) -> Generator[StoredVolume]:
+    """A volume on the point of being read; memory grows with what arrives, not with what the header claims.
 
     Args:
         path: .nii or .nii.gz.
-        scaling: says which scaling turns the stored numbers into HU.
-        complain: is told of what is wrong with the header; what leaves nothing to read is raised.
+        complain: is told of what is wrong with the header and can be passed over, and of a file with the same name.
+        root: folder of the data set, which links must not leave; None where they may.
 
     Raises:
-        BadFileError: damaged, too large, not 3D, without a usable affine, or with NaN.
+        BadFileError: damaged, too large, not 3D, or without a usable affine.
     """
-    _tell_twins(path, complain)
-    data = bytearray()
-    with opened(path) as stream:
-        header, chunks = _read(path, stream, complain)
-        for chunk in chunks:
-            data += chunk
-    stored = np.frombuffer(data, header.dtype).reshape(header.shape, order="F")
-    slope, intercept = scaling(header)
-    voxels = _scaled(stored, slope, intercept)
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        count = int((~np.isfinite(voxels)).sum())
-        raise BadFileError(problem(path, "content.not_finite", f"holds {count} NaN or infinite voxels", count=count))
-    voxels, affine = to_ras(voxels, header.affine, voxels.dtype)
-    return Volume(torch.from_numpy(voxels), torch.from_numpy(affine))
-
-
-def inspect_volume(
-    path: Path,
-    complain: Complain,
-    *,
-    root: Path,
-    scaling: ChooseScaling = header_scaling,
-    padding_value: float | None = None,
-    expects_hu: bool = True,
-) -> str | None:
-    """Tell all that is wrong with a file, holding a megabyte of it at a time.
-
-    Args:
-        path: .nii or .nii.gz.
-        complain: is told.
-        root: folder of the data set, which links must not leave.
-        scaling: as for `read_volume`.
-        padding_value: HU that stand for "outside the field of view".
-        expects_hu: False for masks and pictures.
-
-    Returns:
-        A hash of the stored voxels, or None where they cannot be read.
-    """
-    _tell_twins(path, complain)
-    try:
-        refuse_link_out(root, path)
-        with opened(path) as stream:
-            header, chunks = _read(path, stream, complain)
-            scan = ContentScan(scaling(header), padding_value)
-            for chunk in chunks:
-                scan.add(np.frombuffer(chunk, header.dtype))
-    except BadFileError as bad:
-        complain(bad.problem)
-        return None
-    for found in shape_problems(path, *extent(header.shape, header.affine)):
-        complain(found)
-    for found in content_problems(path, scan, expects_hu=expects_hu):
-        complain(found)
-    return scan.digest
-
-
-def _read(path: Path, stream: Any, complain: Complain) -> tuple[NiftiHeader, Iterator[bytes]]:
-    """The checked header, and the voxels in chunks."""
-    start = bytes(stream.read(max(HEADER_SIZES)))
-    header = parse_header(path, start, complain)
-    sizes = {"offset": header.offset, "num_bytes": header.num_bytes, "item": header.dtype.itemsize}
-    return header, voxel_chunks(path, stream, start, **sizes)
-
-
-def _tell_twins(path: Path, complain: Complain) -> None:
     for twin in twins(path):
         complain(problem(path, "container.ambiguous", f"lies beside {twin.name}", twin=twin.name))
+    refuse_link_out(root, path)
+    with opened_bytes(path) as stream:
+        start = bytes(stream.read(max(HEADER_SIZES)))
+        header = parse_header(path, start, complain)
+        yield stored_behind(header, stream, start)
 
 
 def twins(path: Path) -> list[Path]:
     """Another file of the same name, packed or not."""
-    other = (
-        path.with_name(path.name.removesuffix(".gz"))
-        if path.name.endswith(".gz")
-        else path.with_name(f"{path.name}.gz")
-    )
+    other = path.with_name(path.name[:-3] if is_named_gz(path) else f"{path.name}.gz")
     return [other] if is_file(other) else []
 
 
-def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray, *, compresslevel: int = 1) -> None:
-    """Write [X, Y, Z] voxels as .nii or .nii.gz; the same input gives the same bytes."""
-    image = nib.Nifti1Image(voxels, affine, dtype=voxels.dtype)
-    image.set_sform(affine, code=1)
-    image.set_qform(None, code=0)
-    image.header.set_xyzt_units("mm")
-    data = image.to_bytes()
+def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
+    """Write voxels as `nifti_bytes` has them."""
+    data = nifti_bytes(path.name, voxels, affine)
     with naming(path):
-        path.write_bytes(gzip.compress(data, compresslevel, mtime=0) if path.name.endswith(".gz") else data)
+        path.write_bytes(data)
 
 
-def _scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """Numbers in HU: int16 where they fit without loss, else float32."""
-    if (slope, intercept) != (1.0, 0.0):
-        is_whole = slope == round(slope) and intercept == round(intercept)
-        is_small = stored.dtype.itemsize <= 4 and abs(slope) < 2**30 and abs(intercept) < 2**30
-        if stored.dtype.kind in "iu" and is_whole and is_small:
-            stored = stored.astype(np.int64) * int(slope) + int(intercept)
-        else:
-            with np.errstate(over="ignore"):  # what is beyond any HU becomes infinite, and is refused as such
-                stored = stored * np.float64(slope) + np.float64(intercept)
-    if stored.dtype.kind in "iu" and stored.min() >= -(2**15) and stored.max() < 2**15:
-        return stored.astype(np.int16)
-    with np.errstate(over="ignore"):
-        return stored.astype(np.float32)
+def nifti_bytes(
+    name: str, voxels: np.ndarray, affine: np.ndarray, *, like: Any = None, fields: Mapping[str, Any] | None = None
+) -> bytes:
+    """What a NIfTI file holds; the same input gives the same bytes.
+
+    Args:
+        name: of the file; gzip packs what is for a name that ends in .gz.
+        voxels: [X, Y, Z], or more axes.
+        affine: maps indices to world coordinates in mm, RAS.
+        like: a NIfTI image on the same grid, of which shape, kind and every bit of its forms are taken over: nothing
+            else, as its header may name the patient.
+        fields: more of the header, by NIfTI's names.
+    """
+    image = _placed(voxels, affine) if like is None else _placed_like(voxels, like)
+    for field, value in (fields or {}).items():
+        image.header[field] = value
+    data = image.to_bytes()
+    return gzip.compress(data, 1, mtime=0) if is_named_gz(Path(name)) else data
+
+
+def _placed_like(voxels: np.ndarray, like: Any) -> Any:
+    image = type(like)(voxels.reshape(like.shape), None)
+    for field in _GRID:
+        image.header[field] = like.header[field]
+    return image
+
+
+def _placed(voxels: np.ndarray, affine: np.ndarray) -> Any:
+    """With sform and qform; without the latter, which holds right angles only, where the axes are sheared."""
+    image: Any = nib.Nifti1Image(voxels, affine, dtype=voxels.dtype)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    if corners_apart(image.get_qform(), affine, voxels.shape) > _ROUNDING_MM:
+        image.set_qform(None, code=0)
+    return image

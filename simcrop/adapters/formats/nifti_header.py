@@ -1,7 +1,6 @@
 """The header of a NIfTI file: sizes, spacing, scaling and affine, each checked against the others."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from simcrop.adapters.formats.container import HEADER_SIZES, header_size
-from simcrop.adapters.formats.geometry import check_affine
-from simcrop.adapters.formats.stored import MAX_VOXELS
-from simcrop.adapters.problems.content import Scaling
+from simcrop.adapters.formats.geometry import check_affine, corners_apart
+from simcrop.adapters.formats.stored import MAX_VOXELS, Header
 from simcrop.core.data.problems import BadFileError, Complain, problem
 from simcrop.core.errors import one_line
 
@@ -24,32 +22,7 @@ _SILENT = logging.Logger("nibabel's checks", level=logging.CRITICAL + 1)
 """nibabel would print what it is about to raise."""
 
 
-@dataclass(frozen=True, eq=False)
-class NiftiHeader:
-    """What a file says of its voxels, after the checks.
-
-    Attributes:
-        shape: voxels along the stored axes.
-        dtype: of the stored numbers.
-        scaling: the header's own; (1, 0) where it has none.
-        affine: maps stored indices to world coordinates in mm, RAS: the sform, else the qform.
-        offset: byte of the first voxel.
-    """
-
-    path: Path
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    scaling: Scaling
-    affine: np.ndarray
-    offset: int
-
-    @property
-    def num_bytes(self) -> int:
-        """Of the voxels."""
-        return self.shape[0] * self.shape[1] * self.shape[2] * self.dtype.itemsize
-
-
-def parse_header(path: Path, start: bytes, complain: Complain) -> NiftiHeader:
+def parse_header(path: Path, start: bytes, complain: Complain) -> Header:
     """The header in a file's first bytes.
 
     Raises:
@@ -64,7 +37,7 @@ def parse_header(path: Path, start: bytes, complain: Complain) -> NiftiHeader:
     return _checked(path, kind(start[:size], check=False), complain)
 
 
-def _checked(path: Path, raw: Any, complain: Complain) -> NiftiHeader:
+def _checked(path: Path, raw: Any, complain: Complain) -> Header:
     shape = _checked_shape(path, raw)
     dtype = _checked_dtype(path, raw)
     offset = float(raw["vox_offset"])
@@ -85,7 +58,7 @@ def _checked(path: Path, raw: Any, complain: Complain) -> NiftiHeader:
         complain(problem(path, "header.invalid", f"its header is wrong ({one_line(error)})"))
     with np.errstate(all="ignore"):  # NIfTI-2 has room for numbers whose squares overflow
         affine = _checked_affine(path, raw, shape, None if bad_pixdim else pixdim, complain)
-    return NiftiHeader(path, shape, dtype, (slope, intercept), affine, int(offset))
+    return Header(shape, dtype, affine, path, int(offset), (slope, intercept))
 
 
 def _checked_shape(path: Path, raw: Any) -> tuple[int, int, int]:
@@ -156,8 +129,7 @@ def _qform(path: Path, raw: Any, complain: Complain) -> np.ndarray | None:
 def _compare_forms(
     path: Path, sform: np.ndarray, qform: np.ndarray, shape: tuple[int, int, int], complain: Complain
 ) -> None:
-    corners = np.array([[x, y, z, 1] for x in (0, shape[0] - 1) for y in (0, shape[1] - 1) for z in (0, shape[2] - 1)])
-    apart = float(np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max())
+    apart = corners_apart(sform, qform, shape)
     if apart > _MAX_CORNER_MM:
         message = f"its sform and qform put the corners {apart:.1f} mm apart"
         complain(problem(path, "header.sform_qform", message, apart_mm=apart))

@@ -4,17 +4,16 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
-from simcrop.adapters.formats.container import opened, voxel_chunks
-from simcrop.adapters.formats.stored import check_shape
+from simcrop.adapters.formats.container import opened_bytes, voxel_chunks
+from simcrop.adapters.formats.stored import StoredVolume, check_shape
 from simcrop.adapters.problems.paths import refuse_bomb
 from simcrop.core.data.problems import BadFileError, problem
 from simcrop.core.errors import one_line
@@ -23,28 +22,18 @@ _ENTRY, _END = b"PK\x03\x04", b"PK\x05\x06"
 _END_BYTES = 22
 
 
-@dataclass(frozen=True, eq=False)
-class NpzArray:
-    """An array on the point of being read: the first three as in `StoredVolume`."""
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    order: Literal["C", "F"]
-    chunks: Iterator[np.ndarray]
-
-
 @contextmanager
-def opened_array(path: Path, key: str) -> Generator[NpzArray]:
-    """The 3D array of numbers that a file holds under a name.
+def opened_array(path: Path, key: str, affine: np.ndarray) -> Generator[StoredVolume]:
+    """The 3D array of numbers that a file holds under a name, as a volume with an affine that the file does not hold.
 
     Raises:
         BadFileError: damaged, cut off, of objects (which only pickle could read), or of another shape.
     """
-    with opened(path) as file:
+    with opened_bytes(path) as file:
         _check_ends(path, file)
         try:
             with zipfile.ZipFile(file) as archive, archive.open(_entry(path, archive, key)) as stream:
-                yield _array(path, stream, archive.getinfo(f"{key}.npy"))
+                yield _array(path, stream, archive.getinfo(f"{key}.npy"), affine)
         except EOFError as error:
             raise BadFileError(problem(path, "container.truncated", "is cut off inside its array")) from error
         except zipfile.BadZipFile as error:
@@ -79,7 +68,7 @@ def _entry(path: Path, archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo:
     return archive.getinfo(f"{key}.npy")
 
 
-def _array(path: Path, stream: Any, entry: zipfile.ZipInfo) -> NpzArray:
+def _array(path: Path, stream: Any, entry: zipfile.ZipInfo, affine: np.ndarray) -> StoredVolume:
     shape, is_fortran, dtype = _header(path, stream)
     if dtype.hasobject:
         raise BadFileError(problem(path, "safety.pickle", "holds an array of Python objects"))
@@ -92,7 +81,8 @@ def _array(path: Path, stream: Any, entry: zipfile.ZipInfo) -> NpzArray:
         raise BadFileError(problem(path, "container.length", message, declared=num_bytes))
     refuse_bomb(path, path.stat().st_size, num_bytes)
     parts = voxel_chunks(path, stream, b"", offset=0, num_bytes=num_bytes, item=dtype.itemsize)
-    return NpzArray((x, y, z), dtype, "F" if is_fortran else "C", (np.frombuffer(part, dtype) for part in parts))
+    chunks = (np.frombuffer(part, dtype) for part in parts)
+    return StoredVolume((x, y, z), dtype, affine, chunks, "F" if is_fortran else "C")
 
 
 def _header(path: Path, stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

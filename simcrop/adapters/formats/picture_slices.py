@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from simcrop.adapters.formats.container import opened
+from simcrop.adapters.formats.container import opened_bytes
 from simcrop.adapters.formats.stored import StoredVolume, check_shape, hu_dtype
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import refuse_link_out
@@ -86,7 +86,7 @@ def _check_numbers(folder: Path, files: Sequence[Path]) -> None:
 def _read_picture(root: Path, path: Path) -> np.ndarray:
     """Grey values [row, column], uint8. The size is checked before anything is unpacked."""
     refuse_link_out(root, path)
-    with opened(path) as file:
+    with opened_bytes(path) as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise BadFileError(problem(path, "header.dims_huge", f"is a picture of more than {_MAX_BYTES} bytes"))

@@ -1,4 +1,4 @@
-"""From the voxels of a file to a volume or a verdict: what the readers of every format but NIfTI share."""
+"""From the voxels of a file to a volume or a verdict: what the readers of every format share."""
 
 import math
 from collections.abc import Iterator
@@ -10,8 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from simcrop.adapters.formats.container import voxel_chunks
 from simcrop.adapters.formats.geometry import extent, to_ras
-from simcrop.adapters.problems.content import ContentScan, content_problems, shape_problems
+from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
+from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import BadFileError, Complain, problem
 from simcrop.core.data.study import Volume
 
@@ -27,8 +29,9 @@ class StoredVolume:
         shape: voxels along the stored axes.
         dtype: of the chunks.
         affine: maps stored indices to world coordinates in mm, RAS.
-        chunks: all voxels in HU, in parts of any length, to be gone through once.
+        chunks: all stored numbers, in parts of any length, to be gone through once.
         order: C where the last axis runs fastest in the chunks, F where the first does.
+        scaling: turns the stored numbers into HU.
     """
 
     shape: tuple[int, int, int]
@@ -36,14 +39,62 @@ class StoredVolume:
     affine: np.ndarray
     chunks: Iterator[np.ndarray]
     order: Literal["C", "F"]
+    scaling: Scaling = (1.0, 0.0)
 
 
-def read_stored(path: Path, opening: AbstractContextManager[StoredVolume]) -> Volume:
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a file says of its voxels, after the checks; the first axis runs fastest.
+
+    Attributes:
+        shape: voxels along the stored axes.
+        dtype: of the stored numbers, byte order included.
+        affine: maps stored indices to world coordinates in mm, RAS.
+        data_file: holds the voxels.
+        offset: byte of the first one, or of the packed ones.
+        scaling: the header's own; (1, 0) where it has none.
+        packing: of the voxels, where it is not that of the whole file.
+        packed_bytes: how long they are then, where the header says so.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    affine: np.ndarray
+    data_file: Path
+    offset: int
+    scaling: Scaling = (1.0, 0.0)
+    packing: Literal["raw", "gzip", "zlib"] = "raw"
+    packed_bytes: int | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the voxels, unpacked."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def stored_behind(header: Header, stream: Any, start: bytes = b"") -> StoredVolume:
+    """The volume whose voxels come next.
+
+    Args:
+        header: of the file.
+        stream: its unpacked bytes behind `start`; without that, from the first voxel on.
+        start: its first bytes.
+    """
+    sizes = {"num_bytes": header.num_bytes, "item": header.dtype.itemsize}
+    parts = voxel_chunks(header.data_file, stream, start, offset=header.offset if start else 0, **sizes)
+    chunks = (np.frombuffer(part, header.dtype) for part in parts)
+    return StoredVolume(header.shape, header.dtype, header.affine, chunks, "F", header.scaling)
+
+
+def read_stored(
+    path: Path, opening: AbstractContextManager[StoredVolume], padding_value: float | None = None
+) -> Volume:
     """The volume in RAS+ axis order: int16 where that loses nothing, else float32; obliquity stays in the affine.
 
     Args:
         path: for messages.
         opening: of the file.
+        padding_value: HU that stand for "outside the field of view" and are read as air.
 
     Raises:
         BadFileError: what `opening` raises, or NaN.
@@ -51,31 +102,44 @@ def read_stored(path: Path, opening: AbstractContextManager[StoredVolume]) -> Vo
     data = bytearray()
     with opening as stored:
         for chunk in stored.chunks:
-            data += np.ascontiguousarray(chunk, stored.dtype).data.cast("B")
+            data += np.ascontiguousarray(chunk, stored.dtype).view(np.uint8).data
     voxels = np.frombuffer(data, stored.dtype).reshape(stored.shape, order=stored.order)
+    voxels = _scaled(voxels, *stored.scaling)
     fits = voxels.dtype.kind in "iu" and voxels.min() >= -(2**15) and voxels.max() < 2**15
     with np.errstate(over="ignore"):
         turned, affine = to_ras(voxels, stored.affine, np.int16 if fits else np.float32)
     if not fits and not np.isfinite(turned).all():
         count = int((~np.isfinite(turned)).sum())
         raise BadFileError(problem(path, "content.not_finite", f"holds {count} NaN or infinite voxels", count=count))
-    return Volume(torch.from_numpy(turned), torch.from_numpy(affine))
+    found = torch.from_numpy(turned)
+    if padding_value is not None:
+        found = torch.where(found == padding_value, AIR_HU, found)
+    return Volume(found, torch.from_numpy(affine))
 
 
-def inspect_stored(path: Path, opening: AbstractContextManager[StoredVolume], complain: Complain) -> str | None:
+def inspect_stored(
+    path: Path,
+    opening: AbstractContextManager[StoredVolume],
+    complain: Complain,
+    *,
+    padding_value: float | None = None,
+    expects_hu: bool = True,
+) -> str | None:
     """Tell all that is wrong with a file, holding one of its chunks at a time.
 
     Args:
         path: for messages.
         opening: of the file; it tells `complain` itself of what can be passed over.
         complain: is told.
+        padding_value: HU that stand for "outside the field of view", and are not judged.
+        expects_hu: False for masks and pictures.
 
     Returns:
-        A hash of the voxels, or None where they cannot be read.
+        A hash of the stored voxels, or None where they cannot be read.
     """
-    scan = ContentScan()
     try:
         with opening as stored:
+            scan = ContentScan(stored.scaling, padding_value)
             for chunk in stored.chunks:
                 scan.add(chunk)
     except BadFileError as bad:
@@ -84,9 +148,21 @@ def inspect_stored(path: Path, opening: AbstractContextManager[StoredVolume], co
     shape, spacing = extent(stored.shape, stored.affine)
     for found in shape_problems(path, shape, spacing):
         complain(found)
-    for found in content_problems(path, scan):
+    for found in content_problems(path, scan, expects_hu=expects_hu):
         complain(found)
     return scan.digest
+
+
+def _scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """Numbers in HU: whole ones where nothing is lost by that."""
+    if (slope, intercept) == (1.0, 0.0):
+        return stored
+    is_whole = slope == round(slope) and intercept == round(intercept)
+    is_small = stored.dtype.itemsize <= 4 and abs(slope) < 2**30 and abs(intercept) < 2**30
+    if stored.dtype.kind in "iu" and is_whole and is_small:
+        return stored.astype(np.int64) * int(slope) + int(intercept)
+    with np.errstate(over="ignore"):  # what is beyond any HU becomes infinite, and is refused as such
+        return stored * np.float64(slope) + np.float64(intercept)
 
 
 def check_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:

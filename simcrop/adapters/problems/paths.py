@@ -1,6 +1,7 @@
 """Paths of a data set stay in its folder, and files do not unpack to more than any scan holds."""
 
 import os
+import re
 from pathlib import Path
 
 from simcrop.core.data.problems import BadFileError, problem
@@ -10,6 +11,8 @@ _BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
 
 A mask of 512 x 512 x 600 voxels stays below: deflate packs its zeros a thousand to one.
 """
+_DETACHED = (".mhd", ".nhdr")
+_DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(\S+)\s*$", re.MULTILINE)
 
 
 def inside(root: Path, name: str | Path) -> Path:
@@ -40,8 +43,23 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def refuse_link_out(root: Path, path: Path) -> None:
-    """Raise BadFileError where a file, or a folder on the way to it, is a link that leaves `root` or ends nowhere."""
+def data_files(path: Path) -> tuple[Path, ...]:
+    """The file with the voxels, where `path` is a header that keeps them apart. Raises OSError as `open` does."""
+    if path.suffix.lower() not in _DETACHED:
+        return ()
+    with path.open("rb") as file:
+        named = _DATA_FILE.search(file.read(1 << 16))
+    name = named[1].decode("latin-1") if named else ""
+    return (path.with_name(name),) if name == Path(name).name and name not in {"", "LOCAL"} else ()
+
+
+def refuse_link_out(root: Path | None, path: Path) -> None:
+    """Raise BadFileError where a file, or a folder on the way to it, is a link that leaves `root` or ends nowhere.
+
+    Without a root, links may lead anywhere.
+    """
+    if root is None:
+        return
     try:
         target = path.resolve()
     except (OSError, RuntimeError) as error:  # pathlib calls links in a circle a RuntimeError

@@ -14,6 +14,7 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
 
+from simcrop.adapters.problems.paths import data_files
 from simcrop.adapters.system.cache_folder import make_folder
 from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
@@ -140,14 +141,13 @@ def remember_errors(verdicts: Verdicts, source: StudySource, found: Mapping[str,
 
 
 def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
-    """Name, size and time of a volume's file; of a folder of slices, of all in it. Empty where it cannot be seen."""
+    """Name, size and time of a volume's file, and of what belongs to it; empty where they cannot be seen."""
     path = Path(source.volume_file(reconstruction))
     try:
         status = path.stat()
-        if not S_ISDIR(status.st_mode):
-            return {"name": path.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-        slices = [entry.stat() for entry in os.scandir(path)]
+        is_folder = S_ISDIR(status.st_mode)
+        behind = [part.stat() for part in (os.scandir(path) if is_folder else data_files(path))]
     except OSError:
         return {}  # what is wrong with it is told when it is opened
-    times = [status.st_mtime_ns, *(each.st_mtime_ns for each in slices)]
-    return {"name": path.name, "bytes": sum(each.st_size for each in slices), "mtime_ns": max(times)}
+    num_bytes = sum(each.st_size for each in (behind if is_folder else [status, *behind]))
+    return {"name": path.name, "bytes": num_bytes, "mtime_ns": max(each.st_mtime_ns for each in (status, *behind))}

@@ -1,19 +1,18 @@
-"""The NIfTI files in a folder without a table, for `simcrop data check FOLDER`."""
+"""The volumes in a folder without a table, for `simcrop data check FOLDER`."""
 
 import os
 from pathlib import Path, PurePath
 
-from simcrop.adapters.formats.nifti import inspect_volume
+from simcrop.adapters.formats.opening import inspect_volume, suffix_of
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.core.data.problems import BadFileError, Complain, Problem, problem
 
-_SUFFIXES = (".nii", ".nii.gz")
 _MOST_LABELS = 31
 """A file that holds no more than this many whole numbers is a mask rather than a picture."""
 
 
 class FolderSource:
-    """The volumes in a bare folder: NIfTI files, of which nothing is known but what is in them.
+    """The volumes in a bare folder: files of any format, of which nothing is known but what is in them.
 
     Args:
         root: looked through with all its folders; links out of it are not followed.
@@ -38,7 +37,7 @@ class FolderSource:
                     refuse_link_out(self._root, path)
                 except BadFileError as bad:
                     complain(bad.problem)
-            names += [str(Path(folder, name).relative_to(self._root)) for name in files if name.endswith(_SUFFIXES)]
+            names += [str(Path(folder, name).relative_to(self._root)) for name in files if suffix_of(name)]
         return sorted(names)
 
     def volume_file(self, reconstruction: str) -> PurePath:

@@ -1,16 +1,13 @@
-"""BTCV, or any data set in the layout of the Medical Segmentation Decathlon: NIfTI volumes with masks of classes."""
+"""BTCV, or any data set in the layout of the Medical Segmentation Decathlon: volumes with masks of classes."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from simcrop.adapters.formats.nifti import inspect_volume, read_volume
-from simcrop.adapters.problems.paths import inside, is_file, refuse_link_out
+from simcrop.adapters.formats.opening import inspect_volume, read_volume, suffix_of
+from simcrop.adapters.problems.paths import data_files, inside, is_file
 from simcrop.adapters.sources.without_reports import UnreportedSource, study_of
-from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
 from simcrop.core.data.study import Volume
 
@@ -76,18 +73,13 @@ class BTCVSource(UnreportedSource):
     def files(self) -> Iterator[Path]:
         """Every volume beside those that are listed."""
         for folder in sorted({self.volume_file(image).parent for image in self._labels}):
-            for path in sorted(folder.glob("*.nii*")):
+            for path in sorted(path for path in folder.glob("*") if suffix_of(path.name)):
                 if str(path.relative_to(self._root)) not in self._quarantine and path not in self._label_files():
                     yield path
 
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU (its header's scaling applied), RAS+ order."""
-        path = self.volume_file(reconstruction)
-        refuse_link_out(self._root, path)
-        volume = read_volume(path)
-        if self._padding_value is None:
-            return volume
-        return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
+        return read_volume(self.volume_file(reconstruction), root=self._root, padding_value=self._padding_value)
 
     def read_classes(self, reconstruction: str) -> Volume:
         """The mask of all classes on its own grid, int16: a voxel holds the place of its class in `class_names`.
@@ -96,8 +88,7 @@ class BTCVSource(UnreportedSource):
             BadFileError: damaged, or a value stands for no class.
         """
         path = self.label_file(reconstruction)
-        refuse_link_out(self._root, path)
-        found = read_volume(path)
+        found = read_volume(path, root=self._root)
         values = found.voxels.unique()
         strange = [value for value in values.tolist() if value not in range(len(self.class_names))]
         if strange:
@@ -118,7 +109,10 @@ class BTCVSource(UnreportedSource):
 
     def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
         """The file of the volume's mask, where it has one, and `dataset.json`, which names the mask's values."""
-        return (self._root / _TABLE, self.label_file(reconstruction)) if reconstruction in self._labels else ()
+        if reconstruction not in self._labels:
+            return ()
+        label = self.label_file(reconstruction)
+        return self._root / _TABLE, label, *(data_files(label) if is_file(label) else ())
 
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """The mask of one class on its own grid: 1 inside."""

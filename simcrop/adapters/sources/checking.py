@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.formats.nifti import twins
+from simcrop.adapters.formats.opening import SUFFIXES
 from simcrop.adapters.problems.verdicts import Verdict, Verdicts, source_stamp
 from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.sources.protocol import CheckedSource
@@ -73,7 +74,7 @@ def check_folder(
     problems: list[Problem] = []
     names = source.names(problems.append)
     if not names:
-        problems.append(problem(root, "set.no_studies", "holds no .nii or .nii.gz file"))
+        problems.append(problem(root, "set.no_studies", f"holds no volume ({SUFFIXES})"))
     verdicts = look_at(source, names, cache, workers=workers, progress=progress)
     problems += [found for name in names for found in verdicts[name].problems]
     alone = [Study(name, name, _NO_REPORT, (name,)) for name in names]

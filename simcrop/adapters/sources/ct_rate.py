@@ -4,19 +4,18 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import torch
-
 from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
-from simcrop.adapters.formats.ground_truth import GroundTruth, read_ground_truth, read_mask
-from simcrop.adapters.formats.nifti import inspect_volume, read_volume
-from simcrop.adapters.formats.nifti_header import NiftiHeader
+from simcrop.adapters.formats.ground_truth import GroundTruth, organ_files, read_ground_truth, read_mask
+from simcrop.adapters.formats.opening import opened
+from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.content import Scaling
-from simcrop.adapters.problems.paths import is_file, refuse_link_out
-from simcrop.core.data.augment import AIR_HU
+from simcrop.adapters.problems.paths import is_file
 from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
@@ -96,16 +95,12 @@ class CTRateSource:
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU as declared, RAS+ order."""
         path = self.volume_file(reconstruction)
-        refuse_link_out(self._root, path)
-        volume = read_volume(path, scaling=self._scaling)
-        if self._padding_value is None:
-            return volume
-        return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
+        return read_stored(path, self._opening(path, refuse), self._padding_value)
 
     def inspect(self, reconstruction: str, complain: Complain) -> str | None:
         """Tell all that is wrong with a volume's file; a hash of its voxels."""
         path = self.volume_file(reconstruction)
-        return inspect_volume(path, complain, root=self._root, scaling=self._scaling, padding_value=self._padding_value)
+        return inspect_stored(path, self._opening(path, complain), complain, padding_value=self._padding_value)
 
     def files(self) -> Iterator[Path]:
         """Every volume on disk, named by a row or not, but for those in quarantine."""
@@ -123,8 +118,7 @@ class CTRateSource:
 
     def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
         """The files that say where its organs are, and their list."""
-        folder = self._truth_folder(reconstruction)
-        return folder / "sentences.json", *(folder / name for name in self.organs(reconstruction).values())
+        return organ_files(self._truth_folder(reconstruction))
 
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """One ground-truth mask on its own grid."""
@@ -206,17 +200,23 @@ class CTRateSource:
                 labels=labels.get(names[0], {}),
             )
 
-    def _scaling(self, header: NiftiHeader) -> Scaling:
+    @contextmanager
+    def _opening(self, path: Path, complain: Complain) -> Generator[StoredVolume]:
+        with opened(path, root=self._root, complain=complain) as stored:
+            yield replace(stored, scaling=self._scaling(path, stored.scaling))
+
+    def _scaling(self, path: Path, scaling: Scaling) -> Scaling:
+        """Of a file whose header has another one, maybe."""
         if self._hu == "header":
-            return header.scaling
+            return scaling
         if self._hu == "hu":
-            if header.scaling != (1.0, 0.0):
-                message = f"data.hu says that voxels are HU, but the header rescales them by {header.scaling}"
-                raise BadFileError(problem(header.path, "content.scaled", message, scaling=list(header.scaling)))
-            return header.scaling
-        name = header.path.name.removesuffix(_SUFFIX)
+            if scaling != (1.0, 0.0):
+                message = f"data.hu says that voxels are HU, but the header rescales them by {scaling}"
+                raise BadFileError(problem(path, "content.scaled", message, scaling=list(scaling)))
+            return scaling
+        name = path.name.removesuffix(_SUFFIX)
         if name not in self._scalings:
-            raise BadFileError(problem(header.path, "content.no_scaling", "has no row in the metadata tables"))
+            raise BadFileError(problem(path, "content.no_scaling", "has no row in the metadata tables"))
         return self._scalings[name]
 
     def _read_scalings(self) -> dict[str, Scaling]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from simcrop.adapters.formats.csv_tables import read_rows
-from simcrop.adapters.formats.metaimage import opened_mhd
-from simcrop.adapters.formats.stored import StoredVolume, read_stored
+from simcrop.adapters.formats.opening import opened, read_volume
+from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
@@ -88,13 +88,12 @@ class Luna16Source(StoredSource):
         """The mask of an organ on its own grid: 1 inside."""
         if name not in self.organs(reconstruction):
             return super().read_mask(reconstruction, name)
-        path = self._mask_file(reconstruction)
-        found = read_stored(path, opened_mhd(path, refuse, root=self._root))
+        found = read_volume(self._mask_file(reconstruction), root=self._root)
         return Volume(torch.isin(found.voxels, torch.tensor(_values(found, name))).short(), found.affine)
 
     @contextmanager
     def _opening(self, reconstruction: str, complain: Complain) -> Generator[StoredVolume]:
-        with opened_mhd(self._headers[reconstruction], complain, root=self._root) as stored:
+        with opened(self._headers[reconstruction], root=self._root, complain=complain) as stored:
             yield replace(stored, chunks=(np.where(chunk < _PADDING_BELOW, AIR_HU, chunk) for chunk in stored.chunks))
 
     def _mask_file(self, reconstruction: str) -> Path:

@@ -1,25 +1,18 @@
 """A data set of one's own: one CSV with the columns volume, findings, impression."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-import torch
-
 from simcrop.adapters.formats.csv_tables import Row, as_label, is_unknown, read_rows
-from simcrop.adapters.formats.dicom import opened_series
 from simcrop.adapters.formats.dicom_slices import require_pydicom
-from simcrop.adapters.formats.ground_truth import read_ground_truth, read_mask
-from simcrop.adapters.formats.nifti import inspect_volume, read_volume
-from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
+from simcrop.adapters.formats.ground_truth import organ_files, read_ground_truth, read_mask
+from simcrop.adapters.formats.opening import SUFFIXES, inspect_volume, read_volume, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
-from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 
 _REQUIRED = ("volume", "findings", "impression")
 _OPTIONAL = ("study_id", "patient_id", "split")
-_SUFFIXES = (".nii.gz", ".nii")
 _SPLITS = {"": None, "train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
@@ -29,7 +22,8 @@ class ManifestSource:
     Rows with one `study_id` are reconstructions of one study and share its first row's report. Without `study_id`
     every row is a study of its own; without `patient_id` every study is a patient. Further columns that hold 0 and 1
     are labels; a cell that is blank (or NaN) leaves its study without that label, any other value makes the column
-    none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz.
+    none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz or
+    the like.
     """
 
     def __init__(
@@ -46,7 +40,7 @@ class ManifestSource:
             padding_value: HU that stand for "outside the field of view" and are read as air.
             quarantine: volumes to leave out, as the column `volume` names them.
             complain: is told of rows that cannot be used, since they name a file that is absent, outside the table's
-                folder or no NIfTI, or a split that is none; they are left out.
+                folder or no volume, or a split that is none; they are left out.
 
         Raises:
             BadFileError: if the table is absent, lacks a column, or has no row.
@@ -80,29 +74,18 @@ class ManifestSource:
 
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU (its header's scaling applied), RAS+ order."""
-        path = self.volume_file(reconstruction)
-        refuse_link_out(self._root, path)
-        volume = read_stored(path, self._series(path, refuse)) if path.is_dir() else read_volume(path)
-        if self._padding_value is None:
-            return volume
-        return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
+        return read_volume(self.volume_file(reconstruction), root=self._root, padding_value=self._padding_value)
 
     def inspect(self, reconstruction: str, complain: Complain) -> str | None:
         """Tell all that is wrong with a volume's file; a hash of its voxels."""
         path = self.volume_file(reconstruction)
-        if path.is_dir():
-            return inspect_stored(path, self._series(path, complain), complain)
         return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
-
-    def _series(self, folder: Path, complain: Complain) -> AbstractContextManager[StoredVolume]:
-        return opened_series(folder, self._root, self._padding_value, complain)
 
     def files(self) -> Iterator[Path]:
         """Every volume beside the table that is used, or that no row names; ground truth is none."""
-        for path in sorted(self._root.rglob("*.nii*")):
+        for path in sorted(path for path in self._root.rglob("*") if suffix_of(path.name)):
             name = path.relative_to(self._root)
-            is_volume = name.name.endswith(_SUFFIXES) and name.parts[0] != "ground_truth" and not path.is_dir()
-            if is_volume and name not in self._left_out:
+            if name.parts[0] != "ground_truth" and not path.is_dir() and name not in self._left_out:
                 yield path
 
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
@@ -115,8 +98,7 @@ class ManifestSource:
 
     def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
         """The files that say where its organs are, and their list."""
-        folder = self._truth_folder(reconstruction)
-        return folder / "sentences.json", *(folder / name for name in self.organs(reconstruction).values())
+        return organ_files(self._truth_folder(reconstruction))
 
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """One ground-truth mask on its own grid."""
@@ -124,7 +106,7 @@ class ManifestSource:
 
     def _truth_folder(self, reconstruction: str) -> Path:
         relative = self.volume_file(reconstruction).relative_to(self._root)
-        return self._root / "ground_truth" / relative.parent / _stem(relative.name)
+        return self._root / "ground_truth" / relative.parent / without_suffix(relative.name)
 
     def _read_studies(self, table: Sequence[tuple[int, Row]]) -> list[Study]:
         groups: dict[str, dict[str, Row]] = {}
@@ -132,7 +114,7 @@ class ManifestSource:
             volume = row["volume"].strip()
             if not self._is_usable(line, row):
                 continue
-            study_id = row.get("study_id", "").strip() or _stem(volume)
+            study_id = row.get("study_id", "").strip() or without_suffix(volume)
             rows = groups.setdefault(study_id, {})
             if volume in rows:
                 message = f"has a second row, on line {line} of {self._path.name}"
@@ -179,9 +161,9 @@ class ManifestSource:
             return False
         try:
             path = self.volume_file(volume)
-            is_series = not volume.endswith(_SUFFIXES) and is_folder(path)
-            if not is_series and not volume.endswith(_SUFFIXES):
-                message = f"line {line} names the volume {volume!r}; expected .nii.gz, .nii or a folder of DICOM slices"
+            is_series = not suffix_of(volume) and is_folder(path)
+            if not is_series and not suffix_of(volume):
+                message = f"line {line} names the volume {volume!r}; expected {SUFFIXES} or a folder of DICOM slices"
                 told(problem(self._path, "text.value", message, column="volume", **where))
                 return False
             if is_series:
@@ -207,7 +189,3 @@ def _holds_labels(cells: Sequence[str]) -> bool:
 
 def _split(row: Row) -> str:
     return row.get("split", "").strip().casefold()
-
-
-def _stem(name: str) -> str:
-    return next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)

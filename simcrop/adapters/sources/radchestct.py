@@ -1,8 +1,8 @@
 """RAD-ChestCT as it is downloaded: chest CT of Duke University, labels for abnormality x location, no reports."""
 
 import re
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -82,10 +82,8 @@ class RadChestCTSource(StoredSource):
             if path.stem not in self._quarantine and (match is None or match[1] in self._splits):
                 yield path
 
-    @contextmanager
-    def _opening(self, reconstruction: str, complain: Complain) -> Generator[StoredVolume]:
-        with opened_array(self.volume_file(reconstruction), _KEY) as array:
-            yield StoredVolume(array.shape, array.dtype, _AFFINE, array.chunks, array.order)
+    def _opening(self, reconstruction: str, complain: Complain) -> AbstractContextManager[StoredVolume]:
+        return opened_array(self.volume_file(reconstruction), _KEY, _AFFINE)
 
     def _is_listed(self, name: str) -> bool:
         return _NAME.fullmatch(name) is not None and self._is_usable(name)

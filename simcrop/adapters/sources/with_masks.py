@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from simcrop.adapters.formats.ground_truth import read_ground_truth, read_mask
+from simcrop.adapters.formats.opening import without_suffix
 from simcrop.adapters.problems.paths import inside
 from simcrop.core.data.study import SentenceTruth, Study, Volume
 from simcrop.core.errors import ConfigError
 from simcrop.core.ports import StudySource
-
-_SUFFIXES = (".nii.gz", ".nii")
 
 
 class WithTruthFolder:
@@ -19,7 +18,7 @@ class WithTruthFolder:
         """
         Args:
             source: the data set.
-            folder: holds one folder for each volume, named as the volume without .nii.gz.
+            folder: holds one folder for each volume, named as the volume without .nii.gz or the like.
 
         Raises:
             ConfigError: there is no such folder.
@@ -50,5 +49,4 @@ class WithTruthFolder:
         return read_mask(self._of(reconstruction), name)
 
     def _of(self, reconstruction: str) -> Path:
-        stem = next((reconstruction.removesuffix(end) for end in _SUFFIXES if reconstruction.endswith(end)), None)
-        return inside(self._folder, stem or reconstruction)
+        return inside(self._folder, without_suffix(reconstruction) or reconstruction)

@@ -174,7 +174,7 @@ def test_the_sentence_is_read_amid_built_in_findings_or_those_of_a_file(tmp_path
         ({"sentence": "Qat aqua"}, InputError, r"^--sentence: the model knows no word of 'Qat aqua'; write it in the"),
         ({"outs": ["map.tif"]}, InputError, r"^--out: .*map.tif ends in none of .png \(a picture\), .nii and .nii.gz"),
         ({"findings": Path("nowhere.txt")}, DataError, r"^--findings: nowhere.txt cannot be read \(No such file"),
-        ({"volume": Path("nowhere.nii")}, DataError, r"^nowhere.nii: does not exist; name a .nii or .nii.gz file"),
+        ({"volume": Path("nowhere.nii")}, DataError, r"^nowhere.nii: does not exist; name a file \(.nii.gz, .nii, "),
     ],
 )
 def test_mistakes_are_one_line_and_leave_no_file(

@@ -18,6 +18,7 @@ from simcrop.adapters.evaluation.segmentation.monai_parts import compute_hausdor
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMap, OrganMaps, read_classes
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.formats.nifti import write_nifti
+from simcrop.adapters.formats.opening import is_nifti, without_suffix
 from simcrop.adapters.problems.paths import inside
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.study import Study
@@ -27,7 +28,6 @@ from simcrop.core.training.learner import numerics
 
 _DECIMALS = 6
 """Of voxel indices: what lies on the border of two voxels does so for everybody."""
-_SUFFIXES = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class OwnGrid:
 def own_grid(maps: OrganMaps, reconstruction: str) -> OwnGrid:
     """The grid of a volume's NIfTI file; of a volume in another format, its voxels with their axes in RAS order."""
     path = Path(maps.source.volume_file(reconstruction))
-    if path.name.endswith(_SUFFIXES):
+    if is_nifti(path):
         image: Any = nib.load(path)
         shape, affine = tuple(int(n) for n in image.shape), torch.from_numpy(np.asarray(image.affine, np.float64))
     else:
@@ -113,10 +113,7 @@ def write_prediction(folder: Path, reconstruction: str, classes: UInt8[Tensor, "
         classes: on the file's own grid.
         grid: that grid.
     """
-    name = reconstruction
-    for suffix in _SUFFIXES:
-        name = name.removesuffix(suffix)
-    path = inside(folder.resolve(), f"{name}.nii.gz")
+    path = inside(folder.resolve(), f"{without_suffix(reconstruction)}.nii.gz")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_nifti(path, classes.numpy().reshape(grid.shape), grid.affine.numpy())
     return path

@@ -1,6 +1,5 @@
 """Phantom studies as files in CT-RATE's layout: whole or not at all, the same bytes for the same seed, resumable."""
 
-import gzip
 import json
 import multiprocessing
 import os
@@ -10,10 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
 
+from simcrop.adapters.formats.nifti import nifti_bytes, write_nifti
 from simcrop.adapters.sources.phantom.render import ORGANS, Rendering, mask_name, render
 from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan, sample_study
 from simcrop.adapters.sources.phantom.tables import tables, volume_name
@@ -108,7 +106,7 @@ def _write_study(out: Path, seed: int, slot: Slot) -> None:
             continue
         rendering = render(study, grid)
         _write_truth(out / "ground_truth" / name.removesuffix(".nii.gz"), study, rendering)
-        _write_whole(volume, _nifti(rendering.hu, rendering.affine))
+        _write_whole(volume, nifti_bytes(name, rendering.hu, rendering.affine))
 
 
 def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
@@ -129,17 +127,8 @@ def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
     with naming(folder):
         (unfinished / "sentences.json").write_text(json.dumps(truth, indent=1) + "\n")
         for name, mask in rendering.masks.items():
-            (unfinished / f"{name}.nii.gz").write_bytes(_nifti(mask.astype(np.uint8), rendering.affine))
+            write_nifti(unfinished / f"{name}.nii.gz", mask.astype(np.uint8), rendering.affine)
     unfinished.rename(folder)
-
-
-def _nifti(voxels: NDArray[np.generic], affine: NDArray[np.float64]) -> bytes:
-    image = nib.Nifti1Image(voxels, affine)
-    image.header.set_xyzt_units("mm", "sec")
-    image.header.set_slope_inter(1, 0)
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
-    return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from support.content_damage import CONTENT, padded
 from support.damage import (
     AFFINE,
     FINDINGS,
     FileDamage,
     Hospital,
     Row,
-    affine,
     check_manifest,
     field,
     nifti_bytes,
@@ -27,7 +27,7 @@ from support.damage import (
 )
 from support.data_folders import write_ct_rate, write_table
 
-from simcrop.adapters.formats.nifti import read_volume
+from simcrop.adapters.formats.opening import read_volume
 from simcrop.adapters.sources.checking import check_folder, check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource, HuDeclaration
 from simcrop.adapters.sources.manifest import ManifestSource
@@ -135,58 +135,6 @@ HEADER: dict[str, tuple[FileDamage, set[str]]] = {
     "voxels in the header": (field((108, "f", (0,))), {"header.invalid"}),
     "magic wrong": (field((344, "4B", (1, 2, 3, 4))), {"header.invalid"}),
     "size of the header wrong": (field((0, "i", (384,))), {"container.format"}),
-}
-
-_FOV = {"content.field_of_view"}
-
-
-def _eight_bit(hu: np.ndarray) -> np.ndarray:
-    return np.clip((hu + 160.0) / 400 * 255, 0, 255).astype(np.uint8)
-
-
-def _with(value: float, *places: tuple[int, int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    def change(hu: np.ndarray) -> np.ndarray:
-        changed = hu.astype(np.float32)
-        for place in places:
-            changed[place] = value
-        return changed
-
-    return change
-
-
-def _padded(hu: np.ndarray) -> np.ndarray:
-    """With a scanner's round field of view."""
-    x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in hu.shape), indexing="ij")
-    return np.where(x**2 + y**2 > 1, -8192, hu).astype(np.int16)
-
-
-CONTENT: dict[str, tuple[FileDamage, set[str]]] = {
-    "a time series": (voxels(lambda hu: np.stack([hu, hu], axis=-1)), {"content.not_3d"}),
-    "a colour picture": (voxels(lambda hu: np.stack([hu] * 3, axis=-1)[:, :, :, None]), {"content.not_3d"}),
-    "one slice": (voxels(lambda hu: hu[:, :, 0]), {"content.not_3d"}),
-    "too few slices": (voxels(lambda hu: hu[:, :, 8:12]), {"content.few_slices"} | _FOV),
-    "all zero": (voxels(np.zeros_like), {"content.constant"}),
-    "all air": (voxels(lambda hu: np.full_like(hu, -1000)), {"content.constant"}),
-    "a NaN": (voxels(_with(NAN, (3, 4, 5))), {"content.not_finite"}),
-    "infinities": (voxels(_with(-INF, (3, 4, 5), (0, 0, 0))), {"content.not_finite"}),
-    "nothing but NaN": (voxels(lambda hu: np.full(hu.shape, NAN, np.float32)), {"content.not_finite"}),
-    "raw, +1024": (voxels(lambda hu: (hu + 1024).astype(np.uint16)), {"content.raw_values"}),
-    "raw, +8192": (voxels(lambda hu: (hu + 8192).astype(np.uint16)), {"content.raw_values"}),
-    "grey values of a picture": (voxels(_eight_bit), {"content.eight_bit"}),
-    "grey values from 0 to 1": (voxels(lambda hu: _eight_bit(hu) / np.float32(255)), {"content.eight_bit"}),
-    "HU applied twice": (voxels(lambda hu: hu - 1024), {"content.hu_twice"}),
-    "HU applied twice, with metal": (
-        voxels(lambda hu: np.where(np.arange(hu.size).reshape(hu.shape) % 250 == 0, 2000, hu - 1024)),
-        {"content.hu_twice"},
-    ),
-    "HU applied twice by the header": (field((112, "2f", (1, -1024))), {"content.hu_twice"}),
-    "the wrong intercept": (voxels(lambda hu: hu - 8192), {"content.hu_twice"}),
-    "padding undeclared": (voxels(_padded), {"content.padding"}),
-    "spacing in metres": (affine(lambda a: np.diag([1e-4, 1e-4, 1e-4, 1]) @ a), {"header.spacing"} | _FOV),
-    "spacing in micrometres": (affine(lambda a: np.diag([1e3, 1e3, 1e3, 1]) @ a), {"header.spacing"} | _FOV),
-    "spacing huge": (affine(lambda a: a * [1, 1, 2.5, 1]), {"header.spacing"}),
-    "spacing tiny": (affine(lambda a: a * [5e-3, 5e-3, 5e-3, 1]), {"header.spacing"} | _FOV),
-    "a head": (affine(lambda a: a * [0.5, 0.5, 0.8, 1]), _FOV),
 }
 
 
@@ -421,7 +369,7 @@ def _errors(folder: Path) -> set[str]:
 
 
 def test_padding_is_no_error_once_it_is_declared(data: Hospital) -> None:
-    voxels(_padded)(data.victim)
+    voxels(padded)(data.victim)
     assert data.findings(padding_value=-8192) == []
 
 

@@ -9,19 +9,19 @@ from support.data_folders import chest
 from support.landmarks import found_at, is_ras, with_landmark
 from support.metaimages import write_mhd
 
-from simcrop.adapters.formats.metaimage import opened_mhd
+from simcrop.adapters.formats.metaimage import opened_metaimage
 from simcrop.adapters.formats.stored import inspect_stored, read_stored
 from simcrop.core.data.problems import BadFileError, Problem, refuse
 from simcrop.core.data.study import Volume
 
 
 def read(path: Path) -> Volume:
-    return read_stored(path, opened_mhd(path, refuse, root=path.parent))
+    return read_stored(path, opened_metaimage(path, refuse, path.parent))
 
 
 def told(path: Path, *, is_error: bool = True) -> list[str]:
     problems: list[Problem] = []
-    inspect_stored(path, opened_mhd(path, problems.append, root=path.parent), problems.append)
+    inspect_stored(path, opened_metaimage(path, problems.append, path.parent), problems.append)
     return [found.code for found in problems if not is_error or found.severity == "error"]
 
 

@@ -114,11 +114,11 @@ def test_a_dicom_series_has_a_grid_of_its_own(tmp_path: Path) -> None:
 
 
 def test_what_is_no_scan_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere.nii.gz: does not exist; name a .nii or .nii.gz file, or a folder"):
+    with pytest.raises(DataError, match=r"nowhere.nii.gz: does not exist; name a file \(.nii.gz, .*\), or a folder"):
         read_scan(tmp_path / "nowhere.nii.gz")
-    (tmp_path / "scan.mhd").write_text("")
-    with pytest.raises(DataError, match=r"scan.mhd: is neither .nii nor .nii.gz nor a folder of DICOM slices"):
-        read_scan(tmp_path / "scan.mhd")
+    (tmp_path / "scan.dcm").write_text("")
+    with pytest.raises(DataError, match=r"scan.dcm: is none of .nii.gz, .nii, .* nor a folder of DICOM slices"):
+        read_scan(tmp_path / "scan.dcm")
     raw = nib.Nifti1Image((VOXELS + 2000).astype(np.int16), AFFINES["RAS"])
     raw.header.set_xyzt_units("mm")
     nib.save(raw, tmp_path / "raw.nii.gz")

@@ -179,13 +179,13 @@ def test_the_summary_fits_80_columns_errors_first_totals_last(
 
 def _counting_opens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     opened: list[str] = []
-    original = simcrop.adapters.formats.nifti.opened
+    original = simcrop.adapters.formats.nifti.opened_bytes
 
-    def counting(path: Path) -> Any:
+    def counting(path: Path, **more: Any) -> Any:
         opened.append(path.name)
-        return original(path)
+        return original(path, **more)
 
-    monkeypatch.setattr(simcrop.adapters.formats.nifti, "opened", counting)
+    monkeypatch.setattr(simcrop.adapters.formats.nifti, "opened_bytes", counting)
     return opened
 
 
@@ -325,7 +325,7 @@ import resource, sys, time
 from pathlib import Path
 import torch
 from simcrop.adapters.sources.checking import check_folder
-from simcrop.adapters.formats.nifti import read_volume
+from simcrop.adapters.formats.opening import read_volume
 from simcrop.core.data.problems import BadFileError
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + (2 << 30)

@@ -20,7 +20,7 @@ from support.damage import AFFINE, FINDINGS, Hospital, check_manifest, nifti_byt
 from support.data_folders import write_ct_rate, write_table
 
 from simcrop.adapters.config.settings import load_config
-from simcrop.adapters.formats.nifti import inspect_volume, read_volume
+from simcrop.adapters.formats.opening import inspect_volume, read_volume
 from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.adapters.sources.registry import build_source

@@ -102,7 +102,7 @@ def test_a_path_that_leaves_the_folder_is_refused(table: Path, tmp_path_factory:
     [
         ([{"volume": "a.nii.gz", "findings": ""}], "lacks the column 'impression'; its columns are volume, findings"),
         ([_row("c.nii.gz")], r"c.nii.gz: does not exist, and line 2 of .*; correct the row"),
-        ([_row("a.mhd")], "line 2 names the volume 'a.mhd'"),
+        ([_row("a.dcm")], "line 2 names the volume 'a.dcm'"),
         ([_row("a.nii.gz", split="test")], "line 2 has the split 'test'"),
     ],
 )
