@@ -11,7 +11,12 @@ from simcrop_cli.options import Checkpoint
 def locate(
     checkpoint: Checkpoint,
     volume: Annotated[
-        Path, typer.Option(metavar="FILE", help="Scan: .nii, .nii.gz, or a folder of DICOM slices.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Scan: .nii.gz, .nii, .mha, .mhd, .nrrd, or a folder of DICOM slices.",
+            show_default=False,
+        ),
     ],
     sentence: Annotated[str, typer.Option(metavar="TEXT", help="What to look for.", show_default=False)],
     out: Annotated[

@@ -64,7 +64,7 @@ REASONS: Mapping[str, Reason] = {
         "the pixels are packed as JPEG, RLE or the like, which is not read",
         "unpack them, e.g. with gdcmconv --raw or dcmdjpeg",
     ),
-    "header.invalid": Reason("a field has a value that NIfTI does not know", "export the volume again"),
+    "header.invalid": Reason("a field has a value that its format does not know", "export the volume again"),
     "header.dims": Reason("a size is zero or negative", "export the volume again"),
     "header.dims_huge": Reason(
         "a size that no scanner makes: a damaged header", "download it again, or crop the volume"
@@ -79,7 +79,7 @@ REASONS: Mapping[str, Reason] = {
     "header.scaling": Reason(
         "slope or intercept is no number, or the slope is 0", "set slope and intercept, or export again"
     ),
-    "header.affine": Reason("the affine holds NaN, or its axes lie in one plane", "repair the sform"),
+    "header.affine": Reason("the affine holds NaN, or its axes lie in one plane", "repair the affine"),
     "header.sheared": Reason(
         "the axes are not at right angles: an uncorrected gantry tilt",
         "correct the tilt when converting (dcm2niix does)",
@@ -91,7 +91,10 @@ REASONS: Mapping[str, Reason] = {
     "header.sform_pixdim": Reason(
         "sform and pixdim give different spacings", "find out which is right and write it to both"
     ),
-    "header.no_orientation": Reason("neither sform nor qform is set, so left and right are unknown", "set the sform"),
+    "header.no_orientation": Reason(
+        "neither sform nor qform (of NRRD, no space or directions) is set, so left and right are unknown",
+        "set the sform",
+    ),
     "header.units": Reason(
         "the header does not say that lengths are in mm; mm are assumed", "set the units to mm", "note"
     ),

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+from scipy.spatial.transform import Rotation
 
 from simcrop.adapters.formats.nifti import opened_nifti, write_nifti
 from simcrop.adapters.formats.stored import StoredVolume, read_stored
@@ -123,6 +124,46 @@ def test_the_same_volume_gives_the_same_bytes(tmp_path: Path) -> None:
     packed = _saved(tmp_path / "a.nii.gz").read_bytes()
     assert packed == _saved(tmp_path / "b.nii.gz").read_bytes()
     assert packed[3:8] == bytes(5)  # neither a name nor a time in gzip's header
+
+
+def _turned(degrees: float, shear: float = 0.0) -> np.ndarray:
+    """Axes of the patient's, turned, with the second leaning by `shear` mm a mm."""
+    lean = np.eye(4)
+    lean[0, 1] = shear
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", [degrees, -degrees / 2, 2 * degrees], degrees=True).as_matrix()
+    return turn @ lean @ AFFINE
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+@pytest.mark.parametrize("degrees", [0, 7, 100])
+def test_sform_and_qform_say_the_same_where_axes_are_at_right_angles(tmp_path: Path, degrees: float, flip: int) -> None:
+    affine = _turned(degrees) @ np.diag([flip, 1, 1, 1])
+    header = nib.load(_saved(tmp_path / "v.nii", affine=affine)).header
+    (sform, has_sform), (qform, has_qform) = header.get_sform(coded=True), header.get_qform(coded=True)
+    assert has_sform == has_qform == 1
+    np.testing.assert_allclose(sform, affine, atol=1e-4)
+    np.testing.assert_allclose(qform, affine, atol=1e-4)
+    assert header.get_xyzt_units()[0] == "mm"
+
+
+@pytest.mark.parametrize("shear", [0.01, 0.3])
+def test_of_a_sheared_affine_only_the_sform_is_true(tmp_path: Path, shear: float) -> None:
+    affine = _turned(7, shear)
+    path = _saved(tmp_path / "v.nii", affine=affine)
+    header = nib.load(path).header
+    assert (header["sform_code"], header["qform_code"]) == (1, 0)
+    np.testing.assert_allclose(header.get_sform(), affine, atol=1e-4)
+    told: list[Problem] = []
+    np.testing.assert_allclose(read_volume(path, told.append).affine, affine, atol=1e-4)
+    assert {found.code for found in told} == {"header.no_qform"} | ({"header.sheared"} if shear > 0.02 else set())
+
+
+def test_what_is_written_gives_no_note(tmp_path: Path) -> None:
+    for number, voxels in enumerate((VOXELS, VOXELS.astype(np.float32), (VOXELS > 0).astype(np.uint8))):
+        told: list[Problem] = []
+        read_volume(_saved(tmp_path / f"{number}.nii.gz", voxels, _turned(7)), told.append)
+        assert told == []
 
 
 DAMAGE: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import nibabel as nib
 import pytest
 from support.damage import AFFINE, FileDamage, Hospital, field, nifti_bytes, packed, synthetic_chest, write
 from support.data_folders import write_ct_rate, write_table
+from support.volume_formats import write_as
 
 import simcrop.adapters.formats.nifti
 from simcrop.adapters.problems.verdicts import Verdicts
@@ -332,7 +334,7 @@ limit = pages * resource.getpagesize() + (2 << 30)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = check_folder(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)
-for path in Path(sys.argv[1]).glob("*.gz"):
+for path in (path for end in ("gz", "nrrd", "mha") for path in Path(sys.argv[1]).glob(f"*.{end}")):
     try:
         read_volume(path)
     except BadFileError:
@@ -384,6 +386,19 @@ def test_memory_stays_small_whatever_a_file_claims(tmp_path: Path) -> None:
         header[42:48] = b"".join(n.to_bytes(2, "little") for n in (1024, 1024, 128))
         file.write(header)
         file.truncate(352 + (1 << 28))
+    # The same in the other formats: told of, not told of, and a header that never ends.
+    for number, sizes in enumerate((b"1024 1024 2048", b"40 40 24")):
+        for suffix, pack in ((".nrrd", gzip.compress), (".mha", zlib.compress)):
+            path = write_as(data / f"{number}{suffix}", synthetic_chest(), AFFINE, is_packed=True)
+            text = path.read_bytes().replace(b"40 40 24", sizes)
+            end = text.index(b"LOCAL\n") + 6 if suffix == ".mha" else text.index(b"\n\n") + 2
+            path.write_bytes(text[:end] + pack(bytes(1 << 28), 1))
+            expected[path.name] = "container.trailing" if number else "container.bomb"
+    for name, start in (("endless.nrrd", b"NRRD0004\ntype: "), ("endless.mha", b"ObjectType = Image\nComment = ")):
+        with (data / name).open("wb") as file:
+            file.write(start)
+            file.truncate(1 << 30)
+        expected[name] = "container.truncated" if name.endswith("nrrd") else "container.format"
     expected |= {
         "prime.nii.gz": "container.bomb",
         "prime.nii": "container.truncated",

@@ -28,6 +28,7 @@ from simcrop.adapters.evaluation.segmentation.results import (
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.sources.btcv import BTCVSource
+from simcrop.adapters.sources.checking import check_folder
 from simcrop.core.errors import DataError
 from simcrop.core.recipe import TrainRecipe
 
@@ -197,6 +198,14 @@ def test_a_volume_of_another_format_is_written_with_its_voxels_in_ras_order(tmp_
     path = write_prediction(tmp_path / "out", "a/b", torch.zeros(4, 5, 6, dtype=torch.uint8), found)
     assert path == tmp_path.resolve() / "out/a/b.nii.gz"
     np.testing.assert_allclose(cast(Any, nib.load(path)).affine, OBLIQUE, atol=1e-5)
+
+
+@pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)
+def test_a_check_finds_no_fault_with_a_prediction(tmp_path: Path, affine: np.ndarray) -> None:
+    grid = OwnGrid(SHAPE, SHAPE, torch.from_numpy(affine))
+    write_prediction(tmp_path / "out", "case", torch.from_numpy(boxes(0)[1].astype(np.uint8)), grid)
+    codes = {problem.code for problem in check_folder(tmp_path / "out", tmp_path / "cache", workers=1).problems}
+    assert codes <= {"content.mask", "content.field_of_view"}
 
 
 def test_a_prediction_never_leaves_its_folder(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from simcrop.adapters.sources.checking import check_folder, check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.adapters.sources.label_tables import LABELS
 from simcrop.adapters.sources.phantom import write_phantoms
@@ -218,3 +219,11 @@ def test_fluid_lies_low_and_behind_and_dense_lesions_are_denser_than_lung(tmp_pa
             continue
         seen.add(finding)
     assert len(seen) >= 6, seen
+
+
+def test_a_check_finds_nothing_in_the_files_themselves(phantoms: Path, tmp_path: Path) -> None:
+    source = CTRateSource(phantoms)
+    found = check_source(source, [], tmp_path, max_tokens=512, workers=1).problems
+    assert [problem for problem in found if problem.code.partition(".")[0] in {"container", "header", "content"}] == []
+    masks = check_folder(phantoms / "ground_truth", tmp_path, workers=1).problems
+    assert {problem.code for problem in masks if problem.code.startswith(("container", "header"))} == set()
