@@ -11,7 +11,7 @@ import numpy as np
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import Header, StoredVolume, check_shape
 from simcrop.adapters.formats.text_header import data_file, opened_behind
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 
 _LINE_BYTES = 1 << 16
 _LAST = "ElementDataFile"
@@ -33,12 +33,12 @@ _MAX_ROTATION_ERROR = 1e-3
 _FLAGS = {"True": True, "False": False}
 
 
-def opened_metaimage(path: Path, complain: Complain, root: Path | None) -> AbstractContextManager[StoredVolume]:
+def opened_metaimage(path: Path, on_problem: OnProblem, root: Path | None) -> AbstractContextManager[StoredVolume]:
     """A volume in .mhd or .mha, as `opened_behind` opens it."""
-    return opened_behind(parse_mhd, path, complain, root)
+    return opened_behind(parse_mhd, path, on_problem, root)
 
 
-def parse_mhd(path: Path, start: bytes, complain: Complain) -> Header:
+def parse_mhd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
     """The header in a file's first bytes. The affine decides on the axes; `AnatomicalOrientation` is not read.
 
     Raises:
@@ -60,7 +60,7 @@ def parse_mhd(path: Path, start: bytes, complain: Complain) -> Header:
     if any(n != int(n) for n in size):
         raise _invalid(path, "DimSize", fields["DimSize"], "three whole numbers")
     affine = _affine(path, fields)
-    check_affine(path, affine, complain)
+    check_affine(path, affine, on_problem)
     is_compressed = _flag(path, fields, ("CompressedData",))
     packed = _numbers(path, fields, ("CompressedDataSize",), 1) if "CompressedDataSize" in fields else None
     name = fields[_LAST]

@@ -19,7 +19,7 @@ from simcrop.adapters.formats.nifti_header import parse_header
 from simcrop.adapters.formats.stored import StoredVolume, stored_behind
 from simcrop.adapters.problems.paths import is_file, refuse_link_out
 from simcrop.adapters.system.files import naming
-from simcrop.core.data.problems import Complain, problem
+from simcrop.core.data.problems import OnProblem, problem
 
 _GRID = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
          "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units")  # fmt: skip
@@ -28,23 +28,23 @@ _ROUNDING_MM = 0.01
 
 
 @contextmanager
-def opened_nifti(path: Path, complain: Complain, root: Path | None) -> Generator[StoredVolume]:
+def opened_nifti(path: Path, on_problem: OnProblem, root: Path | None) -> Generator[StoredVolume]:
     """A volume on the point of being read; memory grows with what arrives, not with what the header claims.
 
     Args:
         path: .nii or .nii.gz.
-        complain: is told of what is wrong with the header and can be passed over, and of a file with the same name.
+        on_problem: is told of what is wrong with the header and can be passed over, and of a file with the same name.
         root: folder of the data set, which links must not leave; None where they may.
 
     Raises:
         BadFileError: damaged, too large, not 3D, or without a usable affine.
     """
     for twin in twins(path):
-        complain(problem(path, "container.ambiguous", f"lies beside {twin.name}", twin=twin.name))
+        on_problem(problem(path, "container.ambiguous", f"lies beside {twin.name}", twin=twin.name))
     refuse_link_out(root, path)
     with opened_bytes(path) as stream:
         start = bytes(stream.read(max(HEADER_SIZES)))
-        header = parse_header(path, start, complain)
+        header = parse_header(path, start, on_problem)
         yield stored_behind(header, stream, start)
 
 

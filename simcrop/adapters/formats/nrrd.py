@@ -13,7 +13,7 @@ from nrrd.errors import NRRDError
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import Header, StoredVolume, check_shape
 from simcrop.adapters.formats.text_header import data_file, opened_behind
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.errors import one_line
 
 _END = re.compile(rb"\n[ \t]*\r?\n")
@@ -46,12 +46,12 @@ _TO_RAS = {
 }
 
 
-def opened_nrrd(path: Path, complain: Complain, root: Path | None) -> AbstractContextManager[StoredVolume]:
+def opened_nrrd(path: Path, on_problem: OnProblem, root: Path | None) -> AbstractContextManager[StoredVolume]:
     """A volume in .nrrd or .nhdr, as `opened_behind` opens it."""
-    return opened_behind(parse_nrrd, path, complain, root)
+    return opened_behind(parse_nrrd, path, on_problem, root)
 
 
-def parse_nrrd(path: Path, start: bytes, complain: Complain) -> Header:
+def parse_nrrd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
     """The header in a file's first bytes.
 
     Raises:
@@ -72,7 +72,7 @@ def parse_nrrd(path: Path, start: bytes, complain: Complain) -> Header:
     return Header(
         shape=check_shape(path, sizes),
         dtype=np.dtype(order + dtype),
-        affine=_affine(path, fields, complain),
+        affine=_affine(path, fields, on_problem),
         data_file=data_file(path, "data file", fields["data file"]) if "data file" in fields else path,
         offset=0 if "data file" in fields else end,
         packing=packing,
@@ -118,7 +118,7 @@ def _known(path: Path, fields: Mapping[str, Any], key: str, meanings: Mapping[An
     return meanings[value]
 
 
-def _affine(path: Path, fields: Mapping[str, Any], complain: Complain) -> np.ndarray:
+def _affine(path: Path, fields: Mapping[str, Any], on_problem: OnProblem) -> np.ndarray:
     """From stored indices to mm, RAS."""
     space = str(fields.get("space", "")).lower()
     if space not in _TO_RAS or "space directions" not in fields:
@@ -134,5 +134,5 @@ def _affine(path: Path, fields: Mapping[str, Any], complain: Complain) -> np.nda
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = directions.T, origin
     affine = _TO_RAS[space] @ affine
-    check_affine(path, affine, complain)
+    check_affine(path, affine, on_problem)
     return affine

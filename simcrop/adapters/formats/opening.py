@@ -13,10 +13,10 @@ from simcrop.adapters.formats.nifti import opened_nifti
 from simcrop.adapters.formats.nrrd import opened_nrrd
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.paths import is_file, is_folder
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Volume
 
-_Reader = Callable[[Path, Complain, Path | None], AbstractContextManager[StoredVolume]]
+_Reader = Callable[[Path, OnProblem, Path | None], AbstractContextManager[StoredVolume]]
 _READERS: Mapping[str, _Reader] = {
     ".nii.gz": opened_nifti,
     ".nii": opened_nifti,
@@ -47,7 +47,7 @@ def is_nifti(path: Path) -> bool:
 
 @contextmanager
 def opened(
-    path: Path, *, root: Path | None = None, padding_value: float | None = None, complain: Complain = refuse
+    path: Path, *, root: Path | None = None, padding_value: float | None = None, on_problem: OnProblem = refuse
 ) -> Generator[StoredVolume]:
     """A volume on the point of being read.
 
@@ -55,7 +55,7 @@ def opened(
         path: of a file with one of `SUFFIXES`, or of a folder with the DICOM slices of one series.
         root: folder of the data set, which links must not leave; None where they may.
         padding_value: HU that stand for "outside the field of view" in DICOM slices, which are read as air.
-        complain: is told of what is wrong and can be passed over; what leaves nothing to read is raised.
+        on_problem: is told of what is wrong and can be passed over; what leaves nothing to read is raised.
 
     Raises:
         DataError: a folder, and pydicom is not installed.
@@ -63,9 +63,9 @@ def opened(
     """
     reader = _READERS.get(suffix_of(path.name).lower())
     if reader is not None:
-        opening = reader(path, complain, root)
+        opening = reader(path, on_problem, root)
     elif is_folder(path):
-        opening = opened_series(path, path.resolve() if root is None else root, padding_value, complain)
+        opening = opened_series(path, path.resolve() if root is None else root, padding_value, on_problem)
     elif not is_file(path):
         raise BadFileError(problem(path, "container.missing", "does not exist"))
     else:
@@ -76,22 +76,22 @@ def opened(
 
 
 def read_volume(
-    path: Path, *, root: Path | None = None, padding_value: float | None = None, complain: Complain = refuse
+    path: Path, *, root: Path | None = None, padding_value: float | None = None, on_problem: OnProblem = refuse
 ) -> Volume:
     """A volume in HU, RAS+ axis order; obliquity stays in the affine. Arguments and errors are those of `opened`.
 
     `padding_value` is read as air in every format, and NaN is an error too.
     """
-    opening = opened(path, root=root, padding_value=padding_value, complain=complain)
+    opening = opened(path, root=root, padding_value=padding_value, on_problem=on_problem)
     return read_stored(path, opening, padding_value)
 
 
 def inspect_volume(
-    path: Path, complain: Complain, *, root: Path, padding_value: float | None = None, expects_hu: bool = True
+    path: Path, on_problem: OnProblem, *, root: Path, padding_value: float | None = None, expects_hu: bool = True
 ) -> str | None:
     """Tell all that is wrong with a volume, holding a megabyte (of DICOM, a slice) of it at a time.
 
     Arguments are those of `opened` and `inspect_stored`, and so is what is returned.
     """
-    opening = opened(path, root=root, padding_value=padding_value, complain=complain)
-    return inspect_stored(path, opening, complain, padding_value=padding_value, expects_hu=expects_hu)
+    opening = opened(path, root=root, padding_value=padding_value, on_problem=on_problem)
+    return inspect_stored(path, opening, on_problem, padding_value=padding_value, expects_hu=expects_hu)

@@ -14,7 +14,7 @@ from simcrop.adapters.formats.container import voxel_chunks
 from simcrop.adapters.formats.geometry import extent, to_ras
 from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.data.study import Volume
 
 MAX_VOXELS = 2**31
@@ -120,7 +120,7 @@ def read_stored(
 def inspect_stored(
     path: Path,
     opening: AbstractContextManager[StoredVolume],
-    complain: Complain,
+    on_problem: OnProblem,
     *,
     padding_value: float | None = None,
     expects_hu: bool = True,
@@ -129,8 +129,8 @@ def inspect_stored(
 
     Args:
         path: for messages.
-        opening: of the file; it tells `complain` itself of what can be passed over.
-        complain: is told.
+        opening: of the file; it tells `on_problem` itself of what can be passed over.
+        on_problem: is told.
         padding_value: HU that stand for "outside the field of view", and are not judged.
         expects_hu: False for masks and pictures.
 
@@ -143,13 +143,13 @@ def inspect_stored(
             for chunk in stored.chunks:
                 scan.add(chunk)
     except BadFileError as bad:
-        complain(bad.problem)
+        on_problem(bad.problem)
         return None
     shape, spacing = extent(stored.shape, stored.affine)
     for found in shape_problems(path, shape, spacing):
-        complain(found)
+        on_problem(found)
     for found in content_problems(path, scan, expects_hu=expects_hu):
-        complain(found)
+        on_problem(found)
     return scan.digest
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from simcrop.adapters.formats.container import opened_bytes
 from simcrop.adapters.formats.stored import Header, StoredVolume, stored_behind
 from simcrop.adapters.problems.paths import refuse_bomb, refuse_link_out
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.errors import one_line
 
 _HEADER_BYTES = 1 << 20
@@ -18,18 +18,18 @@ _CHUNK = 1 << 20
 _WINDOW_BITS = {"zlib": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
 
 
-Parse = Callable[[Path, bytes, Complain], Header]
+Parse = Callable[[Path, bytes, OnProblem], Header]
 """Makes a header of a file's first bytes."""
 
 
 @contextmanager
-def opened_behind(parse: Parse, path: Path, complain: Complain, root: Path | None) -> Generator[StoredVolume]:
+def opened_behind(parse: Parse, path: Path, on_problem: OnProblem, root: Path | None) -> Generator[StoredVolume]:
     """A volume on the point of being read; memory grows with what arrives, not with what the header claims.
 
     Args:
         parse: reads the header.
         path: of the header.
-        complain: is told of what is wrong with the header and can be passed over.
+        on_problem: is told of what is wrong with the header and can be passed over.
         root: folder of the data set, which links must not leave; None where they may.
 
     Raises:
@@ -37,7 +37,7 @@ def opened_behind(parse: Parse, path: Path, complain: Complain, root: Path | Non
     """
     refuse_link_out(root, path)
     with opened_bytes(path) as file:
-        header = parse(path, file.read(_HEADER_BYTES), complain)
+        header = parse(path, file.read(_HEADER_BYTES), on_problem)
     refuse_link_out(root, header.data_file)
     with opened_bytes(header.data_file, as_is=True) as file:
         file.seek(header.offset)

@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 from simcrop.adapters.formats.opening import inspect_volume, suffix_of
 from simcrop.adapters.problems.paths import refuse_link_out
-from simcrop.core.data.problems import BadFileError, Complain, Problem, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, Problem, problem
 
 _MOST_LABELS = 31
 """A file that holds no more than this many whole numbers is a mask rather than a picture."""
@@ -24,11 +24,11 @@ class FolderSource:
         self._root = root.resolve()
         self.identity = f"folder {self._root}"
 
-    def names(self, complain: Complain) -> list[str]:
+    def names(self, on_problem: OnProblem) -> list[str]:
         """Paths within the folder; tells of folders that cannot be read, and of links to folders outside."""
 
         def unreadable(error: OSError) -> None:
-            complain(problem(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})"))
+            on_problem(problem(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})"))
 
         names: list[str] = []
         for folder, folders, files in os.walk(self._root, onerror=unreadable):
@@ -36,7 +36,7 @@ class FolderSource:
                 try:
                     refuse_link_out(self._root, path)
                 except BadFileError as bad:
-                    complain(bad.problem)
+                    on_problem(bad.problem)
             names += [str(Path(folder, name).relative_to(self._root)) for name in files if suffix_of(name)]
         return sorted(names)
 
@@ -44,17 +44,17 @@ class FolderSource:
         """The file of that name."""
         return self._root / reconstruction
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """As of any source; a file of few whole numbers is taken for a mask."""
-        return inspect_volume(self._root / reconstruction, _mask_as_note(complain), root=self._root)
+        return inspect_volume(self._root / reconstruction, _mask_as_note(on_problem), root=self._root)
 
 
-def _mask_as_note(complain: Complain) -> Complain:
+def _mask_as_note(on_problem: OnProblem) -> OnProblem:
     def told(found: Problem) -> None:
         values = found.values
         if found.code == "content.eight_bit" and values["is_whole"] and values["maximum"] <= _MOST_LABELS:
             message = f"holds whole numbers up to {values['maximum']:g}: a mask, it seems"
             found = problem(found.file, "content.mask", message, **values)
-        complain(found)
+        on_problem(found)
 
     return told

@@ -8,7 +8,7 @@ from typing import Any
 from simcrop.adapters.formats.opening import inspect_volume, read_volume, suffix_of
 from simcrop.adapters.problems.paths import data_files, inside, is_file
 from simcrop.adapters.sources.without_reports import UnreportedSource, study_of
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Volume
 
 _TABLE = "dataset.json"
@@ -32,24 +32,24 @@ class BTCVSource(UnreportedSource):
         *,
         padding_value: float | None = None,
         quarantine: Collection[str] = (),
-        complain: Complain = refuse,
+        on_problem: OnProblem = refuse,
     ) -> None:
         """
         Args:
             root: folder with `dataset.json`, `imagesTr/` and `labelsTr/`.
             padding_value: HU that stand for "outside the field of view" and are read as air.
             quarantine: volumes to leave out, like imagesTr/img0001.nii.gz.
-            complain: is told of entries that name a file which is absent or outside the folder; they are left out.
+            on_problem: is told of entries that name a file which is absent or outside the folder; they are left out.
 
         Raises:
             BadFileError: if `dataset.json` is absent or lacks classes or entries, or no volume is there.
         """
-        super().__init__(root, f"btcv padding_value={padding_value}", quarantine, complain)
+        super().__init__(root, f"btcv padding_value={padding_value}", quarantine, on_problem)
         self._padding_value = padding_value
         path = self._root / _TABLE
         content = _read_json(path)
         self.class_names = _class_names(path, content)
-        entries = _entries(path, content, complain)
+        entries = _entries(path, content, on_problem)
         self._labels = {image: label for _, image, label in entries}
         has_validation = any(part == "validation" for part, _, _ in entries)
         studies = [
@@ -96,12 +96,12 @@ class BTCVSource(UnreportedSource):
             raise BadFileError(problem(path, "text.value", message, values=strange[:10]))
         return Volume(found.voxels.short(), found.affine)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file and its mask's; a hash of the volume's voxels."""
         path = self.volume_file(reconstruction)
         label = self.label_file(reconstruction)
-        inspect_volume(label, complain, root=self._root, expects_hu=False)
-        return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
+        inspect_volume(label, on_problem, root=self._root, expects_hu=False)
+        return inspect_volume(path, on_problem, root=self._root, padding_value=self._padding_value)
 
     def organs(self, reconstruction: str) -> Mapping[str, str]:
         """The classes but for the background, each by its own name."""
@@ -131,7 +131,7 @@ class BTCVSource(UnreportedSource):
         path = self.volume_file(name)
         if not is_file(path):
             message = f"does not exist, and {self._root / _TABLE} names it"
-            self._complain(problem(path, "set.row_without_file", message))
+            self._on_problem(problem(path, "set.row_without_file", message))
             return False
         return True
 
@@ -158,7 +158,7 @@ def _class_names(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _entries(path: Path, content: Mapping[str, Any], complain: Complain) -> list[Entry]:
+def _entries(path: Path, content: Mapping[str, Any], on_problem: OnProblem) -> list[Entry]:
     """(part, image, label) of every pair that is listed."""
     found: list[Entry] = []
     for part in _SPLITS:
@@ -170,7 +170,7 @@ def _entries(path: Path, content: Mapping[str, Any], complain: Complain) -> list
                 raise BadFileError(problem(path, "text.value", message, part=part, entry=number))
             image, label = (str(name).removeprefix("./") for name in names)
             if any(image == other for _, other, _ in found):
-                complain(problem(path, "text.duplicate_row", f"lists {image} twice", image=image))
+                on_problem(problem(path, "text.duplicate_row", f"lists {image} twice", image=image))
                 continue
             found.append((part, image, label))
     return found

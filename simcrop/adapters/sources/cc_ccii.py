@@ -12,7 +12,7 @@ from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import Complain, refuse
+from simcrop.core.data.problems import OnProblem, refuse
 from simcrop.core.errors import ConfigError
 
 
@@ -35,7 +35,7 @@ class CCCCIISource(StoredSource):
         intercept: float,
         spacing_mm: tuple[float, float, float],
         quarantine: Collection[str] = (),
-        complain: Complain = refuse,
+        on_problem: OnProblem = refuse,
     ) -> None:
         """
         Args:
@@ -44,7 +44,7 @@ class CCCCIISource(StoredSource):
             intercept: HU of grey value 0, there -1350.
             spacing_mm: of the voxels along columns, rows and slices.
             quarantine: scans to leave out, as CLASS/PATIENT/SCAN.
-            complain: is told of links that leave the folder.
+            on_problem: is told of links that leave the folder.
 
         Raises:
             ConfigError: slope, intercept or a spacing is impossible.
@@ -55,7 +55,7 @@ class CCCCIISource(StoredSource):
         if not all(math.isfinite(mm) and mm > 0 for mm in spacing_mm):
             raise ConfigError(f"spacing_mm: {list(spacing_mm)} are no three lengths above 0 mm")
         declared = f"slope={slope} intercept={intercept} spacing_mm={spacing_mm}"
-        super().__init__(root, f"cc_ccii {declared}", quarantine, complain)
+        super().__init__(root, f"cc_ccii {declared}", quarantine, on_problem)
         self._scaling: Scaling = (slope, intercept)
         x, y, z = spacing_mm
         self._affine = np.array([[0, 0, -x, 0], [0, -y, 0, 0], [-z, 0, 0, 0], [0, 0, 0, 1]])
@@ -81,7 +81,7 @@ class CCCCIISource(StoredSource):
             if name not in self._quarantine and "/." not in f"/{name}":
                 yield path
 
-    def _opening(self, reconstruction: str, complain: Complain) -> AbstractContextManager[StoredVolume]:
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
         return opened_slices(
             self.volume_file(reconstruction), root=self._root, affine=self._affine, scaling=self._scaling
         )

@@ -16,7 +16,7 @@ from simcrop.adapters.formats.opening import opened
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import is_file
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
 
@@ -44,7 +44,7 @@ class CTRateSource:
         hu: HuDeclaration = "hu",
         padding_value: float | None = None,
         quarantine: Collection[str] = (),
-        complain: Complain = refuse,
+        on_problem: OnProblem = refuse,
     ) -> None:
         """
         Args:
@@ -53,7 +53,7 @@ class CTRateSource:
             hu: what voxels hold: HU; values that the file's header rescales; values that the metadata CSV rescales.
             padding_value: HU that stand for "outside the field of view" and are read as air.
             quarantine: names of volumes to leave out, with or without .nii.gz.
-            complain: is told of rows that cannot be used; they are left out.
+            on_problem: is told of rows that cannot be used; they are left out.
 
         Raises:
             BadFileError: if a table is missing or cannot be read, or no volume of any row is there.
@@ -63,7 +63,7 @@ class CTRateSource:
         self._hu: HuDeclaration = hu
         self._padding_value = padding_value
         self._quarantine = frozenset(name.removesuffix(_SUFFIX) for name in quarantine)
-        self._complain = complain
+        self._on_problem = on_problem
         # At once, since what is told while a volume is read, in a process of its own, would be told to nobody.
         self._scalings: Mapping[str, Scaling] = self._read_scalings() if hu == "raw+csv" else {}
         if self._scalings:
@@ -78,7 +78,7 @@ class CTRateSource:
             raise BadFileError(problem(root / "dataset", "set.no_studies", message, rows=self.num_missing))
         if self.num_missing:
             message = f"holds no volume for {self.num_missing} rows of the report tables"
-            complain(problem(root / "dataset", "set.partial_download", message, rows=self.num_missing))
+            on_problem(problem(root / "dataset", "set.partial_download", message, rows=self.num_missing))
 
     def studies(self) -> Sequence[Study]:
         """Every study with a volume on disk, in the order of the tables, training split first."""
@@ -97,10 +97,10 @@ class CTRateSource:
         path = self.volume_file(reconstruction)
         return read_stored(path, self._opening(path, refuse), self._padding_value)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file; a hash of its voxels."""
         path = self.volume_file(reconstruction)
-        return inspect_stored(path, self._opening(path, complain), complain, padding_value=self._padding_value)
+        return inspect_stored(path, self._opening(path, on_problem), on_problem, padding_value=self._padding_value)
 
     def files(self) -> Iterator[Path]:
         """Every volume on disk, named by a row or not, but for those in quarantine."""
@@ -145,7 +145,7 @@ class CTRateSource:
         label_names: dict[str, None] = {}
         labels: dict[str, dict[str, int]] = {}
         for path in tables.values():
-            columns, rows = read_rows(path, ["VolumeName"], self._complain)
+            columns, rows = read_rows(path, ["VolumeName"], self._on_problem)
             own = [name for name in columns if name != "VolumeName"]
             label_names |= dict.fromkeys(own)
             for line, row in rows:
@@ -153,7 +153,7 @@ class CTRateSource:
                 for name, value in values.items():
                     if value is None:
                         message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1"
-                        self._complain(problem(path, "text.value", message, line=line, column=name))
+                        self._on_problem(problem(path, "text.value", message, line=line, column=name))
                 self._keep(labels, path, line, row, {name: value or 0 for name, value in values.items()})
         return tuple(label_names), labels
 
@@ -170,12 +170,12 @@ class CTRateSource:
     def _studies_of(self, split: str, path: Path, labels: Mapping[str, Mapping[str, int]]) -> Iterator[Study]:
         reports: dict[str, Report] = {}
         reconstructions: dict[str, list[str]] = {}
-        for line, row in read_rows(path, _REPORT_COLUMNS, self._complain)[1]:
+        for line, row in read_rows(path, _REPORT_COLUMNS, self._on_problem)[1]:
             name = _volume_name(row)
             match = _NAME.fullmatch(name)
             if match is None or match[2] != split:
                 message = f"line {line} names the volume {name!r}; expected {split}_1_a_1.nii.gz"
-                self._complain(problem(path, "text.value", message, line=line, column="VolumeName"))
+                self._on_problem(problem(path, "text.value", message, line=line, column="VolumeName"))
                 continue
             if name in self._quarantine:
                 continue
@@ -187,7 +187,7 @@ class CTRateSource:
             names = reconstructions.setdefault(study_id, [])
             if name in names:
                 message = f"has a second row, on line {line} of {path.name}"
-                self._complain(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+                self._on_problem(problem(name, "text.duplicate_row", message, table=str(path), line=line))
                 continue
             names.append(name)
         for study_id, names in reconstructions.items():
@@ -201,8 +201,8 @@ class CTRateSource:
             )
 
     @contextmanager
-    def _opening(self, path: Path, complain: Complain) -> Generator[StoredVolume]:
-        with opened(path, root=self._root, complain=complain) as stored:
+    def _opening(self, path: Path, on_problem: OnProblem) -> Generator[StoredVolume]:
+        with opened(path, root=self._root, on_problem=on_problem) as stored:
             yield replace(stored, scaling=self._scaling(path, stored.scaling))
 
     def _scaling(self, path: Path, scaling: Scaling) -> Scaling:
@@ -223,14 +223,14 @@ class CTRateSource:
         tables = self._tables("metadata", {split: f"{name}_metadata.csv" for split, name in _SPLITS.items()})
         scalings: dict[str, Scaling] = {}
         for path in tables.values():
-            for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"], self._complain)[1]:
+            for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"], self._on_problem)[1]:
                 try:
                     slope, intercept = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
                 except ValueError:
                     slope = intercept = math.nan
                 if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
                     message = f"line {line} has no usable number as RescaleSlope or RescaleIntercept"
-                    self._complain(problem(path, "text.value", message, line=line))
+                    self._on_problem(problem(path, "text.value", message, line=line))
                     continue
                 self._keep(scalings, path, line, row, (slope, intercept))
         return scalings
@@ -240,7 +240,7 @@ class CTRateSource:
         name = _volume_name(row)
         if known.setdefault(name, value) != value:
             message = f"has a second row that says something else, on line {line} of {path.name}"
-            self._complain(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+            self._on_problem(problem(name, "text.duplicate_row", message, table=str(path), line=line))
 
 
 def _volume_name(row: Row) -> str:

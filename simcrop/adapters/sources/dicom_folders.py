@@ -10,7 +10,7 @@ from simcrop.adapters.formats.dicom_slices import require_pydicom
 from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import Complain, refuse
+from simcrop.core.data.problems import OnProblem, refuse
 
 
 class DicomSource(StoredSource):
@@ -27,7 +27,7 @@ class DicomSource(StoredSource):
         *,
         padding_value: float | None = None,
         quarantine: Collection[str] = (),
-        complain: Complain = refuse,
+        on_problem: OnProblem = refuse,
     ) -> None:
         """
         Args:
@@ -35,14 +35,14 @@ class DicomSource(StoredSource):
             padding_value: HU that stand for "outside the field of view" and are read as air; what the files
                 themselves call padding is read so anyway.
             quarantine: series to leave out, by their folder's path within the root.
-            complain: is told of links that leave the folder.
+            on_problem: is told of links that leave the folder.
 
         Raises:
             DataError: pydicom is not installed.
             BadFileError: if there is no series.
         """
         require_pydicom()
-        super().__init__(root, f"dicom padding_value={padding_value}", quarantine, complain)
+        super().__init__(root, f"dicom padding_value={padding_value}", quarantine, on_problem)
         self._padding_value = padding_value
         names = ["/".join(path.relative_to(self._root).parts) or "." for path in self.files()]
         studies = [study_of(name, patient_id=name.partition("/")[0]) for name in names if self._is_usable(name)]
@@ -61,5 +61,5 @@ class DicomSource(StoredSource):
             if any(is_slice(file) for file in names) and name not in self._quarantine:
                 yield path
 
-    def _opening(self, reconstruction: str, complain: Complain) -> AbstractContextManager[StoredVolume]:
-        return opened_series(self.volume_file(reconstruction), self._root, self._padding_value, complain)
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        return opened_series(self.volume_file(reconstruction), self._root, self._padding_value, on_problem)

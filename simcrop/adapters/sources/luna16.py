@@ -13,7 +13,7 @@ from simcrop.adapters.formats.opening import opened, read_volume
 from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Volume
 
 LABEL = "Lung nodule"
@@ -36,22 +36,22 @@ class Luna16Source(StoredSource):
     documented nowhere, so of the two the one that lies further to the patient's right is `right_lung`.
     """
 
-    def __init__(self, root: Path, *, quarantine: Collection[str] = (), complain: Complain = refuse) -> None:
+    def __init__(self, root: Path, *, quarantine: Collection[str] = (), on_problem: OnProblem = refuse) -> None:
         """
         Args:
             root: the folder.
             quarantine: series to leave out, by their UID.
-            complain: is told of links that leave the folder and of rows that cannot be read.
+            on_problem: is told of links that leave the folder and of rows that cannot be read.
 
         Raises:
             BadFileError: if there is no volume, or the table has no column seriesuid.
         """
-        super().__init__(root, "luna16", [name.removesuffix(".mhd") for name in quarantine], complain)
+        super().__init__(root, "luna16", [name.removesuffix(".mhd") for name in quarantine], on_problem)
         self._headers: dict[str, Path] = {}
         for path in sorted(self._root.glob("subset[0-9]/*.mhd")):
             if path.stem in self._headers:
                 message = f"lies beside {self._headers[path.stem].relative_to(self._root)}, which is read"
-                complain(problem(path, "set.duplicate", message))
+                on_problem(problem(path, "set.duplicate", message))
                 continue
             self._headers[path.stem] = path
         names = [name for name in self._headers if self._is_usable(name)]
@@ -92,8 +92,8 @@ class Luna16Source(StoredSource):
         return Volume(torch.isin(found.voxels, torch.tensor(_values(found, name))).short(), found.affine)
 
     @contextmanager
-    def _opening(self, reconstruction: str, complain: Complain) -> Generator[StoredVolume]:
-        with opened(self._headers[reconstruction], root=self._root, complain=complain) as stored:
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
+        with opened(self._headers[reconstruction], root=self._root, on_problem=on_problem) as stored:
             yield replace(stored, chunks=(np.where(chunk < _PADDING_BELOW, AIR_HU, chunk) for chunk in stored.chunks))
 
     def _mask_file(self, reconstruction: str) -> Path:
@@ -104,11 +104,11 @@ class Luna16Source(StoredSource):
         path = next((p for p in (self._root / _TABLE, self._root / "CSVFILES" / _TABLE) if p.is_file()), None)
         if path is None:
             return None
-        named = {row[_ID].strip() for _, row in read_rows(path, [_ID], self._complain)[1]}
+        named = {row[_ID].strip() for _, row in read_rows(path, [_ID], self._on_problem)[1]}
         missing = named - self._headers.keys()
         if missing:
             message = f"names {len(missing)} series that are not there"
-            self._complain(problem(path, "set.partial_download", message, series=len(missing)))
+            self._on_problem(problem(path, "set.partial_download", message, series=len(missing)))
         return named
 
 

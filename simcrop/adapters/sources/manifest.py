@@ -8,7 +8,7 @@ from simcrop.adapters.formats.dicom_slices import require_pydicom
 from simcrop.adapters.formats.ground_truth import organ_files, read_ground_truth, read_mask
 from simcrop.adapters.formats.opening import SUFFIXES, inspect_volume, read_volume, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 
 _REQUIRED = ("volume", "findings", "impression")
@@ -32,14 +32,14 @@ class ManifestSource:
         *,
         padding_value: float | None = None,
         quarantine: Collection[str] = (),
-        complain: Complain = refuse,
+        on_problem: OnProblem = refuse,
     ) -> None:
         """
         Args:
             csv_path: the table.
             padding_value: HU that stand for "outside the field of view" and are read as air.
             quarantine: volumes to leave out, as the column `volume` names them.
-            complain: is told of rows that cannot be used, since they name a file that is absent, outside the table's
+            on_problem: is told of rows that cannot be used, since they name a file that is absent, outside the table's
                 folder or no volume, or a split that is none; they are left out.
 
         Raises:
@@ -49,8 +49,8 @@ class ManifestSource:
         self._root = csv_path.resolve().parent
         self.identity = f"manifest {self._root} padding_value={padding_value}"
         self._padding_value = padding_value
-        self._complain = complain
-        columns, rows = read_rows(csv_path, _REQUIRED, complain)
+        self._on_problem = on_problem
+        columns, rows = read_rows(csv_path, _REQUIRED, on_problem)
         everything = list(rows)
         table = [(line, row) for line, row in everything if row["volume"].strip() not in quarantine]
         if not table:
@@ -76,10 +76,10 @@ class ManifestSource:
         """One volume in HU (its header's scaling applied), RAS+ order."""
         return read_volume(self.volume_file(reconstruction), root=self._root, padding_value=self._padding_value)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file; a hash of its voxels."""
         path = self.volume_file(reconstruction)
-        return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
+        return inspect_volume(path, on_problem, root=self._root, padding_value=self._padding_value)
 
     def files(self) -> Iterator[Path]:
         """Every volume beside the table that is used, or that no row names; ground truth is none."""
@@ -118,7 +118,7 @@ class ManifestSource:
             rows = groups.setdefault(study_id, {})
             if volume in rows:
                 message = f"has a second row, on line {line} of {self._path.name}"
-                self._complain(problem(volume, "text.duplicate_row", message, table=str(self._path), line=line))
+                self._on_problem(problem(volume, "text.duplicate_row", message, table=str(self._path), line=line))
                 continue
             rows[volume] = row
         return [self._study(study_id, rows) for study_id, rows in groups.items()]
@@ -129,11 +129,11 @@ class ManifestSource:
         splits = {split: volume for split, volume in given if split is not None}
         if len(splits) > 1:
             message = "is in two splits: " + ", ".join(f"{volume} in {split}" for split, volume in splits.items())
-            self._complain(problem(study_id, "set.split_leak", message, **splits))
+            self._on_problem(problem(study_id, "set.split_leak", message, **splits))
         patients = {row.get("patient_id", "").strip() for row in rows.values()} - {""}
         if len(patients) > 1:
             message = f"is of several patients: {', '.join(sorted(patients))}"
-            self._complain(problem(study_id, "text.value", message, column="patient_id"))
+            self._on_problem(problem(study_id, "text.value", message, column="patient_id"))
         return Study(
             study_id=study_id,
             patient_id=first.get("patient_id", "").strip() or study_id,
@@ -153,7 +153,7 @@ class ManifestSource:
         return labels
 
     def _is_usable(self, line: int, row: Row) -> bool:
-        volume, told = row["volume"].strip(), self._complain
+        volume, told = row["volume"].strip(), self._on_problem
         where = {"line": line, "volume": volume}
         if _split(row) not in _SPLITS:
             message = f"line {line} has the split {_split(row)!r}; use train or validation"

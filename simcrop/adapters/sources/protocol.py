@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from simcrop.core.data.problems import Complain
+from simcrop.core.data.problems import OnProblem
 from simcrop.core.ports import StudySource
 
 
 class CheckedSource(StudySource, Protocol):
     """A data set that can be checked."""
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file, holding little of it; a hash of its voxels, or None."""
         ...
 

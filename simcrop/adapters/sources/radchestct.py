@@ -13,7 +13,7 @@ from simcrop.adapters.formats.npz import opened_array
 from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import Complain, problem, refuse
+from simcrop.core.data.problems import OnProblem, problem, refuse
 
 HeldOutPart = Literal["val", "tst"]
 _NAME = re.compile(r"(trn|val|tst)\d+")
@@ -48,19 +48,19 @@ class RadChestCTSource(StoredSource):
         *,
         held_out: HeldOutPart = "val",
         quarantine: Collection[str] = (),
-        complain: Complain = refuse,
+        on_problem: OnProblem = refuse,
     ) -> None:
         """
         Args:
             root: the folder.
             held_out: the part that stands for "validation".
             quarantine: names of volumes to leave out, like trn00001.
-            complain: is told of volumes that no row of their part's table names, and of rows that cannot be read.
+            on_problem: is told of volumes that no row of their part's table names, and of rows that cannot be read.
 
         Raises:
             BadFileError: if there is no volume, or a table lacks its columns.
         """
-        super().__init__(root, "radchestct", [name.removesuffix(".npz") for name in quarantine], complain)
+        super().__init__(root, "radchestct", [name.removesuffix(".npz") for name in quarantine], on_problem)
         self._splits = {"trn": "train", held_out: "validation"}
         names = [path.stem for path in self.files() if self._is_listed(path.stem)]
         self.label_names, labels = self._read_labels(names)
@@ -82,7 +82,7 @@ class RadChestCTSource(StoredSource):
             if path.stem not in self._quarantine and (match is None or match[1] in self._splits):
                 yield path
 
-    def _opening(self, reconstruction: str, complain: Complain) -> AbstractContextManager[StoredVolume]:
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
         return opened_array(self.volume_file(reconstruction), _KEY, _AFFINE)
 
     def _is_listed(self, name: str) -> bool:
@@ -103,15 +103,15 @@ class RadChestCTSource(StoredSource):
             label_names |= dict.fromkeys(name for values in found.values() for name in values)
             for name in sorted(own - found.keys()):
                 message = f"is named by no row of {path.name}"
-                self._complain(problem(self.volume_file(name), "set.file_without_row", message, table=str(path)))
+                self._on_problem(problem(self.volume_file(name), "set.file_without_row", message, table=str(path)))
             if num_missing:
                 message = f"has {num_missing} rows whose volume is not there"
-                self._complain(problem(path, "set.partial_download", message, rows=num_missing))
+                self._on_problem(problem(path, "set.partial_download", message, rows=num_missing))
         return tuple(label_names), labels
 
     def _labels_of(self, path: Path, names: Collection[str]) -> tuple[dict[str, Mapping[str, int]], int]:
         """Volume -> labels by one table, and how many of its rows name a volume that is not there."""
-        columns, rows = read_rows(path, [_ID], self._complain)
+        columns, rows = read_rows(path, [_ID], self._on_problem)
         abnormalities: dict[str, list[str]] = {}
         for column in columns:
             abnormality, star, _ = column.partition("*")
@@ -119,7 +119,7 @@ class RadChestCTSource(StoredSource):
                 abnormalities.setdefault(abnormality, []).append(column)
         if not abnormalities:
             message = "has no column like nodule*left_lung"
-            self._complain(problem(path, "text.column", message, missing=["abnormality*location"]))
+            self._on_problem(problem(path, "text.column", message, missing=["abnormality*location"]))
         found: dict[str, Mapping[str, int]] = {}
         num_missing = 0
         for line, row in rows:
@@ -139,6 +139,6 @@ class RadChestCTSource(StoredSource):
             if None in values:
                 column = columns[values.index(None)]
                 message = f"line {line} has {row[column]!r} as {column!r}; a label is 0 or 1"
-                self._complain(problem(path, "text.value", message, line=line, column=column))
+                self._on_problem(problem(path, "text.value", message, line=line, column=column))
             labels[abnormality] = int(1 in values)
         return labels

@@ -14,15 +14,15 @@ from simcrop.adapters.sources.protocol import OrganSource
 from simcrop.adapters.sources.radchestct import RadChestCTSource
 from simcrop.adapters.sources.without_reports import UnreportedSource
 from simcrop.adapters.system.progress import counted
-from simcrop.core.data.problems import Complain, refuse
+from simcrop.core.data.problems import OnProblem, refuse
 
 
-def build_source(data: DataSettings, complain: Complain = refuse) -> OrganSource:
+def build_source(data: DataSettings, on_problem: OnProblem = refuse) -> OrganSource:
     """The data set that `data` names; phantoms are made first where they are missing.
 
     Args:
         data: names it, with its declarations.
-        complain: is told of rows that cannot be used.
+        on_problem: is told of rows that cannot be used.
 
     Raises:
         DataError: a table, file or folder is absent or wrong.
@@ -30,7 +30,7 @@ def build_source(data: DataSettings, complain: Complain = refuse) -> OrganSource
     if data.source == "manifest":
         assert data.manifest is not None
         return ManifestSource(
-            data.manifest, padding_value=data.padding_value, quarantine=data.quarantine, complain=complain
+            data.manifest, padding_value=data.padding_value, quarantine=data.quarantine, on_problem=on_problem
         )
     assert data.root is not None
     if data.source == "phantom":
@@ -43,36 +43,36 @@ def build_source(data: DataSettings, complain: Complain = refuse) -> OrganSource
                 progress=progress,
             )
     if data.source in UNREPORTED:
-        return unreported_source(data, complain)
+        return unreported_source(data, on_problem)
     return CTRateSource(
-        data.root, hu=data.hu, padding_value=data.padding_value, quarantine=data.quarantine, complain=complain
+        data.root, hu=data.hu, padding_value=data.padding_value, quarantine=data.quarantine, on_problem=on_problem
     )
 
 
-def unreported_source(data: DataSettings, complain: Complain) -> UnreportedSource:
+def unreported_source(data: DataSettings, on_problem: OnProblem) -> UnreportedSource:
     """The data set that `data` names, one of `UNREPORTED`.
 
     Args:
         data: names it, with its declarations.
-        complain: is told of volumes and rows that cannot be used.
+        on_problem: is told of volumes and rows that cannot be used.
 
     Raises:
         DataError: the folder, or a table in it, is absent or wrong.
     """
-    return UNREPORTED[data.source](data, complain)
+    return UNREPORTED[data.source](data, on_problem)
 
 
-def _radchestct(data: DataSettings, complain: Complain) -> UnreportedSource:
+def _radchestct(data: DataSettings, on_problem: OnProblem) -> UnreportedSource:
     assert data.root is not None
-    return RadChestCTSource(data.root, held_out=data.held_out_part, quarantine=data.quarantine, complain=complain)
+    return RadChestCTSource(data.root, held_out=data.held_out_part, quarantine=data.quarantine, on_problem=on_problem)
 
 
-def _luna16(data: DataSettings, complain: Complain) -> UnreportedSource:
+def _luna16(data: DataSettings, on_problem: OnProblem) -> UnreportedSource:
     assert data.root is not None
-    return Luna16Source(data.root, quarantine=data.quarantine, complain=complain)
+    return Luna16Source(data.root, quarantine=data.quarantine, on_problem=on_problem)
 
 
-def _cc_ccii(data: DataSettings, complain: Complain) -> UnreportedSource:
+def _cc_ccii(data: DataSettings, on_problem: OnProblem) -> UnreportedSource:
     assert data.root is not None
     assert data.grey_scaling is not None
     assert data.spacing_mm is not None
@@ -83,21 +83,21 @@ def _cc_ccii(data: DataSettings, complain: Complain) -> UnreportedSource:
         intercept=intercept,
         spacing_mm=data.spacing_mm,
         quarantine=data.quarantine,
-        complain=complain,
+        on_problem=on_problem,
     )
 
 
-def _btcv(data: DataSettings, complain: Complain) -> UnreportedSource:
+def _btcv(data: DataSettings, on_problem: OnProblem) -> UnreportedSource:
     assert data.root is not None
-    return BTCVSource(data.root, padding_value=data.padding_value, quarantine=data.quarantine, complain=complain)
+    return BTCVSource(data.root, padding_value=data.padding_value, quarantine=data.quarantine, on_problem=on_problem)
 
 
-def _dicom(data: DataSettings, complain: Complain) -> UnreportedSource:
+def _dicom(data: DataSettings, on_problem: OnProblem) -> UnreportedSource:
     assert data.root is not None
-    return DicomSource(data.root, padding_value=data.padding_value, quarantine=data.quarantine, complain=complain)
+    return DicomSource(data.root, padding_value=data.padding_value, quarantine=data.quarantine, on_problem=on_problem)
 
 
-UNREPORTED: Mapping[str, Callable[[DataSettings, Complain], UnreportedSource]] = {
+UNREPORTED: Mapping[str, Callable[[DataSettings, OnProblem], UnreportedSource]] = {
     "radchestct": _radchestct,
     "luna16": _luna16,
     "cc_ccii": _cc_ccii,

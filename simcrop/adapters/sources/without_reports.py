@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.paths import refuse_link_out
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
 
@@ -23,13 +23,13 @@ class UnreportedSource(ABC):
 
     label_names: tuple[str, ...] = ()
 
-    def __init__(self, root: Path, identity: str, quarantine: Collection[str], complain: Complain) -> None:
+    def __init__(self, root: Path, identity: str, quarantine: Collection[str], on_problem: OnProblem) -> None:
         """
         Args:
             root: the folder.
             identity: name of the kind of data set, then its declarations.
             quarantine: names of volumes to leave out.
-            complain: is told of volumes and rows that cannot be used; they are left out.
+            on_problem: is told of volumes and rows that cannot be used; they are left out.
 
         Raises:
             BadFileError: if there is no such folder.
@@ -40,7 +40,7 @@ class UnreportedSource(ABC):
         kind, _, declarations = identity.partition(" ")
         self.identity = " ".join(part for part in (kind, str(self._root), declarations) if part)
         self._quarantine = frozenset(quarantine)
-        self._complain = complain
+        self._on_problem = on_problem
         self._studies: tuple[Study, ...] = ()
 
     def studies(self) -> Sequence[Study]:
@@ -60,7 +60,7 @@ class UnreportedSource(ABC):
         """One volume in HU, RAS+ order."""
 
     @abstractmethod
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume; a hash of its voxels."""
 
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
@@ -92,7 +92,7 @@ class UnreportedSource(ABC):
         try:
             refuse_link_out(self._root, self.volume_file(name))
         except BadFileError as bad:
-            self._complain(bad.problem)
+            self._on_problem(bad.problem)
             return False
         return True
 
@@ -101,8 +101,8 @@ class StoredSource(UnreportedSource):
     """One whose volumes are no NIfTI: a reader of their own opens them."""
 
     @abstractmethod
-    def _opening(self, reconstruction: str, complain: Complain) -> AbstractContextManager[StoredVolume]:
-        """Opens a volume; `complain` is told of what can be passed over."""
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        """Opens a volume; `on_problem` is told of what can be passed over."""
 
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU, RAS+ order."""
@@ -110,15 +110,15 @@ class StoredSource(UnreportedSource):
         refuse_link_out(self._root, path)
         return read_stored(path, self._opening(reconstruction, refuse))
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume; a hash of its voxels."""
         path = self.volume_file(reconstruction)
         try:
             refuse_link_out(self._root, path)
         except BadFileError as bad:
-            complain(bad.problem)
+            on_problem(bad.problem)
             return None
-        return inspect_stored(path, self._opening(reconstruction, complain), complain)
+        return inspect_stored(path, self._opening(reconstruction, on_problem), on_problem)
 
 
 def study_of(name: str, *, patient_id: str, split: str | None = None, labels: Mapping[str, int] | None = None) -> Study:

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from simcrop.adapters.formats.nifti import opened_nifti, write_nifti
 from simcrop.adapters.formats.stored import StoredVolume, read_stored
-from simcrop.core.data.problems import Complain, Problem, refuse
+from simcrop.core.data.problems import OnProblem, Problem, refuse
 from simcrop.core.data.study import Volume
 from simcrop.core.errors import DataError
 
@@ -26,8 +26,8 @@ AFFINE = np.array([[2.0, 0, 0, -30], [0, 3.0, 0, -20], [0, 0, 5.0, 100], [0, 0, 
 VOXELS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) - 1000
 
 
-def read_volume(path: Path, complain: Complain = refuse) -> Volume:
-    return read_stored(path, opened_nifti(path, complain, None))
+def read_volume(path: Path, on_problem: OnProblem = refuse) -> Volume:
+    return read_stored(path, opened_nifti(path, on_problem, None))
 
 
 def _saved(path: Path, voxels: np.ndarray = VOXELS, affine: np.ndarray = AFFINE) -> Path:
@@ -68,7 +68,7 @@ def test_the_sform_wins_over_the_qform_which_is_told(tmp_path: Path) -> None:
     image.set_sform(AFFINE, code=1)
     nib.save(image, tmp_path / "v.nii")
     told: list[Problem] = []
-    np.testing.assert_allclose(read_volume(tmp_path / "v.nii", complain=told.append).affine, AFFINE)
+    np.testing.assert_allclose(read_volume(tmp_path / "v.nii", on_problem=told.append).affine, AFFINE)
     assert "header.sform_qform" in [problem.code for problem in told]
     with pytest.raises(DataError, match=r"its sform and qform put the corners 106.3 mm apart; find out"):
         read_volume(tmp_path / "v.nii")

@@ -55,12 +55,12 @@ def test_the_end_of_a_name_tells_the_format(name: str, suffix: str) -> None:
 @pytest.mark.parametrize("kind", list(OTHERS))
 def test_the_same_voxels_and_places_come_out_of_every_format(tmp_path: Path, kind: str) -> None:
     voxels = synthetic_chest()
-    expected = read_volume(write_as(tmp_path / "a.nii.gz", voxels, OBLIQUE), complain=lambda found: None)
+    expected = read_volume(write_as(tmp_path / "a.nii.gz", voxels, OBLIQUE), on_problem=lambda found: None)
     name, is_packed = OTHERS[kind]
     for file in (name, name.upper()):
         path = write_as(tmp_path / name, voxels, OBLIQUE, is_packed=is_packed)
         shutil.copyfile(path, tmp_path / file) if file != name else None
-        volume = read_volume(tmp_path / file, root=tmp_path, complain=lambda found: None)
+        volume = read_volume(tmp_path / file, root=tmp_path, on_problem=lambda found: None)
         assert torch.equal(volume.voxels, expected.voxels)
         torch.testing.assert_close(volume.affine, expected.affine, rtol=0, atol=1e-4)
 

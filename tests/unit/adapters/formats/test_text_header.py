@@ -18,7 +18,7 @@ PACK = {"raw": bytes, "zlib": lambda data: zlib.compress(data, 1), "gzip": lambd
 
 
 def parse(packing: str, voxels: Path, offset: int, packed_bytes: int | None = None) -> Parse:
-    return lambda path, start, complain: Header(
+    return lambda path, start, on_problem: Header(
         VOXELS.shape, VOXELS.dtype, AFFINE, voxels, offset, packing=packing, packed_bytes=packed_bytes
     )
 
