@@ -1,4 +1,4 @@
-"""The pages that a reader meets: short sentences, figures written out, links that lead somewhere, a full index."""
+"""The pages that a reader meets: short sentences, figures written out, links that lead somewhere, a whole index."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ MOST_WORDS = 30
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`]*`")
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
-_TABLE_OR_HEADING = re.compile(r"^ *(\||#|<!--).*", re.MULTILINE)
+_IMAGE = re.compile(r'src="([^"]+)"')
+_TABLE_OR_HEADING = re.compile(r"^ *(\||#|<).*", re.MULTILINE)
 _NEW_BLOCK = re.compile(r"\n\s*\n|\n(?= *(?:[-*]|\d+\.) )")
 _SENTENCE_END = re.compile(r"(?<=[.?!])[)*_\"]*\s+(?=[^a-z])")
 _BARE_DECIMAL = re.compile(r"(?<![\w.)\]])\.\d")
@@ -48,7 +49,8 @@ def bare_decimals(text: str) -> list[str]:
 
 def dead_links(page: Path, text: str) -> list[str]:
     """Relative links of a page that lead to no file."""
-    targets = (target.partition("#")[0] for _, target in _LINK.findall(_CODE.sub("", _FENCE.sub("", text))))
+    text = _CODE.sub("", _FENCE.sub("", text))
+    targets = [target.partition("#")[0] for _, target in _LINK.findall(text)] + _IMAGE.findall(text)
     return [target for target in targets if target and "://" not in target and not (page.parent / target).exists()]
 
 
@@ -85,5 +87,5 @@ def test_each_check_finds_what_it_looks_for(tmp_path: Path) -> None:
     assert long_sentences(f"- {words}\n- [{words}](https://a.b). {words}\n- {words} more") == [f"- {words} more"]
     assert bare_decimals("0.5 `.5` a.nii.gz 1.5\n|.5|\n") == ["|.5|"]
     (tmp_path / "there.md").touch()
-    links = "[a](there.md#top) [b](gone.md) [c](https://a.b) `[d](no.md)`"
-    assert dead_links(tmp_path / "page.md", links) == ["gone.md"]
+    links = '[a](there.md#top) [b](gone.md) [c](https://a.b) `[d](no.md)` <img src="gone.png">'
+    assert dead_links(tmp_path / "page.md", links) == ["gone.md", "gone.png"]
