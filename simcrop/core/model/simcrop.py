@@ -129,7 +129,7 @@ class SimCroP(nn.Module):
         """`patch_features` from the encoder's normalized output for the same volume and patches.
 
         A patch of air becomes zero unless the recipe says otherwise: it has no cosine with anything and gets no
-        gradient. In trials every sentence pointed at the air around the patient otherwise (docs/trials.md).
+        gradient. In trials every sentence pointed at the air around the patient otherwise (docs/notebook/trials.md).
         """
         if self.image_head is None:
             raise InputError("model: trained without alignment, so its patches cannot be compared with sentences")
