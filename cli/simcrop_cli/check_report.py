@@ -40,14 +40,14 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckRe
         if what.is_dir():
             return check_folder(what, DataSettings().prepared, workers=workers, progress=progress)
         config = load_config(what, overrides)
-        told: list[Problem] = []
+        found: list[Problem] = []
         try:
-            source = build_source(config.data, told.append)
+            source = build_source(config.data, found.append)
         except BadFileError as bad:
-            return CheckResult(0, [*told, bad.problem])
+            return CheckResult(0, [*found, bad.problem])
         return check_source(
             source,
-            told,
+            found,
             config.data.prepared,
             max_tokens=config.text_encoder.max_tokens,
             workers=workers,

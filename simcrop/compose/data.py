@@ -23,7 +23,7 @@ from simcrop.core.data.problems import Problem
 from simcrop.core.data.refusals import Refusals
 from simcrop.core.data.study import Batch, Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import Communicator, FindingsFeatures, StudySource, Tokenizer
+from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenizer
 from simcrop.core.randomness import derive_seed
 
 _VOCABULARY_STUDIES = 8192
@@ -34,7 +34,7 @@ _log = logging.getLogger("simcrop")
 class Data:
     """The studies of a run, and their volumes on the model's grid."""
 
-    source: StudySource
+    source: DataSet
     train: list[Study]
     held_out: list[Study]
     prepared: PreparedVolumes

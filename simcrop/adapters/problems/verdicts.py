@@ -17,7 +17,7 @@ from typing import Any
 from simcrop.adapters.system.cache_folder import make_folder
 from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
-from simcrop.core.ports import StudySource
+from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import repeats
 
 VERSION = 2
@@ -118,7 +118,7 @@ class Verdicts:
         return known
 
 
-def known_errors(verdicts: Verdicts, source: StudySource) -> dict[str, Problem]:
+def known_errors(verdicts: Verdicts, source: DataSet) -> dict[str, Problem]:
     """Volume -> its error, where an earlier check or preparation found one and its file is still as it was.
 
     What holds the voxels of a volume on the other side of the split is among them.
@@ -133,15 +133,15 @@ def known_errors(verdicts: Verdicts, source: StudySource) -> dict[str, Problem]:
     }
 
 
-def remember_errors(verdicts: Verdicts, source: StudySource, found: Mapping[str, Problem]) -> None:
+def remember_errors(verdicts: Verdicts, source: DataSet, found: Mapping[str, Problem]) -> None:
     """Keep for later runs what turned out bad. Raises DataError where it cannot be written."""
     for name, error in found.items():
         verdicts.add(name, Verdict(source_stamp(source, name), None, (error,)))
 
 
-def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
+def source_stamp(source: DataSet, reconstruction: str) -> dict[str, Any]:
     """Name, size and time of a volume's file; of a folder of slices, of all in it. Empty where it cannot be seen."""
-    path = Path(source.volume_file(reconstruction))
+    path = source.volume_file(reconstruction)
     try:
         status = path.stat()
         if not S_ISDIR(status.st_mode):

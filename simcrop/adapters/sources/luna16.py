@@ -4,6 +4,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ import torch
 from simcrop.adapters.formats.csv_tables import read_rows
 from simcrop.adapters.formats.metaimage import opened_mhd
 from simcrop.adapters.formats.stored import StoredVolume, read_stored
+from simcrop.adapters.sources.base import Options
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
 from simcrop.core.data.study import Volume
+from simcrop.core.evaluation.published import LUNA16
 
 LABEL = "Lung nodule"
 """By CT-RATE's name, so that features of the one can be probed with the other."""
@@ -36,22 +39,26 @@ class Luna16Source(StoredSource):
     documented nowhere, so of the two the one that lies further to the patient's right is `right_lung`.
     """
 
-    def __init__(self, root: Path, *, quarantine: Collection[str] = (), complain: Complain = refuse) -> None:
+    kind = "luna16"
+    suffix = ".mhd"
+    declares_padding = False
+    published = LUNA16
+
+    def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
             root: the folder.
-            quarantine: series to leave out, by their UID.
-            complain: is told of links that leave the folder and of rows that cannot be read.
+            declared: see `Options`; series are quarantined by their UID.
 
         Raises:
             BadFileError: if there is no volume, or the table has no column seriesuid.
         """
-        super().__init__(root, "luna16", [name.removesuffix(".mhd") for name in quarantine], complain)
+        super().__init__(root, **declared)
         self._headers: dict[str, Path] = {}
         for path in sorted(self._root.glob("subset[0-9]/*.mhd")):
             if path.stem in self._headers:
                 message = f"lies beside {self._headers[path.stem].relative_to(self._root)}, which is read"
-                complain(problem(path, "set.duplicate", message))
+                self._complain(problem(path, "set.duplicate", message))
                 continue
             self._headers[path.stem] = path
         names = [name for name in self._headers if self._is_usable(name)]

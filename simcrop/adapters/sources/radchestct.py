@@ -4,16 +4,20 @@ import re
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self, Unpack
 
 import numpy as np
 
+from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
 from simcrop.adapters.formats.npz import opened_array
 from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.paths import inside
+from simcrop.adapters.sources.base import Options, options
+from simcrop.adapters.sources.label_tables import RADCHESTCT
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import Complain, problem, refuse
+from simcrop.core.data.problems import Complain, problem
+from simcrop.core.evaluation import published
 
 HeldOutPart = Literal["val", "tst"]
 _NAME = re.compile(r"(trn|val|tst)\d+")
@@ -42,25 +46,23 @@ class RadChestCTSource(StoredSource):
     location. Every volume is a patient of its own: patients are not named, and lie in one part each.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        held_out: HeldOutPart = "val",
-        quarantine: Collection[str] = (),
-        complain: Complain = refuse,
-    ) -> None:
+    kind = "radchestct"
+    suffix = ".npz"
+    declares_padding = False
+    label_table = RADCHESTCT
+    published = published.RADCHESTCT
+
+    def __init__(self, root: Path, *, held_out: HeldOutPart = "val", **declared: Unpack[Options]) -> None:
         """
         Args:
             root: the folder.
             held_out: the part that stands for "validation".
-            quarantine: names of volumes to leave out, like trn00001.
-            complain: is told of volumes that no row of their part's table names, and of rows that cannot be read.
+            declared: see `Options`; volumes are quarantined like trn00001.
 
         Raises:
             BadFileError: if there is no volume, or a table lacks its columns.
         """
-        super().__init__(root, "radchestct", [name.removesuffix(".npz") for name in quarantine], complain)
+        super().__init__(root, **declared)
         self._splits = {"trn": "train", held_out: "validation"}
         names = [path.stem for path in self.files() if self._is_listed(path.stem)]
         self.label_names, labels = self._read_labels(names)
@@ -70,6 +72,12 @@ class RadChestCTSource(StoredSource):
             if name in labels
         ]
         self._take(studies, f"volume like trn00001.npz or {held_out}00001.npz")
+
+    @classmethod
+    def build(cls, data: DataSettings, complain: Complain) -> Self:
+        """The data set that a configuration describes."""
+        assert data.root is not None
+        return cls(data.root, held_out=data.held_out_part, **options(data, complain))
 
     def volume_file(self, reconstruction: str) -> Path:
         """trn00001.npz of trn00001."""
