@@ -30,11 +30,11 @@ class FolderSource(Source):
         super().__init__(root, **declared)
         self._studies = [study_of(name, patient_id=name) for name in self._names()]
         if not self._studies:
-            self._complain(problem(root, "set.no_studies", "holds no .nii or .nii.gz file"))
+            self._tell(root, "set.no_studies", "holds no .nii or .nii.gz file")
 
     def _names(self) -> list[str]:
         def unreadable(error: OSError) -> None:
-            self._complain(problem(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})"))
+            self._tell(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})")
 
         names: list[str] = []
         for folder, folders, files in os.walk(self._root, onerror=unreadable):

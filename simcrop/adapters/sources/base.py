@@ -1,8 +1,8 @@
-"""What a data set is unless its own module says otherwise."""
+"""A data set in a folder: its options, and the defaults of whatever its own module leaves out."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import ClassVar, Self, TypedDict
+from typing import Any, ClassVar, Self, TypedDict
 
 import torch
 
@@ -90,6 +90,10 @@ class Source(DataSet):
     def studies(self) -> Sequence[Study]:
         """Every study: ordered by name, or as the table has them."""
         return self._studies
+
+    def _tell(self, file: Path | str, code: str, message: str, **values: Any) -> None:
+        """Tell a problem, as `problem` has it."""
+        self._complain(problem(file, code, message, **values))
 
     def _take(self, studies: Iterable[Study], wanted: str) -> None:
         """Keep the studies. Raises BadFileError where there is none, saying what was looked for."""

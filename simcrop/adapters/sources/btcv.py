@@ -129,8 +129,7 @@ class BTCVSource(Source):
             return False
         path = self.volume_file(name)
         if not is_file(path):
-            message = f"does not exist, and {self._root / _TABLE} names it"
-            self._complain(problem(path, "set.row_without_file", message))
+            self._tell(path, "set.row_without_file", f"does not exist, and {self._root / _TABLE} names it")
             return False
         return True
 

@@ -72,7 +72,7 @@ class CTRateSource(TruthFolders, Source):
             raise BadFileError(problem(self._root / "dataset", "set.no_studies", message, rows=self.num_missing))
         if self.num_missing:
             message = f"holds no volume for {self.num_missing} rows of the report tables"
-            self._complain(problem(self._root / "dataset", "set.partial_download", message, rows=self.num_missing))
+            self._tell(self._root / "dataset", "set.partial_download", message, rows=self.num_missing)
 
     @classmethod
     def build(cls, data: DataSettings, complain: Complain) -> Self:
@@ -132,7 +132,7 @@ class CTRateSource(TruthFolders, Source):
                 for name, value in values.items():
                     if value is None:
                         message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1"
-                        self._complain(problem(path, "text.value", message, line=line, column=name))
+                        self._tell(path, "text.value", message, line=line, column=name)
                 self._keep(labels, path, line, row, {name: value or 0 for name, value in values.items()})
         return tuple(label_names), labels
 
@@ -154,7 +154,7 @@ class CTRateSource(TruthFolders, Source):
             match = _NAME.fullmatch(name)
             if match is None or match[2] != split:
                 message = f"line {line} names the volume {name!r}; expected {split}_1_a_1.nii.gz"
-                self._complain(problem(path, "text.value", message, line=line, column="VolumeName"))
+                self._tell(path, "text.value", message, line=line, column="VolumeName")
                 continue
             if name in self._quarantine:
                 continue
@@ -166,7 +166,7 @@ class CTRateSource(TruthFolders, Source):
             names = reconstructions.setdefault(study_id, [])
             if name in names:
                 message = f"has a second row, on line {line} of {path.name}"
-                self._complain(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+                self._tell(name, "text.duplicate_row", message, table=str(path), line=line)
                 continue
             names.append(name)
         for study_id, names in reconstructions.items():
@@ -203,7 +203,7 @@ class CTRateSource(TruthFolders, Source):
                     slope = intercept = math.nan
                 if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
                     message = f"line {line} has no usable number as RescaleSlope or RescaleIntercept"
-                    self._complain(problem(path, "text.value", message, line=line))
+                    self._tell(path, "text.value", message, line=line)
                     continue
                 self._keep(scalings, path, line, row, (slope, intercept))
         return scalings
@@ -213,7 +213,7 @@ class CTRateSource(TruthFolders, Source):
         name = _volume_name(row)
         if known.setdefault(name, value) != value:
             message = f"has a second row that says something else, on line {line} of {path.name}"
-            self._complain(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+            self._tell(name, "text.duplicate_row", message, table=str(path), line=line)
 
 
 def _volume_name(row: Row) -> str:

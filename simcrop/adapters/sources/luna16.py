@@ -58,7 +58,7 @@ class Luna16Source(StoredSource):
         for path in sorted(self._root.glob("subset[0-9]/*.mhd")):
             if path.stem in self._headers:
                 message = f"lies beside {self._headers[path.stem].relative_to(self._root)}, which is read"
-                self._complain(problem(path, "set.duplicate", message))
+                self._tell(path, "set.duplicate", message)
                 continue
             self._headers[path.stem] = path
         names = [name for name in self._headers if self._is_usable(name)]
@@ -116,7 +116,7 @@ class Luna16Source(StoredSource):
         missing = named - self._headers.keys()
         if missing:
             message = f"names {len(missing)} series that are not there"
-            self._complain(problem(path, "set.partial_download", message, series=len(missing)))
+            self._tell(path, "set.partial_download", message, series=len(missing))
         return named
 
 

@@ -108,7 +108,7 @@ class ManifestSource(TruthFolders, Source):
             rows = groups.setdefault(study_id, {})
             if volume in rows:
                 message = f"has a second row, on line {line} of {self._path.name}"
-                self._complain(problem(volume, "text.duplicate_row", message, table=str(self._path), line=line))
+                self._tell(volume, "text.duplicate_row", message, table=str(self._path), line=line)
                 continue
             rows[volume] = row
         return [self._study(study_id, rows) for study_id, rows in groups.items()]
@@ -119,11 +119,11 @@ class ManifestSource(TruthFolders, Source):
         splits = {split: volume for split, volume in given if split is not None}
         if len(splits) > 1:
             message = "is in two splits: " + ", ".join(f"{volume} in {split}" for split, volume in splits.items())
-            self._complain(problem(study_id, "set.split_leak", message, **splits))
+            self._tell(study_id, "set.split_leak", message, **splits)
         patients = {row.get("patient_id", "").strip() for row in rows.values()} - {""}
         if len(patients) > 1:
             message = f"is of several patients: {', '.join(sorted(patients))}"
-            self._complain(problem(study_id, "text.value", message, column="patient_id"))
+            self._tell(study_id, "text.value", message, column="patient_id")
         return Study(
             study_id=study_id,
             patient_id=first.get("patient_id", "").strip() or study_id,
@@ -147,14 +147,14 @@ class ManifestSource(TruthFolders, Source):
         where = {"line": line, "volume": volume}
         if _split(row) not in _SPLITS:
             message = f"line {line} has the split {_split(row)!r}; use train or validation"
-            self._complain(problem(self._path, "text.value", message, column="split", **where))
+            self._tell(self._path, "text.value", message, column="split", **where)
             return False
         try:
             path = self.volume_file(volume)
             is_series = not volume.endswith(_SUFFIXES) and is_folder(path)
             if not is_series and not volume.endswith(_SUFFIXES):
                 message = f"line {line} names the volume {volume!r}; expected .nii.gz, .nii or a folder of DICOM slices"
-                self._complain(problem(self._path, "text.value", message, column="volume", **where))
+                self._tell(self._path, "text.value", message, column="volume", **where)
                 return False
             if is_series:
                 require_pydicom()
@@ -166,7 +166,7 @@ class ManifestSource(TruthFolders, Source):
             return False
         if not is_there:
             message = f"does not exist, and line {line} of {self._path} names it"
-            self._complain(problem(self._root / volume, "set.row_without_file", message, **where))
+            self._tell(self._root / volume, "set.row_without_file", message, **where)
             return False
         return True
 

@@ -16,7 +16,7 @@ from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.base import Options, options
 from simcrop.adapters.sources.label_tables import RADCHESTCT
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import Complain, problem
+from simcrop.core.data.problems import Complain
 from simcrop.core.evaluation import published
 
 HeldOutPart = Literal["val", "tst"]
@@ -113,10 +113,10 @@ class RadChestCTSource(StoredSource):
             label_names |= dict.fromkeys(name for values in found.values() for name in values)
             for name in sorted(own - found.keys()):
                 message = f"is named by no row of {path.name}"
-                self._complain(problem(self.volume_file(name), "set.file_without_row", message, table=str(path)))
+                self._tell(self.volume_file(name), "set.file_without_row", message, table=str(path))
             if num_missing:
                 message = f"has {num_missing} rows whose volume is not there"
-                self._complain(problem(path, "set.partial_download", message, rows=num_missing))
+                self._tell(path, "set.partial_download", message, rows=num_missing)
         return tuple(label_names), labels
 
     def _labels_of(self, path: Path, names: Collection[str]) -> tuple[dict[str, Mapping[str, int]], int]:
@@ -128,8 +128,7 @@ class RadChestCTSource(StoredSource):
             if star:
                 abnormalities.setdefault(abnormality, []).append(column)
         if not abnormalities:
-            message = "has no column like nodule*left_lung"
-            self._complain(problem(path, "text.column", message, missing=["abnormality*location"]))
+            self._tell(path, "text.column", "has no column like nodule*left_lung", missing=["abnormality*location"])
         found: dict[str, Mapping[str, int]] = {}
         num_missing = 0
         for line, row in rows:
@@ -149,6 +148,6 @@ class RadChestCTSource(StoredSource):
             if None in values:
                 column = columns[values.index(None)]
                 message = f"line {line} has {row[column]!r} as {column!r}; a label is 0 or 1"
-                self._complain(problem(path, "text.value", message, line=line, column=column))
+                self._tell(path, "text.value", message, line=line, column=column)
             labels[abnormality] = int(1 in values)
         return labels
