@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.problems import Complain
+from simcrop.core.data.problems import OnProblem
 from simcrop.core.data.study import Batch, Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.published import UNPUBLISHED, PublishedProbe
@@ -75,7 +75,7 @@ class DataSet(TruthSource, Protocol):
         """One volume in HU on its own grid, RAS+ order. Raises DataError naming the file."""
 
     @abstractmethod
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file, holding little of it; a hash of its voxels, or None."""
 
     def organs(self, reconstruction: str) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from simcrop.adapters.formats.nifti import inspect_volume, read_volume
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.adapters.sources.base import Options, Source
 from simcrop.adapters.sources.without_reports import study_of
-from simcrop.core.data.problems import BadFileError, Complain, Problem, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, Problem, problem
 from simcrop.core.data.study import Volume
 
 _SUFFIXES = (".nii", ".nii.gz")
@@ -42,7 +42,7 @@ class FolderSource(Source):
                 try:
                     refuse_link_out(self._root, path)
                 except BadFileError as bad:
-                    self._complain(bad.problem)
+                    self._on_problem(bad.problem)
             names += [str(Path(folder, name).relative_to(self._root)) for name in files if name.endswith(_SUFFIXES)]
         return sorted(names)
 
@@ -59,17 +59,17 @@ class FolderSource(Source):
         refuse_link_out(self._root, self._root / reconstruction)
         return read_volume(self._root / reconstruction)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """As of any source; a file of few whole numbers is taken for a mask."""
-        return inspect_volume(self._root / reconstruction, _mask_as_note(complain), root=self._root)
+        return inspect_volume(self._root / reconstruction, _mask_as_note(on_problem), root=self._root)
 
 
-def _mask_as_note(complain: Complain) -> Complain:
+def _mask_as_note(on_problem: OnProblem) -> OnProblem:
     def relabelled(found: Problem) -> None:
         values = found.values
         if found.code == "content.eight_bit" and values["is_whole"] and values["maximum"] <= _MOST_LABELS:
             message = f"holds whole numbers up to {values['maximum']:g}: a mask, it seems"
             found = problem(found.file, "content.mask", message, **values)
-        complain(found)
+        on_problem(found)
 
     return relabelled

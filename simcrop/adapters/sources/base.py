@@ -9,7 +9,7 @@ import torch
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Study, Volume
 from simcrop.core.ports import DataSet
 
@@ -20,12 +20,12 @@ class Options(TypedDict, total=False):
     Attributes:
         padding_value: HU that stand for "outside the field of view" and are read as air.
         quarantine: names of volumes to leave out, with or without their suffix.
-        complain: is told of files and rows that cannot be used; they are left out.
+        on_problem: is told of files and rows that cannot be used; they are left out.
     """
 
     padding_value: float | None
     quarantine: Collection[str]
-    complain: Complain
+    on_problem: OnProblem
 
 
 class Source(DataSet):
@@ -55,13 +55,13 @@ class Source(DataSet):
         *,
         padding_value: float | None = None,
         quarantine: Collection[str] = (),
-        complain: Complain = refuse,
+        on_problem: OnProblem = refuse,
     ) -> None:
         """
         Args:
             root: the folder.
             declared: what else decides how voxels become HU, for `identity`.
-            padding_value, quarantine, complain: see `Options`.
+            padding_value, quarantine, on_problem: see `Options`.
 
         Raises:
             BadFileError: if there is no such folder.
@@ -73,14 +73,14 @@ class Source(DataSet):
         self.identity = " ".join(part for part in (self.kind, str(self._root), declared, padding) if part)
         self._padding_value = padding_value
         self._quarantine = frozenset(name.removesuffix(self.suffix) for name in quarantine)
-        self._complain = complain
+        self._on_problem = on_problem
         self._studies: Sequence[Study] = ()
 
     @classmethod
-    def build(cls, data: DataSettings, complain: Complain) -> Self:
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The data set that a configuration describes; volumes and rows that cannot be used are told."""
         assert data.root is not None
-        return cls(data.root, **options(data, complain))
+        return cls(data.root, **options(data, on_problem))
 
     @classmethod
     def described(cls, data: DataSettings) -> str:
@@ -93,7 +93,7 @@ class Source(DataSet):
 
     def _tell(self, file: Path | str, code: str, message: str, **values: Any) -> None:
         """Tell a problem, as `problem` has it."""
-        self._complain(problem(file, code, message, **values))
+        self._on_problem(problem(file, code, message, **values))
 
     def _take(self, studies: Iterable[Study], wanted: str) -> None:
         """Keep the studies. Raises BadFileError where there is none, saying what was looked for."""
@@ -108,7 +108,7 @@ class Source(DataSet):
         try:
             refuse_link_out(self._root, self.volume_file(name))
         except BadFileError as bad:
-            self._complain(bad.problem)
+            self._on_problem(bad.problem)
             return False
         return True
 
@@ -122,6 +122,6 @@ class Source(DataSet):
         return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
 
 
-def options(data: DataSettings, complain: Complain) -> Options:
+def options(data: DataSettings, on_problem: OnProblem) -> Options:
     """The options that a configuration gives to every data set."""
-    return {"padding_value": data.padding_value, "quarantine": data.quarantine, "complain": complain}
+    return {"padding_value": data.padding_value, "quarantine": data.quarantine, "on_problem": on_problem}

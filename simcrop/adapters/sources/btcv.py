@@ -9,7 +9,7 @@ from simcrop.adapters.formats.nifti import inspect_volume, read_volume
 from simcrop.adapters.problems.paths import inside, is_file, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source
 from simcrop.adapters.sources.without_reports import study_of
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.data.study import Volume
 
 _TABLE = "dataset.json"
@@ -43,7 +43,7 @@ class BTCVSource(Source):
         content = _read_json(path)
         self.class_names = _class_names(path, content)
         self.organ_names = self.class_names[1:]
-        entries = _entries(path, content, self._complain)
+        entries = _entries(path, content, self._on_problem)
         self._labels = {image: label for _, image, label in entries}
         has_validation = any(part == "validation" for part, _, _ in entries)
         studies = [
@@ -93,12 +93,12 @@ class BTCVSource(Source):
             raise BadFileError(problem(path, "text.value", message, values=strange[:10]))
         return Volume(found.voxels.short(), found.affine)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file and its mask's; a hash of the volume's voxels."""
         path = self.volume_file(reconstruction)
         label = self.label_file(reconstruction)
-        inspect_volume(label, complain, root=self._root, expects_hu=False)
-        return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
+        inspect_volume(label, on_problem, root=self._root, expects_hu=False)
+        return inspect_volume(path, on_problem, root=self._root, padding_value=self._padding_value)
 
     def organs(self, reconstruction: str) -> Mapping[str, str]:
         """The classes but for the background, each by its own name."""
@@ -156,7 +156,7 @@ def _class_names(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _entries(path: Path, content: Mapping[str, Any], complain: Complain) -> list[Entry]:
+def _entries(path: Path, content: Mapping[str, Any], on_problem: OnProblem) -> list[Entry]:
     """(part, image, label) of every pair that is listed."""
     found: list[Entry] = []
     for part in _SPLITS:
@@ -168,7 +168,7 @@ def _entries(path: Path, content: Mapping[str, Any], complain: Complain) -> list
                 raise BadFileError(problem(path, "text.value", message, part=part, entry=number))
             image, label = (str(name).removeprefix("./") for name in names)
             if any(image == other for _, other, _ in found):
-                complain(problem(path, "text.duplicate_row", f"lists {image} twice", image=image))
+                on_problem(problem(path, "text.duplicate_row", f"lists {image} twice", image=image))
                 continue
             found.append((part, image, label))
     return found

@@ -15,7 +15,7 @@ from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.base import Options, options
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import Complain
+from simcrop.core.data.problems import OnProblem
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.published import CC_CCII
 
@@ -76,13 +76,13 @@ class CCCCIISource(StoredSource):
         self._take(studies, "scan like NCP/12/1234")
 
     @classmethod
-    def build(cls, data: DataSettings, complain: Complain) -> Self:
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The data set that a configuration describes."""
         assert data.root is not None
         assert data.grey_scaling is not None
         assert data.spacing_mm is not None
         slope, intercept = data.grey_scaling
-        others = options(data, complain)
+        others = options(data, on_problem)
         return cls(data.root, slope=slope, intercept=intercept, spacing_mm=data.spacing_mm, **others)
 
     def volume_file(self, reconstruction: str) -> Path:
@@ -96,7 +96,7 @@ class CCCCIISource(StoredSource):
             if name not in self._quarantine and "/." not in f"/{name}":
                 yield path
 
-    def _opening(self, reconstruction: str, complain: Complain) -> AbstractContextManager[StoredVolume]:
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
         return opened_slices(
             self.volume_file(reconstruction), root=self._root, affine=self._affine, scaling=self._scaling
         )

@@ -66,7 +66,7 @@ def check_folder(
 ) -> CheckResult:
     """Check the volumes in a bare folder: containers, headers, contents and repeats."""
     problems: list[Problem] = []
-    source = FolderSource(root, complain=problems.append)
+    source = FolderSource(root, on_problem=problems.append)
     return check_source(source, problems, cache, max_tokens=0, workers=workers, progress=progress)
 
 

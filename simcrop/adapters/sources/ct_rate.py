@@ -17,7 +17,7 @@ from simcrop.adapters.problems.paths import is_file, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.label_tables import CT_RATE
 from simcrop.adapters.sources.truth_folders import TruthFolders
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.data.study import Report, Study, Volume
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation import published
@@ -75,10 +75,10 @@ class CTRateSource(TruthFolders, Source):
             self._tell(self._root / "dataset", "set.partial_download", message, rows=self.num_missing)
 
     @classmethod
-    def build(cls, data: DataSettings, complain: Complain) -> Self:
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The data set that a configuration describes."""
         assert data.root is not None
-        return cls(data.root, hu=data.hu, **options(data, complain))
+        return cls(data.root, hu=data.hu, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
         """dataset/train/train_1/train_1_a/train_1_a_1.nii.gz of train_1_a_1."""
@@ -95,10 +95,12 @@ class CTRateSource(TruthFolders, Source):
         volume = read_volume(path, scaling=self._scaling)
         return self._padding_as_air(volume)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file; a hash of its voxels."""
         path = self.volume_file(reconstruction)
-        return inspect_volume(path, complain, root=self._root, scaling=self._scaling, padding_value=self._padding_value)
+        return inspect_volume(
+            path, on_problem, root=self._root, scaling=self._scaling, padding_value=self._padding_value
+        )
 
     def files(self) -> Iterator[Path]:
         """Every volume on disk, named by a row or not, but for those in quarantine."""
@@ -124,7 +126,7 @@ class CTRateSource(TruthFolders, Source):
         label_names: dict[str, None] = {}
         labels: dict[str, dict[str, int]] = {}
         for path in tables.values():
-            columns, rows = read_rows(path, ["VolumeName"], self._complain)
+            columns, rows = read_rows(path, ["VolumeName"], self._on_problem)
             own = [name for name in columns if name != "VolumeName"]
             label_names |= dict.fromkeys(own)
             for line, row in rows:
@@ -149,7 +151,7 @@ class CTRateSource(TruthFolders, Source):
     def _studies_of(self, split: str, path: Path, labels: Mapping[str, Mapping[str, int]]) -> Iterator[Study]:
         reports: dict[str, Report] = {}
         reconstructions: dict[str, list[str]] = {}
-        for line, row in read_rows(path, _REPORT_COLUMNS, self._complain)[1]:
+        for line, row in read_rows(path, _REPORT_COLUMNS, self._on_problem)[1]:
             name = _volume_name(row)
             match = _NAME.fullmatch(name)
             if match is None or match[2] != split:
@@ -196,7 +198,7 @@ class CTRateSource(TruthFolders, Source):
         tables = self._tables("metadata", {split: f"{name}_metadata.csv" for split, name in _SPLITS.items()})
         scalings: dict[str, Scaling] = {}
         for path in tables.values():
-            for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"], self._complain)[1]:
+            for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"], self._on_problem)[1]:
                 try:
                     slope, intercept = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
                 except ValueError:

@@ -12,7 +12,7 @@ from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.base import Options
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import Complain
+from simcrop.core.data.problems import OnProblem
 
 
 class DicomSource(StoredSource):
@@ -54,5 +54,5 @@ class DicomSource(StoredSource):
             if any(is_slice(file) for file in names) and self._name(path) not in self._quarantine:
                 yield path
 
-    def _opening(self, reconstruction: str, complain: Complain) -> AbstractContextManager[StoredVolume]:
-        return opened_series(self.volume_file(reconstruction), self._root, self._padding_value, complain)
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        return opened_series(self.volume_file(reconstruction), self._root, self._padding_value, on_problem)

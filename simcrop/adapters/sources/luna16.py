@@ -15,7 +15,7 @@ from simcrop.adapters.formats.stored import StoredVolume, read_stored
 from simcrop.adapters.sources.base import Options
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Volume
 from simcrop.core.evaluation.published import LUNA16
 
@@ -100,8 +100,8 @@ class Luna16Source(StoredSource):
         return Volume(torch.isin(found.voxels, torch.tensor(_values(found, name))).short(), found.affine)
 
     @contextmanager
-    def _opening(self, reconstruction: str, complain: Complain) -> Generator[StoredVolume]:
-        with opened_mhd(self._headers[reconstruction], complain, root=self._root) as stored:
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
+        with opened_mhd(self._headers[reconstruction], on_problem, root=self._root) as stored:
             yield replace(stored, chunks=(np.where(chunk < _PADDING_BELOW, AIR_HU, chunk) for chunk in stored.chunks))
 
     def _mask_file(self, reconstruction: str) -> Path:
@@ -112,7 +112,7 @@ class Luna16Source(StoredSource):
         path = next((p for p in (self._root / _TABLE, self._root / "CSVFILES" / _TABLE) if p.is_file()), None)
         if path is None:
             return None
-        named = {row[_ID].strip() for _, row in read_rows(path, [_ID], self._complain)[1]}
+        named = {row[_ID].strip() for _, row in read_rows(path, [_ID], self._on_problem)[1]}
         missing = named - self._headers.keys()
         if missing:
             message = f"names {len(missing)} series that are not there"

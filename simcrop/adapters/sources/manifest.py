@@ -14,7 +14,7 @@ from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_s
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.truth_folders import TruthFolders
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Report, Study, Volume
 
 _REQUIRED = ("volume", "findings", "impression")
@@ -45,7 +45,7 @@ class ManifestSource(TruthFolders, Source):
         """
         super().__init__(csv_path.resolve().parent, **declared)
         self._path = csv_path
-        columns, rows = read_rows(csv_path, _REQUIRED, self._complain)
+        columns, rows = read_rows(csv_path, _REQUIRED, self._on_problem)
         everything = list(rows)
         table = [(line, row) for line, row in everything if row["volume"].strip() not in self._quarantine]
         if not table:
@@ -60,10 +60,10 @@ class ManifestSource(TruthFolders, Source):
         self._left_out = named - {Path(name) for study in self._studies for name in study.reconstructions}
 
     @classmethod
-    def build(cls, data: DataSettings, complain: Complain) -> Self:
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The data set that a configuration describes."""
         assert data.manifest is not None
-        return cls(data.manifest, **options(data, complain))
+        return cls(data.manifest, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
         """The file that the column `volume` names."""
@@ -76,15 +76,15 @@ class ManifestSource(TruthFolders, Source):
         volume = read_stored(path, self._series(path, refuse)) if path.is_dir() else read_volume(path)
         return self._padding_as_air(volume)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file; a hash of its voxels."""
         path = self.volume_file(reconstruction)
         if path.is_dir():
-            return inspect_stored(path, self._series(path, complain), complain)
-        return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
+            return inspect_stored(path, self._series(path, on_problem), on_problem)
+        return inspect_volume(path, on_problem, root=self._root, padding_value=self._padding_value)
 
-    def _series(self, folder: Path, complain: Complain) -> AbstractContextManager[StoredVolume]:
-        return opened_series(folder, self._root, self._padding_value, complain)
+    def _series(self, folder: Path, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        return opened_series(folder, self._root, self._padding_value, on_problem)
 
     def files(self) -> Iterator[Path]:
         """Every volume beside the table that is used, or that no row names; ground truth is none."""
@@ -162,7 +162,7 @@ class ManifestSource(TruthFolders, Source):
             if is_there and path.is_symlink():
                 refuse_link_out(self._root, path)
         except BadFileError as error:
-            self._complain(error.problem)
+            self._on_problem(error.problem)
             return False
         if not is_there:
             message = f"does not exist, and line {line} of {self._path} names it"

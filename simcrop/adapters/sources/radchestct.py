@@ -16,7 +16,7 @@ from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.base import Options, options
 from simcrop.adapters.sources.label_tables import RADCHESTCT
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import Complain
+from simcrop.core.data.problems import OnProblem
 from simcrop.core.evaluation import published
 
 HeldOutPart = Literal["val", "tst"]
@@ -74,10 +74,10 @@ class RadChestCTSource(StoredSource):
         self._take(studies, f"volume like trn00001.npz or {held_out}00001.npz")
 
     @classmethod
-    def build(cls, data: DataSettings, complain: Complain) -> Self:
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The data set that a configuration describes."""
         assert data.root is not None
-        return cls(data.root, held_out=data.held_out_part, **options(data, complain))
+        return cls(data.root, held_out=data.held_out_part, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
         """trn00001.npz of trn00001."""
@@ -91,7 +91,7 @@ class RadChestCTSource(StoredSource):
                 yield path
 
     @contextmanager
-    def _opening(self, reconstruction: str, complain: Complain) -> Generator[StoredVolume]:
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
         with opened_array(self.volume_file(reconstruction), _KEY) as array:
             yield StoredVolume(array.shape, array.dtype, _AFFINE, array.chunks, array.order)
 
@@ -121,7 +121,7 @@ class RadChestCTSource(StoredSource):
 
     def _labels_of(self, path: Path, names: Collection[str]) -> tuple[dict[str, Mapping[str, int]], int]:
         """Volume -> labels by one table, and how many of its rows name a volume that is not there."""
-        columns, rows = read_rows(path, [_ID], self._complain)
+        columns, rows = read_rows(path, [_ID], self._on_problem)
         abnormalities: dict[str, list[str]] = {}
         for column in columns:
             abnormality, star, _ = column.partition("*")

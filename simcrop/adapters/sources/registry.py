@@ -12,7 +12,7 @@ from simcrop.adapters.sources.luna16 import Luna16Source
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.phantom.source import PhantomSource
 from simcrop.adapters.sources.radchestct import RadChestCTSource
-from simcrop.core.data.problems import Complain, refuse
+from simcrop.core.data.problems import OnProblem, refuse
 from simcrop.core.ports import DataSet
 
 SOURCES: Mapping[str, type[Source]] = {
@@ -28,14 +28,14 @@ SOURCES: Mapping[str, type[Source]] = {
 """`data.source` -> the class that reads it."""
 
 
-def build_source(data: DataSettings, complain: Complain = refuse) -> DataSet:
+def build_source(data: DataSettings, on_problem: OnProblem = refuse) -> DataSet:
     """The data set that `data` names; phantoms are made first where they are missing.
 
     Args:
         data: names it, with its declarations.
-        complain: is told of volumes and rows that cannot be used.
+        on_problem: is told of volumes and rows that cannot be used.
 
     Raises:
         DataError: a table, file or folder is absent or wrong.
     """
-    return SOURCES[data.source].build(data, complain)
+    return SOURCES[data.source].build(data, on_problem)

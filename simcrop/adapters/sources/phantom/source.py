@@ -6,7 +6,7 @@ from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.adapters.sources.phantom.writer import write_phantoms
 from simcrop.adapters.system.progress import counted
-from simcrop.core.data.problems import Complain
+from simcrop.core.data.problems import OnProblem
 from simcrop.core.evaluation.published import UNPUBLISHED
 
 
@@ -17,7 +17,7 @@ class PhantomSource(CTRateSource):
     published = UNPUBLISHED
 
     @classmethod
-    def build(cls, data: DataSettings, complain: Complain) -> Self:
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The phantoms that a configuration describes."""
         assert data.root is not None
         with counted(f"phantom chests in {data.root}") as progress:
@@ -28,7 +28,7 @@ class PhantomSource(CTRateSource):
                 validation_fraction=data.validation_fraction,
                 progress=progress,
             )
-        return super().build(data, complain)
+        return super().build(data, on_problem)
 
     @classmethod
     def described(cls, data: DataSettings) -> str:

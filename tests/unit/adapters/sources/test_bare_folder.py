@@ -42,5 +42,5 @@ def test_an_empty_folder_and_folders_behind_links_are_told(tmp_path: Path) -> No
     write_volume(tmp_path / "outside/a.nii.gz")
     (tmp_path / "data/link").symlink_to(tmp_path / "outside")
     found: list[Problem] = []
-    assert FolderSource(tmp_path / "data", complain=found.append).studies() == []
+    assert FolderSource(tmp_path / "data", on_problem=found.append).studies() == []
     assert [problem.code for problem in found] == ["safety.outside", "set.no_studies"]

@@ -36,7 +36,7 @@ class _TextSource(Source):
         number = float(self.volume_file(reconstruction).read_text())
         return self._padding_as_air(Volume(torch.full((2, 2, 2), number), torch.eye(4)))
 
-    def inspect(self, reconstruction: str, complain: Callable[[Problem], None]) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: Callable[[Problem], None]) -> str | None:
         return self.volume_file(reconstruction).read_text()
 
 
@@ -81,7 +81,7 @@ def test_links_that_leave_the_folder_are_told_and_left_out(
     outside.write_text("40")
     (root / "c.txt").symlink_to(outside)
     found: list[Problem] = []
-    assert [study.study_id for study in _TextSource(root, complain=found.append).studies()] == ["a", "b"]
+    assert [study.study_id for study in _TextSource(root, on_problem=found.append).studies()] == ["a", "b"]
     assert [problem.code for problem in found] == ["safety.outside"]
     with pytest.raises(BadFileError, match="outside"):
         _TextSource(root)

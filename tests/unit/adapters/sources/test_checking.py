@@ -279,7 +279,7 @@ def _raw_source(root: Path, intercepts: list[object], told: list[Problem]) -> CT
         for name, intercept in zip(names, intercepts, strict=False)
     ]
     write_table(root / "metadata/train_metadata.csv", rows)
-    return CTRateSource(root, hu="raw+csv", complain=told.append)
+    return CTRateSource(root, hu="raw+csv", on_problem=told.append)
 
 
 def _raw_ct_rate(root: Path) -> Path:

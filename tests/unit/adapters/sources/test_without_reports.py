@@ -24,7 +24,7 @@ class _ArraySource(StoredSource):
         return iter(self._root.glob("*.npy"))
 
     @contextmanager
-    def _opening(self, reconstruction: str, complain: Callable[[Problem], None]) -> Generator[StoredVolume]:
+    def _opening(self, reconstruction: str, on_problem: Callable[[Problem], None]) -> Generator[StoredVolume]:
         voxels = np.load(self.volume_file(reconstruction))
         yield StoredVolume(voxels.shape, voxels.dtype, AFFINE, iter([voxels]), "C")
 
