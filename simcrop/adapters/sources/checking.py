@@ -74,10 +74,10 @@ def look_at(
     source: DataSet, names: Sequence[str], cache: Path, *, workers: int | None = None, progress: Progress | None = None
 ) -> Mapping[str, Verdict]:
     """The verdict on each volume; files that were looked at before, and have not changed, are not opened."""
-    known = Verdicts(cache, source.identity)
+    known = Verdicts(cache, source)
     found: dict[str, Verdict] = {}
     for name in names:
-        verdict = known.get(name, source_stamp(source, name))
+        verdict = known.get(name)
         # What came to lie beside the file does not change its stamp.
         if verdict is not None and not twins(source.volume_file(name)):
             found[name] = verdict
