@@ -116,13 +116,13 @@ class CTRateSource(TruthFolders, Source):
         fixed = self._root / "dataset" / f"{split}_fixed"
         return fixed if self._hu != "raw+csv" and fixed.is_dir() else self._root / "dataset" / split
 
-    def _tables(self, folder: str, names: Mapping[str, str]) -> dict[str, Path]:
-        """Split -> table, of those that exist."""
-        paths = {split: self._root / folder / name for split, name in names.items()}
+    def _tables(self, pattern: str) -> dict[str, Path]:
+        """Split -> table, of those that exist; CT-RATE names some by its own word for the split, some by ours."""
+        paths = {split: self._root / pattern.format(split=split, name=name) for split, name in _SPLITS.items()}
         return {split: path for split, path in paths.items() if path.is_file()}
 
     def _read_labels(self) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
-        tables = self._tables("multi_abnormality_labels", {split: f"{split}_predicted_labels.csv" for split in _SPLITS})
+        tables = self._tables("multi_abnormality_labels/{split}_predicted_labels.csv")
         label_names: dict[str, None] = {}
         labels: dict[str, dict[str, int]] = {}
         for path in tables.values():
@@ -139,9 +139,7 @@ class CTRateSource(TruthFolders, Source):
         return tuple(label_names), labels
 
     def _read_studies(self, labels: Mapping[str, Mapping[str, int]]) -> list[Study]:
-        tables = self._tables(
-            "radiology_text_reports", {split: f"{name}_reports.csv" for split, name in _SPLITS.items()}
-        )
+        tables = self._tables("radiology_text_reports/{name}_reports.csv")
         if not tables:
             folder = self._root / "radiology_text_reports"
             message = "holds neither train_reports.csv nor validation_reports.csv"
@@ -195,9 +193,8 @@ class CTRateSource(TruthFolders, Source):
         return self._scalings[name]
 
     def _read_scalings(self) -> dict[str, Scaling]:
-        tables = self._tables("metadata", {split: f"{name}_metadata.csv" for split, name in _SPLITS.items()})
         scalings: dict[str, Scaling] = {}
-        for path in tables.values():
+        for path in self._tables("metadata/{name}_metadata.csv").values():
             for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"], self._on_problem)[1]:
                 try:
                     slope, intercept = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
