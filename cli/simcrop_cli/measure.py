@@ -85,12 +85,12 @@ def measure(config: RunConfig) -> Size:
 def _studies(config: RunConfig) -> tuple[int, Iterable[str]]:
     """Number of studies trained on, and texts for a vocabulary; phantoms are counted without being made."""
     data = config.data
-    if data.source != "phantom":
+    if data.num_to_make is None:
         train, _ = split_by_patient(build_source(data).studies(), data.validation_fraction)
         return len(train), [study.report.findings for study in train]
     letters = random.Random(0)
     words = ["".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(config.text_encoder.vocab_size)]
-    return data.cases - round(data.cases * data.validation_fraction), [" ".join(words)]
+    return data.num_to_make, [" ".join(words)]
 
 
 def _pass(config: RunConfig, model: SimCroP, tokenizer: Tokenizer, num_studies: int) -> tuple[float, int]:

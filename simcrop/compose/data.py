@@ -12,7 +12,7 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches, held_out_batches
 from simcrop.adapters.loading.prepared import PreparedVolumes, prepare, read_error
 from simcrop.adapters.loading.resample import Grid
-from simcrop.adapters.problems.verdicts import Verdicts, known_errors, remember_errors
+from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import counted
@@ -23,7 +23,7 @@ from simcrop.core.data.problems import Problem
 from simcrop.core.data.refusals import Refusals
 from simcrop.core.data.study import Batch, Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import Communicator, FindingsFeatures, StudySource, Tokenizer
+from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenizer
 from simcrop.core.randomness import derive_seed
 
 _VOCABULARY_STUDIES = 8192
@@ -34,7 +34,7 @@ _log = logging.getLogger("simcrop")
 class Data:
     """The studies of a run, and their volumes on the model's grid."""
 
-    source: StudySource
+    source: DataSet
     train: list[Study]
     held_out: list[Study]
     prepared: PreparedVolumes
@@ -66,8 +66,8 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
     """
     data = config.data
     source = build_source(data)
-    verdicts = Verdicts(data.prepared, source.identity)
-    refusals = Refusals(source.studies(), known_errors(verdicts, source), max_bad_share=data.max_bad_share)
+    verdicts = Verdicts(data.prepared, source)
+    refusals = Refusals(source.studies(), verdicts.errors(), max_bad_share=data.max_bad_share)
     if for_training and config.objectives.reads_reports:
         refusals.add_unreported()
     assert data.prepared_size is not None
@@ -85,7 +85,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
             refused=found,
             say=_log.info,
         )
-    remember_errors(verdicts, source, found)
+    verdicts.add_errors(found)
     refusals.add(found)
     train, held_out = refusals.divided(data.validation_fraction)
     if for_training and not train:

@@ -89,7 +89,7 @@ def check_manifest(
     """What the command line would report of a table and its volumes."""
     told: list[Problem] = []
     try:
-        source = ManifestSource(table, padding_value=padding_value, complain=told.append)
+        source = ManifestSource(table, padding_value=padding_value, on_problem=told.append)
     except BadFileError as bad:
         return [*told, bad.problem]
     return list(check_source(source, told, cache, max_tokens=max_tokens, workers=workers).problems)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 
 Row = dict[str, str]
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
@@ -14,14 +14,14 @@ _MAX_CELL = 1 << 24
 
 
 def read_rows(
-    path: Path, required: Sequence[str], complain: Complain = refuse
+    path: Path, required: Sequence[str], on_problem: OnProblem = refuse
 ) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
     """Column names, and the rows with the number of the line on which each ends.
 
     Args:
         path: the table.
         required: columns that it must have.
-        complain: is told of rows that cannot be read; they are left out.
+        on_problem: is told of rows that cannot be read; they are left out.
 
     Raises:
         BadFileError: if the file is absent or no CSV, or a required column is missing.
@@ -41,7 +41,7 @@ def read_rows(
     twice = [name for name in columns if name and columns.count(name) > 1]
     if twice:
         raise BadFileError(problem(path, "text.column", f"has the column {twice[0]!r} twice", twice=twice[0]))
-    return columns, _rows(path, columns, complain)
+    return columns, _rows(path, columns, on_problem)
 
 
 def as_label(value: str) -> int | None:
@@ -54,7 +54,7 @@ def is_unknown(value: str) -> bool:
     return value.strip().casefold() in _UNKNOWN
 
 
-def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> Iterator[tuple[int, Row]]:
+def _rows(path: Path, columns: tuple[str, ...], on_problem: OnProblem) -> Iterator[tuple[int, Row]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -65,8 +65,8 @@ def _rows(path: Path, columns: tuple[str, ...], complain: Complain) -> Iterator[
                 if len(values) != len(columns):
                     line = reader.line_num
                     message = f"the row that ends on line {line} has {len(values)} values for {len(columns)} columns"
-                    complain(problem(path, "text.table", message, line=line))
+                    on_problem(problem(path, "text.table", message, line=line))
                     continue
                 yield reader.line_num, dict(zip(columns, values, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        complain(problem(path, "text.table", f"cannot be read as CSV in UTF-8 ({error}): rows behind it are lost"))
+        on_problem(problem(path, "text.table", f"cannot be read as CSV in UTF-8 ({error}): rows behind it are lost"))

@@ -9,7 +9,7 @@ import numpy as np
 from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels, require_pydicom
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 
 _SUFFIXES = {"", ".dcm", ".ima"}
 _NO_SLICE = {"dicomdir"}
@@ -23,14 +23,16 @@ _MAX_SIDEWAYS = 0.5
 
 
 @contextmanager
-def opened_series(folder: Path, root: Path, padding_value: float | None, complain: Complain) -> Generator[StoredVolume]:
+def opened_series(
+    folder: Path, root: Path, padding_value: float | None, on_problem: OnProblem
+) -> Generator[StoredVolume]:
     """A folder of DICOM slices as one volume, read slice by slice.
 
     Args:
         folder: of one series.
         root: of the data set, which links must not leave.
         padding_value: as in `DicomSource`.
-        complain: is told of gaps and tilt.
+        on_problem: is told of gaps and tilt.
 
     Raises:
         DataError: pydicom is not installed.
@@ -38,7 +40,7 @@ def opened_series(folder: Path, root: Path, padding_value: float | None, complai
     """
     require_pydicom()
     slices = [read_header(path, root) for path in sorted(folder.iterdir()) if is_slice(path.name)]
-    slices, affine = _stacked(folder, slices, complain)
+    slices, affine = _stacked(folder, slices, on_problem)
     shape = check_shape(folder, (len(slices), *slices[0].shape))
     is_whole = all(one.dtype.kind == "i" for one in slices)
     dtype = np.dtype(np.int32 if is_whole else np.float32)
@@ -52,7 +54,9 @@ def is_slice(name: str) -> bool:
     return is_known and not name.startswith(".") and name.lower() not in _NO_SLICE
 
 
-def _stacked(folder: Path, slices: Sequence[DicomSlice], complain: Complain) -> tuple[Sequence[DicomSlice], np.ndarray]:
+def _stacked(
+    folder: Path, slices: Sequence[DicomSlice], on_problem: OnProblem
+) -> tuple[Sequence[DicomSlice], np.ndarray]:
     """The slices in order along their normal, and the affine from (slice, row, column) to mm, RAS.
 
     Raises:
@@ -77,15 +81,15 @@ def _stacked(folder: Path, slices: Sequence[DicomSlice], complain: Complain) -> 
         found = problem(folder, "container.incomplete", message, usual_mm=usual, gap_mm=float(gaps[worst]))
         if usual <= 0:
             raise BadFileError(found)
-        complain(found)
+        on_problem(found)
     step = (positions[-1] - positions[0]) / (len(slices) - 1)
-    _check_straight(folder, positions, step, normal, min(slices[0].spacing), complain)
+    _check_straight(folder, positions, step, normal, min(slices[0].spacing), on_problem)
     between_rows, between_columns = slices[0].spacing
     affine = np.eye(4)
     affine[:3, :3] = np.stack([step, along_column * between_rows, along_row * between_columns], axis=1)
     affine[:3, 3] = positions[0]
     affine = LPS_TO_RAS @ affine
-    check_affine(folder, affine, lambda found: None if found.code == "header.sheared" else complain(found))
+    check_affine(folder, affine, lambda found: None if found.code == "header.sheared" else on_problem(found))
     return slices, affine
 
 
@@ -108,17 +112,17 @@ def _check_alike(folder: Path, slices: Sequence[DicomSlice]) -> None:
 
 
 def _check_straight(
-    folder: Path, positions: np.ndarray, step: np.ndarray, normal: np.ndarray, pixel_mm: float, complain: Complain
+    folder: Path, positions: np.ndarray, step: np.ndarray, normal: np.ndarray, pixel_mm: float, on_problem: OnProblem
 ) -> None:
     """Tell of a stack that leans, or whose slices jump sideways."""
     lean = float(np.linalg.norm(step - (step @ normal) * normal) / np.linalg.norm(step))
     if lean > _MAX_TILT:
         degrees = float(np.degrees(np.arcsin(min(1.0, lean))))
         message = f"has slices stacked {degrees:.1f} degrees off their normal"
-        complain(problem(folder, "content.tilted", message, degrees=degrees))
+        on_problem(problem(folder, "content.tilted", message, degrees=degrees))
     direction = step / np.linalg.norm(step)
     offsets = positions - positions[0]
     aside = np.linalg.norm(offsets - np.outer(offsets @ direction, direction), axis=1)
     if aside.max() > _MAX_SIDEWAYS * pixel_mm:
         message = f"has slices that lie up to {aside.max():.2f} mm aside of the others"
-        complain(problem(folder, "container.mixed", message, aside_mm=float(aside.max())))
+        on_problem(problem(folder, "container.mixed", message, aside_mm=float(aside.max())))

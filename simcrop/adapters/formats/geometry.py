@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the patient's left, back and head, which DICOM and MetaImage count along, to right, front and head."""
@@ -14,13 +14,13 @@ _MAX_SHEAR = 0.02
 """Cosine of the angle between two axes: one degree off the right angle."""
 
 
-def check_affine(path: Path, affine: np.ndarray, complain: Complain) -> np.ndarray:
+def check_affine(path: Path, affine: np.ndarray, on_problem: OnProblem) -> np.ndarray:
     """Tell of odd spacings and of axes that are not at right angles.
 
     Args:
         path: for messages.
         affine: [4, 4], maps stored indices to world coordinates in mm.
-        complain: is told.
+        on_problem: is told.
 
     Returns:
         The spacing along each stored axis, mm.
@@ -38,12 +38,12 @@ def check_affine(path: Path, affine: np.ndarray, complain: Complain) -> np.ndarr
         raise BadFileError(problem(path, "header.affine", "its affine is singular (axes lie in one plane)"))
     if not ((spacing >= _SPACING_MM[0]).all() and (spacing <= _SPACING_MM[1]).all()):
         message = f"its voxels are {' x '.join(f'{mm:g}' for mm in spacing)} mm large"
-        complain(problem(path, "header.spacing", message, spacing_mm=spacing.tolist()))
+        on_problem(problem(path, "header.spacing", message, spacing_mm=spacing.tolist()))
     shear = float(np.abs(axes.T @ axes - np.eye(3)).max())
     if shear > _MAX_SHEAR:
         degrees = float(np.degrees(np.arcsin(min(1.0, shear))))
         message = f"its axes are {degrees:.1f} degrees off the right angle"
-        complain(problem(path, "header.sheared", message, degrees=degrees))
+        on_problem(problem(path, "header.sheared", message, degrees=degrees))
     return spacing
 
 

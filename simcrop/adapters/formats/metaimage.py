@@ -12,19 +12,19 @@ from simcrop.adapters.formats.container import opened, voxel_chunks
 from simcrop.adapters.formats.metaimage_header import HEADER_BYTES, MhdHeader, parse_mhd
 from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.paths import refuse_bomb, refuse_link_out
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.errors import one_line
 
 _CHUNK = 1 << 20
 
 
 @contextmanager
-def opened_mhd(path: Path, complain: Complain, *, root: Path) -> Generator[StoredVolume]:
+def opened_mhd(path: Path, on_problem: OnProblem, *, root: Path) -> Generator[StoredVolume]:
     """A volume on the point of being read; memory grows with what arrives, not with what the header claims.
 
     Args:
         path: .mhd or .mha.
-        complain: is told of what is wrong with the header and can be passed over.
+        on_problem: is told of what is wrong with the header and can be passed over.
         root: folder of the data set, which links must not leave.
 
     Raises:
@@ -32,7 +32,7 @@ def opened_mhd(path: Path, complain: Complain, *, root: Path) -> Generator[Store
     """
     refuse_link_out(root, path)
     with opened(path) as file:
-        header = parse_mhd(path, file.read(HEADER_BYTES), complain)
+        header = parse_mhd(path, file.read(HEADER_BYTES), on_problem)
     refuse_link_out(root, header.data_file)
     with opened(header.data_file) as file:
         file.seek(header.offset)

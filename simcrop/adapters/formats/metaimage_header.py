@@ -10,7 +10,7 @@ import numpy as np
 
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import check_shape
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 
 HEADER_BYTES = 1 << 16
 """Longer headers are not read."""
@@ -61,7 +61,7 @@ class MhdHeader:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def parse_mhd(path: Path, start: bytes, complain: Complain) -> MhdHeader:
+def parse_mhd(path: Path, start: bytes, on_problem: OnProblem) -> MhdHeader:
     """The header in a file's first bytes. The affine decides on the axes; `AnatomicalOrientation` is not read.
 
     Raises:
@@ -83,7 +83,7 @@ def parse_mhd(path: Path, start: bytes, complain: Complain) -> MhdHeader:
     if any(n != int(n) for n in size):
         raise _invalid(path, "DimSize", fields["DimSize"], "three whole numbers")
     affine = _affine(path, fields)
-    check_affine(path, affine, complain)
+    check_affine(path, affine, on_problem)
     is_compressed = _flag(path, fields, ("CompressedData",))
     packed = _numbers(path, fields, ("CompressedDataSize",), 1) if "CompressedDataSize" in fields else None
     name = fields[_LAST]

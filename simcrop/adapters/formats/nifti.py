@@ -19,7 +19,7 @@ from simcrop.adapters.formats.nifti_header import NiftiHeader, parse_header
 from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
 from simcrop.adapters.problems.paths import is_file, refuse_link_out
 from simcrop.adapters.system.files import naming
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Volume
 
 ChooseScaling = Callable[[NiftiHeader], Scaling]
@@ -31,21 +31,21 @@ def header_scaling(header: NiftiHeader) -> Scaling:
     return header.scaling
 
 
-def read_volume(path: Path, *, scaling: ChooseScaling = header_scaling, complain: Complain = refuse) -> Volume:
+def read_volume(path: Path, *, scaling: ChooseScaling = header_scaling, on_problem: OnProblem = refuse) -> Volume:
     """A volume in RAS+ axis order; obliquity stays in the affine.
 
     Args:
         path: .nii or .nii.gz.
         scaling: says which scaling turns the stored numbers into HU.
-        complain: is told of what is wrong with the header; what leaves nothing to read is raised.
+        on_problem: is told of what is wrong with the header; what leaves nothing to read is raised.
 
     Raises:
         BadFileError: damaged, too large, not 3D, without a usable affine, or with NaN.
     """
-    _tell_twins(path, complain)
+    _tell_twins(path, on_problem)
     data = bytearray()
     with opened(path) as stream:
-        header, chunks = _read(path, stream, complain)
+        header, chunks = _read(path, stream, on_problem)
         for chunk in chunks:
             data += chunk
     stored = np.frombuffer(data, header.dtype).reshape(header.shape, order="F")
@@ -60,7 +60,7 @@ def read_volume(path: Path, *, scaling: ChooseScaling = header_scaling, complain
 
 def inspect_volume(
     path: Path,
-    complain: Complain,
+    on_problem: OnProblem,
     *,
     root: Path,
     scaling: ChooseScaling = header_scaling,
@@ -71,7 +71,7 @@ def inspect_volume(
 
     Args:
         path: .nii or .nii.gz.
-        complain: is told.
+        on_problem: is told.
         root: folder of the data set, which links must not leave.
         scaling: as for `read_volume`.
         padding_value: HU that stand for "outside the field of view".
@@ -80,35 +80,35 @@ def inspect_volume(
     Returns:
         A hash of the stored voxels, or None where they cannot be read.
     """
-    _tell_twins(path, complain)
+    _tell_twins(path, on_problem)
     try:
         refuse_link_out(root, path)
         with opened(path) as stream:
-            header, chunks = _read(path, stream, complain)
+            header, chunks = _read(path, stream, on_problem)
             scan = ContentScan(scaling(header), padding_value)
             for chunk in chunks:
                 scan.add(np.frombuffer(chunk, header.dtype))
     except BadFileError as bad:
-        complain(bad.problem)
+        on_problem(bad.problem)
         return None
     for found in shape_problems(path, *extent(header.shape, header.affine)):
-        complain(found)
+        on_problem(found)
     for found in content_problems(path, scan, expects_hu=expects_hu):
-        complain(found)
+        on_problem(found)
     return scan.digest
 
 
-def _read(path: Path, stream: Any, complain: Complain) -> tuple[NiftiHeader, Iterator[bytes]]:
+def _read(path: Path, stream: Any, on_problem: OnProblem) -> tuple[NiftiHeader, Iterator[bytes]]:
     """The checked header, and the voxels in chunks."""
     start = bytes(stream.read(max(HEADER_SIZES)))
-    header = parse_header(path, start, complain)
+    header = parse_header(path, start, on_problem)
     sizes = {"offset": header.offset, "num_bytes": header.num_bytes, "item": header.dtype.itemsize}
     return header, voxel_chunks(path, stream, start, **sizes)
 
 
-def _tell_twins(path: Path, complain: Complain) -> None:
+def _tell_twins(path: Path, on_problem: OnProblem) -> None:
     for twin in twins(path):
-        complain(problem(path, "container.ambiguous", f"lies beside {twin.name}", twin=twin.name))
+        on_problem(problem(path, "container.ambiguous", f"lies beside {twin.name}", twin=twin.name))
 
 
 def twins(path: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from simcrop.adapters.formats.container import HEADER_SIZES, header_size
 from simcrop.adapters.formats.geometry import check_affine
 from simcrop.adapters.formats.stored import MAX_VOXELS
 from simcrop.adapters.problems.content import Scaling
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.errors import one_line
 
 _MAX_CORNER_MM = 1.0
@@ -49,7 +49,7 @@ class NiftiHeader:
         return self.shape[0] * self.shape[1] * self.shape[2] * self.dtype.itemsize
 
 
-def parse_header(path: Path, start: bytes, complain: Complain) -> NiftiHeader:
+def parse_header(path: Path, start: bytes, on_problem: OnProblem) -> NiftiHeader:
     """The header in a file's first bytes.
 
     Raises:
@@ -61,10 +61,10 @@ def parse_header(path: Path, start: bytes, complain: Complain) -> NiftiHeader:
     if len(start) < size:
         raise BadFileError(problem(path, "container.truncated", f"ends inside its header, after {len(start)} bytes"))
     kind = nib.Nifti1Header if size == HEADER_SIZES[0] else nib.Nifti2Header
-    return _checked(path, kind(start[:size], check=False), complain)
+    return _checked(path, kind(start[:size], check=False), on_problem)
 
 
-def _checked(path: Path, raw: Any, complain: Complain) -> NiftiHeader:
+def _checked(path: Path, raw: Any, on_problem: OnProblem) -> NiftiHeader:
     shape = _checked_shape(path, raw)
     dtype = _checked_dtype(path, raw)
     offset = float(raw["vox_offset"])
@@ -73,18 +73,18 @@ def _checked(path: Path, raw: Any, complain: Complain) -> NiftiHeader:
     pixdim = [float(mm) for mm in raw["pixdim"][1:4]]
     bad_pixdim = not all(np.isfinite(mm) and mm > 0 for mm in pixdim)
     if bad_pixdim:
-        complain(problem(path, "header.pixdim", f"its header gives the spacing as {pixdim} mm", pixdim=pixdim))
+        on_problem(problem(path, "header.pixdim", f"its header gives the spacing as {pixdim} mm", pixdim=pixdim))
     slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
     if not np.isfinite([slope, intercept]).all() or slope == 0:
         message = f"its header scales by slope {slope:g} and intercept {intercept:g}"
-        complain(problem(path, "header.scaling", message, slope=slope, intercept=intercept))
+        on_problem(problem(path, "header.scaling", message, slope=slope, intercept=intercept))
         slope, intercept = 1.0, 0.0
     try:
         raw.check_fix(logger=_SILENT)
     except HeaderDataError as error:
-        complain(problem(path, "header.invalid", f"its header is wrong ({one_line(error)})"))
+        on_problem(problem(path, "header.invalid", f"its header is wrong ({one_line(error)})"))
     with np.errstate(all="ignore"):  # NIfTI-2 has room for numbers whose squares overflow
-        affine = _checked_affine(path, raw, shape, None if bad_pixdim else pixdim, complain)
+        affine = _checked_affine(path, raw, shape, None if bad_pixdim else pixdim, on_problem)
     return NiftiHeader(path, shape, dtype, (slope, intercept), affine, int(offset))
 
 
@@ -114,7 +114,7 @@ def _checked_dtype(path: Path, raw: Any) -> np.dtype[Any]:
 
 
 def _checked_affine(
-    path: Path, raw: Any, shape: tuple[int, int, int], pixdim: list[float] | None, complain: Complain
+    path: Path, raw: Any, shape: tuple[int, int, int], pixdim: list[float] | None, on_problem: OnProblem
 ) -> np.ndarray:
     """The sform, else the qform. Raises where neither can be used."""
     has_sform, has_qform = int(raw["sform_code"]) > 0, int(raw["qform_code"]) > 0
@@ -122,42 +122,42 @@ def _checked_affine(
         raise BadFileError(
             problem(path, "header.no_orientation", "has neither sform nor qform, so left and right are unknown")
         )
-    qform = _qform(path, raw, complain) if has_qform and pixdim is not None else None
+    qform = _qform(path, raw, on_problem) if has_qform and pixdim is not None else None
     affine = np.asarray(raw.get_sform(), np.float64) if has_sform else qform
     if affine is None:
         raise BadFileError(problem(path, "header.affine", "its qform cannot be used, and it has no sform"))
-    spacing = check_affine(path, affine, complain)
+    spacing = check_affine(path, affine, on_problem)
     if has_sform and pixdim is not None and np.abs(spacing / pixdim - 1).max() > _MAX_SPACING_ERROR:
         message = (
             f"its sform has a spacing of {np.round(spacing, 4).tolist()} mm and pixdim {np.round(pixdim, 4).tolist()}"
         )
-        complain(problem(path, "header.sform_pixdim", message, sform_mm=spacing.tolist(), pixdim_mm=pixdim))
+        on_problem(problem(path, "header.sform_pixdim", message, sform_mm=spacing.tolist(), pixdim_mm=pixdim))
     if has_sform and qform is not None:
-        _compare_forms(path, affine, qform, shape, complain)
+        _compare_forms(path, affine, qform, shape, on_problem)
     if has_sform and not has_qform:
-        complain(problem(path, "header.no_qform", "has an sform and no qform"))
+        on_problem(problem(path, "header.no_qform", "has an sform and no qform"))
     if int(raw["xyzt_units"]) % 8 != _MM:
-        complain(problem(path, "header.units", "does not say that its lengths are in mm"))
+        on_problem(problem(path, "header.units", "does not say that its lengths are in mm"))
     return affine
 
 
-def _qform(path: Path, raw: Any, complain: Complain) -> np.ndarray | None:
+def _qform(path: Path, raw: Any, on_problem: OnProblem) -> np.ndarray | None:
     try:
         qform = np.asarray(raw.get_qform(), np.float64)
     except (HeaderDataError, ValueError) as error:
-        complain(problem(path, "header.invalid", f"its qform is wrong ({one_line(error)})"))
+        on_problem(problem(path, "header.invalid", f"its qform is wrong ({one_line(error)})"))
         return None
     if not np.isfinite(qform).all():
-        complain(problem(path, "header.affine", "its qform holds NaN or infinity"))
+        on_problem(problem(path, "header.affine", "its qform holds NaN or infinity"))
         return None
     return qform
 
 
 def _compare_forms(
-    path: Path, sform: np.ndarray, qform: np.ndarray, shape: tuple[int, int, int], complain: Complain
+    path: Path, sform: np.ndarray, qform: np.ndarray, shape: tuple[int, int, int], on_problem: OnProblem
 ) -> None:
     corners = np.array([[x, y, z, 1] for x in (0, shape[0] - 1) for y in (0, shape[1] - 1) for z in (0, shape[2] - 1)])
     apart = float(np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max())
     if apart > _MAX_CORNER_MM:
         message = f"its sform and qform put the corners {apart:.1f} mm apart"
-        complain(problem(path, "header.sform_qform", message, apart_mm=apart))
+        on_problem(problem(path, "header.sform_qform", message, apart_mm=apart))

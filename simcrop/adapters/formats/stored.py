@@ -12,7 +12,7 @@ import torch
 
 from simcrop.adapters.formats.geometry import extent, to_ras
 from simcrop.adapters.problems.content import ContentScan, content_problems, shape_problems
-from simcrop.core.data.problems import BadFileError, Complain, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.data.study import Volume
 
 MAX_VOXELS = 2**31
@@ -62,13 +62,13 @@ def read_stored(path: Path, opening: AbstractContextManager[StoredVolume]) -> Vo
     return Volume(torch.from_numpy(turned), torch.from_numpy(affine))
 
 
-def inspect_stored(path: Path, opening: AbstractContextManager[StoredVolume], complain: Complain) -> str | None:
+def inspect_stored(path: Path, opening: AbstractContextManager[StoredVolume], on_problem: OnProblem) -> str | None:
     """Tell all that is wrong with a file, holding one of its chunks at a time.
 
     Args:
         path: for messages.
-        opening: of the file; it tells `complain` itself of what can be passed over.
-        complain: is told.
+        opening: of the file; it tells `on_problem` itself of what can be passed over.
+        on_problem: is told.
 
     Returns:
         A hash of the voxels, or None where they cannot be read.
@@ -79,13 +79,13 @@ def inspect_stored(path: Path, opening: AbstractContextManager[StoredVolume], co
             for chunk in stored.chunks:
                 scan.add(chunk)
     except BadFileError as bad:
-        complain(bad.problem)
+        on_problem(bad.problem)
         return None
     shape, spacing = extent(stored.shape, stored.affine)
     for found in shape_problems(path, shape, spacing):
-        complain(found)
+        on_problem(found)
     for found in content_problems(path, scan):
-        complain(found)
+        on_problem(found)
     return scan.digest
 
 

@@ -13,7 +13,7 @@ from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.system.cache_folder import whole_file
 from simcrop.core.data.problems import BadFileError, Problem, refuse
 from simcrop.core.data.study import Volume
-from simcrop.core.ports import StudySource
+from simcrop.core.ports import DataSet
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Task:
     array: Path
 
 
-def prepare_one(shared: tuple[StudySource, Grid], task: Task) -> dict[str, Any] | Problem:
+def prepare_one(shared: tuple[DataSet, Grid], task: Task) -> dict[str, Any] | Problem:
     """Write one volume's array; what the index says of it, or why it is refused.
 
     Raises:
@@ -52,7 +52,7 @@ def prepare_one(shared: tuple[StudySource, Grid], task: Task) -> dict[str, Any] 
     }
 
 
-def check_content(source: StudySource, reconstruction: str, volume: Volume) -> None:
+def check_content(source: DataSet, reconstruction: str, volume: Volume) -> None:
     """Refuse what a check of the data set calls an error."""
     path = source.volume_file(reconstruction)
     scan = ContentScan()

@@ -37,7 +37,7 @@ from simcrop.core.data.augment import crop_centre
 from simcrop.core.data.problems import Problem
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import StudySource
+from simcrop.core.ports import DataSet, TruthSource
 
 VERSION = 2
 """Goes up when the same source would give other voxels."""
@@ -51,7 +51,7 @@ _TIMED = 8
 class PreparedVolumes:
     """The prepared volumes of one grid. Reading checks each array once in the life of this object."""
 
-    def __init__(self, source: StudySource, grid: Grid, cache: Path) -> None:
+    def __init__(self, source: TruthSource, grid: Grid, cache: Path) -> None:
         """
         Args:
             source: where masks are read from.
@@ -128,7 +128,7 @@ def read_error(prepared: PreparedVolumes, reconstruction: str) -> str | None:
 
 
 def prepare(
-    source: StudySource,
+    source: DataSet,
     studies: Sequence[Study],
     grid: Grid,
     cache: Path,
@@ -179,7 +179,7 @@ def prepare(
 
 
 def _prepare_all(
-    shared: tuple[StudySource, Grid], tasks: Sequence[Task], workers: int, index: Path, say: Callable[[str], None]
+    shared: tuple[DataSet, Grid], tasks: Sequence[Task], workers: int, index: Path, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any] | Problem]:
     """Each result, when it is on disk and in the index."""
     started = time.monotonic()
@@ -239,7 +239,7 @@ def _index(folder: Path) -> dict[str, bytes]:
     return lines
 
 
-def _folder_name(source: StudySource, grid: Grid) -> str:
+def _folder_name(source: TruthSource, grid: Grid) -> str:
     """Names everything that changes the voxels but the volume itself."""
     parts = json.dumps([VERSION, source.identity, HU_RANGE, asdict(grid)])
     return f"grid_{hashlib.sha256(parts.encode()).hexdigest()[:16]}"

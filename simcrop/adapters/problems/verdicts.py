@@ -17,7 +17,7 @@ from typing import Any
 from simcrop.adapters.system.cache_folder import make_folder
 from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
-from simcrop.core.ports import StudySource
+from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import repeats
 
 VERSION = 2
@@ -57,27 +57,37 @@ class Verdicts:
 
     Args:
         cache: folder of all that is prepared.
-        identity: the data set with its declarations.
+        source: the data set.
     """
 
-    def __init__(self, cache: Path, identity: str) -> None:
-        key = hashlib.sha256(json.dumps([VERSION, identity]).encode()).hexdigest()[:16]
+    def __init__(self, cache: Path, source: DataSet) -> None:
+        key = hashlib.sha256(json.dumps([VERSION, source.identity]).encode()).hexdigest()[:16]
+        self._source = source
         self._path = cache / f"checked_{key}.jsonl"
         self._is_torn = False
         self._known = self._read()
 
-    def get(self, name: str, source: Stamp) -> Verdict | None:
+    def get(self, name: str) -> Verdict | None:
         """The verdict on a volume whose file is still as it was."""
         verdict = self._known.get(name)
-        return verdict if verdict is not None and verdict.source == source else None
+        return verdict if verdict is not None and verdict.source == source_stamp(self._source, name) else None
 
     def errors(self) -> dict[str, Problem]:
-        """Volume -> its first error, of every volume that has one, whether or not its file has changed since."""
-        return {name: verdict.error for name, verdict in self._known.items() if verdict.error is not None}
+        """Volume -> its error, where an earlier check or preparation found one and its file is still as it was.
 
-    def digests(self) -> dict[str, str | None]:
-        """Volume -> hash of its voxels when it was looked at."""
-        return {name: verdict.digest for name, verdict in self._known.items()}
+        What holds the voxels of a volume on the other side of the split is among them.
+        """
+        digests = {name: verdict.digest for name, verdict in self._known.items()}
+        repeated = repeats(self._source.studies(), digests)
+        leaked = {found.file: found for found in repeated if found.severity == "error"}
+        bad = {name: verdict.error for name, verdict in self._known.items() if verdict.error is not None}
+        # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
+        return {name: error for name, error in {**leaked, **bad}.items() if self.get(name) is not None}
+
+    def add_errors(self, found: Mapping[str, Problem]) -> None:
+        """Keep for later runs what turned out bad. Raises DataError where it cannot be written."""
+        for name, error in found.items():
+            self.add(name, Verdict(source_stamp(self._source, name), None, (error,)))
 
     def add(self, name: str, verdict: Verdict) -> None:
         """Remember a verdict; it is on disk when this returns, unless it hangs on more than the file itself.
@@ -118,30 +128,9 @@ class Verdicts:
         return known
 
 
-def known_errors(verdicts: Verdicts, source: StudySource) -> dict[str, Problem]:
-    """Volume -> its error, where an earlier check or preparation found one and its file is still as it was.
-
-    What holds the voxels of a volume on the other side of the split is among them.
-    """
-    repeated = repeats(source.studies(), verdicts.digests())
-    leaked = {found.file: found for found in repeated if found.severity == "error"}
-    # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
-    return {
-        name: error
-        for name, error in {**leaked, **verdicts.errors()}.items()
-        if verdicts.get(name, source_stamp(source, name)) is not None
-    }
-
-
-def remember_errors(verdicts: Verdicts, source: StudySource, found: Mapping[str, Problem]) -> None:
-    """Keep for later runs what turned out bad. Raises DataError where it cannot be written."""
-    for name, error in found.items():
-        verdicts.add(name, Verdict(source_stamp(source, name), None, (error,)))
-
-
-def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
+def source_stamp(source: DataSet, reconstruction: str) -> dict[str, Any]:
     """Name, size and time of a volume's file; of a folder of slices, of all in it. Empty where it cannot be seen."""
-    path = Path(source.volume_file(reconstruction))
+    path = source.volume_file(reconstruction)
     try:
         status = path.stat()
         if not S_ISDIR(status.st_mode):

@@ -1,17 +1,15 @@
 """BTCV, or any data set in the layout of the Medical Segmentation Decathlon: NIfTI volumes with masks of classes."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, Unpack
 
 from simcrop.adapters.formats.nifti import inspect_volume, read_volume
 from simcrop.adapters.problems.paths import inside, is_file, refuse_link_out
-from simcrop.adapters.sources.without_reports import UnreportedSource, study_of
-from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.adapters.sources.base import Options, Source
+from simcrop.adapters.sources.without_reports import study_of
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.data.study import Volume
 
 _TABLE = "dataset.json"
@@ -19,7 +17,7 @@ _SPLITS = {"training": "train", "validation": "validation"}
 Entry = tuple[str, str, str]
 
 
-class BTCVSource(UnreportedSource):
+class BTCVSource(Source):
     """Pairs of a volume and its mask that `dataset.json` lists under "training" and, where it has that, "validation".
 
     Entries under "test" have no mask and are left out. Where the file has no "validation", all studies leave their
@@ -29,30 +27,23 @@ class BTCVSource(UnreportedSource):
         class_names: by value in the masks, background first.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        padding_value: float | None = None,
-        quarantine: Collection[str] = (),
-        complain: Complain = refuse,
-    ) -> None:
+    kind = "btcv"
+
+    def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
             root: folder with `dataset.json`, `imagesTr/` and `labelsTr/`.
-            padding_value: HU that stand for "outside the field of view" and are read as air.
-            quarantine: volumes to leave out, like imagesTr/img0001.nii.gz.
-            complain: is told of entries that name a file which is absent or outside the folder; they are left out.
+            declared: see `Options`; volumes are quarantined like imagesTr/img0001.nii.gz.
 
         Raises:
             BadFileError: if `dataset.json` is absent or lacks classes or entries, or no volume is there.
         """
-        super().__init__(root, f"btcv padding_value={padding_value}", quarantine, complain)
-        self._padding_value = padding_value
+        super().__init__(root, **declared)
         path = self._root / _TABLE
         content = _read_json(path)
         self.class_names = _class_names(path, content)
-        entries = _entries(path, content, complain)
+        self.organ_names = self.class_names[1:]
+        entries = _entries(path, content, self._on_problem)
         self._labels = {image: label for _, image, label in entries}
         has_validation = any(part == "validation" for part, _, _ in entries)
         studies = [
@@ -84,10 +75,7 @@ class BTCVSource(UnreportedSource):
         """One volume in HU (its header's scaling applied), RAS+ order."""
         path = self.volume_file(reconstruction)
         refuse_link_out(self._root, path)
-        volume = read_volume(path)
-        if self._padding_value is None:
-            return volume
-        return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
+        return self._padding_as_air(read_volume(path))
 
     def read_classes(self, reconstruction: str) -> Volume:
         """The mask of all classes on its own grid, int16: a voxel holds the place of its class in `class_names`.
@@ -105,16 +93,16 @@ class BTCVSource(UnreportedSource):
             raise BadFileError(problem(path, "text.value", message, values=strange[:10]))
         return Volume(found.voxels.short(), found.affine)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file and its mask's; a hash of the volume's voxels."""
         path = self.volume_file(reconstruction)
         label = self.label_file(reconstruction)
-        inspect_volume(label, complain, root=self._root, expects_hu=False)
-        return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
+        inspect_volume(label, on_problem, root=self._root, expects_hu=False)
+        return inspect_volume(path, on_problem, root=self._root, padding_value=self._padding_value)
 
     def organs(self, reconstruction: str) -> Mapping[str, str]:
         """The classes but for the background, each by its own name."""
-        return {name: name for name in self.class_names[1:]} if reconstruction in self._labels else {}
+        return {name: name for name in self.organ_names} if reconstruction in self._labels else {}
 
     def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
         """The file of the volume's mask, where it has one, and `dataset.json`, which names the mask's values."""
@@ -124,8 +112,13 @@ class BTCVSource(UnreportedSource):
         """The mask of one class on its own grid: 1 inside."""
         if name not in self.organs(reconstruction):
             return super().read_mask(reconstruction, name)
+        return next(self.read_masks(reconstruction, [name]))
+
+    def read_masks(self, reconstruction: str, names: Sequence[str]) -> Iterator[Volume]:
+        """Several masks out of the one file, which is read once."""
         found = self.read_classes(reconstruction)
-        return Volume((found.voxels == self.class_names.index(name)).short(), found.affine)
+        for name in names:
+            yield Volume((found.voxels == self.class_names.index(name)).short(), found.affine)
 
     def _label_files(self) -> set[Path]:
         return {inside(self._root, label) for label in self._labels.values()}
@@ -136,8 +129,7 @@ class BTCVSource(UnreportedSource):
             return False
         path = self.volume_file(name)
         if not is_file(path):
-            message = f"does not exist, and {self._root / _TABLE} names it"
-            self._complain(problem(path, "set.row_without_file", message))
+            self._tell(path, "set.row_without_file", f"does not exist, and {self._root / _TABLE} names it")
             return False
         return True
 
@@ -164,7 +156,7 @@ def _class_names(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _entries(path: Path, content: Mapping[str, Any], complain: Complain) -> list[Entry]:
+def _entries(path: Path, content: Mapping[str, Any], on_problem: OnProblem) -> list[Entry]:
     """(part, image, label) of every pair that is listed."""
     found: list[Entry] = []
     for part in _SPLITS:
@@ -176,7 +168,7 @@ def _entries(path: Path, content: Mapping[str, Any], complain: Complain) -> list
                 raise BadFileError(problem(path, "text.value", message, part=part, entry=number))
             image, label = (str(name).removeprefix("./") for name in names)
             if any(image == other for _, other, _ in found):
-                complain(problem(path, "text.duplicate_row", f"lists {image} twice", image=image))
+                on_problem(problem(path, "text.duplicate_row", f"lists {image} twice", image=image))
                 continue
             found.append((part, image, label))
     return found

@@ -4,6 +4,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ import torch
 from simcrop.adapters.formats.csv_tables import read_rows
 from simcrop.adapters.formats.metaimage import opened_mhd
 from simcrop.adapters.formats.stored import StoredVolume, read_stored
+from simcrop.adapters.sources.base import Options
 from simcrop.adapters.sources.without_reports import StoredSource, study_of
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
 from simcrop.core.data.study import Volume
+from simcrop.core.evaluation.published import LUNA16
 
 LABEL = "Lung nodule"
 """By CT-RATE's name, so that features of the one can be probed with the other."""
@@ -36,22 +39,26 @@ class Luna16Source(StoredSource):
     documented nowhere, so of the two the one that lies further to the patient's right is `right_lung`.
     """
 
-    def __init__(self, root: Path, *, quarantine: Collection[str] = (), complain: Complain = refuse) -> None:
+    kind = "luna16"
+    suffix = ".mhd"
+    declares_padding = False
+    published = LUNA16
+
+    def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
             root: the folder.
-            quarantine: series to leave out, by their UID.
-            complain: is told of links that leave the folder and of rows that cannot be read.
+            declared: see `Options`; series are quarantined by their UID.
 
         Raises:
             BadFileError: if there is no volume, or the table has no column seriesuid.
         """
-        super().__init__(root, "luna16", [name.removesuffix(".mhd") for name in quarantine], complain)
+        super().__init__(root, **declared)
         self._headers: dict[str, Path] = {}
         for path in sorted(self._root.glob("subset[0-9]/*.mhd")):
             if path.stem in self._headers:
                 message = f"lies beside {self._headers[path.stem].relative_to(self._root)}, which is read"
-                complain(problem(path, "set.duplicate", message))
+                self._tell(path, "set.duplicate", message)
                 continue
             self._headers[path.stem] = path
         names = [name for name in self._headers if self._is_usable(name)]
@@ -93,8 +100,8 @@ class Luna16Source(StoredSource):
         return Volume(torch.isin(found.voxels, torch.tensor(_values(found, name))).short(), found.affine)
 
     @contextmanager
-    def _opening(self, reconstruction: str, complain: Complain) -> Generator[StoredVolume]:
-        with opened_mhd(self._headers[reconstruction], complain, root=self._root) as stored:
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
+        with opened_mhd(self._headers[reconstruction], on_problem, root=self._root) as stored:
             yield replace(stored, chunks=(np.where(chunk < _PADDING_BELOW, AIR_HU, chunk) for chunk in stored.chunks))
 
     def _mask_file(self, reconstruction: str) -> Path:
@@ -105,11 +112,11 @@ class Luna16Source(StoredSource):
         path = next((p for p in (self._root / _TABLE, self._root / "CSVFILES" / _TABLE) if p.is_file()), None)
         if path is None:
             return None
-        named = {row[_ID].strip() for _, row in read_rows(path, [_ID], self._complain)[1]}
+        named = {row[_ID].strip() for _, row in read_rows(path, [_ID], self._on_problem)[1]}
         missing = named - self._headers.keys()
         if missing:
             message = f"names {len(missing)} series that are not there"
-            self._complain(problem(path, "set.partial_download", message, series=len(missing)))
+            self._tell(path, "set.partial_download", message, series=len(missing))
         return named
 
 

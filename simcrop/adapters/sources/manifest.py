@@ -1,21 +1,21 @@
 """A data set of one's own: one CSV with the columns volume, findings, impression."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Self, Unpack
 
-import torch
-
+from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, is_unknown, read_rows
 from simcrop.adapters.formats.dicom import opened_series
 from simcrop.adapters.formats.dicom_slices import require_pydicom
-from simcrop.adapters.formats.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.formats.nifti import inspect_volume, read_volume
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
-from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, Complain, problem, refuse
-from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
+from simcrop.adapters.sources.base import Options, Source, options
+from simcrop.adapters.sources.truth_folders import TruthFolders
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
+from simcrop.core.data.study import Report, Study, Volume
 
 _REQUIRED = ("volume", "findings", "impression")
 _OPTIONAL = ("study_id", "patient_id", "split")
@@ -23,7 +23,7 @@ _SUFFIXES = (".nii.gz", ".nii")
 _SPLITS = {"": None, "train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
-class ManifestSource:
+class ManifestSource(TruthFolders, Source):
     """Studies of a CSV. Paths are relative to it and stay in its folder; listing opens no volume.
 
     Rows with one `study_id` are reconstructions of one study and share its first row's report. Without `study_id`
@@ -32,33 +32,22 @@ class ManifestSource:
     none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz.
     """
 
-    def __init__(
-        self,
-        csv_path: Path,
-        *,
-        padding_value: float | None = None,
-        quarantine: Collection[str] = (),
-        complain: Complain = refuse,
-    ) -> None:
+    kind = "manifest"
+
+    def __init__(self, csv_path: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
             csv_path: the table.
-            padding_value: HU that stand for "outside the field of view" and are read as air.
-            quarantine: volumes to leave out, as the column `volume` names them.
-            complain: is told of rows that cannot be used, since they name a file that is absent, outside the table's
-                folder or no NIfTI, or a split that is none; they are left out.
+            declared: see `Options`; volumes are quarantined as the column `volume` names them.
 
         Raises:
             BadFileError: if the table is absent, lacks a column, or has no row.
         """
+        super().__init__(csv_path.resolve().parent, **declared)
         self._path = csv_path
-        self._root = csv_path.resolve().parent
-        self.identity = f"manifest {self._root} padding_value={padding_value}"
-        self._padding_value = padding_value
-        self._complain = complain
-        columns, rows = read_rows(csv_path, _REQUIRED, complain)
+        columns, rows = read_rows(csv_path, _REQUIRED, self._on_problem)
         everything = list(rows)
-        table = [(line, row) for line, row in everything if row["volume"].strip() not in quarantine]
+        table = [(line, row) for line, row in everything if row["volume"].strip() not in self._quarantine]
         if not table:
             raise BadFileError(problem(csv_path, "set.no_studies", "has no row"))
         self.label_names = tuple(
@@ -70,9 +59,11 @@ class ManifestSource:
         named = {Path(row["volume"].strip()) for _, row in everything}
         self._left_out = named - {Path(name) for study in self._studies for name in study.reconstructions}
 
-    def studies(self) -> Sequence[Study]:
-        """Every study, in the order of the table."""
-        return self._studies
+    @classmethod
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
+        """The data set that a configuration describes."""
+        assert data.manifest is not None
+        return cls(data.manifest, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
         """The file that the column `volume` names."""
@@ -83,19 +74,17 @@ class ManifestSource:
         path = self.volume_file(reconstruction)
         refuse_link_out(self._root, path)
         volume = read_stored(path, self._series(path, refuse)) if path.is_dir() else read_volume(path)
-        if self._padding_value is None:
-            return volume
-        return Volume(torch.where(volume.voxels == self._padding_value, AIR_HU, volume.voxels), volume.affine)
+        return self._padding_as_air(volume)
 
-    def inspect(self, reconstruction: str, complain: Complain) -> str | None:
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file; a hash of its voxels."""
         path = self.volume_file(reconstruction)
         if path.is_dir():
-            return inspect_stored(path, self._series(path, complain), complain)
-        return inspect_volume(path, complain, root=self._root, padding_value=self._padding_value)
+            return inspect_stored(path, self._series(path, on_problem), on_problem)
+        return inspect_volume(path, on_problem, root=self._root, padding_value=self._padding_value)
 
-    def _series(self, folder: Path, complain: Complain) -> AbstractContextManager[StoredVolume]:
-        return opened_series(folder, self._root, self._padding_value, complain)
+    def _series(self, folder: Path, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        return opened_series(folder, self._root, self._padding_value, on_problem)
 
     def files(self) -> Iterator[Path]:
         """Every volume beside the table that is used, or that no row names; ground truth is none."""
@@ -105,23 +94,6 @@ class ManifestSource:
             if is_volume and name not in self._left_out:
                 yield path
 
-    def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
-        """Sentences with their places; empty where the volume has no ground-truth folder."""
-        return read_ground_truth(self._truth_folder(reconstruction)).sentences
-
-    def organs(self, reconstruction: str) -> Mapping[str, str]:
-        """Organ name -> name of its mask."""
-        return read_ground_truth(self._truth_folder(reconstruction)).organs
-
-    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
-        """The files that say where its organs are, and their list."""
-        folder = self._truth_folder(reconstruction)
-        return folder / "sentences.json", *(folder / name for name in self.organs(reconstruction).values())
-
-    def read_mask(self, reconstruction: str, name: str) -> Volume:
-        """One ground-truth mask on its own grid."""
-        return read_mask(self._truth_folder(reconstruction), name)
-
     def _truth_folder(self, reconstruction: str) -> Path:
         relative = self.volume_file(reconstruction).relative_to(self._root)
         return self._root / "ground_truth" / relative.parent / _stem(relative.name)
@@ -130,13 +102,13 @@ class ManifestSource:
         groups: dict[str, dict[str, Row]] = {}
         for line, row in table:
             volume = row["volume"].strip()
-            if not self._is_usable(line, row):
+            if not self._is_row_usable(line, row):
                 continue
             study_id = row.get("study_id", "").strip() or _stem(volume)
             rows = groups.setdefault(study_id, {})
             if volume in rows:
                 message = f"has a second row, on line {line} of {self._path.name}"
-                self._complain(problem(volume, "text.duplicate_row", message, table=str(self._path), line=line))
+                self._tell(volume, "text.duplicate_row", message, table=str(self._path), line=line)
                 continue
             rows[volume] = row
         return [self._study(study_id, rows) for study_id, rows in groups.items()]
@@ -147,11 +119,11 @@ class ManifestSource:
         splits = {split: volume for split, volume in given if split is not None}
         if len(splits) > 1:
             message = "is in two splits: " + ", ".join(f"{volume} in {split}" for split, volume in splits.items())
-            self._complain(problem(study_id, "set.split_leak", message, **splits))
+            self._tell(study_id, "set.split_leak", message, **splits)
         patients = {row.get("patient_id", "").strip() for row in rows.values()} - {""}
         if len(patients) > 1:
             message = f"is of several patients: {', '.join(sorted(patients))}"
-            self._complain(problem(study_id, "text.value", message, column="patient_id"))
+            self._tell(study_id, "text.value", message, column="patient_id")
         return Study(
             study_id=study_id,
             patient_id=first.get("patient_id", "").strip() or study_id,
@@ -170,19 +142,19 @@ class ManifestSource:
                 labels.setdefault(name, value)
         return labels
 
-    def _is_usable(self, line: int, row: Row) -> bool:
-        volume, told = row["volume"].strip(), self._complain
+    def _is_row_usable(self, line: int, row: Row) -> bool:
+        volume = row["volume"].strip()
         where = {"line": line, "volume": volume}
         if _split(row) not in _SPLITS:
             message = f"line {line} has the split {_split(row)!r}; use train or validation"
-            told(problem(self._path, "text.value", message, column="split", **where))
+            self._tell(self._path, "text.value", message, column="split", **where)
             return False
         try:
             path = self.volume_file(volume)
             is_series = not volume.endswith(_SUFFIXES) and is_folder(path)
             if not is_series and not volume.endswith(_SUFFIXES):
                 message = f"line {line} names the volume {volume!r}; expected .nii.gz, .nii or a folder of DICOM slices"
-                told(problem(self._path, "text.value", message, column="volume", **where))
+                self._tell(self._path, "text.value", message, column="volume", **where)
                 return False
             if is_series:
                 require_pydicom()
@@ -190,11 +162,11 @@ class ManifestSource:
             if is_there and path.is_symlink():
                 refuse_link_out(self._root, path)
         except BadFileError as error:
-            told(error.problem)
+            self._on_problem(error.problem)
             return False
         if not is_there:
             message = f"does not exist, and line {line} of {self._path} names it"
-            told(problem(self._root / volume, "set.row_without_file", message, **where))
+            self._tell(self._root / volume, "set.row_without_file", message, **where)
             return False
         return True
 

@@ -20,7 +20,7 @@ from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.op_checks import MAX_K
-from simcrop.core.ports import StudySource, Tokenizer
+from simcrop.core.ports import Tokenizer, TruthSource
 from simcrop.core.training.learner import numerics
 
 
@@ -42,7 +42,7 @@ class LanguageTask:
     tokenizer: Tokenizer
     checkpoint: Mapping[str, Any]
 
-    def reader(self, studies: Sequence[Study], source: StudySource | None = None) -> HeldOutStudies:
+    def reader(self, studies: Sequence[Study], source: TruthSource | None = None) -> HeldOutStudies:
         """Reads studies of either side as the model reads them.
 
         Args:

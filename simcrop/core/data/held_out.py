@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simcrop.core.data.augment import crop_centre
 from simcrop.core.data.study import SentenceTruth, Study
-from simcrop.core.ports import Encoding, StudySource, Tokenizer, Volumes
+from simcrop.core.ports import Encoding, Tokenizer, TruthSource, Volumes
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import ModelRecipe
 from simcrop.core.reports.text import sentence_key, sentences_of
@@ -54,7 +54,7 @@ class HeldOutStudies:
         studies: Sequence[Study],
         *,
         volumes: Volumes,
-        source: StudySource,
+        source: TruthSource,
         tokenizer: Tokenizer,
         recipe: ModelRecipe,
         max_tokens: int,

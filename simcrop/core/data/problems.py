@@ -232,7 +232,7 @@ class BadFileError(DataError):
         return BadFileError, (self.problem,)
 
 
-Complain = Callable[[Problem], None]
+OnProblem = Callable[[Problem], None]
 """Is told of a problem: `refuse`, or a list's `append` where all of them are wanted."""
 
 

@@ -591,7 +591,7 @@ def test_a_leak_is_seen_behind_a_repeat_without_a_split(data: Hospital) -> None:
 def test_rows_that_are_left_out_are_not_called_absent(data: Hospital) -> None:
     data.findings()
     told: list[Problem] = []
-    source = ManifestSource(data.table, quarantine=["scans/3.nii.gz"], complain=told.append)
+    source = ManifestSource(data.table, quarantine=["scans/3.nii.gz"], on_problem=told.append)
     assert check_source(source, told, data.root / "cache", max_tokens=64, workers=1).problems == []
 
 
@@ -667,7 +667,7 @@ def test_ct_rates_layout(tmp_path: Path, kind: str) -> None:
     hu, damage, expected = CT_RATE[kind]
     damage(root)
     told: list[Problem] = []
-    source = CTRateSource(root, hu=hu, complain=told.append)
+    source = CTRateSource(root, hu=hu, on_problem=told.append)
     found = check_source(source, told, tmp_path / "cache", max_tokens=64, workers=1).problems
     assert _codes(list(found)) == expected
 

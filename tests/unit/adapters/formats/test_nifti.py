@@ -59,7 +59,7 @@ def test_the_sform_wins_over_the_qform_which_is_told(tmp_path: Path) -> None:
     image.set_sform(AFFINE, code=1)
     nib.save(image, tmp_path / "v.nii")
     told: list[Problem] = []
-    np.testing.assert_allclose(read_volume(tmp_path / "v.nii", complain=told.append).affine, AFFINE)
+    np.testing.assert_allclose(read_volume(tmp_path / "v.nii", on_problem=told.append).affine, AFFINE)
     assert "header.sform_qform" in [problem.code for problem in told]
     with pytest.raises(DataError, match=r"its sform and qform put the corners 106.3 mm apart; find out"):
         read_volume(tmp_path / "v.nii")

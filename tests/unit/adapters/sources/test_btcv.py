@@ -145,7 +145,7 @@ def test_what_cannot_be_used_is_told_and_left_out(root: Path, tmp_path_factory: 
     (root / "labelsTr/label0002.nii.gz").symlink_to(outside)
     _write_table(root, training=[_pair(1), _pair(2), _pair(3)])
     told: list[Problem] = []
-    source = BTCVSource(root, complain=told.append)
+    source = BTCVSource(root, on_problem=told.append)
     assert [found.code for found in told] == ["safety.outside", "set.row_without_file"]
     assert [study.study_id for study in source.studies()] == [FIRST]
     with pytest.raises(DataError, match="outside"):

@@ -162,7 +162,7 @@ def test_links_and_names_stay_in_the_folder(root: Path, tmp_path_factory: pytest
     write_scan(outside / "2")
     (root / "CP" / "13").symlink_to(outside)
     told: list[Problem] = []
-    source = _source(root, complain=told.append)
+    source = _source(root, on_problem=told.append)
     assert [found.code for found in told] == ["safety.outside"]
     assert "CP/13/2" not in {study.study_id for study in source.studies()}
     for name in ("CP/13/2", "../2", "/etc"):

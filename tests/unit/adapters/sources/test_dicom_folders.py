@@ -268,7 +268,7 @@ def test_listing_opens_no_volume_and_quarantine_is_kept(root: Path) -> None:
     for path in root.rglob("*.dcm"):
         path.write_bytes(b"")
     told: list[Problem] = []
-    source = DicomSource(root, quarantine=[SERIES], complain=told.append)
+    source = DicomSource(root, quarantine=[SERIES], on_problem=told.append)
     assert [study.study_id for study in source.studies()] == ["P2"]
     assert list(source.files()) == [root / "P2"]
     assert told == []

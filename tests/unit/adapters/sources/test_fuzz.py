@@ -105,15 +105,15 @@ def _check_file(path: Path) -> None:
     digest = inspect_volume(path, told.append, root=path.parent, padding_value=-8192)
     _check_findings(told)
     assert digest is not None or any(problem.severity == "error" for problem in told)
-    for complain in (None, told.append):
+    for on_problem in (None, told.append):
         try:
-            volume = read_volume(path) if complain is None else read_volume(path, complain=complain)
+            volume = read_volume(path) if on_problem is None else read_volume(path, on_problem=on_problem)
         except BadFileError as bad:
             _check_findings([bad.problem])
             continue
         assert volume.voxels.ndim == 3
         # What the strict reader takes, the check may call no error of container or header.
-        if complain is None:
+        if on_problem is None:
             assert not [p for p in told if p.severity == "error" and p.code.startswith(("container", "header"))]
 
 
@@ -202,7 +202,7 @@ def _tables(root: Path, examples: settings) -> None:
 def _check_ct_rate(root: Path, cache: Path) -> list[Problem]:
     told: list[Problem] = []
     try:
-        source = CTRateSource(root, hu="raw+csv", complain=told.append)
+        source = CTRateSource(root, hu="raw+csv", on_problem=told.append)
     except BadFileError as bad:
         return [*told, bad.problem]
     return list(check_source(source, told, cache, max_tokens=64, workers=1).problems)

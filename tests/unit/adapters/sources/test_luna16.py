@@ -42,7 +42,7 @@ def test_every_series_of_the_subsets_is_a_study(root: Path) -> None:
 def test_series_with_an_annotation_have_a_nodule(root: Path, folder: str) -> None:
     _annotate(root / folder / "annotations.csv", SECOND, SECOND, "1.2.3")
     told: list[Problem] = []
-    source = Luna16Source(root, complain=told.append)
+    source = Luna16Source(root, on_problem=told.append)
     assert source.label_names == (LABEL,)
     assert [study.labels for study in source.studies()] == [{LABEL: 0}, {LABEL: 1}]
     assert [(found.code, found.values) for found in told] == [("set.partial_download", {"series": 1})]
@@ -146,7 +146,7 @@ def test_links_and_names_stay_in_the_folder(root: Path, tmp_path_factory: pytest
     outside = write_mhd(tmp_path_factory.mktemp("outside") / "9.9.mhd")
     (root / "subset1").symlink_to(outside.parent)
     told: list[Problem] = []
-    source = Luna16Source(root, complain=told.append)
+    source = Luna16Source(root, on_problem=told.append)
     assert [found.code for found in told] == ["safety.outside"]
     assert "9.9" not in {study.study_id for study in source.studies()}
     with pytest.raises(DataError, match="outside"):
@@ -158,7 +158,7 @@ def test_links_and_names_stay_in_the_folder(root: Path, tmp_path_factory: pytest
 def test_a_series_in_two_subsets_is_read_once(root: Path) -> None:
     write_mhd(root / "subset9" / f"{FIRST}.mhd")
     told: list[Problem] = []
-    source = Luna16Source(root, complain=told.append)
+    source = Luna16Source(root, on_problem=told.append)
     assert [found.code for found in told] == ["set.duplicate"]
     assert source.volume_file(FIRST).parent.name == "subset0"
     assert len(source.studies()) == 2

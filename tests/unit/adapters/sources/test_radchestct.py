@@ -64,7 +64,7 @@ def test_a_label_is_one_where_any_location_is(root: Path) -> None:
 def test_rows_without_volume_and_volumes_without_row_are_told(root: Path) -> None:
     write_table(root / "imgtrain_Abnormality_and_Location_Labels.csv", _label_rows("trn00001", "trn00009"))
     told: list[Problem] = []
-    source = RadChestCTSource(root, complain=told.append)
+    source = RadChestCTSource(root, on_problem=told.append)
     assert {found.code: found.values.get("rows") for found in told} == {
         "set.file_without_row": None,
         "set.partial_download": 1,
@@ -211,7 +211,7 @@ def test_a_link_out_of_the_folder_is_left_out_and_told(root: Path, tmp_path_fact
     write_npz(outside)
     (root / "trn00003.npz").symlink_to(outside)
     told: list[Problem] = []
-    source = RadChestCTSource(root, complain=told.append)
+    source = RadChestCTSource(root, on_problem=told.append)
     assert [found.code for found in told] == ["safety.outside"]
     assert "trn00003" not in {study.study_id for study in source.studies()}
     with pytest.raises(DataError, match="outside"):
