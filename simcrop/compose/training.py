@@ -11,13 +11,13 @@ import torch
 
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_words
-from simcrop.adapters.checkpoints.resume import check_data, is_finished, make_folder, starting_point
+from simcrop.adapters.checkpoints.resume import check_data, is_finished, starting_point
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, as_yaml
 from simcrop.adapters.evaluation.run.pictures import RunPictures
 from simcrop.adapters.evaluation.run.summary import write_summary
-from simcrop.adapters.system.files import replace_text
+from simcrop.adapters.system.files import make_folder, replace_text
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
 from simcrop.adapters.text.encoder import load_text_encoder
@@ -127,7 +127,7 @@ class _Run:
         if self.is_writer:
             replace_text(self.out / "config.yaml", as_yaml(self.config))
             if self.start is not None:
-                print(f"{self.out}: continuing from {self.start.folder}")
+                print(f"{self.out}: continuing from {self.start.path}")
         outside = self._outside(should_stop)
         try:
             progress = fit(self.learner, outside, progress)

@@ -10,7 +10,7 @@ import numpy as np
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.problems.content import ContentScan, content_problems, shape_problems
 from simcrop.adapters.problems.verdicts import source_stamp
-from simcrop.adapters.system.cache_folder import whole_file
+from simcrop.adapters.system.cache_folder import cache_file
 from simcrop.core.data.problems import BadFileError, Problem, refuse
 from simcrop.core.data.study import Volume
 from simcrop.core.ports import DataSet
@@ -39,7 +39,7 @@ def prepare_one(shared: tuple[DataSet, Grid], task: Task) -> dict[str, Any] | Pr
     except BadFileError as bad:
         return bad.problem
     array = voxels.numpy()
-    with whole_file(task.array) as file:
+    with cache_file(task.array) as file:
         np.save(file, array, allow_pickle=False)
         num_bytes = file.tell()
     return {

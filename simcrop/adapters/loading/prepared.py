@@ -30,7 +30,7 @@ from torch import Tensor
 from simcrop.adapters.loading.prepare_one import Task, prepare_one
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask
 from simcrop.adapters.problems.verdicts import source_stamp
-from simcrop.adapters.system.cache_folder import make_folder
+from simcrop.adapters.system.cache_folder import append_row, key_of, make_cache_folder
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.adapters.system.progress import duration
 from simcrop.core.data.augment import crop_centre
@@ -43,7 +43,6 @@ VERSION = 2
 """Goes up when the same source would give other voxels."""
 _UNSAFE = re.compile(r"[^\w.-]")
 _NAME_OF_LINE = re.compile(rb'\{"name": ("(?:[^"\\]|\\.)*"), ')
-_OLD_SECONDS = 3600
 _TIMED = 8
 """Volumes after which the time left is told."""
 
@@ -163,8 +162,7 @@ def prepare(
     if not tasks:
         return prepared
     folder = tasks[0].array.parent
-    make_folder(folder)
-    _remove_old_drafts(folder)
+    make_cache_folder(folder)
     say(_check_room(folder, grid, len(tasks)))
     bad = {} if refused is None else refused
     for result in _prepare_all((source, grid), tasks, workers, folder / _index_name(), say):
@@ -187,18 +185,11 @@ def _prepare_all(
         if isinstance(result, Problem):
             yield Problem(result.file, result.code, result.message, {**result.values, "volume": task.reconstruction})
             continue
-        _append(index, result)
+        append_row(index, result)
         if number == _TIMED and len(tasks) > 4 * _TIMED:
             seconds = (time.monotonic() - started) / number * (len(tasks) - number)
             say(f"about {duration(seconds)} to go with {workers} processes")
         yield result
-
-
-def _remove_old_drafts(folder: Path) -> None:
-    """What killed processes were writing; not what another process writes now."""
-    for draft in folder.glob(".*.draft"):
-        if time.time() - draft.stat().st_mtime > _OLD_SECONDS:
-            draft.unlink(missing_ok=True)
 
 
 def _check_room(folder: Path, grid: Grid, count: int) -> str:
@@ -218,16 +209,6 @@ def _index_name() -> str:
     return f"index_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.jsonl"
 
 
-def _append(index: Path, row: Mapping[str, Any]) -> None:
-    try:
-        with index.open("ab", buffering=0) as file:
-            file.write(json.dumps(row).encode() + b"\n")
-    except OSError as error:
-        raise DataError(
-            f"{index}: cannot be written ({error.strerror}); free disk space or change data.prepared"
-        ) from error
-
-
 def _index(folder: Path) -> dict[str, bytes]:
     """Volume -> its line, the newest; unparsed, since a worker needs few of them."""
     lines: dict[str, bytes] = {}
@@ -241,8 +222,7 @@ def _index(folder: Path) -> dict[str, bytes]:
 
 def _folder_name(source: TruthSource, grid: Grid) -> str:
     """Names everything that changes the voxels but the volume itself."""
-    parts = json.dumps([VERSION, source.identity, HU_RANGE, asdict(grid)])
-    return f"grid_{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+    return f"grid_{key_of([VERSION, source.identity, HU_RANGE, asdict(grid)])}"
 
 
 def _file_stem(reconstruction: str) -> str:

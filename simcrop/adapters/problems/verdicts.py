@@ -5,7 +5,6 @@
 KEY is a hash of the data set with its declarations, and `VERSION`.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,9 +13,8 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
 
-from simcrop.adapters.system.cache_folder import make_folder
+from simcrop.adapters.system.cache_folder import append_row, key_of
 from simcrop.core.data.problems import Problem
-from simcrop.core.errors import DataError
 from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import repeats
 
@@ -61,10 +59,8 @@ class Verdicts:
     """
 
     def __init__(self, cache: Path, source: DataSet) -> None:
-        key = hashlib.sha256(json.dumps([VERSION, source.identity]).encode()).hexdigest()[:16]
         self._source = source
-        self._path = cache / f"checked_{key}.jsonl"
-        self._is_torn = False
+        self._path = cache / f"checked_{key_of([VERSION, source.identity])}.jsonl"
         self._known = self._read()
 
     def get(self, name: str) -> Verdict | None:
@@ -99,16 +95,7 @@ class Verdicts:
             return
         problems = [[p.file, p.code, p.message, dict(p.values)] for p in verdict.problems]
         row = {"name": name, "source": dict(verdict.source), "digest": verdict.digest, "problems": problems}
-        make_folder(self._path.parent)
-        try:
-            # In one write to the end of the file, so that lines of several processes do not mix.
-            with self._path.open("ab", buffering=0) as file:
-                file.write(b"\n" * self._is_torn + json.dumps(row).encode() + b"\n")
-                self._is_torn = False
-        except OSError as error:
-            raise DataError(
-                f"{self._path}: cannot be written ({error.strerror}); free disk space or change data.prepared"
-            ) from error
+        append_row(self._path, row)
         self._known[name] = verdict
 
     def _read(self) -> dict[str, Verdict]:
@@ -116,7 +103,6 @@ class Verdicts:
             data = self._path.read_bytes()
         except OSError:
             return {}
-        self._is_torn = bool(data) and not data.endswith(b"\n")
         known: dict[str, Verdict] = {}
         for line in data.splitlines():
             try:

@@ -10,10 +10,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.resume import leaves, make_folder
+from simcrop.adapters.checkpoints.resume import leaves
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.evaluation.classification.files import training_store, unfinished_fit
 from simcrop.adapters.loading.labelled import AugmentedStudies
+from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import FittingProgress
 from simcrop.compose.evaluation.labelled_task import LabelledTask

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -214,8 +215,8 @@ def test_a_picture_that_is_not_finished_leaves_the_earlier_one(
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
     out.write_bytes(b"an earlier picture")
 
-    def killed(figure: Figure, to: Path, **options: object) -> None:
-        to.write_bytes(b"half")
+    def killed(figure: Figure, to: BinaryIO, **options: object) -> None:
+        to.write(b"half")
         raise SystemExit(143)
 
     monkeypatch.setattr(Figure, "savefig", killed)

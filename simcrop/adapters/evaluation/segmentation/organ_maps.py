@@ -17,7 +17,7 @@ from torch import Tensor
 from simcrop.adapters.loading.prepare_one import check_content
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask, resample_volume
 from simcrop.adapters.problems.verdicts import source_stamp
-from simcrop.adapters.system.cache_folder import make_folder, whole_file
+from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_folder
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.data.study import Study, Volume
@@ -128,8 +128,7 @@ class OrganMaps:
         self, source: DataSet, classes: Sequence[str], spacing_mm: tuple[float, float, float], cache: Path
     ) -> None:
         self.source, self.classes, self.spacing_mm = source, tuple(classes), spacing_mm
-        parts = json.dumps([VERSION, source.identity, HU_RANGE, spacing_mm, self.classes])
-        self._folder = cache / f"organs_{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+        self._folder = cache / f"organs_{key_of([VERSION, source.identity, HU_RANGE, spacing_mm, self.classes])}"
 
     def read(self, reconstruction: str) -> OrganMap:
         """One volume, made where it is not kept, or not from its present files.
@@ -152,7 +151,8 @@ class OrganMaps:
         Raises:
             DataError: after the last one, where some cannot be used; or the cache cannot be written.
         """
-        make_folder(self._folder)
+        if not all(self._file(name).is_file() for name in reconstructions):
+            make_cache_folder(self._folder)
         bad: list[str] = []
         progress(0, len(reconstructions))
         for done, (_, problem) in enumerate(run_all(_prepare, self, reconstructions, workers), 1):
@@ -168,9 +168,8 @@ class OrganMaps:
         grid = covering_grid(volume, self.spacing_mm)
         voxels, affine = resample_volume(volume, grid)
         made = OrganMap(voxels, read_classes(self.source, reconstruction, self.classes, affine, grid.size), affine)
-        make_folder(self._folder)
         voxels, classes, affine = (tensor.numpy() for tensor in (made.voxels, made.classes, made.affine))
-        with whole_file(self._file(reconstruction)) as file:
+        with cache_file(self._file(reconstruction)) as file:
             np.savez(file, voxels=voxels, classes=classes, affine=affine, stamp=np.array(stamp))
         return made
 

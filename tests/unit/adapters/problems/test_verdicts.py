@@ -9,6 +9,7 @@ from support.data_folders import FINDINGS, chest, write_table, write_volume
 from simcrop.adapters.problems.verdicts import Verdict, Verdicts, source_stamp
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.core.data.problems import problem
+from simcrop.core.errors import DataError
 
 BAD = problem("a.nii.gz", "container.crc", "is damaged", offset=3)
 
@@ -63,3 +64,27 @@ def test_the_first_error_counts_and_a_note_is_none() -> None:
 def test_a_file_that_cannot_be_seen_has_an_empty_stamp(source: ManifestSource) -> None:
     assert set(source_stamp(source, "a.nii.gz")) == {"name", "bytes", "mtime_ns"}
     assert source_stamp(source, "absent.nii.gz") == {}
+
+
+def test_a_line_that_a_kill_cut_off_is_no_verdict_and_spoils_none(source: ManifestSource, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    Verdicts(cache, source).add_errors({"a.nii.gz": BAD})
+    [path] = cache.iterdir()
+    path.write_bytes(path.read_bytes()[:-9])
+    again = Verdicts(cache, source)
+    assert again.get("a.nii.gz") is None
+    again.add_errors({"a.nii.gz": BAD, "b.nii.gz": BAD})
+    found = Verdicts(cache, source)
+    assert found.errors() == {"a.nii.gz": BAD, "b.nii.gz": BAD}
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_a_disk_that_refuses_is_one_line(source: ManifestSource, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    verdicts = Verdicts(cache, source)
+    verdicts.add_errors({"a.nii.gz": BAD})
+    [path] = cache.iterdir()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"checked_\w+.jsonl: cannot be written .*; free disk space or change data.pre"):
+        verdicts.add_errors({"b.nii.gz": BAD})
