@@ -4,14 +4,15 @@ Training, evaluation and the model know only these names, so a test hands them a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Protocol
 
 from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.study import Batch, Report, SentenceTruth, Study, Volume
+from simcrop.core.data.batch import PreparedBatch
+from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
+from simcrop.core.reports.tokens import Encoding
 
 State = dict[str, Any]
 """A tree of dicts, lists, numbers, strings and tensors."""
@@ -63,21 +64,6 @@ class Volumes(Protocol):
     def affine(self, reconstruction: str) -> Float[Tensor, "4 4"]:
         """Maps indices of the voxels to world coordinates in mm, RAS."""
         ...
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """One tokenised text.
-
-    Attributes:
-        ids: token ids, class token first, separator last.
-        sentence_of_token: index of the sentence of each token, -1 for special tokens.
-        num_cut: sentences that did not fit the limit.
-    """
-
-    ids: tuple[int, ...]
-    sentence_of_token: tuple[int, ...]
-    num_cut: int
 
 
 class Tokenizer(Protocol):
@@ -166,7 +152,7 @@ class SingleProcess:
 class BatchSource(Protocol):
     """The training batches of this rank: a function of the position alone."""
 
-    def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+    def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
         """The micro-batches of step `first_step`, `first_step` + 1, ... on the CPU, endless. Steps count from 1."""
         ...
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from support.small_models import ThreadRank, on_ranks
 from torch import Tensor
 
-from simcrop.core.objectives.alignment import Sentences, alignment_loss, cosines, sentence_means
+from simcrop.core.objectives.alignment import alignment_loss
+from simcrop.core.objectives.sentences import Sentences, cosines, sentence_means
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import AlignmentRecipe
 
