@@ -24,6 +24,7 @@ from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
 from simcrop.core.recipe import Size
 from simcrop.core.reports.prompts import normal_findings
+from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import clean, sentences_of
 
 _DPI = 130
@@ -115,7 +116,7 @@ def _read_findings(path: Path) -> list[str]:
 
 
 def _read(model: SimCroP, tokenizer: Tokenizer, sentence: str, company: Sequence[str]) -> Float[Tensor, "E"]:
-    return read_within(model, tokenizer, sentence, company, max_tokens=model.text_recipe.max_tokens)
+    return read_within(model, ReportReader(tokenizer, model.text_recipe.max_tokens), sentence, company)
 
 
 @torch.no_grad()

@@ -37,7 +37,7 @@ def load_aligned(checkpoint: str, device: torch.device) -> tuple[SimCroP, Tokeni
         CheckpointError: it was trained without alignment; or as `load_model`.
     """
     model = load_model(checkpoint, device)
-    if not model.aligns or model.tokenizer is None:
+    if not model.matches_sentences or model.tokenizer is None:
         raise CheckpointError(
             f"{checkpoint}: was trained without alignment, so it cannot compare sentences with patches; name one whose "
             "objectives.alignment.weight or objectives.late_interaction.weight is above 0"

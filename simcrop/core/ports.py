@@ -5,7 +5,6 @@ Training, evaluation and the model know only these names, so a test hands them a
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -13,10 +12,12 @@ from typing import Any, Protocol
 from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
+from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.problems import OnProblem
-from simcrop.core.data.study import Batch, Report, SentenceTruth, Study, Volume
+from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.published import UNPUBLISHED, PublishedProbe
+from simcrop.core.reports.tokens import Encoding
 
 State = dict[str, Any]
 """A tree of dicts, lists, numbers, strings and tensors."""
@@ -114,21 +115,6 @@ class Volumes(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """One tokenised text.
-
-    Attributes:
-        ids: token ids, class token first, separator last.
-        sentence_of_token: index of the sentence of each token, -1 for special tokens.
-        num_cut: sentences that did not fit the limit.
-    """
-
-    ids: tuple[int, ...]
-    sentence_of_token: tuple[int, ...]
-    num_cut: int
-
-
 class Tokenizer(Protocol):
     """Turns sentences into tokens."""
 
@@ -215,7 +201,7 @@ class SingleProcess:
 class BatchSource(Protocol):
     """The training batches of this rank: a function of the position alone."""
 
-    def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+    def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
         """The micro-batches of step `first_step`, `first_step` + 1, ... on the CPU, endless. Steps count from 1."""
         ...
 

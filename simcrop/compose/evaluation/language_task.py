@@ -21,6 +21,7 @@ from simcrop.core.errors import DataError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.op_checks import MAX_K
 from simcrop.core.ports import Tokenizer, TruthSource
+from simcrop.core.reports.reader import ReportReader
 from simcrop.core.training.learner import numerics
 
 
@@ -56,9 +57,8 @@ class LanguageTask:
             studies,
             volumes=prepared,
             source=source or self.data.source,
-            tokenizer=self.tokenizer,
+            reports=ReportReader(self.tokenizer, self.model.text_recipe.max_tokens),
             recipe=self.model.recipe,
-            max_tokens=self.model.text_recipe.max_tokens,
         )
 
     @property

@@ -21,6 +21,7 @@ from simcrop.adapters.export.monai_names import difference, patch_tokens
 from simcrop.compose.exporting import export, publish
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.reports.tokens import padded
 
 STEPS = ("train.steps=4", "train.warmup_steps=1", "train.checkpoint_every=2", "train.evaluate_every=2")
 STEP = "checkpoints/step_00000004"
@@ -93,13 +94,8 @@ def test_the_whole_model_comes_back_the_same(run: Path, tmp_path: Path, capsys: 
     assert model.tokenizer.identity == source.tokenizer.identity
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in model.state_dict().items())
     words = model.tokenizer.encode(list(SENTENCES[:2]), max_tokens=48)
-    inputs = (
-        torch.tensor([words.ids]),
-        torch.ones(1, len(words.ids), dtype=torch.bool),
-        torch.tensor([words.sentence_of_token]),
-        2,
-    )
-    assert torch.equal(model.sentence_features(*inputs), source.sentence_features(*inputs))
+    findings = padded([words], model.tokenizer.pad_id)
+    assert torch.equal(model.sentence_features(findings, 2), source.sentence_features(findings, 2))
     assert_same(compose.load_encoder(run), compose.load_encoder(out))
     assert compose.checkpoint_identity(out)["sha256"] == compose.checkpoint_identity(run)["sha256"]
 

@@ -61,7 +61,7 @@ class RunPictures:
             if network.decoder is not None:
                 figures["reconstruction"] = draw_reconstruction(network, volume, self._study.study_id, title=title)
             places = self._shown_places(self._study)
-            if network.aligns and places:
+            if network.matches_sentences and places:
                 figures["similarity"] = draw_similarity(
                     network, self._held_out, self._study, places, volume, title=title
                 )
