@@ -159,7 +159,7 @@ def document() -> str:
         f"labels are those of {probe['num_learned_from']} studies. "
         "[evaluation.md](evaluation.md) says how each number is made. Settings of pre-training were chosen on phantoms "
         "of seed 0; fine-tuning's optimizer and the steps of segmentation after a look at the seeds shown here "
-        "([trials.md](trials.md))."
+        "([notebook/trials.md](notebook/trials.md))."
     )
     parts = {
         "Findings from labels": _labels(),

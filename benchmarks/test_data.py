@@ -34,10 +34,11 @@ from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.phantom.render import render
 from simcrop.adapters.sources.phantom.specification import plan, sample_study
 from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.core.data.augment import AIR_HU, apply_augmentation, draw_augmentation
+from simcrop.core.data.augment import AIR_HU, Augmenter, apply_augmentation
+from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.study import Study
-from simcrop.core.randomness import generator
 from simcrop.core.recipe import PRESETS, AugmentRecipe, ModelRecipe, ReportRecipe, TrainRecipe
+from simcrop.core.reports.reader import ReportReader
 
 RAW = (512, 512, 300)
 RECIPE = ModelRecipe(preset="vit_b", **PRESETS["vit_b"]["model"])
@@ -243,12 +244,8 @@ class OurBoxes:
 
     def read(self) -> Tensor:
         self.draws += 1
-        drawn = draw_augmentation(
-            AUGMENT,
-            prepared_size=GRID.size,
-            volume_size=BOX,
-            window=RECIPE.window,
-            generator=generator(0, "augment", self.draws, self.name),
+        drawn = Augmenter(AUGMENT, replace(RECIPE, volume_size=BOX), seed=0).draw(
+            GRID.size, "augment", self.draws, self.name
         )
         self.where = tuple(slice(start, start + size) for start, size in zip(drawn.start, drawn.size, strict=True))
         return apply_augmentation(self.prepared.read(self.name), drawn)
@@ -362,16 +359,11 @@ def drop_pages(files: Sequence[Path]) -> None:
 
 def our_batches(data: Data, num_workers: int) -> Iterator[Tensor]:
     reports = [text for study in data.studies for text in (study.report.findings, study.report.impression)]
+    words = train_tokenizer(reports, vocab_size=8192, max_tokens=512)
     batches = StudyBatches(
         data.studies,
-        data.prepared,
-        train_tokenizer(reports, vocab_size=8192, max_tokens=512),
-        model=RECIPE,
-        report=ReportRecipe(),
-        augment=AUGMENT,
-        train=TrainRecipe(batch_size=STUDIES),
-        max_tokens=512,
-        seed=0,
+        ItemReader(data.prepared, ReportReader(words, 512), ReadingSpec(RECIPE, ReportRecipe(), AUGMENT, seed=0)),
+        TrainRecipe(batch_size=STUDIES),
         num_workers=num_workers,
     )
     return (batch.volume for step in batches.batches(1) for batch in step)

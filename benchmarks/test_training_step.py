@@ -19,9 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from simcrop import compose
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import load_config
-from simcrop.core.data.study import Batch
+from simcrop.core.data.augment import Augmentation
+from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.ports import SingleProcess
+from simcrop.core.reports.tokens import Tokens
 from simcrop.core.training.learner import Learner
 from simcrop.core.training.loop import train_step
 from simcrop.core.training.optimization import make_optimizers
@@ -98,8 +100,9 @@ def test_step(problem: Problem, name: str, measure: Callable[..., None], tmp_pat
     learner = Learner(model, model, make_optimizers(model, config.train), config.train, 0, DEVICE)
     batch = made(config, problem)
     if KEPT in name:
-        known = torch.randn(*batch.findings_ids.shape, config.text_encoder.hidden_size, generator=Draw().generator)
-        batch = replace(batch, findings_features=known.half())
+        shape = *batch.inputs.findings.ids.shape, config.text_encoder.hidden_size
+        known = torch.randn(shape, generator=Draw().generator)
+        batch = replace(batch, inputs=replace(batch.inputs, findings_features=known.half()))
 
     def step() -> object:
         return train_step(learner, [batch], step=1, communicator=SingleProcess())
@@ -132,7 +135,7 @@ def vocabulary(size: int) -> str:
     return " ".join("".join(letters.choices(string.ascii_lowercase, k=6)) for _ in range(size))
 
 
-def made(config: RunConfig, problem: Problem) -> Batch:
+def made(config: RunConfig, problem: Problem) -> PreparedBatch:
     """Random volumes, and reports of as many sentences as real ones have."""
     draw, recipe, studies = Draw(), config.model, problem.studies
     masks = [draw_patch_mask(recipe.num_patches, recipe.mask_ratio, Draw(b).generator) for b in range(studies)]
@@ -141,19 +144,18 @@ def made(config: RunConfig, problem: Problem) -> Batch:
     ids = draw.whole(20, studies, length, low=5)
     places = torch.arange(length)
     is_word = ((places > 0) & (places < length - 1)).expand(studies, -1)
-    return Batch(
+    everywhere = torch.ones_like(is_word)
+    return PreparedBatch(
         volume=draw.volume(studies, 1, *recipe.volume_size, dtype=torch.int16),
-        ids_keep=ids_keep,
-        ids_masked=ids_masked,
-        findings_ids=ids,
-        findings_mask=torch.ones_like(is_word),
-        sentence_of_token=torch.where(is_word, (places - 1) // problem.words, -1),
-        sentence_mask=torch.ones(studies, problem.sentences, dtype=torch.bool),
-        sentence_keys=draw.whole(2**40, studies, problem.sentences, low=1),
-        report_ids=ids,
-        report_input_ids=ids,
-        report_mask=torch.ones_like(is_word),
-        report_masked=is_word & (places % 2 == 1),
-        study_keys=torch.arange(studies),
-        study_ids=tuple(str(b) for b in range(studies)),
+        augmentations=(Augmentation((0, 0, 0), recipe.volume_size, recipe.volume_size),) * studies,
+        inputs=Inputs(
+            ids_keep=ids_keep,
+            ids_masked=ids_masked,
+            findings=Tokens(ids, everywhere, torch.where(is_word, (places - 1) // problem.words, -1)),
+            sentence_mask=torch.ones(studies, problem.sentences, dtype=torch.bool),
+            sentence_keys=draw.whole(2**40, studies, problem.sentences, low=1),
+            report=MaskedReport(ids, ids, everywhere, is_word & (places % 2 == 1)),
+            study_keys=torch.arange(studies),
+            study_ids=tuple(str(b) for b in range(studies)),
+        ),
     )

@@ -1,7 +1,10 @@
 """The tree of commands. Their modules import nothing heavy, so that `--help` is quick."""
 
+from typing import Annotated
+
 import typer
 
+import simcrop
 from simcrop_cli import (
     bench,
     data_check,
@@ -27,6 +30,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"simcrop {simcrop.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options of `simcrop` itself."""
+
+
 data = typer.Typer(help="Make and prepare data.", no_args_is_help=True)
 evaluate = typer.Typer(help="Measure what a trained encoder is worth.", no_args_is_help=True)
 app.command()(train.train)

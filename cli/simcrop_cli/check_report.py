@@ -40,19 +40,13 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckRe
         if what.is_dir():
             return check_folder(what, DataSettings().prepared, workers=workers, progress=progress)
         config = load_config(what, overrides)
-        told: list[Problem] = []
+        cache, max_tokens = config.data.prepared, config.text_encoder.max_tokens
+        found: list[Problem] = []
         try:
-            source = build_source(config.data, told.append)
+            source = build_source(config.data, found.append)
         except BadFileError as bad:
-            return CheckResult(0, [*told, bad.problem])
-        return check_source(
-            source,
-            told,
-            config.data.prepared,
-            max_tokens=config.text_encoder.max_tokens,
-            workers=workers,
-            progress=progress,
-        )
+            return CheckResult(0, [*found, bad.problem])
+        return check_source(source, found, cache, max_tokens=max_tokens, workers=workers, progress=progress)
 
 
 def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterator[str]:

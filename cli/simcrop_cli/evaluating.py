@@ -24,7 +24,7 @@ def evaluation_folder(out: Path | None, name: str, task: str) -> Path:
     Raises:
         ConfigError: it cannot be made or written to, which is better known before hours of computing.
     """
-    from simcrop.adapters.checkpoints.resume import make_folder
+    from simcrop.adapters.system.files import make_folder
 
     folder = out or Path("runs") / name / "eval" / task
     make_folder(folder)

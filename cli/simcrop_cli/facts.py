@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 
 from simcrop import compose
-from simcrop.adapters.checkpoints.encoder_file import EncoderFile, open_weights
-from simcrop.adapters.checkpoints.folder import Checkpoint
-from simcrop.adapters.checkpoints.foreign_encoder import encoder_from
+from simcrop.adapters.checkpoints.encoder_file import Trained, open_weights
+from simcrop.adapters.config.run import RunConfig
 from simcrop.core.errors import BackendError
 from simcrop.core.recipe import ModelRecipe
 from simcrop.core.reference import REFERENCE
@@ -39,26 +38,26 @@ def checkpoint_facts(path: Path) -> dict[str, str]:
         CheckpointError: there is none at `path`, it is damaged, or no command takes it.
     """
     opened = open_weights(path)
-    return _encoder_facts(opened) if isinstance(opened, EncoderFile) else _own_facts(opened)
+    config = opened.run_config()
+    return _encoder_facts(opened) if config is None else _own_facts(opened, config)
 
 
-def _encoder_facts(file: EncoderFile) -> dict[str, str]:
-    recipe = encoder_from(file, REFERENCE).recipe
+def _encoder_facts(file: Trained) -> dict[str, str]:
+    recipe = file.encoder(REFERENCE).recipe
     return {
         "checkpoint": str(file.path),
         "holds": "a vision encoder alone, for eval probe, knn, finetune and segment, export, and model.init",
         "step": "not recorded" if file.step is None else str(file.step),
         "volume": _volume(recipe),
         "encoder": f"{recipe.embed_dim} wide, {recipe.depth} blocks of {recipe.num_heads} heads",
-        "parameters": f"{sum(tensor.numel() for tensor in file.tensors.values()):,} stored",
+        "parameters": f"{sum(tensor.numel() for tensor in file.weights().values()):,} stored",
     }
 
 
-def _own_facts(checkpoint: Checkpoint) -> dict[str, str]:
-    config, manifest = compose.config_of(checkpoint), checkpoint.manifest
-    weights = checkpoint.weights()
-    facts = {"checkpoint": str(checkpoint.folder)}
-    if checkpoint.is_classifier:
+def _own_facts(checkpoint: Trained, config: RunConfig) -> dict[str, str]:
+    manifest, weights = checkpoint.manifest, checkpoint.weights()
+    facts = {"checkpoint": str(checkpoint.path)}
+    if "classifier" in manifest:
         labels = ", ".join(manifest["classifier"]["labels"])
         facts |= {
             "holds": f"a classifier of {labels}, fine-tuned for {checkpoint.step} steps; no text side",

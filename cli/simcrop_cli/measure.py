@@ -14,12 +14,13 @@ from simcrop import compose
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.ranks import choose_device
+from simcrop.core.data.batch import Batch, Inputs, MaskedReport
 from simcrop.core.data.split import split_by_patient
-from simcrop.core.data.study import Batch
 from simcrop.core.model.masking import draw_patch_mask, mask_report_tokens
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.ports import SingleProcess, Tokenizer
+from simcrop.core.reports.tokens import Tokens
 from simcrop.core.training.learner import numerics
 
 _SENTENCES = 20
@@ -85,12 +86,12 @@ def measure(config: RunConfig) -> Size:
 def _studies(config: RunConfig) -> tuple[int, Iterable[str]]:
     """Number of studies trained on, and texts for a vocabulary; phantoms are counted without being made."""
     data = config.data
-    if data.source != "phantom":
+    if data.num_to_make is None:
         train, _ = split_by_patient(build_source(data).studies(), data.validation_fraction)
         return len(train), [study.report.findings for study in train]
     letters = random.Random(0)
     words = ["".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(config.text_encoder.vocab_size)]
-    return data.cases - round(data.cases * data.validation_fraction), [" ".join(words)]
+    return data.num_to_make, [" ".join(words)]
 
 
 def _pass(config: RunConfig, model: SimCroP, tokenizer: Tokenizer, num_studies: int) -> tuple[float, int]:
@@ -152,17 +153,14 @@ def _random_batch(config: RunConfig, tokenizer: Tokenizer, num_studies: int) -> 
         volume=torch.randint(
             -1000, 1000, (num_studies, model.in_channels, *model.volume_size), generator=draw, dtype=torch.int16
         ),
-        ids_keep=torch.stack(keep),
-        ids_masked=torch.stack(masked),
-        findings_ids=ids,
-        findings_mask=everywhere,
-        sentence_of_token=owner.expand(num_studies, -1).contiguous(),
-        sentence_mask=torch.ones(num_studies, num_sentences, dtype=torch.bool),
-        sentence_keys=torch.randint(1, 2**60, (num_studies, num_sentences), generator=draw),
-        report_ids=ids,
-        report_input_ids=torch.stack(inputs),
-        report_mask=everywhere,
-        report_masked=torch.stack(hidden),
-        study_keys=torch.arange(num_studies),
-        study_ids=tuple(f"random {number}" for number in range(num_studies)),
+        inputs=Inputs(
+            ids_keep=torch.stack(keep),
+            ids_masked=torch.stack(masked),
+            findings=Tokens(ids, everywhere, owner.expand(num_studies, -1).contiguous()),
+            sentence_mask=torch.ones(num_studies, num_sentences, dtype=torch.bool),
+            sentence_keys=torch.randint(1, 2**60, (num_studies, num_sentences), generator=draw),
+            report=MaskedReport(ids, torch.stack(inputs), everywhere, torch.stack(hidden)),
+            study_keys=torch.arange(num_studies),
+            study_ids=tuple(f"random {number}" for number in range(num_studies)),
+        ),
     )

@@ -1,9 +1,8 @@
 """The composition root: a configuration becomes a model, a run, a measurement. Only this package knows all sides."""
 
-from simcrop.adapters.checkpoints.models import config_of
 from simcrop.adapters.sources.registry import build_source
 from simcrop.compose.data import prepare_data, verify_prepared
-from simcrop.compose.models import build_model, checkpoint_identity, load_encoder, load_model
+from simcrop.compose.models import build_model, checkpoint_identity, config_of, load_encoder, load_model
 from simcrop.compose.ops import select_ops
 from simcrop.compose.training import TrainResult, prepare, train
 

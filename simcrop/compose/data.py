@@ -2,29 +2,31 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches, held_out_batches
+from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
 from simcrop.adapters.loading.prepared import PreparedVolumes, prepare, read_error
 from simcrop.adapters.loading.resample import Grid
-from simcrop.adapters.problems.verdicts import Verdicts, known_errors, remember_errors
+from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
 from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.problems import Problem
 from simcrop.core.data.refusals import Refusals
-from simcrop.core.data.study import Batch, Study
+from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import Communicator, FindingsFeatures, StudySource, Tokenizer
+from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenizer
 from simcrop.core.randomness import derive_seed
+from simcrop.core.reports.reader import ReportReader
 
 _VOCABULARY_STUDIES = 8192
 _log = logging.getLogger("simcrop")
@@ -34,7 +36,7 @@ _log = logging.getLogger("simcrop")
 class Data:
     """The studies of a run, and their volumes on the model's grid."""
 
-    source: StudySource
+    source: DataSet
     train: list[Study]
     held_out: list[Study]
     prepared: PreparedVolumes
@@ -66,8 +68,8 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
     """
     data = config.data
     source = build_source(data)
-    verdicts = Verdicts(data.prepared, source.identity)
-    refusals = Refusals(source.studies(), known_errors(verdicts, source), max_bad_share=data.max_bad_share)
+    verdicts = Verdicts(data.prepared, source)
+    refusals = Refusals(source.studies(), verdicts.errors(), max_bad_share=data.max_bad_share)
     if for_training and config.objectives.reads_reports:
         refusals.add_unreported()
     assert data.prepared_size is not None
@@ -85,7 +87,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
             refused=found,
             say=_log.info,
         )
-    remember_errors(verdicts, source, found)
+    verdicts.add_errors(found)
     refusals.add(found)
     train, held_out = refusals.divided(data.validation_fraction)
     if for_training and not train:
@@ -97,7 +99,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
     return Data(source, train, held_out, prepared)
 
 
-def read_findings(
+def with_features(
     config: RunConfig,
     data: Data,
     studies: Sequence[Study],
@@ -148,26 +150,19 @@ def training_batches(
     """The training batches of this rank. Raises ConfigError where there are fewer studies than one batch needs."""
     return StudyBatches(
         data.train,
-        data.prepared,
-        tokenizer,
-        model=config.model,
-        report=config.objectives.report,
-        augment=config.data.augment,
-        train=config.train,
-        max_tokens=config.text_encoder.max_tokens,
-        seed=config.seed,
+        _reader(config, data, tokenizer),
+        config.train,
         rank=communicator.rank,
         world_size=communicator.world_size,
         num_workers=config.data.num_workers,
         pin_memory=device.type == "cuda",
-        features=data.features,
     )
 
 
-def held_out_share(
+def validation_batches(
     config: RunConfig, data: Data, tokenizer: Tokenizer, studies: Sequence[Study], communicator: Communicator
-) -> Iterable[Batch]:
-    """This rank's part of the batches for held-out losses: every `world_size`-th of a fixed list, read when needed.
+) -> HeldOutBatches:
+    """This rank's share of the batches for held-out losses.
 
     Args:
         config: how many studies, and how they are read.
@@ -176,26 +171,16 @@ def held_out_share(
         studies: the held-out ones; the first `evaluation.loss_studies` are taken.
         communicator: the ranks.
     """
-    batches = held_out_batches(
+    return HeldOutBatches(
         studies[: config.evaluation.loss_studies],
-        data.prepared,
-        tokenizer,
-        model=config.model,
-        report=config.objectives.report,
-        max_tokens=config.text_encoder.max_tokens,
-        seed=config.seed,
-        batch_size=config.train.batch_size,
-        features=data.features,
+        _reader(config, data, tokenizer),
+        config.train.batch_size,
+        rank=communicator.rank,
+        world_size=communicator.world_size,
     )
-    return _Strided(batches, communicator)
 
 
-class _Strided:
-    """A lazy share of batches that can be gone through again and again."""
-
-    def __init__(self, batches: HeldOutBatches, communicator: Communicator) -> None:
-        self._batches = batches
-        self._numbers = range(communicator.rank, len(batches), communicator.world_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return (self._batches[number] for number in self._numbers)
+def _reader(config: RunConfig, data: Data, tokenizer: Tokenizer) -> ItemReader:
+    spec = ReadingSpec(config.model, config.objectives.report, config.data.augment, config.seed)
+    reports = ReportReader(tokenizer, config.text_encoder.max_tokens)
+    return ItemReader(data.prepared, reports, spec, data.features)

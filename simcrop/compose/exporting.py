@@ -1,14 +1,11 @@
 """A trained model in the formats that others read, and on the hub."""
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from simcrop.adapters.checkpoints.encoder_file import EncoderFile, open_weights
+from simcrop.adapters.checkpoints.encoder_file import Trained, open_weights
 from simcrop.adapters.checkpoints.folder import Checkpoint
-from simcrop.adapters.checkpoints.hub import local_copy
-from simcrop.adapters.checkpoints.models import config_of
+from simcrop.adapters.checkpoints.hub import local_copy, publish
 from simcrop.adapters.export.example_volume import example_volume
 from simcrop.adapters.export.formats import (
     Format,
@@ -20,12 +17,13 @@ from simcrop.adapters.export.formats import (
 )
 from simcrop.adapters.export.model_card import CardFacts, model_card
 from simcrop.adapters.export.monai_names import difference
-from simcrop.adapters.export.results import RunResults, results_of
+from simcrop.adapters.export.results import results_of
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.system.provenance import versions
-from simcrop.compose.models import checkpoint_identity, load_encoder
-from simcrop.core.errors import CheckpointError, one_line
+from simcrop.compose.models import load_encoder
 from simcrop.core.model.encoder import VisionEncoder
+
+__all__ = ["export", "publish"]
 
 
 def export(
@@ -54,53 +52,18 @@ def export(
     check_target(out, replace_export=replace_export)
     source = local_copy(path)
     opened = open_weights(source)
-    if kind == "simcrop" and isinstance(opened, EncoderFile):
-        raise CheckpointError(f"{path}: holds a vision encoder alone; export it with --format authors or monai")
-    if kind == "simcrop" and isinstance(opened, Checkpoint) and opened.is_classifier:
-        raise CheckpointError(
-            f"{path}: holds a fine-tuned classifier, no text side; export its encoder with --format authors or monai"
-        )
+    remedy = "export its encoder with --format authors or monai"
+    checkpoint = opened.whole(path, remedy) if kind == "simcrop" else None
     encoder = load_encoder(source)
     facts = _facts(opened, encoder, kind, licence, where=repo_id or out.resolve().name)
-    manifest: dict[str, Any] = {"format": kind, "step": opened.step, "weights_sha256": facts.sha256}
-    manifest |= {"exported_with": versions(), **_provenance(facts.manifest)}
-    write_whole(out, partial(_write, opened, encoder, facts), manifest)
+    # Of a checkpoint's manifest, all but the head and the places of a fine-tuning.
+    provenance = {key: value for key, value in opened.manifest.items() if key not in ("classifier", "settings")}
+    own = {"format": kind, "step": opened.step, "weights_sha256": facts.sha256, "exported_with": versions()}
+    write_whole(out, partial(_write, checkpoint, encoder, facts), provenance | own)
     _print_result(out, facts)
 
 
-def publish(out: Path, repo_id: str, *, private: bool) -> str:
-    """Upload an export folder to the hub, where the model is made if it is not there yet.
-
-    Args:
-        out: the folder.
-        repo_id: NAMESPACE/NAME.
-        private: whether a new model is seen by its namespace alone.
-
-    Returns:
-        The address of the commit.
-
-    Raises:
-        CheckpointError: the hub refuses, or cannot be reached.
-    """
-    from simcrop.adapters.export.hub_upload import ExportedModel
-
-    try:
-        return str(
-            ExportedModel(out).push_to_hub(repo_id, private=private or None, commit_message="Export from simcrop")
-        )
-    except Exception as error:  # see `adapters.hub`: whatever the HTTP library raises
-        raise CheckpointError(
-            f"--push-to-hub {repo_id}: not uploaded ({one_line(error)}); log in with `hf auth login`, go online, or "
-            f"upload {out} yourself"
-        ) from error
-
-
-def _facts(
-    opened: Checkpoint | EncoderFile, encoder: VisionEncoder, kind: Format, licence: str | None, *, where: str
-) -> CardFacts:
-    is_checkpoint = isinstance(opened, Checkpoint)
-    config = config_of(opened) if is_checkpoint else None
-    identity = checkpoint_identity(opened.folder if is_checkpoint else opened.path)
+def _facts(opened: Trained, encoder: VisionEncoder, kind: Format, licence: str | None, *, where: str) -> CardFacts:
     return CardFacts(
         name=where.rpartition("/")[2],
         kind=kind,
@@ -108,19 +71,13 @@ def _facts(
         recipe=encoder.recipe,
         num_parameters=sum(parameter.numel() for parameter in encoder.parameters()),
         step=opened.step,
-        sha256=identity["sha256"],
+        sha256=opened.sha256,
         licence=licence,
-        config=config,
-        manifest=opened.manifest if is_checkpoint else {},
-        results=results_of(opened) if is_checkpoint else RunResults({}, {}),
+        config=opened.run_config(),
+        manifest=opened.manifest,
+        results=results_of(opened),
         class_token=_class_token(encoder) if kind == "monai" else None,
     )
-
-
-def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint's manifest says beside its files, without the head and the places of a fine-tuning."""
-    left_out = ("files", "format", "exported_with", "classifier", "settings")
-    return {key: value for key, value in manifest.items() if key not in left_out}
 
 
 def _class_token(encoder: VisionEncoder) -> float:
@@ -130,13 +87,13 @@ def _class_token(encoder: VisionEncoder) -> float:
     return difference(encoder, volume.expand(1, recipe.in_channels, *volume.shape))
 
 
-def _write(opened: Checkpoint | EncoderFile, encoder: VisionEncoder, facts: CardFacts, folder: Path) -> None:
-    if facts.kind == "authors":
+def _write(checkpoint: Checkpoint | None, encoder: VisionEncoder, facts: CardFacts, folder: Path) -> None:
+    if checkpoint is not None:
+        write_checkpoint(folder, checkpoint)
+    elif facts.kind == "authors":
         write_authors(folder, encoder, facts.step)
-    elif facts.kind == "monai":
+    else:
         write_monai(folder, encoder)
-    elif isinstance(opened, Checkpoint) and facts.config is not None:
-        write_checkpoint(folder, opened, facts.config)
     (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
 
 

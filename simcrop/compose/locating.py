@@ -10,13 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.resume import make_folder
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, best_voxel, map_onto
 from simcrop.adapters.figures.located import Located, located_figure
 from simcrop.adapters.formats.opening import is_nifti
 from simcrop.adapters.formats.scan import Scan, read_scan, write_map
 from simcrop.adapters.loading.resample import Grid, resample_volume
-from simcrop.adapters.system.files import written_beside
+from simcrop.adapters.system.files import make_folder, whole_file
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.models import load_aligned
 from simcrop.core.errors import DataError, InputError
@@ -26,6 +25,7 @@ from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
 from simcrop.core.recipe import Size
 from simcrop.core.reports.prompts import normal_findings
+from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import clean, sentences_of
 
 _DPI = 130
@@ -92,8 +92,8 @@ def locate(
     for out, is_picture in zip(outs, are_pictures, strict=True):
         if is_picture:
             figure = located_figure(_located(scan, found, sentence, facts))
-            with written_beside(out) as draft:
-                figure.savefig(draft, format="png", dpi=_DPI, facecolor=figure.get_facecolor())
+            with whole_file(out) as file:
+                figure.savefig(file, format="png", dpi=_DPI, facecolor=figure.get_facecolor())
         else:
             write_map(out, found.heat.values, scan, about="simcrop: cosine similarity to a sentence")
     print("\n".join([*facts, *map(str, outs)]))
@@ -117,7 +117,7 @@ def _read_findings(path: Path) -> list[str]:
 
 
 def _read(model: SimCroP, tokenizer: Tokenizer, sentence: str, company: Sequence[str]) -> Float[Tensor, "E"]:
-    return read_within(model, tokenizer, sentence, company, max_tokens=model.text_recipe.max_tokens)
+    return read_within(model, ReportReader(tokenizer, model.text_recipe.max_tokens), sentence, company)
 
 
 @torch.no_grad()

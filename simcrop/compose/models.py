@@ -6,13 +6,11 @@ from typing import Any
 
 import torch
 
-from simcrop.adapters.checkpoints.encoder_file import EncoderFile, encoder_weights, open_weights, start_from
-from simcrop.adapters.checkpoints.folder import WEIGHTS
-from simcrop.adapters.checkpoints.foreign_encoder import encoder_from
+from simcrop.adapters.checkpoints.encoder_file import open_weights, start_from
+from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.hub import local_copy
-from simcrop.adapters.checkpoints.models import config_of, load_weights, make_model
+from simcrop.adapters.checkpoints.models import load_weights, make_model
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.system.files import sha256_of
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.compose.ops import select_ops
@@ -39,7 +37,7 @@ def load_aligned(checkpoint: str, device: torch.device) -> tuple[SimCroP, Tokeni
         CheckpointError: it was trained without alignment; or as `load_model`.
     """
     model = load_model(checkpoint, device)
-    if not model.aligns or model.tokenizer is None:
+    if not model.matches_sentences or model.tokenizer is None:
         raise CheckpointError(
             f"{checkpoint}: was trained without alignment, so it cannot compare sentences with patches; name one whose "
             "objectives.alignment.weight or objectives.late_interaction.weight is above 0"
@@ -80,17 +78,9 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision
     Raises:
         CheckpointError: absent, damaged, unreachable, an encoder alone, or a fine-tuned classifier.
     """
-    checkpoint = open_weights(local_copy(path, revision))
-    if isinstance(checkpoint, EncoderFile):
-        raise CheckpointError(
-            f"{path}: holds a vision encoder alone; use load_encoder, or start a run from it with model.init"
-        )
-    if checkpoint.is_classifier:
-        raise CheckpointError(
-            f"{path}: holds a fine-tuned classifier, no text side; name the run that it was fine-tuned from, or "
-            "load its encoder by load_encoder"
-        )
-    config = config_of(checkpoint)
+    opened = open_weights(local_copy(path, revision))
+    checkpoint = opened.whole(path, "use load_encoder, or name the run that it comes from")
+    config = checkpoint.run_config()
     model, _ = make_model(config, select_ops("auto", torch.device(device)), words=checkpoint.tokenizer_folder())
     load_weights(model, config, checkpoint)
     return model.to(device).eval()
@@ -119,15 +109,8 @@ def load_encoder(
         CheckpointError: absent, damaged, unreachable, or without some of an encoder's tensors, which are named.
         ConfigError: a key of `model` is wrong.
     """
-    opened, ops = open_weights(local_copy(path, revision)), select_ops("auto", torch.device(device))
-    if isinstance(opened, EncoderFile):
-        encoder = encoder_from(opened, ops, model)
-    elif model:
-        raise CheckpointError(f"{path}: says itself how its model is made; leave out `model`")
-    else:
-        encoder = VisionEncoder(config_of(opened).model, ops)
-        encoder.load_state_dict(encoder_weights(opened.weights()))
-    return encoder.to(device).eval()
+    opened = open_weights(local_copy(path, revision))
+    return opened.encoder(select_ops("auto", torch.device(device)), model).to(device).eval()
 
 
 def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dict[str, Any]:
@@ -145,8 +128,10 @@ def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dic
         CheckpointError: as for `load_encoder`.
     """
     opened = open_weights(local_copy(path, revision))
-    if isinstance(opened, EncoderFile):
-        sha256, fingerprint = sha256_of(opened.path), None
-    else:
-        sha256, fingerprint = opened.manifest["files"][WEIGHTS], opened.manifest.get("data_fingerprint")
-    return {"path": str(path), "step": opened.step, "sha256": sha256, "data_fingerprint": fingerprint}
+    fingerprint = opened.manifest.get("data_fingerprint")
+    return {"path": str(path), "step": opened.step, "sha256": opened.sha256, "data_fingerprint": fingerprint}
+
+
+def config_of(checkpoint: Checkpoint) -> RunConfig:
+    """The configuration that a checkpoint was trained with."""
+    return checkpoint.run_config()

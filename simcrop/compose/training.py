@@ -11,23 +11,31 @@ import torch
 
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_words
-from simcrop.adapters.checkpoints.resume import check_data, is_finished, make_folder, starting_point
+from simcrop.adapters.checkpoints.resume import check_data, is_finished, starting_point
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, as_yaml
 from simcrop.adapters.evaluation.run.pictures import RunPictures
 from simcrop.adapters.evaluation.run.summary import write_summary
-from simcrop.adapters.system.files import replace_text
+from simcrop.adapters.system.files import make_folder, replace_text
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
 from simcrop.adapters.text.encoder import load_text_encoder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.tensorboard import TensorBoardFigures, TensorBoardMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
-from simcrop.compose.data import Data, held_out_share, part_of, prepare_data, read_findings, training_batches
+from simcrop.compose.data import (
+    Data,
+    part_of,
+    prepare_data,
+    training_batches,
+    validation_batches,
+    with_features,
+)
 from simcrop.compose.models import build_model
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.ports import Communicator, SingleProcess
+from simcrop.core.reports.reader import ReportReader
 from simcrop.core.training.learner import Learner
 from simcrop.core.training.loop import Outside, Progress, fit
 from simcrop.core.training.optimization import load_optimizer_state, make_optimizers
@@ -45,12 +53,12 @@ def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     """
     data = prepare_data(config, shard=shard)
     text = config.text_encoder
-    if text.source == "scratch" or not (text.reads_findings_once and config.objectives.aligns):
+    if text.source == "scratch" or not (text.reads_findings_once and config.objectives.matches_sentences):
         return data
     tokenizer, text_encoder = load_text_encoder(text)
     text_encoder.to(choose_device(config.train.device))
     studies = part_of([*data.train, *data.held_out], shard)
-    return read_findings(config, data, studies, tokenizer, text_encoder, SingleProcess())
+    return with_features(config, data, studies, tokenizer, text_encoder, SingleProcess())
 
 
 @dataclass(frozen=True)
@@ -112,9 +120,8 @@ class _Run:
             self.data.held_out,
             volumes=self.data.prepared,
             source=self.data.source,
-            tokenizer=self.tokenizer,
+            reports=ReportReader(self.tokenizer, config.text_encoder.max_tokens),
             recipe=config.model,
-            max_tokens=config.text_encoder.max_tokens,
         )
 
     def train(self, should_stop: Callable[[], bool]) -> TrainResult:
@@ -127,7 +134,7 @@ class _Run:
         if self.is_writer:
             replace_text(self.out / "config.yaml", as_yaml(self.config))
             if self.start is not None:
-                print(f"{self.out}: continuing from {self.start.folder}")
+                print(f"{self.out}: continuing from {self.start.path}")
         outside = self._outside(should_stop)
         try:
             progress = fit(self.learner, outside, progress)
@@ -152,10 +159,10 @@ class _Run:
     def _read_findings(self) -> Data:
         """What a frozen text encoder makes of the findings, where the model needs that."""
         model, data = self.model, self.data
-        if model.text_encoder is None or not (model.aligns and self.config.text_encoder.reads_findings_once):
+        if model.text_encoder is None or not (model.matches_sentences and self.config.text_encoder.reads_findings_once):
             return data
         studies = [*data.train, *data.held_out]
-        return read_findings(self.config, data, studies, self.tokenizer, model.text_encoder, self.communicator)
+        return with_features(self.config, data, studies, self.tokenizer, model.text_encoder, self.communicator)
 
     def _learner(self, device: torch.device) -> Learner:
         recipe, model = self.config.train, self.model
@@ -173,7 +180,7 @@ class _Run:
 
     def _outside(self, should_stop: Callable[[], bool]) -> Outside:
         config, data, ranks = self.config, self.data, self.communicator
-        held_out = held_out_share(config, data, self.tokenizer, self.held_out.studies, ranks)
+        held_out = validation_batches(config, data, self.tokenizer, self.held_out.studies, ranks)
         pictures = RunPictures(self.out, self.held_out, on_figure=TensorBoardFigures(self.out))
         return Outside(
             batches=training_batches(config, data, self.tokenizer, ranks, self.learner.device),

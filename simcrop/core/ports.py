@@ -3,46 +3,96 @@
 Training, evaluation and the model know only these names, so a test hands them a small fake instead.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.study import Batch, Report, SentenceTruth, Study, Volume
+from simcrop.core.data.batch import PreparedBatch
+from simcrop.core.data.problems import OnProblem
+from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
+from simcrop.core.errors import DataError
+from simcrop.core.evaluation.published import UNPUBLISHED, PublishedProbe
+from simcrop.core.reports.tokens import Encoding
 
 State = dict[str, Any]
 """A tree of dicts, lists, numbers, strings and tensors."""
 
 
-class StudySource(Protocol):
-    """A data set: its studies, and their volumes by name."""
+class TruthSource(Protocol):
+    """What is known of the places that sentences speak of."""
 
-    label_names: tuple[str, ...]
+    label_names: tuple[str, ...] = ()
+    """Of the findings that studies are labelled with."""
     identity: str
     """Names the data set and how its files become HU: part of the key under which prepared volumes are kept."""
 
-    def studies(self) -> Sequence[Study]:
-        """Every study, in an order that never changes."""
-        ...
-
-    def volume_file(self, reconstruction: str) -> PurePath:
-        """The file behind a volume, for messages and cache keys."""
-        ...
-
-    def read_volume(self, reconstruction: str) -> Volume:
-        """One volume in HU on its own grid, RAS+ order. Raises DataError naming the file."""
-        ...
-
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
         """What is known of each sentence's place; empty where nothing is."""
-        ...
+        return ()
+
+    @abstractmethod
+    def read_mask(self, reconstruction: str, name: str) -> Volume:
+        """One ground-truth mask (voxels above 0 are inside) on its own grid, RAS+ order.
+
+        Raises:
+            DataError: the volume has none of that name, or it is damaged.
+        """
+
+
+class DataSet(TruthSource, Protocol):
+    """A data set: its studies, their volumes by name, and what is known of both.
+
+    What is not abstract has a default here, for classes that derive from this one.
+    """
+
+    label_table: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Label -> its columns among `label_names`, where the table of labels is always the same; empty elsewhere."""
+    has_exclusive_labels: bool = False
+    """Whether a study has exactly one of the labels, unless the configuration says otherwise."""
+    organ_names: tuple[str, ...] = ()
+    """What masks tell apart, where the data set has a list of it; empty elsewhere."""
+    published: PublishedProbe = UNPUBLISHED
+    """The authors' probe of this data set."""
+
+    @abstractmethod
+    def studies(self) -> Sequence[Study]:
+        """Every study, in an order that never changes."""
+
+    @abstractmethod
+    def files(self) -> Iterator[Path]:
+        """Every volume on disk that is not in quarantine, whether a study has it or not."""
+
+    @abstractmethod
+    def volume_file(self, reconstruction: str) -> Path:
+        """The file, or the folder of slices, behind a volume: for messages and cache keys."""
+
+    @abstractmethod
+    def read_volume(self, reconstruction: str) -> Volume:
+        """One volume in HU on its own grid, RAS+ order. Raises DataError naming the file."""
+
+    @abstractmethod
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
+        """Tell all that is wrong with a volume's file, holding little of it; a hash of its voxels, or None."""
+
+    def organs(self, reconstruction: str) -> Mapping[str, str]:
+        """Organ name -> name of its mask; empty where nothing is known."""
+        return {}
+
+    def organ_files(self, reconstruction: str) -> Sequence[Path]:
+        """The files that say where the organs are."""
+        return ()
 
     def read_mask(self, reconstruction: str, name: str) -> Volume:
-        """One ground-truth mask (voxels above 0 are inside) on its own grid, RAS+ order."""
-        ...
+        raise DataError(f"{reconstruction}: has no mask {name!r}; it has {', '.join(self.organs(reconstruction))}")
+
+    def read_masks(self, reconstruction: str, names: Sequence[str]) -> Iterator[Volume]:
+        """Several masks as `read_mask` has them, in that order."""
+        return (self.read_mask(reconstruction, name) for name in names)
 
 
 class Volumes(Protocol):
@@ -63,21 +113,6 @@ class Volumes(Protocol):
     def affine(self, reconstruction: str) -> Float[Tensor, "4 4"]:
         """Maps indices of the voxels to world coordinates in mm, RAS."""
         ...
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """One tokenised text.
-
-    Attributes:
-        ids: token ids, class token first, separator last.
-        sentence_of_token: index of the sentence of each token, -1 for special tokens.
-        num_cut: sentences that did not fit the limit.
-    """
-
-    ids: tuple[int, ...]
-    sentence_of_token: tuple[int, ...]
-    num_cut: int
 
 
 class Tokenizer(Protocol):
@@ -166,7 +201,7 @@ class SingleProcess:
 class BatchSource(Protocol):
     """The training batches of this rank: a function of the position alone."""
 
-    def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+    def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
         """The micro-batches of step `first_step`, `first_step` + 1, ... on the CPU, endless. Steps count from 1."""
         ...
 

@@ -5,8 +5,8 @@ a user writes win over both. Every class refuses impossible values on constructi
 key relative to its section.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
 from simcrop.core.errors import ConfigError
 from simcrop.core.ops import PatchSize, Window
@@ -123,8 +123,19 @@ def _divisible(width_key: str, width: int, heads_key: str, heads: int) -> None:
     require(width >= 1 and width % heads == 0, f"{width_key}: {width} is not divisible by {heads_key} {heads}")
 
 
+class ObjectiveSection:
+    """What every objective's section says."""
+
+    weight: float
+    """Factor in the total; 0 switches the objective off."""
+    reads_reports: ClassVar[bool] = False
+    """Whether it needs the report."""
+    matches_sentences: ClassVar[bool] = False
+    """Whether it compares sentences with patches, which then share a space."""
+
+
 @dataclass(frozen=True)
-class ReconstructionRecipe:
+class ReconstructionRecipe(ObjectiveSection):
     """Masked volume reconstruction (docs/method.md, section 3)."""
 
     __pydantic_config__ = STRICT
@@ -138,7 +149,7 @@ class ReconstructionRecipe:
 
 
 @dataclass(frozen=True)
-class ReportRecipe:
+class ReportRecipe(ObjectiveSection):
     """Masked report reconstruction (docs/method.md, section 5)."""
 
     __pydantic_config__ = STRICT
@@ -151,13 +162,14 @@ class ReportRecipe:
     """real: exactly that share of the real tokens; any (paper): each position by chance, padding included."""
     loss: Literal["masked", "all"] = "masked"
     """masked: cross-entropy over masked tokens; all (paper): over every position."""
+    reads_reports = True
 
     def __post_init__(self) -> None:
         require(0.0 < self.mask_ratio <= 1.0, f"report.mask_ratio: {self.mask_ratio} is outside (0, 1]")
 
 
 @dataclass(frozen=True)
-class AlignmentRecipe:
+class AlignmentRecipe(ObjectiveSection):
     """Similarity-driven alignment (docs/method.md, section 4)."""
 
     __pydantic_config__ = STRICT
@@ -174,6 +186,7 @@ class AlignmentRecipe:
     """True (paper): padding sentences stay in the denominators."""
     mask_duplicates: bool = True
     """False (paper): verbatim repeats in other reports stay in the denominators."""
+    reads_reports = matches_sentences = True
 
     def __post_init__(self) -> None:
         require(1 <= self.top_k <= 128, f"alignment.top_k: {self.top_k} is outside 1..128")
@@ -181,7 +194,7 @@ class AlignmentRecipe:
 
 
 @dataclass(frozen=True)
-class LateInteractionRecipe:
+class LateInteractionRecipe(ObjectiveSection):
     """Every sentence against every volume (docs/method.md, section 4, item 5; not in the paper)."""
 
     __pydantic_config__ = STRICT
@@ -192,6 +205,7 @@ class LateInteractionRecipe:
     """k', best cosines averaged to the score of a sentence in a volume."""
     same_above: float = 0.95
     """Sentences whose frozen text features have a cosine above this count as the same sentence."""
+    reads_reports = matches_sentences = True
 
     def __post_init__(self) -> None:
         require(1 <= self.top_k <= 128, f"late_interaction.top_k: {self.top_k} is outside 1..128")
@@ -199,7 +213,7 @@ class LateInteractionRecipe:
 
 @dataclass(frozen=True)
 class ObjectivesRecipe:
-    """The four terms of the loss; their sum, weighted, is what is minimised (docs/method.md, section 6)."""
+    """The terms of the loss; their sum, weighted, is what is minimised (docs/method.md, section 6)."""
 
     __pydantic_config__ = STRICT
 
@@ -209,24 +223,30 @@ class ObjectivesRecipe:
     late_interaction: LateInteractionRecipe = field(default_factory=LateInteractionRecipe)
 
     def __post_init__(self) -> None:
-        weights = {name: getattr(self, name).weight for name in TERMS}
-        for name, weight in weights.items():
+        for name in TERMS:
+            weight = getattr(self, name).weight
             require(weight >= 0, f"{name}.weight: {weight} is below 0")
-        require(any(weights.values()), "reconstruction.weight: all four weights are 0; nothing would be trained")
+        require(bool(self.active), f"{TERMS[0]}.weight: every weight is 0; nothing would be trained")
 
     @property
-    def aligns(self) -> bool:
-        """Whether sentences and patches share a space."""
-        return self.alignment.weight > 0 or self.late_interaction.weight > 0
+    def active(self) -> dict[str, ObjectiveSection]:
+        """The sections of the objectives that are switched on, by name."""
+        sections: dict[str, ObjectiveSection] = {name: getattr(self, name) for name in TERMS}
+        return {name: section for name, section in sections.items() if section.weight > 0}
+
+    @property
+    def matches_sentences(self) -> bool:
+        """Whether any objective compares sentences with patches, so that sentences can be located."""
+        return any(section.matches_sentences for section in self.active.values())
 
     @property
     def reads_reports(self) -> bool:
         """Whether any objective needs the report."""
-        return self.aligns or self.report.weight > 0
+        return any(section.reads_reports for section in self.active.values())
 
 
-TERMS = ("reconstruction", "report", "alignment", "late_interaction")
-"""Names of the objectives, in the order in which they are printed and logged."""
+TERMS = tuple(section.name for section in fields(ObjectivesRecipe))
+"""Names of the objectives, in the order in which they are computed, printed and logged."""
 
 
 @dataclass(frozen=True)

@@ -108,11 +108,13 @@ def choose(backend: Backend, device: torch.device) -> MaskedPatchEmbed:
     if backend != "auto":
         return kernel if backend == "triton" else reference
     reasons = why_not(device) if device.type == "cuda" else ["its tensors are on the CPU"]
-    _say(f"patch embedding on {device.type}: " + (f"plain torch, since {'; '.join(reasons)}" if reasons else "Triton"))
+    say_once(
+        f"patch embedding on {device.type}: " + (f"plain torch, since {'; '.join(reasons)}" if reasons else "Triton")
+    )
     return reference if reasons else kernel
 
 
 @functools.cache
-def _say(message: str) -> None:
-    """Once each."""
+def say_once(message: str) -> None:
+    """Log each message once in the life of this process."""
     _log.info(message)

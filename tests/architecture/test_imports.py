@@ -69,4 +69,4 @@ def test_an_import_that_points_outward_is_found(tmp_path: Path) -> None:
     )
     done = lint(tmp_path, tmp_path / "setup.cfg")
     assert done.returncode == 1
-    assert "simcrop.core.model.simcrop -> simcrop.adapters.files" in done.stdout
+    assert "simcrop.core.model -> simcrop.adapters.files" in done.stdout

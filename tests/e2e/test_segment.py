@@ -160,7 +160,7 @@ def test_a_finished_training_is_not_repeated_and_never_overwritten(
     learned: Path, msd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learned = shutil.copytree(learned, tmp_path / "copy")
-    states = [learned / name for name in ("training_state.safetensors", ".training_state.safetensors.draft")]
+    states = [learned / name for name in ("training_state.safetensors", ".training_state.safetensors.1.draft")]
     for path in states:
         path.write_bytes(b"left by a kill between the network and the clean-up")
     weights = learned / "segmenter" / "model.safetensors"

@@ -17,8 +17,11 @@ from simcrop.core.model.masking import mask_report_tokens
 from simcrop.core.model.patches import patchify
 from simcrop.core.model.positions import position_table
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.objectives.alignment import Sentences, alignment_loss
-from simcrop.core.objectives.losses import Counts, reconstruction_share, wanted_tokens
+from simcrop.core.objectives.alignment import alignment_loss
+from simcrop.core.objectives.losses import Counts
+from simcrop.core.objectives.reconstruction import reconstruction_share
+from simcrop.core.objectives.report import wanted_tokens
+from simcrop.core.objectives.sentences import Sentences
 from simcrop.core.ports import SingleProcess
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import (
@@ -71,8 +74,8 @@ def test_reconstruction_of_raw_voxels_over_all_of_them() -> None:
     assert (OBJECTIVES.reconstruction.target, OBJECTIVES.reconstruction.loss) == ("raw", "all")
     pred, masked = torch.zeros(1, 3, 4), torch.tensor([[0, 1, 3]])
     error = masked_patch_mse(pred, VOLUME, masked, patch_size=PATCH, window=WINDOW)
-    batch = replace(make_batch([1]), ids_keep=torch.tensor([[2]]), ids_masked=masked)
-    loss = reconstruction_share(error, batch, "all", Counts.of([batch], OBJECTIVES), SingleProcess())
+    inputs = replace(make_batch([1]).inputs, ids_keep=torch.tensor([[2]]), ids_masked=masked)
+    loss = reconstruction_share(error, inputs, "all", num_masked=3, communicator=SingleProcess())
     squares = [0, 1, 16, 25, 4, 9, 36, 49, 100, 100, 100, 100]  # of HU / 100; 1100 HU and more are clipped to 1000
     assert loss.item() == pytest.approx(sum(squares) / 100 / 16)
 
@@ -112,8 +115,8 @@ def test_report_masks_any_position_and_answers_all() -> None:
     recipe = replace(OBJECTIVES.report, mask_ratio=1.0)
     inputs, masked = mask_report_tokens(ids, is_real=is_real, mask_id=3, recipe=recipe, generator=generator(0))
     assert inputs.tolist() == [1, 3, 3, 2, 3, 0]
-    batch = replace(make_batch([1]), report_masked=masked[None])
-    assert wanted_tokens(batch, OBJECTIVES.report).tolist() == [[True] * 6]
+    report = replace(make_batch([1]).inputs.report, masked=masked[None])
+    assert wanted_tokens(report, OBJECTIVES.report).tolist() == [[True] * 6]
 
 
 def test_a_step_of_the_whole_model() -> None:
@@ -130,7 +133,7 @@ def test_a_step_of_the_whole_model() -> None:
     assert model.text_encoder is not None
     assert model.text_encoder.training
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
-    batch = make_batch([3, 1, 0])
+    batch = make_batch([3, 1, 0]).augmented()
     counts = Counts.of([batch], OBJECTIVES)
     totals = []
     for _ in range(30):

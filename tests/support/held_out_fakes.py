@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.model.patches import apply_window, patchify
-from simcrop.core.ports import Encoding
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe
+from simcrop.core.reports.reader import ReportReader
+from simcrop.core.reports.tokens import Encoding, Tokens
 
 RECIPE = ModelRecipe(
     volume_size=(12, 8, 6), patch_size=(4, 4, 3), embed_dim=6, num_heads=1, projection_dim=4, fusion_heads=1
@@ -119,15 +120,17 @@ class ConstantEncoder(nn.Module):
 class BrightnessModel(nn.Module):
     """Sentences with the word "bright" look for bright patches, all others for dark ones; rebuilds patches exactly."""
 
-    def __init__(self, tokenizer: WordTokenizer, *, aligns: bool = True, decodes: bool = True) -> None:
+    def __init__(self, tokenizer: WordTokenizer, *, matches_sentences: bool = True, decodes: bool = True) -> None:
         super().__init__()
-        self.recipe, self.objectives, self.tokenizer, self.aligns = RECIPE, ObjectivesRecipe(), tokenizer, aligns
+        self.recipe, self.objectives, self.tokenizer = RECIPE, ObjectivesRecipe(), tokenizer
+        self.matches_sentences = matches_sentences
         self.encoder = BrightnessEncoder()
-        self.image_head = nn.Identity() if aligns else None
+        self.image_head = nn.Identity() if matches_sentences else None
         self.decoder = nn.Identity() if decodes else None
         self.seen_modes: list[bool] = []
 
-    def sentence_features(self, ids: Tensor, mask: Tensor, sentence_of_token: Tensor, num_sentences: int) -> Tensor:
+    def sentence_features(self, findings: Tokens, num_sentences: int) -> Tensor:
+        ids, mask, sentence_of_token = findings.ids, findings.mask, findings.sentence_of_token
         self.seen_modes.append(self.training)
         assert bool((ids[~mask] == 0).all())
         assert bool((sentence_of_token[~mask] == -1).all())
@@ -171,8 +174,7 @@ def held_out(source: FakeSource, *, max_tokens: int = 64) -> tuple[HeldOutStudie
         source.list,
         volumes=FakePrepared(source),
         source=source,
-        tokenizer=tokenizer,
+        reports=ReportReader(tokenizer, max_tokens),
         recipe=RECIPE,
-        max_tokens=max_tokens,
     )
     return studies, BrightnessModel(tokenizer)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
-from simcrop.core.data.study import Batch
+from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import AlignmentRecipe, ObjectivesRecipe, TrainRecipe
 from simcrop.core.training.learner import Learner, held_out_losses
@@ -30,7 +30,7 @@ CASES: dict[str, ObjectivesRecipe] = {
 }
 
 
-def share(counts: list[int], key: object, communicator: Communicator) -> Batch:
+def share(counts: list[int], key: object, communicator: Communicator) -> PreparedBatch:
     """This rank's studies of a micro-batch, in the order in which one process would have them."""
     size = len(counts) // communicator.world_size
     first = communicator.rank * size
@@ -48,7 +48,7 @@ def run_case(name: str, communicator: Communicator) -> tuple[list[dict[str, floa
         rows.append(train_step(learner, batches, step=step, communicator=communicator))
     gradients = {key: p.grad.clone() for key, p in model.named_parameters() if p.grad is not None}
     held_out = [make_batch([2, 1], key="a"), make_batch([3], key="b"), make_batch([0], key="c")]
-    mine = held_out[communicator.rank :: communicator.world_size]
+    mine = [batch.augmented() for batch in held_out[communicator.rank :: communicator.world_size]]
     return [*rows, held_out_losses(learner, mine, communicator)], gradients
 
 

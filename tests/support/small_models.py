@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from simcrop.core.data.study import Batch
+from simcrop.core.data.batch import Batch, Inputs, MaskedReport
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.randomness import generator
@@ -26,6 +26,7 @@ from simcrop.core.recipe import (
     TextEncoderRecipe,
 )
 from simcrop.core.reference import REFERENCE
+from simcrop.core.reports.tokens import Tokens
 
 VOCABULARY = 40
 CLS, SEP, MASK, FIRST_WORD = 1, 2, 3, 4
@@ -118,22 +119,22 @@ def make_batch(sentence_counts: Sequence[int], *, room: int | None = None, first
     is_word = (places > 0) & (places < last)
     masked = is_word & (places % 2 == 1)
     present = torch.arange(room) < counts
-    return Batch(
-        volume=volume,
+    inputs = Inputs(
         ids_keep=torch.stack([keep for keep, _ in masks]),
         ids_masked=torch.stack([hidden for _, hidden in masks]),
-        findings_ids=ids,
-        findings_mask=places <= last,
-        sentence_of_token=torch.where(is_word, (places - 1) // 3, -1),
+        findings=Tokens(ids, places <= last, torch.where(is_word, (places - 1) // 3, -1)),
         sentence_mask=present,
         sentence_keys=keys * present,
-        report_ids=ids,
-        report_input_ids=ids.masked_fill(masked, MASK),
-        report_mask=places <= last,
-        report_masked=masked,
+        report=MaskedReport(ids, ids.masked_fill(masked, MASK), places <= last, masked),
         study_keys=torch.arange(first, first + len(draws)),
         study_ids=tuple(f"study_{first + index}" for index in range(len(draws))),
     )
+    return Batch(volume, inputs)
+
+
+def with_inputs(batch: Batch, **changes: object) -> Batch:
+    """The same batch with other inputs."""
+    return replace(batch, inputs=replace(batch.inputs, **changes))  # type: ignore[arg-type]
 
 
 def to_double(batch: Batch) -> Batch:

@@ -6,13 +6,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from simcrop.core.data.study import Batch
+from simcrop.core.data.augment import Augmentation
+from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import State
 from simcrop.core.randomness import derive_seed, generator
 from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
 from simcrop.core.reference import REFERENCE
+from simcrop.core.reports.tokens import Tokens
 
 VOCABULARY = 32
 CLS, SEP, MASK = 1, 2, 3
@@ -57,14 +59,17 @@ def make_model(objectives: ObjectivesRecipe = OBJECTIVES, *, seed: int = 0, drop
     return SimCroP(recipe, objectives, TEXT, text_encoder=WordEncoder(), vocab_size=VOCABULARY, ops=REFERENCE)
 
 
-def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0) -> Batch:
+def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0) -> PreparedBatch:
     """One study for each number of sentences; a study's content depends on `key` and its place alone.
+
+    The volumes are prepared in the model's size, and augmented by nothing.
 
     Args:
         sentence_counts: sentences of each study, two words each; 0 is allowed.
         key: names the content.
         room: studies of this batch are numbered from here, so that two batches can be two halves of one.
     """
+    size = MODEL.volume_size
     draws = [generator("tiny", key, room + index) for index in range(len(sentence_counts))]
     most = max([1, *sentence_counts])
     masks = [draw_patch_mask(MODEL.num_patches, MODEL.mask_ratio, draw) for draw in draws]
@@ -73,22 +78,18 @@ def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0
     masked = (sentence_of_token >= 0) & (torch.arange(ids.shape[1]) % 2 == 0)
     present = torch.arange(most) < torch.tensor(sentence_counts)[:, None]
     keys = torch.stack([torch.randint(1, 2**62, (MOST_SENTENCES,), generator=draw)[:most] for draw in draws])
-    return Batch(
-        volume=torch.stack([torch.randint(-1000, 1000, (1, 8, 8, 8), generator=draw).short() for draw in draws]),
+    inputs = Inputs(
         ids_keep=torch.stack([keep for keep, _ in masks]),
         ids_masked=torch.stack([hidden for _, hidden in masks]),
-        findings_ids=ids,
-        findings_mask=mask,
-        sentence_of_token=sentence_of_token,
+        findings=Tokens(ids, mask, sentence_of_token),
         sentence_mask=present,
         sentence_keys=keys * present,
-        report_ids=ids,
-        report_input_ids=ids.masked_fill(masked, MASK),
-        report_mask=mask,
-        report_masked=masked,
+        report=MaskedReport(ids, ids.masked_fill(masked, MASK), mask, masked),
         study_keys=torch.tensor([derive_seed("tiny", key, room + index) for index in range(len(draws))]),
         study_ids=tuple(f"study_{key}_{room + index}" for index in range(len(draws))),
     )
+    volume = torch.stack([torch.randint(-1000, 1000, (1, *size), generator=draw).short() for draw in draws])
+    return PreparedBatch(volume, (Augmentation((0, 0, 0), size, size),) * len(draws), inputs)
 
 
 def _text(count: int, most: int, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,7 +106,7 @@ class FixedBatches:
     def __init__(self, num_studies: int = 2, accumulate: int = 1) -> None:
         self._num_studies, self._accumulate = num_studies, accumulate
 
-    def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+    def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
         step = first_step
         while True:
             yield [make_batch([2] * self._num_studies, key=(step, micro)) for micro in range(self._accumulate)]

@@ -7,7 +7,6 @@ item 4). This is the only place that opens them.
 import re
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,41 +15,26 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.folder import WEIGHTS, Checkpoint, find_checkpoint, open_checkpoint
+from simcrop.adapters.checkpoints.folder import (
+    ENCODER,
+    WEIGHTS,
+    Checkpoint,
+    encoder_weights,
+    find_checkpoint,
+    open_checkpoint,
+)
+from simcrop.adapters.checkpoints.foreign_encoder import EncoderFile
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.encoder import VisionEncoder
 
 AUTHORS_FILE = "simcrop.pth"
 MONAI_FILE = "monai_vit.safetensors"
+Trained = Checkpoint | EncoderFile
+"""Trained weights on this machine. Nobody asks which: both have the same members."""
 OWN_KEY = "simcrop"
 """Beside `model` in a .pth of ours: the `model` section of the configuration, and the step."""
-_PREFIX = "encoder."
 _SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".safetensors"}
 _FORBIDDEN_NAME = re.compile(r"GLOBAL ([\w.]+)")
-
-
-@dataclass(frozen=True)
-class EncoderFile:
-    """What a file of weights holds that is no checkpoint folder.
-
-    Attributes:
-        path: of the file.
-        tensors: by name, without prefix; more than the encoder's where the file has more.
-        others: names of what lies beside the tensors.
-        model: the `model` section of the configuration, where the file says it.
-        step: updates behind the weights, where the file says it.
-    """
-
-    path: Path
-    tensors: Mapping[str, Tensor]
-    others: tuple[str, ...] = ()
-    model: Mapping[str, Any] | None = None
-    step: int | None = None
-
-
-def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The vision encoder's part of a whole model's weights, in timm's names."""
-    return {name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)}
 
 
 def is_weights_name(path: Path) -> bool:
@@ -58,7 +42,7 @@ def is_weights_name(path: Path) -> bool:
     return path.suffix in _SUFFIXES
 
 
-def open_weights(path: Path) -> Checkpoint | EncoderFile:
+def open_weights(path: Path) -> Trained:
     """What a path on this machine means.
 
     Args:
@@ -129,8 +113,7 @@ def start_from(encoder: VisionEncoder, path: Path) -> None:
         ConfigError: the file cannot be read, or is not of this encoder's width and depth.
     """
     try:
-        opened = open_weights(path)
-        found = opened.tensors if isinstance(opened, EncoderFile) else encoder_weights(opened.weights())
+        found = open_weights(path).encoder_weights()
     except CheckpointError as error:
         raise ConfigError(f"model.init: {error}") from error
     own = encoder.state_dict()
@@ -151,9 +134,9 @@ def start_from(encoder: VisionEncoder, path: Path) -> None:
 
 def _whole_or_part(path: Path, tensors: dict[str, Tensor]) -> EncoderFile:
     """An encoder's own tensors, or the encoder's part of a whole model of ours."""
-    if f"{_PREFIX}cls_token" not in tensors:
+    if f"{ENCODER}cls_token" not in tensors:
         return EncoderFile(path, tensors)
-    others = tuple(name for name in tensors if not name.startswith(_PREFIX))
+    others = tuple(name for name in tensors if not name.startswith(ENCODER))
     return EncoderFile(path, encoder_weights(tensors), others)
 
 

@@ -11,12 +11,19 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
+from simcrop.adapters.checkpoints.migrations import NewerVersionError, migrated, migrated_settings, version_of
+from simcrop.adapters.checkpoints.tensor_tree import join_tensors
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import config_from_tree
 from simcrop.adapters.system.files import sha256_of
 from simcrop.core.errors import CheckpointError
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.ops import Ops
 from simcrop.core.ports import State
 
 _log = logging.getLogger("simcrop")
 _STEP_FOLDER = re.compile(r"step_(\d{8,})")
+ENCODER = "encoder."
 WEIGHTS = "model.safetensors"
 STATE = "training_state/state.json"
 STATE_TENSORS = "training_state/optimizer.safetensors"
@@ -27,19 +34,26 @@ class Checkpoint:
     """One checkpoint folder whose manifest was read; files are verified when they are.
 
     Attributes:
-        folder: where it lies.
+        path: of the folder.
         step: updates behind it.
         manifest: see `FolderCheckpoints`.
+        version: that it was written with.
     """
 
-    folder: Path
+    path: Path
     step: int
     manifest: Mapping[str, Any]
+    version: int
 
     @property
-    def is_classifier(self) -> bool:
-        """Whether it holds a fine-tuned classifier: an encoder and a head, and no text side."""
-        return self.manifest.get("classifier") is not None
+    def sha256(self) -> str:
+        """Hash of the weights, as the manifest has it."""
+        return self.manifest["files"][WEIGHTS]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the fit behind a fine-tuned classifier, by keys with dots; empty for a run's."""
+        return migrated_settings(self.manifest.get("settings", {}), self.version)
 
     def file(self, name: str) -> Path:
         """The file of that name inside the folder, its hash compared.
@@ -47,7 +61,7 @@ class Checkpoint:
         Raises:
             CheckpointError: not listed, absent or changed since it was written.
         """
-        path = self.folder / name
+        path = self.path / name
         expected = self.manifest["files"].get(name)
         if expected is None:
             raise CheckpointError(f"{path}: not listed in manifest.json; take another checkpoint")
@@ -60,22 +74,41 @@ class Checkpoint:
         return path
 
     def config(self) -> dict[str, Any]:
-        """What `config.json` holds; from before `text_encoder.context` existed, sentences are read amid the report."""
-        content: dict[str, Any] = json.loads(self.file("config.json").read_text(encoding="utf-8"))
-        if "text_encoder" in content:
-            content["text_encoder"].setdefault("context", "report")
-        return content
+        """What `config.json` holds, as this version would have written it."""
+        return migrated(json.loads(self.file("config.json").read_text(encoding="utf-8")), self.version)
+
+    def run_config(self) -> RunConfig:
+        """The configuration that it was trained with."""
+        return config_from_tree(self.config(), str(self.path / "config.json"))
 
     def weights(self) -> dict[str, Tensor]:
         """The model's tensors on the CPU."""
         return load_file(self.file(WEIGHTS))
+
+    def encoder_weights(self) -> dict[str, Tensor]:
+        """The vision encoder's part of them, in timm's names."""
+        return encoder_weights(self.weights())
+
+    def encoder(self, ops: Ops, model: Mapping[str, Any] | None = None) -> VisionEncoder:
+        """The vision encoder; `model` must be empty."""
+        if model:
+            raise CheckpointError(f"{self.path}: says itself how its model is made; leave out `model`")
+        encoder = VisionEncoder(self.run_config().model, ops)
+        encoder.load_state_dict(self.encoder_weights())
+        return encoder
+
+    def whole(self, name: str | Path, remedy: str) -> "Checkpoint":
+        """Itself. Raises CheckpointError where it holds a fine-tuned classifier: an encoder and a head alone."""
+        if "classifier" in self.manifest:
+            raise CheckpointError(f"{name}: holds a fine-tuned classifier, no text side; {remedy}")
+        return self
 
     def tokenizer_folder(self) -> Path:
         """The folder of the tokenizer, every file in it verified."""
         for name in self.manifest["files"]:
             if name.startswith("tokenizer/"):
                 self.file(name)
-        return self.folder / "tokenizer"
+        return self.path / "tokenizer"
 
     def training_state(self) -> State:
         """The tree that was saved beside the weights."""
@@ -83,17 +116,22 @@ class Checkpoint:
         return join_tensors(tree, load_file(self.file(STATE_TENSORS)))
 
 
+def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The vision encoder's part of a whole model's weights, in timm's names."""
+    return {name.removeprefix(ENCODER): value for name, value in weights.items() if name.startswith(ENCODER)}
+
+
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Read a step folder's manifest.
 
     Raises:
-        CheckpointError: no such folder, or its manifest is absent, damaged or another step's.
+        CheckpointError: no such folder, or its manifest is absent, damaged, another step's or of a later version.
     """
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         step, files = manifest["step"], manifest["files"]
-        valid = isinstance(step, int) and isinstance(files, dict)
+        valid = isinstance(step, int) and isinstance(files, dict) and isinstance(manifest.get("version", 1), int)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); is this a checkpoint folder?") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -101,7 +139,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     match = _STEP_FOLDER.fullmatch(folder.name)
     if not valid or (match and int(match[1]) != step):
         raise CheckpointError(f"{path}: damaged (step {step} in {folder.name}); take another checkpoint")
-    return Checkpoint(folder, step, manifest)
+    return Checkpoint(folder, step, manifest, version_of(manifest, path))
 
 
 def find_checkpoint(path: Path) -> Checkpoint:
@@ -138,7 +176,7 @@ def newest_whole(folder: Path) -> Checkpoint | None:
         folder: `checkpoints` of a run; need not exist.
 
     Raises:
-        CheckpointError: there are step folders, and all are damaged.
+        CheckpointError: there are step folders, and all are damaged, or one is of a later version.
     """
     problems: list[str] = []
     for name in reversed(step_folders(folder)):
@@ -147,6 +185,8 @@ def newest_whole(folder: Path) -> Checkpoint | None:
             for file in (WEIGHTS, STATE, STATE_TENSORS, "config.json"):
                 checkpoint.file(file)
             checkpoint.tokenizer_folder()
+        except NewerVersionError:
+            raise
         except CheckpointError as error:
             problems.append(str(error))
             continue
@@ -169,32 +209,3 @@ def step_folders(folder: Path) -> list[str]:
 def step_of(name: str) -> int:
     """The step in a step folder's name."""
     return int(name.removeprefix("step_"))
-
-
-def split_tensors(state: State) -> tuple[State, dict[str, Tensor]]:
-    """The tree with a name in place of each tensor, and the tensors by name."""
-    tensors: dict[str, Tensor] = {}
-
-    def walk(value: Any, name: str) -> Any:
-        if isinstance(value, Tensor):
-            tensors[name] = value.detach().contiguous()
-            return {"tensor": name}
-        if isinstance(value, Mapping):
-            return {key: walk(item, f"{name}/{key}") for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [walk(item, f"{name}/{index}") for index, item in enumerate(value)]
-        return value
-
-    tree = {key: walk(value, key) for key, value in state.items()}
-    return tree, tensors
-
-
-def join_tensors(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The tree that `split_tensors` took apart."""
-    if isinstance(tree, dict):
-        if tree.keys() == {"tensor"}:
-            return tensors[tree["tensor"]]
-        return {key: join_tensors(value, tensors) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [join_tensors(value, tensors) for value in tree]
-    return tree

@@ -7,16 +7,17 @@ inferred from the paper, since their file does not hold them.
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.encoder_file import EncoderFile
 from simcrop.adapters.config.errors import describe
+from simcrop.adapters.system.files import sha256_of
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.positions import Grid, position_table
@@ -35,6 +36,49 @@ _FEW = 4
 _NAMED = 20
 """Names in one message."""
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class EncoderFile:
+    """What a file of weights holds that is no checkpoint folder; has the members of `Checkpoint` that others use.
+
+    Attributes:
+        path: of the file.
+        tensors: by name, without prefix; more than the encoder's where the file has more.
+        others: names of what lies beside the tensors.
+        model: the `model` section of the configuration, where the file says it.
+        step: updates behind the weights, where the file says it.
+        manifest: empty.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    others: tuple[str, ...] = ()
+    model: Mapping[str, Any] | None = None
+    step: int | None = None
+    manifest: Mapping[str, Any] = field(default_factory=dict[str, Any], init=False)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file."""
+        return sha256_of(self.path)
+
+    def run_config(self) -> None:
+        """None: the file does not say it."""
+
+    def encoder_weights(self) -> Mapping[str, Tensor]:
+        """See `tensors`."""
+        return self.tensors
+
+    weights = encoder_weights
+
+    def encoder(self, ops: Ops, model: Mapping[str, Any] | None = None) -> VisionEncoder:
+        """See `encoder_from`."""
+        return encoder_from(self, ops, model)
+
+    def whole(self, name: str | Path, remedy: str) -> NoReturn:
+        """Raise CheckpointError, as it holds no whole model."""
+        raise CheckpointError(f"{name}: holds a vision encoder alone; {remedy}")
 
 
 def encoder_from(file: EncoderFile, ops: Ops, model: Mapping[str, Any] | None = None) -> VisionEncoder:

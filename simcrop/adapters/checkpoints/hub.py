@@ -1,4 +1,4 @@
-"""Models of the hub: found in its cache or downloaded. huggingface_hub is imported when first needed."""
+"""Models of the hub: downloaded, found in its cache, uploaded. huggingface_hub is imported when first needed."""
 
 import logging
 import re
@@ -90,3 +90,29 @@ def _cached(name: str, kept: dict[str, Any], reason: Exception) -> Path:
         ) from error
     _log.warning("%s: the hub cannot be reached (%s); taken from its cache, %s", name, one_line(reason), folder)
     return folder
+
+
+def publish(folder: Path, name: str, *, private: bool) -> str:
+    """Upload a folder to the hub, where the model is made if it is not there yet.
+
+    Args:
+        folder: of an export; its README.md is the card that the hub shows.
+        name: NAMESPACE/NAME.
+        private: whether a new model is seen by its namespace alone.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        CheckpointError: the hub refuses, or cannot be reached.
+    """
+    import huggingface_hub as hub
+
+    try:
+        hub.HfApi().create_repo(name, private=private or None, exist_ok=True)
+        return str(hub.HfApi().upload_folder(repo_id=name, folder_path=folder, commit_message="Export from simcrop"))
+    except Exception as error:  # as above: whatever the HTTP library raises
+        raise CheckpointError(
+            f"--push-to-hub {name}: not uploaded ({one_line(error)}); log in with `hf auth login`, go online, or "
+            f"upload {folder} yourself"
+        ) from error

@@ -1,6 +1,5 @@
 """Models from configurations and checkpoints."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import torch
 
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.config.settings import config_from_yaml
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder, restore_text_encoder, save_text_encoder
 from simcrop.adapters.text.tokenizer import HFTokenizer
@@ -89,16 +87,11 @@ def load_weights(model: SimCroP, config: RunConfig, checkpoint: Checkpoint) -> N
     expected, found = checkpoint.manifest.get("text_encoder"), provided_weights(model, config)
     if expected is not None and found is not None and found["sha256"] != expected["sha256"]:
         raise CheckpointError(
-            f"text_encoder.source: {found['source']} has weights of sha256 {found['sha256']}, and {checkpoint.folder} "
+            f"text_encoder.source: {found['source']} has weights of sha256 {found['sha256']}, and {checkpoint.path} "
             f"was trained with {expected['sha256']} (revision {expected['revision']}); provide those"
         )
     report = model.load_state_dict(checkpoint.weights(), strict=False)
     missing = [name for name in report.missing_keys if not name.startswith(provided_elsewhere(config))]
     if missing or report.unexpected_keys:
         name = [*missing, *report.unexpected_keys][0]
-        raise CheckpointError(f"{checkpoint.folder}: {name} does not belong to the model in its config.json")
-
-
-def config_of(checkpoint: Checkpoint) -> RunConfig:
-    """The configuration that a checkpoint was trained with."""
-    return config_from_yaml(json.dumps(checkpoint.config()), str(checkpoint.folder / "config.json"))
+        raise CheckpointError(f"{checkpoint.path}: {name} does not belong to the model in its config.json")

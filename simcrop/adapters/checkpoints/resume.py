@@ -1,13 +1,12 @@
 """What a run folder already holds, and whether a configuration may continue it."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint, newest_whole
-from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.errors import CheckpointError
 
 _FIXED = ("seed", "data", "model", "objectives", "text_encoder")
 """What decides which model is trained on what; the rest (steps, rate, device) may change between two parts of a run."""
@@ -39,55 +38,38 @@ def starting_point(out: Path, resume: str, config: Mapping[str, Any]) -> Checkpo
         start = None
     else:
         start = find_checkpoint(Path(resume))
-        if newest is not None and not newest.folder.samefile(start.folder):
+        if newest is not None and not newest.path.samefile(start.path):
             raise CheckpointError(
-                f"{out}: holds a run at step {newest.step}; to branch off from {start.folder} choose another --out"
+                f"{out}: holds a run at step {newest.step}; to branch off from {start.path} choose another --out"
             )
-    if start is not None and start.is_classifier:
-        raise CheckpointError(
-            f"{start.folder}: holds a fine-tuned classifier, no text side; choose another --out, and start from its "
-            "encoder with model.init"
-        )
     if start is not None:
+        start.whole(start.path, "choose another --out, and start from its encoder with model.init")
         check_unchanged(start, config)
     return start
 
 
 def check_unchanged(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
     """Raise CheckpointError naming the first key of model, data or objectives that a checkpoint was made without."""
-    old, new = dict(leaves(checkpoint.config())), dict(leaves(config))
-    for key in [*new, *(key for key in old if key not in new)]:
-        is_fixed = key.split(".")[0] in _FIXED and key not in _FREE
-        if is_fixed and key in old and old[key] != new.get(key):
-            raise CheckpointError(
-                f"{key}: {new.get(key)} differs from {old[key]} in {checkpoint.folder}; "
-                f"set it back, or train anew with another --out"
-            )
+    before = {
+        key: value for key, value in leaves(checkpoint.config()) if key.split(".")[0] in _FIXED and key not in _FREE
+    }
+    # A key that an older version did not know is no change.
+    check_same(checkpoint.path, before, {key: value for key, value in leaves(config) if key in before})
 
 
 def check_data(checkpoint: Checkpoint, fingerprint: str) -> None:
     """Raise CheckpointError where the studies are not those that a checkpoint was trained on."""
     if checkpoint.manifest.get("data_fingerprint") != fingerprint:
         raise CheckpointError(
-            f"data: the studies, their reports or their split differ from those behind {checkpoint.folder}; "
+            f"data: the studies, their reports or their split differ from those behind {checkpoint.path}; "
             f"put them back, or train anew with another --out"
         )
 
 
 def is_finished(out: Path, start: Checkpoint, steps: int) -> bool:
     """Whether nothing is left to do in `out`: all steps are made, there, and the summary is written."""
-    is_here = start.folder.resolve().is_relative_to(out.resolve())
+    is_here = start.path.resolve().is_relative_to(out.resolve())
     return is_here and start.step >= steps and (out / "summary.json").is_file()
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder of a result. Raises ConfigError where that cannot be, or nothing can be written into it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {out}: cannot be made ({error.strerror}); name another folder") from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise ConfigError(f"--out {out}: cannot be written to; change its permissions, or name another folder")
 
 
 def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -101,7 +83,8 @@ def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
     for key in [*now, *(key for key in before if key not in now)]:
         if before.get(key) != json.loads(json.dumps(now.get(key))):
             raise CheckpointError(
-                f"{key}: {now.get(key)} differs from {before.get(key)} in {where}; set it back, or choose another --out"
+                f"{key}: {now.get(key)} differs from {before.get(key)} in {where}; "
+                f"set it back, or train anew with another --out"
             )
 
 

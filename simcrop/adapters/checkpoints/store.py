@@ -5,19 +5,16 @@
     ├── latest           name of the newest step folder
     └── best             name of the one with the lowest held-out loss, never pruned
 
-A folder is written beside under a name that starts with a dot, forced to disk, then renamed. The manifest holds the
-sha256 of every other file; whoever reads a file compares first.
+The manifest holds the sha256 of every other file; whoever reads a file compares first.
 """
 
 import json
 import logging
 import math
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -26,15 +23,31 @@ from simcrop.adapters.checkpoints.folder import (
     STATE_TENSORS,
     WEIGHTS,
     open_checkpoint,
-    split_tensors,
     step_folders,
     step_of,
 )
-from simcrop.adapters.system.files import replace_text, sha256_of, sync
+from simcrop.adapters.checkpoints.migrations import VERSION
+from simcrop.adapters.checkpoints.tensor_tree import split_tensors
+from simcrop.adapters.system.files import (
+    remove_drafts,
+    remove_folder,
+    replace_text,
+    sha256_of,
+    whole_folder,
+    writing,
+)
 from simcrop.core.errors import CheckpointError
 from simcrop.core.ports import State
 
 _log = logging.getLogger("simcrop")
+
+
+def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write manifest.json into a folder that is complete but for it: `about`, the version, and every file's sha256."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
+    manifest = {**about, "version": VERSION, "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 class FolderCheckpoints:
@@ -45,7 +58,7 @@ class FolderCheckpoints:
         keep: newest step folders kept, besides the best.
         config: goes into every `config.json`.
         save_tokenizer: writes the tokenizer's files into the (existing, empty) folder that it is given.
-        provenance: goes into every manifest beside `step`, `files` (name -> sha256) and `metrics`.
+        provenance: goes into every manifest beside `version`, `step`, `files` (name -> sha256) and `metrics`.
         omit: prefixes of weights that are not stored (a frozen encoder that others provide).
         start_step: of the checkpoint that this run continues; 0 for a fresh run.
     """
@@ -77,43 +90,28 @@ class FolderCheckpoints:
             CheckpointError: the disk refuses.
         """
         final = self._folder / f"step_{step:08d}"
-        draft = self._folder / f".writing_{final.name}"
         weights = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith(self._omit)}
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._clean()
-            self._write(draft, step, weights, state, dict(metrics or {}))
-            if final.exists():  # left over, damaged, from before a resume
-                final.rename(self._folder / f".replaced_{final.name}")
-            draft.rename(final)
-            sync(self._folder)
+        with writing(final, CheckpointError, "free some space, then resume"):
+            remove_drafts(self._folder)
+            with whole_folder(final) as draft:  # a damaged one may be left over from before a resume
+                self._write(draft, step, weights, state, dict(metrics or {}))
             replace_text(self._folder / "latest", final.name + "\n")
             self._mark_best(final.name, dict(metrics or {}))
             self._written.add(final.name)
             self._prune(step)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{final}: cannot be written ({error}); free some space, then resume") from error
 
     def _write(
         self, draft: Path, step: int, weights: dict[str, Tensor], state: State, metrics: dict[str, float]
     ) -> None:
         for folder in ("tokenizer", "training_state"):
-            (draft / folder).mkdir(parents=True)
+            (draft / folder).mkdir()
         tree, tensors = split_tensors(state)
         save_file(weights, draft / WEIGHTS)
         save_file(tensors, draft / STATE_TENSORS)
         (draft / STATE).write_text(json.dumps(tree, indent=1), encoding="utf-8")
         (draft / "config.json").write_text(json.dumps(self._config, indent=1), encoding="utf-8")
         self._save_tokenizer(draft / "tokenizer")
-        files = {
-            str(path.relative_to(draft).as_posix()): sha256_of(path)
-            for path in sorted(draft.rglob("*"))
-            if path.is_file()
-        }
-        manifest = {"step": step, "files": files, "metrics": metrics, **self._provenance}
-        (draft / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        for path in [*draft.rglob("*"), draft]:
-            sync(path)
+        write_manifest(draft, {"step": step, "metrics": metrics, **self._provenance})
 
     def _best(self) -> str | None:
         path = self._folder / "best"
@@ -137,10 +135,4 @@ class FolderCheckpoints:
         # Whoever resumed took the newest whole folder, so one after it that was not written anew is damaged.
         whole = [name for name in old if step_of(name) <= self._start_step or name in self._written]
         for name in set(old) - set(whole[-self._keep :]) - {self._best()}:
-            doomed = self._folder / f".pruned_{name}"
-            (self._folder / name).rename(doomed)  # a half deleted folder must not look like a checkpoint
-            shutil.rmtree(doomed)
-
-    def _clean(self) -> None:
-        for path in self._folder.glob(".*_step_*"):
-            shutil.rmtree(path)
+            remove_folder(self._folder / name)

@@ -92,6 +92,11 @@ class DataSettings:
             self.source != "manifest" or self.manifest is not None, "manifest: source manifest needs it; name its CSV"
         )
 
+    @property
+    def num_to_make(self) -> int | None:
+        """Studies to train on that are made, so that their number is known ahead; None where studies are read."""
+        return self.cases - round(self.cases * self.validation_fraction) if self.source == "phantom" else None
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -157,9 +162,9 @@ class RunConfig:
                 f"objectives.{term}.top_k: {top_k} is above the {visible} visible patches "
                 f"(model.volume_size, patch_size and mask_ratio); take at most {visible}",
             )
-        for_training = self.data.cases - round(self.data.cases * self.data.validation_fraction)
+        num_to_make = self.data.num_to_make
         require(
-            self.data.source != "phantom" or for_training >= self.train.batch_size,
-            f"data.cases: {self.data.cases} studies leave {for_training} for training, below "
+            num_to_make is None or num_to_make >= self.train.batch_size,
+            f"data.cases: {self.data.cases} studies leave {num_to_make} for training, below "
             f"train.batch_size {self.train.batch_size}; raise the one or lower the other",
         )

@@ -25,7 +25,7 @@ __all__ = [
     "RunConfig",
     "as_tree",
     "as_yaml",
-    "config_from_yaml",
+    "config_from_tree",
     "load_config",
     "merge",
     "with_model",
@@ -55,17 +55,21 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     return config
 
 
-def config_from_yaml(text: str, where: str) -> RunConfig:
-    """The configuration in a text written by `as_yaml`; files that it names need not exist here.
+def config_from_tree(tree: Mapping[str, Any], where: str) -> RunConfig:
+    """The configuration in a tree that `as_tree` made; files that it names need not exist here.
+
+    Args:
+        tree: nested dicts of plain values, as JSON has them or as YAML's text.
+        where: file that it came from, for messages.
 
     Raises:
-        ConfigError: not such a text.
+        ConfigError: not such a tree.
     """
-    return _with_derived(_validate(_mapping(parse_yaml(text, where), where), where, ()))
+    return _with_derived(_validate(tree, where, ()))
 
 
 def as_yaml(config: RunConfig) -> str:
-    """Every key of the configuration, defaults included; `config_from_yaml` reads it back unchanged."""
+    """Every key of the configuration, defaults included; `load_config` reads it back unchanged."""
     return format_yaml(as_tree(config))
 
 
@@ -135,7 +139,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     return value
 
 
-def _validate(user: dict[str, Any], where: str, option_keys: Sequence[str]) -> RunConfig:
+def _validate(user: Mapping[str, Any], where: str, option_keys: Sequence[str]) -> RunConfig:
     tree = as_tree(RunConfig())
     model = user.get("model")
     preset = model.get("preset") if isinstance(model, Mapping) else None

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from simcrop.adapters.system.files import replace_text, written_beside
+from simcrop.adapters.system.files import replace_text, whole_file
 from simcrop.adapters.system.provenance import git_commit, versions
 
 _DPI = 110
@@ -69,8 +69,8 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
     (folder / "metrics.json").unlink(missing_ok=True)
     replace_text(folder / "predictions.csv", _as_csv(result.predictions))
     for name, figure in result.figures.items():
-        with written_beside(folder / "pictures" / f"{name}.png") as draft:
-            figure.savefig(draft, format="png", dpi=_DPI)
+        with whole_file(folder / "pictures" / f"{name}.png") as file:
+            figure.savefig(file, format="png", dpi=_DPI)
     content = {
         "task": result.task,
         "metrics": result.metrics,

@@ -4,7 +4,7 @@
     authors   simcrop.pth                                  the encoder under the key `model`
     monai     monai_vit.safetensors                        the encoder in the names of MONAI's ViT
 
-and in each README.md, the model card, and manifest.json: format, step, provenance, sha256 of every other file.
+and in each README.md, the model card, and manifest.json: format, step, version, provenance, sha256 of every other file.
 """
 
 import io
@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from simcrop.adapters.checkpoints.encoder_file import AUTHORS_FILE, MONAI_FILE, OWN_KEY
 from simcrop.adapters.checkpoints.folder import WEIGHTS, Checkpoint
+from simcrop.adapters.checkpoints.store import write_manifest
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.export.monai_names import monai_weights
-from simcrop.adapters.system.files import naming, sha256_of, sync
+from simcrop.adapters.system.files import whole_folder, writing
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.recipe import ModelRecipe
@@ -33,11 +33,11 @@ Format = Literal["simcrop", "authors", "monai"]
 _MANIFEST = "manifest.json"
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, config: RunConfig) -> None:
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """A checkpoint's weights and tokenizer as they are, and its configuration without what belongs to one machine."""
     shutil.copyfile(checkpoint.file(WEIGHTS), folder / WEIGHTS)
     shutil.copytree(checkpoint.tokenizer_folder(), folder / "tokenizer")
-    text = json.dumps(as_tree(without_places(config)), indent=1)
+    text = json.dumps(as_tree(without_places(checkpoint.run_config())), indent=1)
     (folder / "config.json").write_text(text, encoding="utf-8")
 
 
@@ -50,8 +50,7 @@ def write_authors(folder: Path, encoder: VisionEncoder, step: int | None) -> Non
     own = {"model": asdict(_without_place(encoder.recipe)), "step": step}
     content = io.BytesIO()  # torch.save hides why a file cannot be written
     torch.save({"model": weights, OWN_KEY: own}, content)
-    with naming(folder / AUTHORS_FILE):
-        (folder / AUTHORS_FILE).write_bytes(content.getbuffer())
+    (folder / AUTHORS_FILE).write_bytes(content.getbuffer())
 
 
 def write_monai(folder: Path, encoder: VisionEncoder) -> None:
@@ -114,32 +113,13 @@ def write_whole(out: Path, write: Callable[[Path], None], manifest: Mapping[str,
     Args:
         out: as `check_target` allows it.
         write: puts the files into the folder that it is given.
-        manifest: goes into manifest.json beside `files`.
+        manifest: goes into manifest.json, as `write_manifest` makes it.
 
     Raises:
         CheckpointError: the disk refuses.
     """
     out = out.resolve()
-    draft, old = out.with_name(f".{out.name}.draft"), out.with_name(f".{out.name}.replaced")
-    try:
-        for leftover in (draft, old):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-        draft.mkdir(parents=True)
+    remedy = "free some space, or name another"
+    with writing(f"--out {out}", CheckpointError, remedy), whole_folder(out) as draft:
         write(draft)
-        paths = sorted(path for path in draft.rglob("*") if path.is_file())
-        files = {path.relative_to(draft).as_posix(): sha256_of(path) for path in paths}
-        (draft / _MANIFEST).write_text(json.dumps({**manifest, "files": files}, indent=1), encoding="utf-8")
-        for path in [*draft.rglob("*"), draft]:
-            sync(path)
-        if out.exists():
-            out.rename(old)
-        draft.rename(out)
-        sync(out.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"--out {out}: cannot be written ({error}); free some space, or name another") from error
-    finally:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        shutil.rmtree(draft, ignore_errors=True)
+        write_manifest(draft, manifest)

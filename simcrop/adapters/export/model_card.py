@@ -10,15 +10,13 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.export.card_usage import usage
 from simcrop.adapters.export.formats import Format
 from simcrop.adapters.export.results import RunResults
+from simcrop.adapters.sources.base import Source
+from simcrop.adapters.sources.registry import SOURCES
 from simcrop.core.recipe import TERMS, ModelRecipe
 
 _METHOD = "[SimCroP](https://arxiv.org/abs/2509.08311) (Wang et al., MICCAI 2025)"
 _MOST_METRICS = 24
 _HUB_LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
-_DATA_LICENCES = {
-    "phantom": "The training volumes are generated phantoms, which bind nobody.",
-    "ct_rate": "The training data, CT-RATE, is CC BY-NC-SA and gated, which may bind what is trained on it.",
-}
 
 
 @dataclass(frozen=True)
@@ -131,10 +129,8 @@ def _data(facts: CardFacts) -> str:
     if facts.config is None:
         return "Not recorded: the weights came from a file that does not say what they were trained on."
     data = facts.config.data
-    source = f"`{data.source}`"
-    if data.source == "phantom":
-        source = f"{data.cases} generated phantom chests, {data.validation_fraction:.0%} of their patients held out"
     fingerprint = facts.manifest.get("data_fingerprint")
+    source = SOURCES[data.source].described(data)
     lines = [f"Source: {source}.", f"Fingerprint of studies, reports and split: `{fingerprint}`."]
     for content in facts.results.evaluations.values():
         about = content.get("data", {})
@@ -234,12 +230,10 @@ def _limits() -> str:
 
 def _licence(facts: CardFacts) -> str:
     chosen = "No licence was chosen when this was exported." if facts.licence is None else f"{facts.licence}."
-    source = "" if facts.config is None or facts.has_other_start else facts.config.data.source
-    data = _DATA_LICENCES.get(
-        source, "The licence of the training data may bind the weights too, as that of CT-RATE, CC BY-NC-SA, may."
-    )
+    source = Source if facts.config is None or facts.has_other_start else SOURCES[facts.config.data.source]
     text = "scratch" if facts.config is None or facts.classifier is not None else facts.config.text_encoder.source
-    return f"{chosen} {data}" + (f" The text encoder {text} has a licence of its own." if text != "scratch" else "")
+    encoder = "" if text == "scratch" else f" The text encoder {text} has a licence of its own."
+    return f"{chosen} {source.licence}{encoder}"
 
 
 def _times(values: Sequence[float]) -> str:

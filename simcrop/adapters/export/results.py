@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcrop.adapters.checkpoints.folder import WEIGHTS, Checkpoint
+from simcrop.adapters.checkpoints.encoder_file import Trained
 
 _log = logging.getLogger("simcrop")
 
@@ -25,17 +25,17 @@ class RunResults:
     evaluations: Mapping[str, Mapping[str, Any]]
 
 
-def results_of(checkpoint: Checkpoint) -> RunResults:
+def results_of(checkpoint: Trained) -> RunResults:
     """The results beside a checkpoint; none where it lies in no run folder."""
-    if checkpoint.folder.parent.name != "checkpoints":
+    if checkpoint.path.parent.name != "checkpoints":
         return RunResults({}, {})
-    run = checkpoint.folder.parent.parent
+    run = checkpoint.path.parent.parent
     summary = _read(run / "summary.json")
     evaluations: dict[str, Mapping[str, Any]] = {}
     for path in sorted((run / "eval").rglob("metrics.json")):
         content = _read(path)
         about = content.get("checkpoint")
-        if isinstance(about, Mapping) and about.get("sha256") == checkpoint.manifest["files"][WEIGHTS]:
+        if isinstance(about, Mapping) and about.get("sha256") == checkpoint.sha256:
             evaluations[path.parent.relative_to(run / "eval").as_posix()] = content
         else:
             _log.info("%s: left out, it was not measured on these weights", path)

@@ -10,10 +10,10 @@ import numpy as np
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.problems.content import ContentScan, content_problems, shape_problems
 from simcrop.adapters.problems.verdicts import source_stamp
-from simcrop.adapters.system.cache_folder import whole_file
+from simcrop.adapters.system.cache_folder import cache_file
 from simcrop.core.data.problems import BadFileError, Problem, refuse
 from simcrop.core.data.study import Volume
-from simcrop.core.ports import StudySource
+from simcrop.core.ports import DataSet
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Task:
     array: Path
 
 
-def prepare_one(shared: tuple[StudySource, Grid], task: Task) -> dict[str, Any] | Problem:
+def prepare_one(shared: tuple[DataSet, Grid], task: Task) -> dict[str, Any] | Problem:
     """Write one volume's array; what the index says of it, or why it is refused.
 
     Raises:
@@ -39,7 +39,7 @@ def prepare_one(shared: tuple[StudySource, Grid], task: Task) -> dict[str, Any] 
     except BadFileError as bad:
         return bad.problem
     array = voxels.numpy()
-    with whole_file(task.array) as file:
+    with cache_file(task.array) as file:
         np.save(file, array, allow_pickle=False)
         num_bytes = file.tell()
     return {
@@ -52,7 +52,7 @@ def prepare_one(shared: tuple[StudySource, Grid], task: Task) -> dict[str, Any] 
     }
 
 
-def check_content(source: StudySource, reconstruction: str, volume: Volume) -> None:
+def check_content(source: DataSet, reconstruction: str, volume: Volume) -> None:
     """Refuse what a check of the data set calls an error."""
     path = source.volume_file(reconstruction)
     scan = ContentScan()

@@ -30,20 +30,19 @@ from torch import Tensor
 from simcrop.adapters.loading.prepare_one import Task, prepare_one
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask
 from simcrop.adapters.problems.verdicts import source_stamp
-from simcrop.adapters.system.cache_folder import make_folder
+from simcrop.adapters.system.cache_folder import append_row, key_of, make_cache_folder
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.adapters.system.progress import duration
 from simcrop.core.data.augment import crop_centre
 from simcrop.core.data.problems import Problem
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import StudySource
+from simcrop.core.ports import DataSet, TruthSource
 
 VERSION = 2
 """Goes up when the same source would give other voxels."""
 _UNSAFE = re.compile(r"[^\w.-]")
 _NAME_OF_LINE = re.compile(rb'\{"name": ("(?:[^"\\]|\\.)*"), ')
-_OLD_SECONDS = 3600
 _TIMED = 8
 """Volumes after which the time left is told."""
 
@@ -51,7 +50,7 @@ _TIMED = 8
 class PreparedVolumes:
     """The prepared volumes of one grid. Reading checks each array once in the life of this object."""
 
-    def __init__(self, source: StudySource, grid: Grid, cache: Path) -> None:
+    def __init__(self, source: TruthSource, grid: Grid, cache: Path) -> None:
         """
         Args:
             source: where masks are read from.
@@ -128,7 +127,7 @@ def read_error(prepared: PreparedVolumes, reconstruction: str) -> str | None:
 
 
 def prepare(
-    source: StudySource,
+    source: DataSet,
     studies: Sequence[Study],
     grid: Grid,
     cache: Path,
@@ -163,8 +162,7 @@ def prepare(
     if not tasks:
         return prepared
     folder = tasks[0].array.parent
-    make_folder(folder)
-    _remove_old_drafts(folder)
+    make_cache_folder(folder)
     say(_check_room(folder, grid, len(tasks)))
     bad = {} if refused is None else refused
     for result in _prepare_all((source, grid), tasks, workers, folder / _index_name(), say):
@@ -179,7 +177,7 @@ def prepare(
 
 
 def _prepare_all(
-    shared: tuple[StudySource, Grid], tasks: Sequence[Task], workers: int, index: Path, say: Callable[[str], None]
+    shared: tuple[DataSet, Grid], tasks: Sequence[Task], workers: int, index: Path, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any] | Problem]:
     """Each result, when it is on disk and in the index."""
     started = time.monotonic()
@@ -187,18 +185,11 @@ def _prepare_all(
         if isinstance(result, Problem):
             yield Problem(result.file, result.code, result.message, {**result.values, "volume": task.reconstruction})
             continue
-        _append(index, result)
+        append_row(index, result)
         if number == _TIMED and len(tasks) > 4 * _TIMED:
             seconds = (time.monotonic() - started) / number * (len(tasks) - number)
             say(f"about {duration(seconds)} to go with {workers} processes")
         yield result
-
-
-def _remove_old_drafts(folder: Path) -> None:
-    """What killed processes were writing; not what another process writes now."""
-    for draft in folder.glob(".*.draft"):
-        if time.time() - draft.stat().st_mtime > _OLD_SECONDS:
-            draft.unlink(missing_ok=True)
 
 
 def _check_room(folder: Path, grid: Grid, count: int) -> str:
@@ -218,16 +209,6 @@ def _index_name() -> str:
     return f"index_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.jsonl"
 
 
-def _append(index: Path, row: Mapping[str, Any]) -> None:
-    try:
-        with index.open("ab", buffering=0) as file:
-            file.write(json.dumps(row).encode() + b"\n")
-    except OSError as error:
-        raise DataError(
-            f"{index}: cannot be written ({error.strerror}); free disk space or change data.prepared"
-        ) from error
-
-
 def _index(folder: Path) -> dict[str, bytes]:
     """Volume -> its line, the newest; unparsed, since a worker needs few of them."""
     lines: dict[str, bytes] = {}
@@ -239,10 +220,9 @@ def _index(folder: Path) -> dict[str, bytes]:
     return lines
 
 
-def _folder_name(source: StudySource, grid: Grid) -> str:
+def _folder_name(source: TruthSource, grid: Grid) -> str:
     """Names everything that changes the voxels but the volume itself."""
-    parts = json.dumps([VERSION, source.identity, HU_RANGE, asdict(grid)])
-    return f"grid_{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+    return f"grid_{key_of([VERSION, source.identity, HU_RANGE, asdict(grid)])}"
 
 
 def _file_stem(reconstruction: str) -> str:

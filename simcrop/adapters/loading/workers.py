@@ -1,6 +1,6 @@
 """Items of a data set, read by processes of their own, with errors that a user can act on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -8,12 +8,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from simcrop.core.errors import DataError, SimcropError
 
+Key = TypeVar("Key")
 Item = TypeVar("Item")
 
 
 def read_items(
-    dataset: Dataset[Item | SimcropError],
-    keys: Iterable[Any],
+    read: Callable[[Key], Item],
+    keys: Iterable[Key],
     *,
     num_workers: int,
     prefetch_factor: int = 2,
@@ -22,18 +23,18 @@ def read_items(
     """The items of `keys`, in their order.
 
     Args:
-        dataset: key -> item. It returns an error for the user instead of raising it, since torch would wrap it.
+        read: gives the item of a key; in another process where there are workers, so it has to be picklable.
         keys: what to read; may be endless.
         num_workers: processes that read ahead; 0 reads in this one.
         prefetch_factor: items that each of them keeps ready.
         pin_memory: page-locked tensors, for a GPU.
 
     Raises:
-        SimcropError: what the data set returned.
+        SimcropError: what `read` raised.
         DataError: the system ended a worker.
     """
     loader: DataLoader[Any] = DataLoader(
-        dataset,
+        _Items(read),
         batch_size=None,
         sampler=keys,
         num_workers=num_workers,
@@ -55,6 +56,19 @@ def read_items(
             "data.num_workers: a data worker was ended by the system, most likely for want of (shared) memory; "
             "write fewer, or 0"
         ) from error
+
+
+class _Items(Dataset[Any]):
+    """Key -> item. An error for the user is returned, since torch would wrap a raised one."""
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self._read = read
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._read(key)
+        except SimcropError as error:
+            return error
 
 
 def _as_it_is(item: Any) -> Any:

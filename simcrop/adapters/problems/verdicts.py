@@ -5,7 +5,6 @@
 KEY is a hash of the data set with its declarations, and `VERSION`.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,10 +14,9 @@ from stat import S_ISDIR
 from typing import Any
 
 from simcrop.adapters.problems.paths import data_files
-from simcrop.adapters.system.cache_folder import make_folder
+from simcrop.adapters.system.cache_folder import append_row, key_of
 from simcrop.core.data.problems import Problem
-from simcrop.core.errors import DataError
-from simcrop.core.ports import StudySource
+from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import repeats
 
 VERSION = 2
@@ -58,27 +56,35 @@ class Verdicts:
 
     Args:
         cache: folder of all that is prepared.
-        identity: the data set with its declarations.
+        source: the data set.
     """
 
-    def __init__(self, cache: Path, identity: str) -> None:
-        key = hashlib.sha256(json.dumps([VERSION, identity]).encode()).hexdigest()[:16]
-        self._path = cache / f"checked_{key}.jsonl"
-        self._is_torn = False
+    def __init__(self, cache: Path, source: DataSet) -> None:
+        self._source = source
+        self._path = cache / f"checked_{key_of([VERSION, source.identity])}.jsonl"
         self._known = self._read()
 
-    def get(self, name: str, source: Stamp) -> Verdict | None:
+    def get(self, name: str) -> Verdict | None:
         """The verdict on a volume whose file is still as it was."""
         verdict = self._known.get(name)
-        return verdict if verdict is not None and verdict.source == source else None
+        return verdict if verdict is not None and verdict.source == source_stamp(self._source, name) else None
 
     def errors(self) -> dict[str, Problem]:
-        """Volume -> its first error, of every volume that has one, whether or not its file has changed since."""
-        return {name: verdict.error for name, verdict in self._known.items() if verdict.error is not None}
+        """Volume -> its error, where an earlier check or preparation found one and its file is still as it was.
 
-    def digests(self) -> dict[str, str | None]:
-        """Volume -> hash of its voxels when it was looked at."""
-        return {name: verdict.digest for name, verdict in self._known.items()}
+        What holds the voxels of a volume on the other side of the split is among them.
+        """
+        digests = {name: verdict.digest for name, verdict in self._known.items()}
+        repeated = repeats(self._source.studies(), digests)
+        leaked = {found.file: found for found in repeated if found.severity == "error"}
+        bad = {name: verdict.error for name, verdict in self._known.items() if verdict.error is not None}
+        # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
+        return {name: error for name, error in {**leaked, **bad}.items() if self.get(name) is not None}
+
+    def add_errors(self, found: Mapping[str, Problem]) -> None:
+        """Keep for later runs what turned out bad. Raises DataError where it cannot be written."""
+        for name, error in found.items():
+            self.add(name, Verdict(source_stamp(self._source, name), None, (error,)))
 
     def add(self, name: str, verdict: Verdict) -> None:
         """Remember a verdict; it is on disk when this returns, unless it hangs on more than the file itself.
@@ -90,16 +96,7 @@ class Verdicts:
             return
         problems = [[p.file, p.code, p.message, dict(p.values)] for p in verdict.problems]
         row = {"name": name, "source": dict(verdict.source), "digest": verdict.digest, "problems": problems}
-        make_folder(self._path.parent)
-        try:
-            # In one write to the end of the file, so that lines of several processes do not mix.
-            with self._path.open("ab", buffering=0) as file:
-                file.write(b"\n" * self._is_torn + json.dumps(row).encode() + b"\n")
-                self._is_torn = False
-        except OSError as error:
-            raise DataError(
-                f"{self._path}: cannot be written ({error.strerror}); free disk space or change data.prepared"
-            ) from error
+        append_row(self._path, row)
         self._known[name] = verdict
 
     def _read(self) -> dict[str, Verdict]:
@@ -107,7 +104,6 @@ class Verdicts:
             data = self._path.read_bytes()
         except OSError:
             return {}
-        self._is_torn = bool(data) and not data.endswith(b"\n")
         known: dict[str, Verdict] = {}
         for line in data.splitlines():
             try:
@@ -119,30 +115,9 @@ class Verdicts:
         return known
 
 
-def known_errors(verdicts: Verdicts, source: StudySource) -> dict[str, Problem]:
-    """Volume -> its error, where an earlier check or preparation found one and its file is still as it was.
-
-    What holds the voxels of a volume on the other side of the split is among them.
-    """
-    repeated = repeats(source.studies(), verdicts.digests())
-    leaked = {found.file: found for found in repeated if found.severity == "error"}
-    # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
-    return {
-        name: error
-        for name, error in {**leaked, **verdicts.errors()}.items()
-        if verdicts.get(name, source_stamp(source, name)) is not None
-    }
-
-
-def remember_errors(verdicts: Verdicts, source: StudySource, found: Mapping[str, Problem]) -> None:
-    """Keep for later runs what turned out bad. Raises DataError where it cannot be written."""
-    for name, error in found.items():
-        verdicts.add(name, Verdict(source_stamp(source, name), None, (error,)))
-
-
-def source_stamp(source: StudySource, reconstruction: str) -> dict[str, Any]:
+def source_stamp(source: DataSet, reconstruction: str) -> dict[str, Any]:
     """Name, size and time of a volume's file, and of what belongs to it; empty where they cannot be seen."""
-    path = Path(source.volume_file(reconstruction))
+    path = source.volume_file(reconstruction)
     try:
         status = path.stat()
         is_folder = S_ISDIR(status.st_mode)

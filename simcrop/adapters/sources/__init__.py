@@ -1,1 +1,1 @@
-"""One data set a module, behind the port `StudySource`; `registry` builds what `data.source` names."""
+"""One data set a module, behind the port `DataSet`; `registry` has them by the names of `data.source`."""

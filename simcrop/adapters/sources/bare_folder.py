@@ -1,34 +1,37 @@
 """The volumes in a folder without a table, for `simcrop data check FOLDER`."""
 
 import os
-from pathlib import Path, PurePath
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Unpack
 
-from simcrop.adapters.formats.opening import inspect_volume, suffix_of
+from simcrop.adapters.formats.opening import SUFFIXES, suffix_of
 from simcrop.adapters.problems.paths import refuse_link_out
+from simcrop.adapters.sources.base import Options, Source, study_of
 from simcrop.core.data.problems import BadFileError, OnProblem, Problem, problem
 
 _MOST_LABELS = 31
 """A file that holds no more than this many whole numbers is a mask rather than a picture."""
 
 
-class FolderSource:
+class FolderSource(Source):
     """The volumes in a bare folder: files of any format, of which nothing is known but what is in them.
 
-    Args:
-        root: looked through with all its folders; links out of it are not followed.
+    Links out of the folder are not followed; they are told, and so are folders that cannot be read.
     """
 
-    label_names: tuple[str, ...] = ()
+    kind = "folder"
+    declares_padding = False
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
-        self.identity = f"folder {self._root}"
+    def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
+        super().__init__(root, **declared)
+        self._studies = [study_of(name, patient_id=name) for name in self._names()]
+        if not self._studies:
+            self._tell(root, "set.no_studies", f"holds no volume ({SUFFIXES})")
 
-    def names(self, on_problem: OnProblem) -> list[str]:
-        """Paths within the folder; tells of folders that cannot be read, and of links to folders outside."""
-
+    def _names(self) -> list[str]:
         def unreadable(error: OSError) -> None:
-            on_problem(problem(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})"))
+            self._tell(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})")
 
         names: list[str] = []
         for folder, folders, files in os.walk(self._root, onerror=unreadable):
@@ -36,25 +39,29 @@ class FolderSource:
                 try:
                     refuse_link_out(self._root, path)
                 except BadFileError as bad:
-                    on_problem(bad.problem)
+                    self._on_problem(bad.problem)
             names += [str(Path(folder, name).relative_to(self._root)) for name in files if suffix_of(name)]
         return sorted(names)
 
-    def volume_file(self, reconstruction: str) -> PurePath:
+    def files(self) -> Iterator[Path]:
+        """The volumes: each is used."""
+        return (self._root / study.study_id for study in self._studies)
+
+    def volume_file(self, reconstruction: str) -> Path:
         """The file of that name."""
         return self._root / reconstruction
 
     def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """As of any source; a file of few whole numbers is taken for a mask."""
-        return inspect_volume(self._root / reconstruction, _mask_as_note(on_problem), root=self._root)
+        return super().inspect(reconstruction, _mask_as_note(on_problem))
 
 
 def _mask_as_note(on_problem: OnProblem) -> OnProblem:
-    def told(found: Problem) -> None:
+    def relabelled(found: Problem) -> None:
         values = found.values
         if found.code == "content.eight_bit" and values["is_whole"] and values["maximum"] <= _MOST_LABELS:
             message = f"holds whole numbers up to {values['maximum']:g}: a mask, it seems"
             found = problem(found.file, "content.mask", message, **values)
         on_problem(found)
 
-    return told
+    return relabelled

@@ -1,14 +1,14 @@
 """BTCV, or any data set in the layout of the Medical Segmentation Decathlon: volumes with masks of classes."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from simcrop.adapters.formats.opening import inspect_volume, read_volume, suffix_of
 from simcrop.adapters.problems.paths import data_files, inside, is_file
-from simcrop.adapters.sources.without_reports import UnreportedSource, study_of
-from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
+from simcrop.adapters.sources.base import Options, Source, study_of
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.data.study import Volume
 
 _TABLE = "dataset.json"
@@ -16,7 +16,7 @@ _SPLITS = {"training": "train", "validation": "validation"}
 Entry = tuple[str, str, str]
 
 
-class BTCVSource(UnreportedSource):
+class BTCVSource(Source):
     """Pairs of a volume and its mask that `dataset.json` lists under "training" and, where it has that, "validation".
 
     Entries under "test" have no mask and are left out. Where the file has no "validation", all studies leave their
@@ -26,30 +26,23 @@ class BTCVSource(UnreportedSource):
         class_names: by value in the masks, background first.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        padding_value: float | None = None,
-        quarantine: Collection[str] = (),
-        on_problem: OnProblem = refuse,
-    ) -> None:
+    kind = "btcv"
+
+    def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
             root: folder with `dataset.json`, `imagesTr/` and `labelsTr/`.
-            padding_value: HU that stand for "outside the field of view" and are read as air.
-            quarantine: volumes to leave out, like imagesTr/img0001.nii.gz.
-            on_problem: is told of entries that name a file which is absent or outside the folder; they are left out.
+            declared: see `Options`; volumes are quarantined like imagesTr/img0001.nii.gz.
 
         Raises:
             BadFileError: if `dataset.json` is absent or lacks classes or entries, or no volume is there.
         """
-        super().__init__(root, f"btcv padding_value={padding_value}", quarantine, on_problem)
-        self._padding_value = padding_value
+        super().__init__(root, **declared)
         path = self._root / _TABLE
         content = _read_json(path)
         self.class_names = _class_names(path, content)
-        entries = _entries(path, content, on_problem)
+        self.organ_names = self.class_names[1:]
+        entries = _entries(path, content, self._on_problem)
         self._labels = {image: label for _, image, label in entries}
         has_validation = any(part == "validation" for part, _, _ in entries)
         studies = [
@@ -77,10 +70,6 @@ class BTCVSource(UnreportedSource):
                 if str(path.relative_to(self._root)) not in self._quarantine and path not in self._label_files():
                     yield path
 
-    def read_volume(self, reconstruction: str) -> Volume:
-        """One volume in HU (its header's scaling applied), RAS+ order."""
-        return read_volume(self.volume_file(reconstruction), root=self._root, padding_value=self._padding_value)
-
     def read_classes(self, reconstruction: str) -> Volume:
         """The mask of all classes on its own grid, int16: a voxel holds the place of its class in `class_names`.
 
@@ -98,14 +87,12 @@ class BTCVSource(UnreportedSource):
 
     def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume's file and its mask's; a hash of the volume's voxels."""
-        path = self.volume_file(reconstruction)
-        label = self.label_file(reconstruction)
-        inspect_volume(label, on_problem, root=self._root, expects_hu=False)
-        return inspect_volume(path, on_problem, root=self._root, padding_value=self._padding_value)
+        inspect_volume(self.label_file(reconstruction), on_problem, root=self._root, expects_hu=False)
+        return super().inspect(reconstruction, on_problem)
 
     def organs(self, reconstruction: str) -> Mapping[str, str]:
         """The classes but for the background, each by its own name."""
-        return {name: name for name in self.class_names[1:]} if reconstruction in self._labels else {}
+        return {name: name for name in self.organ_names} if reconstruction in self._labels else {}
 
     def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
         """The file of the volume's mask, where it has one, and `dataset.json`, which names the mask's values."""
@@ -118,8 +105,13 @@ class BTCVSource(UnreportedSource):
         """The mask of one class on its own grid: 1 inside."""
         if name not in self.organs(reconstruction):
             return super().read_mask(reconstruction, name)
+        return next(self.read_masks(reconstruction, [name]))
+
+    def read_masks(self, reconstruction: str, names: Sequence[str]) -> Iterator[Volume]:
+        """Several masks out of the one file, which is read once."""
         found = self.read_classes(reconstruction)
-        return Volume((found.voxels == self.class_names.index(name)).short(), found.affine)
+        for name in names:
+            yield Volume((found.voxels == self.class_names.index(name)).short(), found.affine)
 
     def _label_files(self) -> set[Path]:
         return {inside(self._root, label) for label in self._labels.values()}
@@ -130,8 +122,7 @@ class BTCVSource(UnreportedSource):
             return False
         path = self.volume_file(name)
         if not is_file(path):
-            message = f"does not exist, and {self._root / _TABLE} names it"
-            self._on_problem(problem(path, "set.row_without_file", message))
+            self._tell(path, "set.row_without_file", f"does not exist, and {self._root / _TABLE} names it")
             return False
         return True
 

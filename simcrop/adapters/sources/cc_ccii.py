@@ -1,22 +1,25 @@
 """CC-CCII as it is downloaded: chest CT for the diagnosis of COVID-19, as folders of 8-bit pictures, no reports."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Self, Unpack
 
 import numpy as np
 
+from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.picture_slices import opened_slices
 from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import inside
-from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import OnProblem, refuse
+from simcrop.adapters.sources.base import Options, Source, options, study_of
+from simcrop.core.data.problems import OnProblem
 from simcrop.core.errors import ConfigError
+from simcrop.core.evaluation.published import CC_CCII
 
 
-class CCCCIISource(StoredSource):
+class CCCCIISource(Source):
     """Scans `CLASS/PATIENT/SCAN/*.png` (or .jpg), like NCP/12/1234/0007.png; each folder of the first level is a label.
 
     Pictures are 8-bit grey values through a window that nobody wrote down, and neither are spacings: HU and mm are
@@ -27,6 +30,11 @@ class CCCCIISource(StoredSource):
     A patient's scans stay on one side of a split, also where two classes use the same patient number.
     """
 
+    kind = "cc_ccii"
+    declares_padding = False
+    has_exclusive_labels = True
+    published = CC_CCII
+
     def __init__(
         self,
         root: Path,
@@ -34,8 +42,7 @@ class CCCCIISource(StoredSource):
         slope: float,
         intercept: float,
         spacing_mm: tuple[float, float, float],
-        quarantine: Collection[str] = (),
-        on_problem: OnProblem = refuse,
+        **declared: Unpack[Options],
     ) -> None:
         """
         Args:
@@ -43,8 +50,7 @@ class CCCCIISource(StoredSource):
             slope: HU between two grey values; a lung window of 1500 HU around -600 has 1500 / 255.
             intercept: HU of grey value 0, there -1350.
             spacing_mm: of the voxels along columns, rows and slices.
-            quarantine: scans to leave out, as CLASS/PATIENT/SCAN.
-            on_problem: is told of links that leave the folder.
+            declared: see `Options`; scans are quarantined as CLASS/PATIENT/SCAN.
 
         Raises:
             ConfigError: slope, intercept or a spacing is impossible.
@@ -54,13 +60,11 @@ class CCCCIISource(StoredSource):
             raise ConfigError(f"grey_scaling: [{slope}, {intercept}] are no slope above 0 and intercept in HU")
         if not all(math.isfinite(mm) and mm > 0 for mm in spacing_mm):
             raise ConfigError(f"spacing_mm: {list(spacing_mm)} are no three lengths above 0 mm")
-        declared = f"slope={slope} intercept={intercept} spacing_mm={spacing_mm}"
-        super().__init__(root, f"cc_ccii {declared}", quarantine, on_problem)
+        super().__init__(root, f"slope={slope} intercept={intercept} spacing_mm={spacing_mm}", **declared)
         self._scaling: Scaling = (slope, intercept)
         x, y, z = spacing_mm
         self._affine = np.array([[0, 0, -x, 0], [0, -y, 0, 0], [-z, 0, 0, 0], [0, 0, 0, 1]])
-        names = ["/".join(path.relative_to(self._root).parts) for path in self.files()]
-        names = [name for name in names if self._is_usable(name)]
+        names = [name for name in map(self._name, self.files()) if self._is_usable(name)]
         self.label_names = tuple(sorted({name.partition("/")[0] for name in names}))
         studies = [
             study_of(
@@ -70,6 +74,16 @@ class CCCCIISource(StoredSource):
         ]
         self._take(studies, "scan like NCP/12/1234")
 
+    @classmethod
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
+        """The data set that a configuration describes."""
+        assert data.root is not None
+        assert data.grey_scaling is not None
+        assert data.spacing_mm is not None
+        slope, intercept = data.grey_scaling
+        others = options(data, on_problem)
+        return cls(data.root, slope=slope, intercept=intercept, spacing_mm=data.spacing_mm, **others)
+
     def volume_file(self, reconstruction: str) -> Path:
         """The folder of the slices."""
         return inside(self._root, reconstruction)
@@ -77,7 +91,7 @@ class CCCCIISource(StoredSource):
     def files(self) -> Iterator[Path]:
         """Every scan's folder."""
         for path in sorted(self._root.glob("*/*/*/")):
-            name = "/".join(path.relative_to(self._root).parts)
+            name = self._name(path)
             if name not in self._quarantine and "/." not in f"/{name}":
                 yield path
 

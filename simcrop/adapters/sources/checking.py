@@ -4,19 +4,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from simcrop.adapters.formats.nifti import twins
-from simcrop.adapters.formats.opening import SUFFIXES
 from simcrop.adapters.problems.verdicts import Verdict, Verdicts, source_stamp
 from simcrop.adapters.sources.bare_folder import FolderSource
-from simcrop.adapters.sources.protocol import CheckedSource
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import Problem, problem
-from simcrop.core.data.study import Report, Study
+from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import report_problems, set_problems
-
-_NO_REPORT = Report("", "")
 
 
 @dataclass(frozen=True)
@@ -38,8 +33,8 @@ class CheckResult:
 
 
 def check_source(
-    source: CheckedSource,
-    told: Sequence[Problem],
+    source: DataSet,
+    found_before: Sequence[Problem],
     cache: Path,
     *,
     max_tokens: int,
@@ -50,7 +45,7 @@ def check_source(
 
     Args:
         source: the data set.
-        told: what it complained of when its tables were read.
+        found_before: when the data set was listed.
         cache: where verdicts are kept.
         max_tokens: of the text encoder.
         workers: processes; all cores by default.
@@ -59,7 +54,7 @@ def check_source(
     studies = source.studies()
     names = [name for study in studies for name in study.reconstructions]
     verdicts = look_at(source, names, cache, workers=workers, progress=progress)
-    problems = [*told, *(found for name in names for found in verdicts[name].problems)]
+    problems = [*found_before, *(found for name in names for found in verdicts[name].problems)]
     problems += report_problems(studies, max_tokens=max_tokens)
     problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
     problems += _unnamed(source, names)
@@ -70,28 +65,21 @@ def check_folder(
     root: Path, cache: Path, *, workers: int | None = None, progress: Progress | None = None
 ) -> CheckResult:
     """Check the volumes in a bare folder: containers, headers, contents and repeats."""
-    source = FolderSource(root)
     problems: list[Problem] = []
-    names = source.names(problems.append)
-    if not names:
-        problems.append(problem(root, "set.no_studies", f"holds no volume ({SUFFIXES})"))
-    verdicts = look_at(source, names, cache, workers=workers, progress=progress)
-    problems += [found for name in names for found in verdicts[name].problems]
-    alone = [Study(name, name, _NO_REPORT, (name,)) for name in names]
-    problems += set_problems(alone, (), {name: verdicts[name].digest for name in names})
-    return CheckResult(len(names), problems)
+    source = FolderSource(root, on_problem=problems.append)
+    return check_source(source, problems, cache, max_tokens=0, workers=workers, progress=progress)
 
 
 def look_at(
-    source: Any, names: Sequence[str], cache: Path, *, workers: int | None = None, progress: Progress | None = None
+    source: DataSet, names: Sequence[str], cache: Path, *, workers: int | None = None, progress: Progress | None = None
 ) -> Mapping[str, Verdict]:
     """The verdict on each volume; files that were looked at before, and have not changed, are not opened."""
-    known = Verdicts(cache, source.identity)
+    known = Verdicts(cache, source)
     found: dict[str, Verdict] = {}
     for name in names:
-        verdict = known.get(name, source_stamp(source, name))
+        verdict = known.get(name)
         # What came to lie beside the file does not change its stamp.
-        if verdict is not None and not twins(Path(source.volume_file(name))):
+        if verdict is not None and not twins(source.volume_file(name)):
             found[name] = verdict
     report = progress or (lambda done, total: None)
     report(len(found), len(names))
@@ -103,15 +91,15 @@ def look_at(
     return found
 
 
-def _look(source: Any, name: str) -> Verdict:
+def _look(source: DataSet, name: str) -> Verdict:
     problems: list[Problem] = []
     stamp = source_stamp(source, name)
     digest = source.inspect(name, problems.append)
     return Verdict(stamp, digest, tuple(problems))
 
 
-def _unnamed(source: CheckedSource, names: Sequence[str]) -> Iterator[Problem]:
-    named = {Path(source.volume_file(name)) for name in names}
+def _unnamed(source: DataSet, names: Sequence[str]) -> Iterator[Problem]:
+    named = {source.volume_file(name) for name in names}
     for path in source.files():
         if path not in named:
             yield problem(path, "set.file_without_row", "is named by no row of the tables")

@@ -4,21 +4,24 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar, Unpack
 
+from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
-from simcrop.adapters.formats.ground_truth import GroundTruth, organ_files, read_ground_truth, read_mask
-from simcrop.adapters.formats.opening import opened
-from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
+from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import is_file
-from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
-from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
+from simcrop.adapters.sources.base import Options, Source, options
+from simcrop.adapters.sources.label_tables import CT_RATE
+from simcrop.adapters.sources.truth_folders import TruthFolders
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
+from simcrop.core.evaluation import published
 
 Value = TypeVar("Value")
 HuDeclaration = Literal["hu", "header", "raw+csv"]
@@ -28,7 +31,7 @@ _SPLITS = {"train": "train", "valid": "validation"}
 _REPORT_COLUMNS = ("VolumeName", "Findings_EN", "Impressions_EN")
 
 
-class CTRateSource:
+class CTRateSource(TruthFolders, Source):
     """Studies of a folder in CT-RATE's layout. Listing opens no volume.
 
     Attributes:
@@ -37,33 +40,25 @@ class CTRateSource:
         num_missing: rows of the report tables whose volume is not on disk; they are left out.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        hu: HuDeclaration = "hu",
-        padding_value: float | None = None,
-        quarantine: Collection[str] = (),
-        on_problem: OnProblem = refuse,
-    ) -> None:
+    kind = "ct_rate"
+    suffix = _SUFFIX
+    licence = "The training data, CT-RATE, is CC BY-NC-SA and gated, which may bind what is trained on it."
+    label_table = CT_RATE
+    published = published.CT_RATE
+
+    def __init__(self, root: Path, *, hu: HuDeclaration = "hu", **declared: Unpack[Options]) -> None:
         """
         Args:
             root: folder with `dataset/`, `radiology_text_reports/`, and, where present, `metadata/`,
                 `multi_abnormality_labels/` and `ground_truth/`.
             hu: what voxels hold: HU; values that the file's header rescales; values that the metadata CSV rescales.
-            padding_value: HU that stand for "outside the field of view" and are read as air.
-            quarantine: names of volumes to leave out, with or without .nii.gz.
-            on_problem: is told of rows that cannot be used; they are left out.
+            declared: see `Options`; volumes are quarantined like train_1_a_1.
 
         Raises:
             BadFileError: if a table is missing or cannot be read, or no volume of any row is there.
         """
-        self._root = root
-        self.identity = f"ct_rate {root.resolve()} hu={hu} padding_value={padding_value}"
+        super().__init__(root, f"hu={hu}", **declared)
         self._hu: HuDeclaration = hu
-        self._padding_value = padding_value
-        self._quarantine = frozenset(name.removesuffix(_SUFFIX) for name in quarantine)
-        self._on_problem = on_problem
         # At once, since what is told while a volume is read, in a process of its own, would be told to nobody.
         self._scalings: Mapping[str, Scaling] = self._read_scalings() if hu == "raw+csv" else {}
         if self._scalings:
@@ -75,14 +70,16 @@ class CTRateSource:
         self._studies = self._read_studies(labels)
         if not self._studies:
             message = f"holds no volume of the report tables' {self.num_missing} rows"
-            raise BadFileError(problem(root / "dataset", "set.no_studies", message, rows=self.num_missing))
+            raise BadFileError(problem(self._root / "dataset", "set.no_studies", message, rows=self.num_missing))
         if self.num_missing:
             message = f"holds no volume for {self.num_missing} rows of the report tables"
-            on_problem(problem(root / "dataset", "set.partial_download", message, rows=self.num_missing))
+            self._tell(self._root / "dataset", "set.partial_download", message, rows=self.num_missing)
 
-    def studies(self) -> Sequence[Study]:
-        """Every study with a volume on disk, in the order of the tables, training split first."""
-        return self._studies
+    @classmethod
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
+        """The data set that a configuration describes."""
+        assert data.root is not None
+        return cls(data.root, hu=data.hu, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
         """dataset/train/train_1/train_1_a/train_1_a_1.nii.gz of train_1_a_1."""
@@ -92,56 +89,27 @@ class CTRateSource:
         patient, split, scan, _ = match.groups()
         return self._folders[split] / f"{patient}/{patient}_{scan}/{reconstruction}{_SUFFIX}"
 
-    def read_volume(self, reconstruction: str) -> Volume:
-        """One volume in HU as declared, RAS+ order."""
-        path = self.volume_file(reconstruction)
-        return read_stored(path, self._opening(path, refuse), self._padding_value)
-
-    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
-        """Tell all that is wrong with a volume's file; a hash of its voxels."""
-        path = self.volume_file(reconstruction)
-        return inspect_stored(path, self._opening(path, on_problem), on_problem, padding_value=self._padding_value)
-
     def files(self) -> Iterator[Path]:
         """Every volume on disk, named by a row or not, but for those in quarantine."""
         for path in (path for folder in self._folders.values() for path in sorted(folder.rglob(f"*{_SUFFIX}"))):
             if path.name.removesuffix(_SUFFIX) not in self._quarantine and not path.is_dir():
                 yield path
 
-    def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
-        """Sentences with their places; empty where the volume has no ground-truth folder."""
-        return self._truth(reconstruction).sentences
-
-    def organs(self, reconstruction: str) -> Mapping[str, str]:
-        """Organ name -> name of its mask."""
-        return self._truth(reconstruction).organs
-
-    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
-        """The files that say where its organs are, and their list."""
-        return organ_files(self._truth_folder(reconstruction))
-
-    def read_mask(self, reconstruction: str, name: str) -> Volume:
-        """One ground-truth mask on its own grid."""
-        return read_mask(self._truth_folder(reconstruction), name)
-
     def _truth_folder(self, reconstruction: str) -> Path:
         return self._root / "ground_truth" / self.volume_file(reconstruction).name.removesuffix(_SUFFIX)
-
-    def _truth(self, reconstruction: str) -> GroundTruth:
-        return read_ground_truth(self._truth_folder(reconstruction))
 
     def _volume_folder(self, split: str) -> Path:
         """dataset/SPLIT_fixed (the second release, in HU) where it exists and is declared, else dataset/SPLIT."""
         fixed = self._root / "dataset" / f"{split}_fixed"
         return fixed if self._hu != "raw+csv" and fixed.is_dir() else self._root / "dataset" / split
 
-    def _tables(self, folder: str, names: Mapping[str, str]) -> dict[str, Path]:
-        """Split -> table, of those that exist."""
-        paths = {split: self._root / folder / name for split, name in names.items()}
+    def _tables(self, pattern: str) -> dict[str, Path]:
+        """Split -> table, of those that exist; CT-RATE names some by its own word for the split, some by ours."""
+        paths = {split: self._root / pattern.format(split=split, name=name) for split, name in _SPLITS.items()}
         return {split: path for split, path in paths.items() if path.is_file()}
 
     def _read_labels(self) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
-        tables = self._tables("multi_abnormality_labels", {split: f"{split}_predicted_labels.csv" for split in _SPLITS})
+        tables = self._tables("multi_abnormality_labels/{split}_predicted_labels.csv")
         label_names: dict[str, None] = {}
         labels: dict[str, dict[str, int]] = {}
         for path in tables.values():
@@ -153,14 +121,12 @@ class CTRateSource:
                 for name, value in values.items():
                     if value is None:
                         message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1"
-                        self._on_problem(problem(path, "text.value", message, line=line, column=name))
+                        self._tell(path, "text.value", message, line=line, column=name)
                 self._keep(labels, path, line, row, {name: value or 0 for name, value in values.items()})
         return tuple(label_names), labels
 
     def _read_studies(self, labels: Mapping[str, Mapping[str, int]]) -> list[Study]:
-        tables = self._tables(
-            "radiology_text_reports", {split: f"{name}_reports.csv" for split, name in _SPLITS.items()}
-        )
+        tables = self._tables("radiology_text_reports/{name}_reports.csv")
         if not tables:
             folder = self._root / "radiology_text_reports"
             message = "holds neither train_reports.csv nor validation_reports.csv"
@@ -175,7 +141,7 @@ class CTRateSource:
             match = _NAME.fullmatch(name)
             if match is None or match[2] != split:
                 message = f"line {line} names the volume {name!r}; expected {split}_1_a_1.nii.gz"
-                self._on_problem(problem(path, "text.value", message, line=line, column="VolumeName"))
+                self._tell(path, "text.value", message, line=line, column="VolumeName")
                 continue
             if name in self._quarantine:
                 continue
@@ -187,7 +153,7 @@ class CTRateSource:
             names = reconstructions.setdefault(study_id, [])
             if name in names:
                 message = f"has a second row, on line {line} of {path.name}"
-                self._on_problem(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+                self._tell(name, "text.duplicate_row", message, table=str(path), line=line)
                 continue
             names.append(name)
         for study_id, names in reconstructions.items():
@@ -201,28 +167,27 @@ class CTRateSource:
             )
 
     @contextmanager
-    def _opening(self, path: Path, on_problem: OnProblem) -> Generator[StoredVolume]:
-        with opened(path, root=self._root, on_problem=on_problem) as stored:
-            yield replace(stored, scaling=self._scaling(path, stored.scaling))
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
+        with super()._opening(reconstruction, on_problem) as stored:
+            yield replace(stored, scaling=self._scaling(reconstruction, stored.scaling))
 
-    def _scaling(self, path: Path, scaling: Scaling) -> Scaling:
-        """Of a file whose header has another one, maybe."""
+    def _scaling(self, reconstruction: str, own: Scaling) -> Scaling:
+        """Of a volume whose header has the scaling `own`."""
+        path = self.volume_file(reconstruction)
         if self._hu == "header":
-            return scaling
+            return own
         if self._hu == "hu":
-            if scaling != (1.0, 0.0):
-                message = f"data.hu says that voxels are HU, but the header rescales them by {scaling}"
-                raise BadFileError(problem(path, "content.scaled", message, scaling=list(scaling)))
-            return scaling
-        name = path.name.removesuffix(_SUFFIX)
-        if name not in self._scalings:
+            if own != (1.0, 0.0):
+                message = f"data.hu says that voxels are HU, but the header rescales them by {own}"
+                raise BadFileError(problem(path, "content.scaled", message, scaling=list(own)))
+            return own
+        if reconstruction not in self._scalings:
             raise BadFileError(problem(path, "content.no_scaling", "has no row in the metadata tables"))
-        return self._scalings[name]
+        return self._scalings[reconstruction]
 
     def _read_scalings(self) -> dict[str, Scaling]:
-        tables = self._tables("metadata", {split: f"{name}_metadata.csv" for split, name in _SPLITS.items()})
         scalings: dict[str, Scaling] = {}
-        for path in tables.values():
+        for path in self._tables("metadata/{name}_metadata.csv").values():
             for line, row in read_rows(path, ["VolumeName", "RescaleSlope", "RescaleIntercept"], self._on_problem)[1]:
                 try:
                     slope, intercept = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
@@ -230,7 +195,7 @@ class CTRateSource:
                     slope = intercept = math.nan
                 if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
                     message = f"line {line} has no usable number as RescaleSlope or RescaleIntercept"
-                    self._on_problem(problem(path, "text.value", message, line=line))
+                    self._tell(path, "text.value", message, line=line)
                     continue
                 self._keep(scalings, path, line, row, (slope, intercept))
         return scalings
@@ -240,7 +205,7 @@ class CTRateSource:
         name = _volume_name(row)
         if known.setdefault(name, value) != value:
             message = f"has a second row that says something else, on line {line} of {path.name}"
-            self._on_problem(problem(name, "text.duplicate_row", message, table=str(path), line=line))
+            self._tell(name, "text.duplicate_row", message, table=str(path), line=line)
 
 
 def _volume_name(row: Row) -> str:

@@ -1,19 +1,17 @@
 """Chest CT as it leaves a scanner or an archive: a tree of folders, each with the DICOM files of one series."""
 
 import os
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Unpack
 
-from simcrop.adapters.formats.dicom import is_slice, opened_series
+from simcrop.adapters.formats.dicom import is_slice
 from simcrop.adapters.formats.dicom_slices import require_pydicom
-from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.paths import inside
-from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import OnProblem, refuse
+from simcrop.adapters.sources.base import Options, Source, study_of
 
 
-class DicomSource(StoredSource):
+class DicomSource(Source):
     """Every folder below the root that holds DICOM files is a volume, named by its path; links to folders are skipped.
 
     Files are slices by name: .dcm, .ima, no suffix, or a number for one (as in 1.2.840.113). The first folder of the
@@ -21,30 +19,22 @@ class DicomSource(StoredSource):
     single-frame files are read.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        padding_value: float | None = None,
-        quarantine: Collection[str] = (),
-        on_problem: OnProblem = refuse,
-    ) -> None:
+    kind = "dicom"
+
+    def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
             root: the folder.
-            padding_value: HU that stand for "outside the field of view" and are read as air; what the files
-                themselves call padding is read so anyway.
-            quarantine: series to leave out, by their folder's path within the root.
-            on_problem: is told of links that leave the folder.
+            declared: see `Options`; series are quarantined by their folder's path within the root. What the files
+                themselves call padding is read as air whether or not it is declared.
 
         Raises:
             DataError: pydicom is not installed.
             BadFileError: if there is no series.
         """
         require_pydicom()
-        super().__init__(root, f"dicom padding_value={padding_value}", quarantine, on_problem)
-        self._padding_value = padding_value
-        names = ["/".join(path.relative_to(self._root).parts) or "." for path in self.files()]
+        super().__init__(root, **declared)
+        names = map(self._name, self.files())
         studies = [study_of(name, patient_id=name.partition("/")[0]) for name in names if self._is_usable(name)]
         self._take(studies, "folder with DICOM files")
 
@@ -57,9 +47,5 @@ class DicomSource(StoredSource):
         for folder, subfolders, names in os.walk(self._root):
             subfolders.sort()
             path = Path(folder)
-            name = "/".join(path.relative_to(self._root).parts) or "."
-            if any(is_slice(file) for file in names) and name not in self._quarantine:
+            if any(is_slice(file) for file in names) and self._name(path) not in self._quarantine:
                 yield path
-
-    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
-        return opened_series(self.volume_file(reconstruction), self._root, self._padding_value, on_problem)

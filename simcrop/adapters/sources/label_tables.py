@@ -32,10 +32,4 @@ LABELS = (
     "Lung nodule", "Lung opacity", "Pulmonary fibrotic sequela", "Pleural effusion", "Mosaic attenuation pattern",
     "Peribronchial thickening", "Consolidation", "Bronchiectasis", "Interlobular septal thickening",
 )  # fmt: skip
-_CT_RATE: Mapping[str, tuple[str, ...]] = {name: (name,) for name in LABELS}
-_TABLES = {"ct_rate": _CT_RATE, "phantom": _CT_RATE, "radchestct": RADCHESTCT}
-
-
-def label_table(source: str) -> Mapping[str, tuple[str, ...]]:
-    """Label -> its columns in the table of a source, where that is always the same; empty elsewhere."""
-    return _TABLES.get(source, {})
+CT_RATE: Mapping[str, tuple[str, ...]] = {name: (name,) for name in LABELS}

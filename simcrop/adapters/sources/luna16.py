@@ -4,6 +4,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ import torch
 from simcrop.adapters.formats.csv_tables import read_rows
 from simcrop.adapters.formats.opening import opened, read_volume
 from simcrop.adapters.formats.stored import StoredVolume
-from simcrop.adapters.sources.without_reports import StoredSource, study_of
+from simcrop.adapters.sources.base import Options, Source, study_of
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
 from simcrop.core.data.study import Volume
+from simcrop.core.evaluation.published import LUNA16
 
 LABEL = "Lung nodule"
 """By CT-RATE's name, so that features of the one can be probed with the other."""
@@ -27,7 +29,7 @@ _PADDING_BELOW = -1500
 """HU below any noise in air: scanners wrote -2000, -2048 or -3024 outside their field of view."""
 
 
-class Luna16Source(StoredSource):
+class Luna16Source(Source):
     """Volumes `subset{0..9}/UID.mhd` with their .raw; `annotations.csv`, where it is there, names those with a nodule.
 
     It is looked for in the folder and in its CSVFILES. Voxels are HU; what lies below -1500 is padding and read as air.
@@ -36,22 +38,26 @@ class Luna16Source(StoredSource):
     documented nowhere, so of the two the one that lies further to the patient's right is `right_lung`.
     """
 
-    def __init__(self, root: Path, *, quarantine: Collection[str] = (), on_problem: OnProblem = refuse) -> None:
+    kind = "luna16"
+    suffix = ".mhd"
+    declares_padding = False
+    published = LUNA16
+
+    def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
             root: the folder.
-            quarantine: series to leave out, by their UID.
-            on_problem: is told of links that leave the folder and of rows that cannot be read.
+            declared: see `Options`; series are quarantined by their UID.
 
         Raises:
             BadFileError: if there is no volume, or the table has no column seriesuid.
         """
-        super().__init__(root, "luna16", [name.removesuffix(".mhd") for name in quarantine], on_problem)
+        super().__init__(root, **declared)
         self._headers: dict[str, Path] = {}
         for path in sorted(self._root.glob("subset[0-9]/*.mhd")):
             if path.stem in self._headers:
                 message = f"lies beside {self._headers[path.stem].relative_to(self._root)}, which is read"
-                on_problem(problem(path, "set.duplicate", message))
+                self._tell(path, "set.duplicate", message)
                 continue
             self._headers[path.stem] = path
         names = [name for name in self._headers if self._is_usable(name)]
@@ -108,7 +114,7 @@ class Luna16Source(StoredSource):
         missing = named - self._headers.keys()
         if missing:
             message = f"names {len(missing)} series that are not there"
-            self._on_problem(problem(path, "set.partial_download", message, series=len(missing)))
+            self._tell(path, "set.partial_download", message, series=len(missing))
         return named
 
 

@@ -1,58 +1,49 @@
 """A data set of one's own: one CSV with the columns volume, findings, impression."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self, Unpack
 
+from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, is_unknown, read_rows
 from simcrop.adapters.formats.dicom_slices import require_pydicom
-from simcrop.adapters.formats.ground_truth import organ_files, read_ground_truth, read_mask
-from simcrop.adapters.formats.opening import SUFFIXES, inspect_volume, read_volume, suffix_of, without_suffix
+from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
-from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
-from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
+from simcrop.adapters.sources.base import Options, Source, options
+from simcrop.adapters.sources.truth_folders import TruthFolders
+from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.study import Report, Study
 
 _REQUIRED = ("volume", "findings", "impression")
 _OPTIONAL = ("study_id", "patient_id", "split")
 _SPLITS = {"": None, "train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
-class ManifestSource:
+class ManifestSource(TruthFolders, Source):
     """Studies of a CSV. Paths are relative to it and stay in its folder; listing opens no volume.
 
     Rows with one `study_id` are reconstructions of one study and share its first row's report. Without `study_id`
     every row is a study of its own; without `patient_id` every study is a patient. Further columns that hold 0 and 1
     are labels; a cell that is blank (or NaN) leaves its study without that label, any other value makes the column
-    none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz or
-    the like.
+    none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz or the like.
     """
 
-    def __init__(
-        self,
-        csv_path: Path,
-        *,
-        padding_value: float | None = None,
-        quarantine: Collection[str] = (),
-        on_problem: OnProblem = refuse,
-    ) -> None:
+    kind = "manifest"
+
+    def __init__(self, csv_path: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
             csv_path: the table.
-            padding_value: HU that stand for "outside the field of view" and are read as air.
-            quarantine: volumes to leave out, as the column `volume` names them.
-            on_problem: is told of rows that cannot be used, since they name a file that is absent, outside the table's
-                folder or no volume, or a split that is none; they are left out.
+            declared: see `Options`; volumes are quarantined as the column `volume` names them.
 
         Raises:
             BadFileError: if the table is absent, lacks a column, or has no row.
         """
+        super().__init__(csv_path.resolve().parent, **declared)
         self._path = csv_path
-        self._root = csv_path.resolve().parent
-        self.identity = f"manifest {self._root} padding_value={padding_value}"
-        self._padding_value = padding_value
-        self._on_problem = on_problem
-        columns, rows = read_rows(csv_path, _REQUIRED, on_problem)
+        columns, rows = read_rows(csv_path, _REQUIRED, self._on_problem)
         everything = list(rows)
-        table = [(line, row) for line, row in everything if row["volume"].strip() not in quarantine]
+        table = [(line, row) for line, row in everything if row["volume"].strip() not in self._quarantine]
         if not table:
             raise BadFileError(problem(csv_path, "set.no_studies", "has no row"))
         self.label_names = tuple(
@@ -64,22 +55,15 @@ class ManifestSource:
         named = {Path(row["volume"].strip()) for _, row in everything}
         self._left_out = named - {Path(name) for study in self._studies for name in study.reconstructions}
 
-    def studies(self) -> Sequence[Study]:
-        """Every study, in the order of the table."""
-        return self._studies
+    @classmethod
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
+        """The data set that a configuration describes."""
+        assert data.manifest is not None
+        return cls(data.manifest, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
         """The file that the column `volume` names."""
         return inside(self._root, reconstruction)
-
-    def read_volume(self, reconstruction: str) -> Volume:
-        """One volume in HU (its header's scaling applied), RAS+ order."""
-        return read_volume(self.volume_file(reconstruction), root=self._root, padding_value=self._padding_value)
-
-    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
-        """Tell all that is wrong with a volume's file; a hash of its voxels."""
-        path = self.volume_file(reconstruction)
-        return inspect_volume(path, on_problem, root=self._root, padding_value=self._padding_value)
 
     def files(self) -> Iterator[Path]:
         """Every volume beside the table that is used, or that no row names; ground truth is none."""
@@ -87,22 +71,6 @@ class ManifestSource:
             name = path.relative_to(self._root)
             if name.parts[0] != "ground_truth" and not path.is_dir() and name not in self._left_out:
                 yield path
-
-    def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
-        """Sentences with their places; empty where the volume has no ground-truth folder."""
-        return read_ground_truth(self._truth_folder(reconstruction)).sentences
-
-    def organs(self, reconstruction: str) -> Mapping[str, str]:
-        """Organ name -> name of its mask."""
-        return read_ground_truth(self._truth_folder(reconstruction)).organs
-
-    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
-        """The files that say where its organs are, and their list."""
-        return organ_files(self._truth_folder(reconstruction))
-
-    def read_mask(self, reconstruction: str, name: str) -> Volume:
-        """One ground-truth mask on its own grid."""
-        return read_mask(self._truth_folder(reconstruction), name)
 
     def _truth_folder(self, reconstruction: str) -> Path:
         relative = self.volume_file(reconstruction).relative_to(self._root)
@@ -112,13 +80,13 @@ class ManifestSource:
         groups: dict[str, dict[str, Row]] = {}
         for line, row in table:
             volume = row["volume"].strip()
-            if not self._is_usable(line, row):
+            if not self._is_row_usable(line, row):
                 continue
             study_id = row.get("study_id", "").strip() or without_suffix(volume)
             rows = groups.setdefault(study_id, {})
             if volume in rows:
                 message = f"has a second row, on line {line} of {self._path.name}"
-                self._on_problem(problem(volume, "text.duplicate_row", message, table=str(self._path), line=line))
+                self._tell(volume, "text.duplicate_row", message, table=str(self._path), line=line)
                 continue
             rows[volume] = row
         return [self._study(study_id, rows) for study_id, rows in groups.items()]
@@ -129,11 +97,11 @@ class ManifestSource:
         splits = {split: volume for split, volume in given if split is not None}
         if len(splits) > 1:
             message = "is in two splits: " + ", ".join(f"{volume} in {split}" for split, volume in splits.items())
-            self._on_problem(problem(study_id, "set.split_leak", message, **splits))
+            self._tell(study_id, "set.split_leak", message, **splits)
         patients = {row.get("patient_id", "").strip() for row in rows.values()} - {""}
         if len(patients) > 1:
             message = f"is of several patients: {', '.join(sorted(patients))}"
-            self._on_problem(problem(study_id, "text.value", message, column="patient_id"))
+            self._tell(study_id, "text.value", message, column="patient_id")
         return Study(
             study_id=study_id,
             patient_id=first.get("patient_id", "").strip() or study_id,
@@ -152,19 +120,19 @@ class ManifestSource:
                 labels.setdefault(name, value)
         return labels
 
-    def _is_usable(self, line: int, row: Row) -> bool:
-        volume, told = row["volume"].strip(), self._on_problem
+    def _is_row_usable(self, line: int, row: Row) -> bool:
+        volume = row["volume"].strip()
         where = {"line": line, "volume": volume}
         if _split(row) not in _SPLITS:
             message = f"line {line} has the split {_split(row)!r}; use train or validation"
-            told(problem(self._path, "text.value", message, column="split", **where))
+            self._tell(self._path, "text.value", message, column="split", **where)
             return False
         try:
             path = self.volume_file(volume)
             is_series = not suffix_of(volume) and is_folder(path)
             if not is_series and not suffix_of(volume):
                 message = f"line {line} names the volume {volume!r}; expected {SUFFIXES} or a folder of DICOM slices"
-                told(problem(self._path, "text.value", message, column="volume", **where))
+                self._tell(self._path, "text.value", message, column="volume", **where)
                 return False
             if is_series:
                 require_pydicom()
@@ -172,11 +140,11 @@ class ManifestSource:
             if is_there and path.is_symlink():
                 refuse_link_out(self._root, path)
         except BadFileError as error:
-            told(error.problem)
+            self._on_problem(error.problem)
             return False
         if not is_there:
             message = f"does not exist, and line {line} of {self._path} names it"
-            told(problem(self._root / volume, "set.row_without_file", message, **where))
+            self._tell(self._root / volume, "set.row_without_file", message, **where)
             return False
         return True
 

@@ -4,16 +4,19 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self, Unpack
 
 import numpy as np
 
+from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
 from simcrop.adapters.formats.npz import opened_array
 from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.problems.paths import inside
-from simcrop.adapters.sources.without_reports import StoredSource, study_of
-from simcrop.core.data.problems import OnProblem, problem, refuse
+from simcrop.adapters.sources.base import Options, Source, options, study_of
+from simcrop.adapters.sources.label_tables import RADCHESTCT
+from simcrop.core.data.problems import OnProblem
+from simcrop.core.evaluation import published
 
 HeldOutPart = Literal["val", "tst"]
 _NAME = re.compile(r"(trn|val|tst)\d+")
@@ -28,7 +31,7 @@ _AFFINE = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]]) 
 """Indices (slice, row, column) to mm, RAS. The files keep no origin: the first voxel is taken for it."""
 
 
-class RadChestCTSource(StoredSource):
+class RadChestCTSource(Source):
     """Volumes `trn#####.npz`, `val#####.npz`, `tst#####.npz` of one folder, with the label tables where they are there.
 
     Each file has one array `ct` [slice, row, column], int16, HU clipped to +-1000, 0.8 mm along every axis. Slices
@@ -42,25 +45,23 @@ class RadChestCTSource(StoredSource):
     location. Every volume is a patient of its own: patients are not named, and lie in one part each.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        held_out: HeldOutPart = "val",
-        quarantine: Collection[str] = (),
-        on_problem: OnProblem = refuse,
-    ) -> None:
+    kind = "radchestct"
+    suffix = ".npz"
+    declares_padding = False
+    label_table = RADCHESTCT
+    published = published.RADCHESTCT
+
+    def __init__(self, root: Path, *, held_out: HeldOutPart = "val", **declared: Unpack[Options]) -> None:
         """
         Args:
             root: the folder.
             held_out: the part that stands for "validation".
-            quarantine: names of volumes to leave out, like trn00001.
-            on_problem: is told of volumes that no row of their part's table names, and of rows that cannot be read.
+            declared: see `Options`; volumes are quarantined like trn00001.
 
         Raises:
             BadFileError: if there is no volume, or a table lacks its columns.
         """
-        super().__init__(root, "radchestct", [name.removesuffix(".npz") for name in quarantine], on_problem)
+        super().__init__(root, **declared)
         self._splits = {"trn": "train", held_out: "validation"}
         names = [path.stem for path in self.files() if self._is_listed(path.stem)]
         self.label_names, labels = self._read_labels(names)
@@ -70,6 +71,12 @@ class RadChestCTSource(StoredSource):
             if name in labels
         ]
         self._take(studies, f"volume like trn00001.npz or {held_out}00001.npz")
+
+    @classmethod
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
+        """The data set that a configuration describes."""
+        assert data.root is not None
+        return cls(data.root, held_out=data.held_out_part, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
         """trn00001.npz of trn00001."""
@@ -103,10 +110,10 @@ class RadChestCTSource(StoredSource):
             label_names |= dict.fromkeys(name for values in found.values() for name in values)
             for name in sorted(own - found.keys()):
                 message = f"is named by no row of {path.name}"
-                self._on_problem(problem(self.volume_file(name), "set.file_without_row", message, table=str(path)))
+                self._tell(self.volume_file(name), "set.file_without_row", message, table=str(path))
             if num_missing:
                 message = f"has {num_missing} rows whose volume is not there"
-                self._on_problem(problem(path, "set.partial_download", message, rows=num_missing))
+                self._tell(path, "set.partial_download", message, rows=num_missing)
         return tuple(label_names), labels
 
     def _labels_of(self, path: Path, names: Collection[str]) -> tuple[dict[str, Mapping[str, int]], int]:
@@ -118,8 +125,7 @@ class RadChestCTSource(StoredSource):
             if star:
                 abnormalities.setdefault(abnormality, []).append(column)
         if not abnormalities:
-            message = "has no column like nodule*left_lung"
-            self._on_problem(problem(path, "text.column", message, missing=["abnormality*location"]))
+            self._tell(path, "text.column", "has no column like nodule*left_lung", missing=["abnormality*location"])
         found: dict[str, Mapping[str, int]] = {}
         num_missing = 0
         for line, row in rows:
@@ -139,6 +145,6 @@ class RadChestCTSource(StoredSource):
             if None in values:
                 column = columns[values.index(None)]
                 message = f"line {line} has {row[column]!r} as {column!r}; a label is 0 or 1"
-                self._on_problem(problem(path, "text.value", message, line=line, column=column))
+                self._tell(path, "text.value", message, line=line, column=column)
             labels[abnormality] = int(1 in values)
         return labels

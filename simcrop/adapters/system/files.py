@@ -1,13 +1,153 @@
-"""Files that survive a crash: written beside, forced to disk, put in place in one instant."""
+"""Files and folders that are there whole or not at all: written beside, forced to disk, put in place in one instant.
 
+Until then their names begin with a dot and end in `.draft`; what has to go first takes one that ends in `.gone`.
+"""
+
+import errno
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from safetensors import SafetensorError
+
+from simcrop.core.errors import ConfigError, SimcropError
+
+_DRAFT, _GONE = ".draft", ".gone"
 
 
-def sync(path: Path) -> None:
+@contextmanager
+def whole_file(path: Path) -> Generator[BinaryIO]:
+    """A file that becomes `path`, or takes its place, when the block is done; where the block fails it goes.
+
+    Several processes may write the same file at a time: each has a draft of its own, and the last one's stays.
+
+    Raises:
+        OSError: the disk refuses; names the file.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}{_DRAFT}")
+    try:
+        with naming(path):
+            with draft.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                # numpy does not look whether its last bytes found room.
+                if os.fstat(file.fileno()).st_size < file.tell():
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            draft.replace(path)
+            _sync(path.parent)
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+@contextmanager
+def whole_folder(path: Path) -> Generator[Path]:
+    """A new folder that becomes `path`, or takes its place, when the block is done; where the block fails it goes.
+
+    One process at a time may write it.
+
+    Raises:
+        OSError: the disk refuses; names a file or the folder.
+    """
+    draft, gone = path.with_name(f".{path.name}{_DRAFT}"), _gone(path)
+    try:
+        with naming(path):
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            yield draft
+            for each in [*draft.rglob("*"), draft]:
+                _sync(each)
+            if path.exists():
+                path.rename(gone)
+            draft.rename(path)
+            _sync(path.parent)
+    finally:
+        if gone.exists() and not path.exists():
+            gone.rename(path)
+        for rest in (draft, gone):
+            shutil.rmtree(rest, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder that must not be taken for a whole one while it is half gone."""
+    gone = _gone(path)
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def remove_drafts(folder: Path, *, older_than_s: float = 0.0) -> None:
+    """Remove what killed processes have left in a folder.
+
+    Args:
+        folder: where they wrote.
+        older_than_s: age from which nobody is writing it any more; 0 where this process alone writes into the folder.
+    """
+    for draft in [*folder.glob(f".*{_DRAFT}"), *folder.glob(f".*{_GONE}")]:
+        with suppress(FileNotFoundError):  # finished at this instant
+            if time.time() - draft.stat().st_mtime >= older_than_s:
+                shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole text file, or replace one, in one instant."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def written_beside(path: Path) -> Generator[Path]:
+    """The draft of a file, for who can write to a path alone."""
+    with whole_file(path) as file:
+        yield Path(file.name)
+
+
+@contextmanager
+def naming(path: Path) -> Generator[None]:
+    """Name a file in an error of the system while writing that names none, or its draft."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and str(error.filename or _DRAFT).endswith(_DRAFT):
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def writing(what: Path | str, kind: type[SimcropError], remedy: str) -> Generator[None]:
+    """Turn what the disk refuses into an error of ours: `WHAT: cannot be written (REASON); REMEDY`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise kind(f"{what}: cannot be written ({error}); {remedy}") from error
+
+
+def make_folder(folder: Path, key: str = "--out") -> None:
+    """Make the folder that an option or a key of the configuration names.
+
+    Raises:
+        ConfigError: that cannot be, or nothing can be written into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{key} {folder}: cannot be made ({error.strerror}); name another folder") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key} {folder}: cannot be written to; change its permissions, or name another folder")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
     """Force a file, or a folder's list of names, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -16,43 +156,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def naming(path: Path) -> Generator[None]:
-    """Name the file that was being written in an error of the system that does not, as one of a write."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
-
-
-@contextmanager
-def written_beside(path: Path) -> Generator[Path]:
-    """The draft of a file: in one instant it becomes the file or takes its place, or goes where the block fails.
-
-    Raises:
-        OSError: the disk refuses; names a file.
-    """
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        with naming(path):
-            yield draft
-            sync(draft)
-            draft.replace(path)
-            sync(path.parent)
-    finally:
-        with suppress(OSError):
-            draft.unlink()
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a whole text file, or replace one, in one instant."""
-    with written_beside(path) as draft:
-        draft.write_text(text, encoding="utf-8")
-
-
-def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _gone(path: Path) -> Path:
+    gone = path.with_name(f".{path.name}{_GONE}")
+    shutil.rmtree(gone, ignore_errors=True)
+    return gone

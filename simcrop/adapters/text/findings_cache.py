@@ -7,7 +7,6 @@ another encoder or a corrected report is never a stale hit.
 """
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +16,16 @@ import torch
 from jaxtyping import Float16
 from torch import Tensor, nn
 
-from simcrop.adapters.system.cache_folder import make_folder, whole_file
+from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_folder
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import Communicator, Encoding
+from simcrop.core.ports import Communicator
 from simcrop.core.recipe import TextEncoderRecipe
-from simcrop.core.reports.text import sentences_of
+from simcrop.core.reports.reader import ReportReader
+from simcrop.core.reports.tokens import Encoding, padded
 
 VERSION = 1
 """Goes up when the same findings would be divided into other sentences."""
@@ -90,26 +90,24 @@ def keep_findings(
     Raises:
         DataError: the folder cannot be written.
     """
-    identity = json.dumps(
-        [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens, recipe.reads_sentences_apart]
-    )
-    folder = cache / f"findings_{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    identity = [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens]
+    folder = cache / f"findings_{key_of([*identity, recipe.reads_sentences_apart])}"
     features = StoredFindings(folder)
-    make_folder(folder)
-    there = {path.name for path in folder.iterdir()}
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     reports = {features.file(study.report): study.report for study in studies}
     mine = [path for path in sorted(reports)[communicator.rank :: communicator.world_size] if path.name not in there]
+    reader = ReportReader(tokenizer, recipe.max_tokens)
+    if mine:
+        make_cache_folder(folder)
     text_encoder.eval()
     device = next(text_encoder.parameters()).device
     with counted(f"findings kept in {folder}") as progress:
         for done, path in enumerate(mine, 1):
-            encoding = tokenizer.encode(sentences_of(reports[path].findings), max_tokens=recipe.max_tokens)
-            tokens, owners = (torch.tensor([row], device=device) for row in (encoding.ids, encoding.sentence_of_token))
+            tokens = padded([reader.findings(reports[path]).encoding], tokenizer.pad_id).to(device)
+            owners = tokens.sentence_of_token if recipe.reads_sentences_apart else None
             with torch.no_grad():
-                read = text_encoder(
-                    tokens, torch.ones_like(tokens, dtype=torch.bool), owners if recipe.reads_sentences_apart else None
-                )[0]
-            with whole_file(path) as file:
+                read = text_encoder(tokens.ids, tokens.mask, owners)[0]
+            with cache_file(path) as file:
                 np.savez(file, features=read.half().cpu().numpy())
             if communicator.rank == 0:
                 progress(done, len(mine))

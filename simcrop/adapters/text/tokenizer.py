@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, one_line
-from simcrop.core.ports import Encoding
+from simcrop.core.reports.tokens import Encoding
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CONTINUING = "##"

@@ -11,9 +11,6 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
-
 
 class TensorBoardMetrics:
     """One TensorBoard scalar a key; every resume starts an events file that hides the later steps of older ones."""

@@ -10,13 +10,15 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.resume import leaves, make_folder
+from simcrop.adapters.checkpoints.resume import leaves
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.evaluation.classification.files import training_store, unfinished_fit
 from simcrop.adapters.loading.labelled import AugmentedStudies
+from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import FittingProgress
 from simcrop.compose.evaluation.labelled_task import LabelledTask
+from simcrop.core.data.augment import Augmenter
 from simcrop.core.evaluation.fitting import FitOutside, FitProgress, FitTask, fit_classifier
 from simcrop.core.recipe import AugmentRecipe
 from simcrop.core.training.stopping import Stopped
@@ -107,9 +109,7 @@ def learning_studies(task: LabelledTask, *, augment: AugmentRecipe, batch_size: 
         task.some(learn),
         task.truth[list(learn)],
         task.data.prepared,
-        model=task.encoder.recipe,
-        augment=augment,
+        Augmenter(augment, task.encoder.recipe, config.seed),
         batch_size=batch_size,
-        seed=config.seed,
         num_workers=config.data.num_workers,
     )

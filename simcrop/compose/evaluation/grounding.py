@@ -19,7 +19,7 @@ from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.grounding import Pointing
 from simcrop.core.evaluation.map_overlap import overlap, voxel_map
-from simcrop.core.evaluation.sentence_maps import PlacedMap, placed_maps, unreported_maps
+from simcrop.core.evaluation.sentence_maps import PlacedMap, absent_maps, placed_maps
 from simcrop.core.training.stopping import Stopped
 
 _RULE = "by the share of sentences that hit, then by the area under the curve"
@@ -103,7 +103,7 @@ def _measure(
 def _maps(task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study]) -> list[PlacedMap]:
     patches = task.patches(torch.stack([held_out.volume(study) for study in studies]))
     arguments = (task.model, held_out, studies, patches, asserts_finding)
-    return [*placed_maps(*arguments), *unreported_maps(*arguments)]
+    return [*placed_maps(*arguments), *absent_maps(*arguments)]
 
 
 def _grounded(task: LanguageTask, each: PlacedMap) -> GroundedSentence | None:

@@ -12,7 +12,6 @@ from torch import Tensor
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
 from simcrop.adapters.evaluation.classification.report import Outcome, classification_report
-from simcrop.adapters.sources.label_tables import label_table
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.compose.data import Data
 from simcrop.compose.evaluation.common import computing_device, data_for, finish
@@ -87,14 +86,17 @@ class LabelledTask:
         )
 
 
-def begin_task(config: RunConfig, checkpoint: str | None, *, draws: bool = True, selects: bool = True) -> LabelledTask:
+def begin_task(
+    config: RunConfig, checkpoint: str | None, *, draws: bool = True, as_published: bool = False
+) -> LabelledTask:
     """Load the encoder, prepare the data, and draw the patients.
 
     Args:
         config: names data and labels, and the model where there is no checkpoint.
         checkpoint: what `load_encoder` takes; None makes an untrained encoder of the configuration's model.
         draws: False leaves the studies outside the test set alone, as nothing is to be learned.
-        selects: whether some of the drawn patients choose between settings instead of being learned from.
+        as_published: whether drawn patients choose between settings, instead of being learned from, only where the
+            authors' did.
 
     Raises:
         SimcropError: wrong checkpoint, data or labels.
@@ -105,7 +107,7 @@ def begin_task(config: RunConfig, checkpoint: str | None, *, draws: bool = True,
     about = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
     config, data = data_for(config, encoder.recipe)
     settings = config.labels
-    columns = label_columns(data.source.label_names, settings, config.data.source, label_table(config.data.source))
+    columns = label_columns(data.source, settings, config.data.source)
     if not data.held_out:
         raise DataError(
             "data: no study is held out to test on; raise data.validation_fraction, or mark studies as validation"
@@ -115,6 +117,7 @@ def begin_task(config: RunConfig, checkpoint: str | None, *, draws: bool = True,
     )
     left_out = len(data.train) + len(data.held_out) - len(studies) - len(test)
     split = LabelSplit((), ())
+    selects = not as_published or data.source.published.selects_apart
     if draws:
         split = draw_labelled(
             [study.patient_id for study in studies],

@@ -20,7 +20,8 @@ from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.op_checks import MAX_K
-from simcrop.core.ports import StudySource, Tokenizer
+from simcrop.core.ports import Tokenizer, TruthSource
+from simcrop.core.reports.reader import ReportReader
 from simcrop.core.training.learner import numerics
 
 
@@ -42,7 +43,7 @@ class LanguageTask:
     tokenizer: Tokenizer
     checkpoint: Mapping[str, Any]
 
-    def reader(self, studies: Sequence[Study], source: StudySource | None = None) -> HeldOutStudies:
+    def reader(self, studies: Sequence[Study], source: TruthSource | None = None) -> HeldOutStudies:
         """Reads studies of either side as the model reads them.
 
         Args:
@@ -56,9 +57,8 @@ class LanguageTask:
             studies,
             volumes=prepared,
             source=source or self.data.source,
-            tokenizer=self.tokenizer,
+            reports=ReportReader(self.tokenizer, self.model.text_recipe.max_tokens),
             recipe=self.model.recipe,
-            max_tokens=self.model.text_recipe.max_tokens,
         )
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.evaluation.classification.probe import probe_logits
+from simcrop.adapters.evaluation.classification.logistic_regression import probe_logits
 from simcrop.compose.evaluation.common import say_stopped
 from simcrop.compose.evaluation.labelled_task import (
     BLIND_SELECTION,

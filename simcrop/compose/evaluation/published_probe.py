@@ -25,6 +25,7 @@ from simcrop.core.evaluation.published import (
     BETAS,
     GRAD_CLIP,
     WEIGHT_DECAY,
+    PublishedProbe,
     PublishedRecipe,
     counting_note,
     published_recipe,
@@ -33,8 +34,6 @@ from simcrop.core.recipe import PAPER, AugmentRecipe, TrainRecipe
 
 _CHECKPOINT_EVERY = 200
 _COPIED = ("Pleural effusion", "Pericardial effusion")
-_OWN_SELECTION = "radchestct"
-"""The one data set of the authors' whose validation list is not its test list."""
 
 
 def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Callable[[], bool]) -> None:
@@ -52,12 +51,12 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
     """
     if config.probe.features == "voxels":
         raise ConfigError("probe.features: the published protocol trains on an encoder alone; write encoder, or honest")
-    task = _with_faults(begin_task(config, checkpoint, selects=config.data.source == _OWN_SELECTION))
+    task = _with_faults(begin_task(config, checkpoint, as_published=True))
     if checkpoint is None:
         task = with_notes(task, UNTRAINED)
     learned_from = task.learned_from(task.split.learn)
     task.require_measurable(learned_from)
-    numbers, note = _numbers(config)
+    numbers, note = _numbers(config, task.data.source.published)
     task = with_notes(task, *([note] if note else []))
     classifier = new_classifier(task, frozen=True)
     own = task.split.select
@@ -95,9 +94,9 @@ def _with_faults(task: LabelledTask) -> LabelledTask:
         "published protocol: the authors' learning rate would rise again after the last step; training ends there",
         "published protocol: one score of the selection list an epoch, since the sources leave open when it is scored",
     )
-    if counted := counting_note(task.config.data.source, task.studies, task.test):
+    if counted := counting_note(task.data.source.published, task.studies, task.test):
         task = with_notes(task, f"published protocol: {counted}")
-    if task.config.data.source != _OWN_SELECTION:
+    if not task.data.source.published.selects_apart:
         return with_notes(
             task,
             "published protocol: the best step was chosen on the test set, as the authors' validation list is their "
@@ -116,9 +115,9 @@ def _with_faults(task: LabelledTask) -> LabelledTask:
     )
 
 
-def _numbers(config: RunConfig) -> tuple[PublishedRecipe, str | None]:
+def _numbers(config: RunConfig, published: PublishedProbe) -> tuple[PublishedRecipe, str | None]:
     """The authors' numbers with what the section `probe` says instead, and a note where they have none."""
-    row, note = published_recipe(config.data.source, config.labels.percent)
+    row, note = published_recipe(published, config.data.source, config.labels.percent)
     own = {key: value for key in asdict(row) if (value := getattr(config.probe, key)) is not None}
     if "steps" in own and "warmup_steps" not in own:
         own["warmup_steps"] = round(row.warmup_steps * own["steps"] / row.steps)

@@ -13,9 +13,9 @@ from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutco
 from simcrop.compose.evaluation.common import finish, say_stopped
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.errors import DataError
-from simcrop.core.evaluation.retrieval import rarity, report_scores, same_sentences
+from simcrop.core.evaluation.retrieval import rarity, report_scores, same_reports
 from simcrop.core.evaluation.sentences import ReadFindings, read_findings
-from simcrop.core.reports.text import sentence_key, sentences_of
+from simcrop.core.reports.text import sentence_keys, sentences_of
 from simcrop.core.training.stopping import Stopped
 
 _SENTENCES_AT_ONCE = 4096
@@ -42,7 +42,7 @@ def retrieval(
     task = begin_language(config, checkpoint)
     held_out = task.reader(task.data.held_out)
     everything = list(read_findings(task.model, held_out, held_out.studies))
-    reports = [read for read in everything if read.numbers]
+    reports = [read for read in everything if read.findings.numbers]
     if len(reports) < 2:
         raise DataError(
             f"data: {len(reports)} of {len(everything)} held-out studies have findings to search by, and it takes two; "
@@ -56,7 +56,7 @@ def retrieval(
     outcome = RetrievalOutcome(
         studies=[read.study for read in reports],
         scores=scores,
-        same=same_sentences([[sentence_key(text) for text in read.texts] for read in reports]),
+        same=same_reports([read.findings.keys for read in reports]),
         weights=config.retrieval.weights,
         warnings=(f"{left_out} studies without findings were left out",) if left_out else (),
     )
@@ -76,15 +76,15 @@ def _scores(task: LanguageTask, reports: Sequence[ReadFindings], stop: Callable[
     digest = hashlib.sha256(features.cpu().contiguous().numpy().tobytes()).hexdigest()
     names = [read.study.reconstructions[0] for read in reports]
     scores = task.volume_scores(names, compute, ["retrieval", digest], stop).T
-    report_of_sentence = torch.tensor([row for row, read in enumerate(reports) for _ in read.numbers])
+    report_of_sentence = torch.tensor([row for row, read in enumerate(reports) for _ in read.findings.numbers])
     return report_scores(scores, report_of_sentence, _weights(task, reports))
 
 
 def _weights(task: LanguageTask, reports: Sequence[ReadFindings]) -> Float[Tensor, "S"]:
     """Weight of every sentence that was read."""
-    keys = [sentence_key(read.texts[number]) for read in reports for number in read.numbers]
+    keys = [read.findings.keys[number] for read in reports for number in read.findings.numbers]
     if task.config.retrieval.weights == "equal":
         return torch.ones(len(keys))
-    known = [[sentence_key(text) for text in sentences_of(study.report.findings)] for study in task.data.train]
+    known = [sentence_keys(sentences_of(study.report.findings)) for study in task.data.train]
     weight = rarity(known)
     return torch.tensor([weight(key) for key in keys])

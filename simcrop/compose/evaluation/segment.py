@@ -1,6 +1,5 @@
 """Segmentation: an encoder fine-tuned as part of a UNETR, or a network so made measured again."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +8,9 @@ from typing import Any
 
 import torch
 
-from simcrop.adapters.checkpoints.resume import check_same, make_folder
+from simcrop.adapters.checkpoints.resume import check_same
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.config.settings import as_tree, config_from_yaml
+from simcrop.adapters.config.settings import as_tree, config_from_tree
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches
 from simcrop.adapters.evaluation.segmentation.files import (
     find_segmenter,
@@ -25,6 +24,7 @@ from simcrop.adapters.evaluation.segmentation.report import segmentation_evaluat
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy, Segmenter, segment_study, selection_dice
 from simcrop.adapters.evaluation.segmentation.training import FineTuner
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
+from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
 from simcrop.compose.evaluation.common import computing_device, finish
@@ -175,7 +175,7 @@ def _measure_again(
 ) -> bool:
     """Measure a network that an earlier segmentation has kept."""
     content = segmenter_config(folder)
-    kept = config_from_yaml(json.dumps(content["config"]), str(folder / "config.json"))
+    kept = config_from_tree(content["config"], str(folder / "config.json"))
     own = {key: getattr(kept.segment, key) for key in ("spacing_mm", "roi_size", "feature_size")}
     task = begin_segmentation(replace(config, segment=replace(config.segment, **own)), kept.model)
     here, there = task.maps.classes, kept.segment.classes

@@ -10,7 +10,7 @@ from simcrop.adapters.config.settings import with_model
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMaps, annotated, class_names
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.resample import Grid
-from simcrop.adapters.problems.verdicts import Verdicts, known_errors
+from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.progress import counted
 from simcrop.compose.data import Data
@@ -72,7 +72,7 @@ def begin_segmentation(config: RunConfig, recipe: ModelRecipe) -> SegmentationTa
     classes = class_names(source, config.segment.classes)
     settings = replace(config.segment, classes=classes, spacing_mm=spacing, roi_size=roi_size)
     config = replace(config, segment=settings)
-    known = known_errors(Verdicts(config.data.prepared, source.identity), source)
+    known = Verdicts(config.data.prepared, source).errors()
     refusals = Refusals(source.studies(), known, max_bad_share=config.data.max_bad_share)
     parts = refusals.divided(config.data.validation_fraction)
     num_usable = sum(map(len, parts))

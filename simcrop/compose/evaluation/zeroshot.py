@@ -11,7 +11,6 @@ from torch import Tensor
 from simcrop.adapters.config.prompts import choose_prompts
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.zeroshot_report import ZeroShotOutcome, zeroshot_report
-from simcrop.adapters.sources.label_tables import label_table
 from simcrop.compose.evaluation.common import finish, say_stopped
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
@@ -40,9 +39,7 @@ def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Call
         SimcropError: wrong checkpoint, data, labels or prompts.
     """
     task = begin_language(config, checkpoint)
-    columns = label_columns(
-        task.data.source.label_names, config.labels, config.data.source, label_table(config.data.source)
-    )
+    columns = label_columns(task.data.source, config.labels, config.data.source)
     studies = labelled_studies(task.data.held_out, columns, skip=config.labels.skip_unlabelled)
     truth = columns.table(studies)
     if not (truth.any(0) & ~truth.all(0)).any():

@@ -4,7 +4,7 @@ Drawing and applying are apart: what is drawn is a small value that depends on t
 whole batches on the device that trains.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,8 +13,8 @@ from jaxtyping import Int16
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from simcrop.core.ops import Window
-from simcrop.core.recipe import AugmentRecipe, Size
+from simcrop.core.randomness import generator
+from simcrop.core.recipe import AugmentRecipe, ModelRecipe, Size
 
 AIR_HU = -1000
 """HU of what lies outside a volume."""
@@ -42,35 +42,49 @@ class Augmentation:
     pad: Literal["air", "reflect"] = "air"
 
 
-def draw_augmentation(
-    recipe: AugmentRecipe, *, prepared_size: Size, volume_size: Size, window: Window, generator: torch.Generator
-) -> Augmentation:
-    """Draw from the recipe.
+@dataclass(frozen=True)
+class Augmenter:
+    """Draws augmentations for volumes that a model is trained on.
 
     Every study takes the same number of draws, so one switch of the recipe never changes the effect of another.
 
-    Args:
+    Attributes:
         recipe: ranges and chances.
-        prepared_size: voxels of the prepared volume.
-        volume_size: voxels that the model sees.
-        window: HU range that is [-1, 1] to the model; the unit of the shift.
-        generator: source of the draws.
+        model: size of the volume that it sees; its window is the unit of the shift.
+        seed: of the run.
     """
-    draws: list[float] = torch.rand(9, generator=generator, dtype=torch.float64).tolist()
-    low, high = recipe.scale
-    scale = low + (high - low) * draws[0]
-    size = _size(max(1, round(n * scale)) for n in volume_size)
-    start = centre_start(prepared_size, size)
-    if recipe.crop:
-        start = _size(
-            int(draw * (have - want + 1)) if have > want else first
-            for draw, have, want, first in zip(draws[1:4], prepared_size, size, start, strict=True)
-        )
-    shift = 0.0
-    if draws[7] < recipe.shift_probability:
-        shift = (2 * draws[8] - 1) * recipe.shift * (window[1] - window[0]) / 2
-    flips = tuple(axis for axis in range(3) if draws[4 + axis] < recipe.flip)
-    return Augmentation(start, size, volume_size, flips, round(shift), recipe.pad)
+
+    recipe: AugmentRecipe
+    model: ModelRecipe
+    seed: int
+
+    def draw(self, prepared_size: Size, *occasion: object) -> Augmentation:
+        """What a prepared volume undergoes on an occasion, such as an epoch of a study: always the same."""
+        recipe, window = self.recipe, self.model.window
+        draw = generator(self.seed, *occasion)
+        draws: list[float] = torch.rand(9, generator=draw, dtype=torch.float64).tolist()
+        low, high = recipe.scale
+        scale = low + (high - low) * draws[0]
+        size = _size(max(1, round(n * scale)) for n in self.model.volume_size)
+        start = centre_start(prepared_size, size)
+        if recipe.crop:
+            start = _size(
+                int(draw * (have - want + 1)) if have > want else first
+                for draw, have, want, first in zip(draws[1:4], prepared_size, size, start, strict=True)
+            )
+        shift = 0.0
+        if draws[7] < recipe.shift_probability:
+            shift = (2 * draws[8] - 1) * recipe.shift * (window[1] - window[0]) / 2
+        flips = tuple(axis for axis in range(3) if draws[4 + axis] < recipe.flip)
+        return Augmentation(start, size, self.model.volume_size, flips, round(shift), recipe.pad)
+
+
+def apply_augmentations(
+    volumes: Int16[Tensor, "B H W D"], augmentations: Sequence[Augmentation]
+) -> Int16[Tensor, "B 1 h w d"]:
+    """Prepared volumes as the model sees them."""
+    pairs = zip(volumes, augmentations, strict=True)
+    return torch.stack([apply_augmentation(volume, each) for volume, each in pairs])[:, None]
 
 
 def apply_augmentation(voxels: Int16[Tensor, "H W D"], augmentation: Augmentation) -> Int16[Tensor, "h w d"]:

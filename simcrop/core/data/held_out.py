@@ -4,15 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int, Int64
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from simcrop.core.data.augment import crop_centre
 from simcrop.core.data.study import SentenceTruth, Study
-from simcrop.core.ports import Encoding, StudySource, Tokenizer, Volumes
+from simcrop.core.ports import TruthSource, Volumes
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import ModelRecipe
-from simcrop.core.reports.text import sentence_key, sentences_of
+from simcrop.core.reports.reader import Findings, ReportReader
+from simcrop.core.reports.text import sentence_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,8 @@ class HeldOutStudies:
         studies: in any order; kept in the order of a hash of their patients, so that the first n are a random part.
         volumes: of the studies, on the model's grid.
         source: their ground truth.
-        tokenizer: the model's.
+        reports: reads their reports, as in training.
         recipe: size and spacing of the model's volume.
-        max_tokens: findings are cut after the last whole sentence that fits, as in training.
     """
 
     def __init__(
@@ -54,25 +54,22 @@ class HeldOutStudies:
         studies: Sequence[Study],
         *,
         volumes: Volumes,
-        source: StudySource,
-        tokenizer: Tokenizer,
+        source: TruthSource,
+        reports: ReportReader,
         recipe: ModelRecipe,
-        max_tokens: int,
     ) -> None:
         self.studies = sorted(studies, key=lambda study: (derive_seed("held out", study.patient_id), study.study_id))
         self.label_names = source.label_names
-        self.recipe = recipe
+        self.recipe, self.reports = recipe, reports
         self._volumes, self._source = volumes, source
-        self.tokenizer, self.max_tokens = tokenizer, max_tokens
 
     def volume(self, study: Study) -> Int[Tensor, "C H W D"]:
         """The centre of the study's first reconstruction, int16 HU."""
         return self._volumes.read_centre(study.reconstructions[0], self.recipe.volume_size)[None]
 
-    def findings(self, study: Study) -> tuple[list[str], Encoding]:
-        """Sentences of the findings and their tokens, all in one text as in training."""
-        sentences = sentences_of(study.report.findings)
-        return sentences, self.tokenizer.encode(sentences, max_tokens=self.max_tokens)
+    def findings(self, study: Study) -> Findings:
+        """The study's findings, all in one text as in training."""
+        return self.reports.findings(study.report)
 
     def truths(self, study: Study) -> list[SentenceTruth]:
         """What is known of the sentences that have a mask; masks are not read yet."""
@@ -88,17 +85,16 @@ class HeldOutStudies:
         there = [(read[key], truths) for key, truths in self._wanted(study, wanted) if key in read]
         return [self._place(study, number, truths) for number, truths in sorted(there, key=lambda each: each[0])]
 
-    def unreported(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[Place]:
+    def absent_from_report(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[Place]:
         """The wanted sentences with a mask that the model does not read in the findings: each a text of its own."""
         read = self._read(study)
         return [self._place(study, 0, truths) for key, truths in self._wanted(study, wanted) if key not in read]
 
     def _read(self, study: Study) -> dict[int, int]:
         """Key of a sentence that has tokens -> its first occurrence among the findings."""
-        sentences, encoding = self.findings(study)
-        with_tokens = set(encoding.sentence_of_token)
-        numbers = {sentence_key(text): index for index, text in reversed(list(enumerate(sentences)))}
-        return {key: index for key, index in numbers.items() if index in with_tokens}
+        findings = self.findings(study)
+        first = {key: index for index, key in reversed(list(enumerate(findings.keys)))}
+        return {key: index for key, index in first.items() if index in findings.numbers}
 
     def _wanted(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[tuple[int, list[SentenceTruth]]]:
         """The wanted sentences that have a mask by their key, a text of two findings twice."""
@@ -117,15 +113,3 @@ class HeldOutStudies:
         assert truth.mask is not None
         mask = self._volumes.read_mask(study.reconstructions[0], truth.mask)
         return crop_centre(mask.to(torch.int16), self.recipe.volume_size) > 0  # air outside is below 0, so not inside
-
-    def padded(self, encodings: Sequence[Encoding]) -> tuple[Int64[Tensor, "B T"], Bool[Tensor, "B T"], Tensor]:
-        """(ids, True at real tokens, sentence of token or -1) of several findings, padded to the longest."""
-        longest = max(len(encoding.ids) for encoding in encodings)
-        ids = torch.full((len(encodings), longest), self.tokenizer.pad_id)
-        sentence_of_token = torch.full((len(encodings), longest), -1)
-        mask = torch.zeros(len(encodings), longest, dtype=torch.bool)
-        for row, encoding in enumerate(encodings):
-            ids[row, : len(encoding.ids)] = torch.tensor(encoding.ids)
-            sentence_of_token[row, : len(encoding.ids)] = torch.tensor(encoding.sentence_of_token)
-            mask[row, : len(encoding.ids)] = True
-        return ids, mask, sentence_of_token

@@ -1,13 +1,10 @@
-"""The values that travel from disk to loss: Volume, Report, Study, and the Batch that a training step reads."""
+"""Values that a data set holds: volumes, reports, studies, and what is known of their sentences' places."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Float, Int
 from torch import Tensor
-
-from simcrop.core.data.augment import Augmentation, apply_augmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,69 +69,3 @@ class SentenceTruth:
     finding: str | None
     present: bool
     mask: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What one micro-batch needs, on one device. B studies, T tokens, S sentences; padding is False in the masks.
-
-    Attributes:
-        volume: HU; the model's window is applied where it is read. Prepared volumes where `augmentations` is given.
-        ids_keep, ids_masked: visible and masked patches, sorted ascending, together every patch once.
-        findings_ids: tokens of the unmasked findings, for alignment.
-        findings_mask: True at real tokens (class and separator tokens included).
-        sentence_of_token: index of the sentence that a findings token belongs to, -1 for special tokens and padding.
-        sentence_mask: True where a sentence exists and has at least one token.
-        sentence_keys: stable hash of each sentence's normalised text; 0 at padding.
-        report_ids: tokens of findings + impression before masking: the targets of report reconstruction.
-        report_input_ids: the same with [MASK] at the drawn positions.
-        report_mask: True at real tokens.
-        report_masked: True at positions that were replaced by [MASK].
-        study_keys: equal for reconstructions of one study.
-        study_ids: for messages.
-        num_cut: findings in this batch that were longer than the token limit.
-        augmentations: what each volume has still to undergo (`augmented`); None where they are as the model sees them.
-        findings_features: what a frozen text encoder makes of `findings_ids`, where that is known already; any number
-            at padding.
-    """
-
-    volume: Int[Tensor, "B C H W D"] | Float[Tensor, "B C H W D"]
-    ids_keep: Int64[Tensor, "B L"]
-    ids_masked: Int64[Tensor, "B M"]
-    findings_ids: Int64[Tensor, "B T"]
-    findings_mask: Bool[Tensor, "B T"]
-    sentence_of_token: Int64[Tensor, "B T"]
-    sentence_mask: Bool[Tensor, "B S"]
-    sentence_keys: Int64[Tensor, "B S"]
-    report_ids: Int64[Tensor, "B R"]
-    report_input_ids: Int64[Tensor, "B R"]
-    report_mask: Bool[Tensor, "B R"]
-    report_masked: Bool[Tensor, "B R"]
-    study_keys: Int64[Tensor, "B"]
-    study_ids: tuple[str, ...]
-    num_cut: int = 0
-    augmentations: tuple[Augmentation, ...] | None = None
-    findings_features: Float[Tensor, "B T hidden"] | None = None
-
-    def __len__(self) -> int:
-        return self.volume.shape[0]
-
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """The same batch with every tensor on `device`."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory (called by torch's DataLoader)."""
-        return self._map(lambda tensor: tensor.pin_memory())
-
-    def augmented(self) -> "Batch":
-        """The same batch with its volumes as the model sees them, made on the device where they are."""
-        if self.augmentations is None:
-            return self
-        pairs = zip(self.volume, self.augmentations, strict=True)
-        boxes = [torch.stack([apply_augmentation(channel, each) for channel in volume]) for volume, each in pairs]
-        return replace(self, volume=torch.stack(boxes), augmentations=None)
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(self, **{name: function(tensor) for name, tensor in tensors.items()})

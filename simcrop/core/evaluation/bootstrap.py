@@ -9,17 +9,20 @@ from torch import Tensor
 
 from simcrop.core.randomness import generator
 
-_VALUES_AT_ONCE = 1 << 22
+VALUES_AT_ONCE = 1 << 22
 """Weights that are in memory at a time: 32 MB."""
 
 
-def patient_weights(patients: Sequence[str], num_draws: int, *, seed: int) -> Iterator[Float[Tensor, "draws n"]]:
+def patient_weights(
+    patients: Sequence[str], num_draws: int, *, seed: int, values_at_once: int = VALUES_AT_ONCE
+) -> Iterator[Float[Tensor, "draws n"]]:
     """How often each study is in each draw of as many patients as there are, with replacement.
 
     Args:
         patients: patient of each of the n studies.
         num_draws: in all; they come in parts.
         seed: of the draws.
+        values_at_once: weights of a part, at most.
 
     Yields:
         float64; every study of a patient has the same weight.
@@ -27,7 +30,7 @@ def patient_weights(patients: Sequence[str], num_draws: int, *, seed: int) -> It
     numbers = {patient: number for number, patient in enumerate(dict.fromkeys(patients))}
     patient_of = torch.tensor([numbers[patient] for patient in patients])
     draws = generator("bootstrap", seed)
-    part = max(1, _VALUES_AT_ONCE // max(1, len(patients)))
+    part = max(1, values_at_once // max(1, len(patients)))
     for first in range(0, num_draws, part):
         size = min(part, num_draws - first)
         taken = torch.randint(len(numbers), (size, len(numbers)), generator=draws)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from simcrop.core.data.augment import Augmentation, apply_augmentation
+from simcrop.core.data.augment import Augmentation, apply_augmentations
 from simcrop.core.errors import NonFiniteError
 from simcrop.core.evaluation.classifier import (
     Classifier,
@@ -57,8 +57,7 @@ class LabelledBatch:
 
     def augmented(self, device: torch.device) -> Int16[Tensor, "B 1 h w d"]:
         """The volumes as the model sees them, on its device."""
-        pairs = zip(self.volumes.to(device), self.augmentations, strict=True)
-        return torch.stack([apply_augmentation(volume, each) for volume, each in pairs])[:, None]
+        return apply_augmentations(self.volumes.to(device), self.augmentations)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.evaluation.settings import LabelSettings
+from simcrop.core.ports import DataSet
 
 _log = logging.getLogger("simcrop")
 
@@ -77,22 +78,20 @@ class LearnedFrom:
         return torch.tensor([0 < count < self.num_studies for count in self.num_positive])
 
 
-def label_columns(
-    known: Sequence[str], settings: LabelSettings, source: str, table: Mapping[str, tuple[str, ...]]
-) -> LabelColumns:
+def label_columns(data_set: DataSet, settings: LabelSettings, source: str) -> LabelColumns:
     """The labels that a configuration asks for.
 
     Args:
-        known: columns of the data set.
+        data_set: has them; where its table is always the same, labels that join columns are those that are taken
+            where none is named.
         settings: names and task.
-        source: `data.source`.
-        table: label -> its columns, where the data set's table is always the same; labels that join columns are
-            those that are taken where none is named.
+        source: `data.source`, for messages.
 
     Raises:
         DataError: the data set has no labels, or a table that is always the same lacks a column of them.
         ConfigError: it lacks one that is named, or one class alone is to be told.
     """
+    known, table = data_set.label_names, data_set.label_table
     if not known:
         raise DataError(
             f"data: {source} has no label column here; put its table of labels in place (docs/own-data.md), or name "
@@ -105,7 +104,7 @@ def label_columns(
             raise ConfigError(f"labels.names: {_unknown(name, tuple(sources))}")
     joins = any(columns != (name,) for name, columns in table.items())
     names = settings.names or tuple(table if joins else known)
-    exclusive = settings.task == "multiclass" or (settings.task == "auto" and source == "cc_ccii")
+    exclusive = settings.task == "multiclass" or (settings.task == "auto" and data_set.has_exclusive_labels)
     if exclusive and len(names) < 2:
         raise ConfigError(f"labels.names: {', '.join(names)} alone is no choice between classes; name two or more")
     return LabelColumns(names, exclusive, {name: sources[name] for name in names})

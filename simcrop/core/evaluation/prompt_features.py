@@ -11,9 +11,9 @@ from simcrop.core.data.study import Study
 from simcrop.core.evaluation.sentences import read_alone, read_findings
 from simcrop.core.evaluation.zeroshot import Prompts
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.ports import Encoding
 from simcrop.core.randomness import derive_seed
 from simcrop.core.reports.prompts import FindingWords, Prompt, PromptTexts, denies, speaks_of, templates
+from simcrop.core.reports.reader import Findings
 
 _MOST_REPORTS = 2048
 """Training reports that are searched, an arbitrary part of more: rare findings are still found dozens of times."""
@@ -51,7 +51,7 @@ class PromptReader:
         self._studies = reports.studies[:_MOST_REPORTS]
 
     @cached_property
-    def _findings(self) -> list[tuple[list[str], Encoding]]:
+    def _findings(self) -> list[Findings]:
         return [self._reports.findings(study) for study in self._studies]
 
     def read(self, prompts: Mapping[str, Prompt]) -> dict[str, ReadPrompts]:
@@ -70,11 +70,8 @@ class PromptReader:
         return read
 
     def _alone(self, texts: PromptTexts) -> ReadPrompts:
-        reports = self._reports
-        present, absent = (
-            read_alone(self._model, reports.tokenizer, side, max_tokens=reports.max_tokens)
-            for side in (texts.present, texts.absent)
-        )
+        reports, sides = self._reports.reports, (texts.present, texts.absent)
+        present, absent = (read_alone(self._model, reports, side) for side in sides)
         return ReadPrompts(Prompts(present, absent), texts, from_reports=False)
 
     def _spots(self, finding: str, prompt: Prompt) -> tuple[list[Spot], list[Spot]] | None:
@@ -99,11 +96,11 @@ class PromptReader:
 
     def _all_spots(self) -> Iterator[Spot]:
         """Every sentence that the model reads."""
-        for number, (_, encoding) in enumerate(self._findings):
-            yield from ((number, sentence) for sentence in sorted(set(encoding.sentence_of_token) - {-1}))
+        for number, findings in enumerate(self._findings):
+            yield from ((number, sentence) for sentence in findings.numbers)
 
     def _text(self, spot: Spot) -> str:
-        return self._findings[spot[0]][0][spot[1]]
+        return self._findings[spot[0]].texts[spot[1]]
 
     def _features(self, spots: Sequence[Spot]) -> dict[Spot, torch.Tensor]:
         numbers = sorted({study for study, _ in spots})
@@ -112,6 +109,6 @@ class PromptReader:
         return {
             (number, sentence): read.of(sentence)
             for number, read in zip(numbers, read_findings(self._model, self._reports, studies), strict=True)
-            for sentence in read.numbers
+            for sentence in read.findings.numbers
             if (number, sentence) in wanted
         }

@@ -33,7 +33,7 @@ def rarity(reports: Sequence[Sequence[int]]) -> Callable[[int], float]:
     return lambda key: 1.0 + math.log((len(reports) + 1) / (counts[key] + 1))
 
 
-def same_sentences(reports: Sequence[Sequence[int]]) -> Bool[Tensor, "n n"]:
+def same_reports(reports: Sequence[Sequence[int]]) -> Bool[Tensor, "n n"]:
     """Which reports hold the same sentences, in any order.
 
     Args:

@@ -73,12 +73,12 @@ def maps_of(read: ReadFindings, places: Sequence[Place], patches: Float[Tensor, 
         places: the sentences.
         patches: features of every patch of its volume.
     """
-    sentences = read.features[[read.numbers.index(place.sentence) for place in places]]
+    sentences = read.features[[read.findings.numbers.index(place.sentence) for place in places]]
     similarity, among = similarity_maps(sentences, patches).cpu(), comparable(patches).cpu()
     return [PlacedMap(read.study, place, each, among) for place, each in zip(places, similarity, strict=True)]
 
 
-def unreported_maps(
+def absent_maps(
     model: SimCroP,
     held_out: HeldOutStudies,
     studies: Sequence[Study],
@@ -91,10 +91,10 @@ def unreported_maps(
     """
     maps: list[PlacedMap] = []
     for row, study in enumerate(studies):
-        findings, _ = held_out.findings(study)
+        findings = held_out.findings(study)
         among = comparable(patches[row]).cpu()
-        for place in held_out.unreported(study, wanted):
-            sentence = read_within(model, held_out.tokenizer, place.text, findings, max_tokens=held_out.max_tokens)
+        for place in held_out.absent_from_report(study, wanted):
+            sentence = read_within(model, held_out.reports, place.text, findings.texts)
             similarity = similarity_maps(sentence[None], patches[row])[0].cpu()
             maps.append(PlacedMap(study, place, similarity, among, is_reported=False))
     return maps

@@ -16,8 +16,9 @@ from torch import Tensor
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.ports import Tokenizer
-from simcrop.core.reports.text import sentence_key
+from simcrop.core.reports.reader import Findings, ReportReader
+from simcrop.core.reports.text import sentence_key, sentence_keys
+from simcrop.core.reports.tokens import padded
 
 _TEXTS_AT_ONCE = 32
 
@@ -28,19 +29,17 @@ class ReadFindings:
 
     Attributes:
         study: whose they are.
-        texts: every sentence.
-        numbers: of those that the model has read; the others lie beyond its limit of tokens.
-        features: of these, in the space that they share with patches, on the model's device.
+        findings: the sentences.
+        features: of those that have tokens, in the space that they share with patches, on the model's device.
     """
 
     study: Study
-    texts: Sequence[str]
-    numbers: Sequence[int]
+    findings: Findings
     features: Float[Tensor, "S E"]
 
     def of(self, number: int) -> Float[Tensor, "E"]:
         """The features of a sentence that was read."""
-        return self.features[self.numbers.index(number)]
+        return self.features[self.findings.numbers.index(number)]
 
 
 @torch.no_grad()
@@ -55,63 +54,52 @@ def read_findings(model: SimCroP, held_out: HeldOutStudies, studies: Sequence[St
     for first in range(0, len(studies), _TEXTS_AT_ONCE):
         part = studies[first : first + _TEXTS_AT_ONCE]
         findings = [held_out.findings(study) for study in part]
-        inputs = held_out.padded([encoding for _, encoding in findings])
-        ids, mask, sentence_of_token = (tensor.to(model.encoder.cls_token.device) for tensor in inputs)
-        most = max(1, *(len(texts) for texts, _ in findings)) if findings else 1
-        features = model.sentence_features(ids, mask, sentence_of_token, most)
-        for row, (study, (texts, encoding)) in enumerate(zip(part, findings, strict=True)):
-            numbers = sorted({number for number in encoding.sentence_of_token if number >= 0})
-            yield ReadFindings(study, texts, numbers, features[row, numbers].float())
+        for study, each, features in zip(part, findings, _features(model, held_out.reports, findings), strict=True):
+            yield ReadFindings(study, each, features[list(each.numbers)].float())
 
 
 @torch.no_grad()
-def read_alone(model: SimCroP, tokenizer: Tokenizer, texts: Sequence[str], *, max_tokens: int) -> Float[Tensor, "n E"]:
+def read_alone(model: SimCroP, reports: ReportReader, texts: Sequence[str]) -> Float[Tensor, "n E"]:
     """Sentences each of which is a text of its own.
 
     Args:
         model: trained with alignment, in eval mode.
-        tokenizer: the model's.
+        reports: reads texts for it.
         texts: at least one.
-        max_tokens: of a text.
     """
-    device = model.encoder.cls_token.device
-    rows: list[Tensor] = []
-    for text in texts:
-        encoding = tokenizer.encode([text], max_tokens=max_tokens)
-        ids, owners = (torch.tensor([each], device=device) for each in (encoding.ids, encoding.sentence_of_token))
-        rows.append(model.sentence_features(ids, torch.ones_like(ids, dtype=torch.bool), owners, 1)[0, 0].float())
-    return torch.stack(rows)
+    return torch.stack([_features(model, reports, [reports.read([text])])[0, 0].float() for text in texts])
 
 
 @torch.no_grad()
-def read_within(
-    model: SimCroP, tokenizer: Tokenizer, sentence: str, findings: Sequence[str], *, max_tokens: int
-) -> Float[Tensor, "E"]:
+def read_within(model: SimCroP, reports: ReportReader, sentence: str, others: Sequence[str]) -> Float[Tensor, "E"]:
     """A sentence amid others: at its place where it is one of them, else in their middle.
 
     Args:
         model: trained with alignment, in eval mode.
-        tokenizer: the model's.
+        reports: reads texts for it; a single sentence beyond its limit is cut.
         sentence: to be read.
-        findings: sentences around it; from the last on they are left out where they do not fit.
-        max_tokens: of a text; a single longer sentence is cut.
+        others: sentences around it; from the last on they are left out where they do not fit.
     """
-    texts, number = _amid(sentence, findings)
-    encoding = tokenizer.encode(texts, max_tokens=max_tokens)
-    while encoding.num_cut and len(texts) > 1:
-        findings = [text for index, text in enumerate(texts) if index != number][:-1]
-        texts, number = _amid(sentence, findings)
-        encoding = tokenizer.encode(texts, max_tokens=max_tokens)
-    device = model.encoder.cls_token.device
-    ids, owners = (torch.tensor([each], device=device) for each in (encoding.ids, encoding.sentence_of_token))
-    features = model.sentence_features(ids, torch.ones_like(ids, dtype=torch.bool), owners, len(texts))
-    return features[0, number].float()
+    texts, number = _placed_among(others, sentence)
+    read = reports.read(texts)
+    while read.encoding.num_cut and len(texts) > 1:
+        others = [text for index, text in enumerate(texts) if index != number][:-1]
+        texts, number = _placed_among(others, sentence)
+        read = reports.read(texts)
+    return _features(model, reports, [read])[0, number].float()
 
 
-def _amid(sentence: str, findings: Sequence[str]) -> tuple[list[str], int]:
+def _features(model: SimCroP, reports: ReportReader, findings: Sequence[Findings]) -> Float[Tensor, "B S E"]:
+    """What the model makes of texts; zeros where one has no such sentence."""
+    tokens = padded([each.encoding for each in findings], reports.tokenizer.pad_id)
+    most = max(1, *(len(each.texts) for each in findings))
+    return model.sentence_features(tokens.to(model.encoder.cls_token.device), most)
+
+
+def _placed_among(others: Sequence[str], sentence: str) -> tuple[list[str], int]:
     """The texts with the sentence among them, and its number."""
-    keys = [sentence_key(text) for text in findings]
-    if sentence_key(sentence) in keys:
-        return list(findings), keys.index(sentence_key(sentence))
-    middle = len(findings) // 2
-    return [*findings[:middle], sentence, *findings[middle:]], middle
+    keys, key = sentence_keys(others), sentence_key(sentence)
+    if key in keys:
+        return list(others), keys.index(key)
+    middle = len(others) // 2
+    return [*others[:middle], sentence, *others[middle:]], middle

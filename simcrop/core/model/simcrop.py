@@ -6,19 +6,19 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.study import Batch
+from simcrop.core.data.batch import Batch
 from simcrop.core.errors import InputError
 from simcrop.core.model.decoder import VolumeDecoder
 from simcrop.core.model.encoder import VisionEncoder, initialize
 from simcrop.core.model.fusion import FusionLayer, ProjectionHead
 from simcrop.core.model.patches import AnyVolume, holds_tissue
 from simcrop.core.model.text_decoder import TextDecoder
-from simcrop.core.objectives.alignment import Sentences, alignment_loss, sentence_means
-from simcrop.core.objectives.late_interaction import LateInteraction
-from simcrop.core.objectives.losses import Counts, reconstruction_share, report_share, wanted_tokens
+from simcrop.core.objectives.losses import OBJECTIVES, Counts
+from simcrop.core.objectives.sentences import Sentences, sentence_means
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator, Tokenizer
-from simcrop.core.recipe import TERMS, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
+from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
+from simcrop.core.reports.tokens import Tokens
 
 
 class SimCroP(nn.Module):
@@ -26,6 +26,7 @@ class SimCroP(nn.Module):
 
     Attributes:
         tokenizer: of the text encoder; set where the model was loaded for use.
+        matches_sentences: whether sentences and patches share a space, so that sentences can be located.
 
     Args:
         model: sizes.
@@ -49,39 +50,28 @@ class SimCroP(nn.Module):
         super().__init__()
         self.recipe, self.objectives, self.text_recipe, self.ops = model, objectives, text, ops
         self.tokenizer: Tokenizer | None = None
+        self.matches_sentences = objectives.matches_sentences
         self.encoder = VisionEncoder(model, ops)
-        self.text_encoder = text_encoder if self.reads_reports else None
+        self.text_encoder = text_encoder if objectives.reads_reports else None
         hidden: int = text_encoder.hidden_size  # pyright: ignore[reportAssignmentType]
         dim = model.projection_dim
         self.decoder = VolumeDecoder(model) if objectives.reconstruction.weight else None
-        self.image_head = ProjectionHead(model.embed_dim, dim) if self.aligns else None
-        self.text_head = ProjectionHead(hidden, dim) if self.aligns else None
-        self.late_interaction = (
-            LateInteraction(objectives.late_interaction, ops) if objectives.late_interaction.weight else None
-        )
+        self.image_head = ProjectionHead(model.embed_dim, dim) if self.matches_sentences else None
+        self.text_head = ProjectionHead(hidden, dim) if self.matches_sentences else None
+        self._objectives = tuple(each for each in OBJECTIVES if each.name in objectives.active)
+        for each in self._objectives:
+            if each.module is not None:
+                self.add_module(each.name, each.module(objectives, ops))
         reports = objectives.report.weight > 0
         self.report_head = ProjectionHead(hidden, dim) if reports else None
-        self.fusion = (
-            FusionLayer(model.embed_dim, dim, model.fusion_heads, model.fusion_mlp_dim, model.dropout)
-            if reports
-            else None
-        )
+        fusion = (model.embed_dim, dim, model.fusion_heads, model.fusion_mlp_dim, model.dropout)
+        self.fusion = FusionLayer(*fusion) if reports else None
         self.text_decoder = TextDecoder(model, vocab_size) if reports else None
         for part in (self.image_head, self.text_head, self.report_head, self.fusion, self.text_decoder):
             if part is not None:
                 initialize(part)
         if text.is_frozen:
             text_encoder.requires_grad_(False)
-
-    @property
-    def aligns(self) -> bool:
-        """Whether sentences and patches share a space, so that sentences can be located."""
-        return self.objectives.aligns
-
-    @property
-    def reads_reports(self) -> bool:
-        """Whether any objective needs the report."""
-        return self.objectives.reads_reports
 
     def train(self, mode: bool = True) -> "SimCroP":
         """Switch the mode; a frozen text encoder stays in eval mode unless the recipe keeps its dropout."""
@@ -101,21 +91,12 @@ class SimCroP(nn.Module):
         Returns:
             Scalars, each this rank's share: summed over micro-batches and averaged over ranks it is the step's value.
         """
-        tokens = self.encoder(batch.volume, batch.ids_keep)
-        terms: dict[str, Tensor] = {}
-        if self.decoder is not None:
-            terms["reconstruction"] = self._reconstruction(self.decoder, tokens, batch, counts, communicator)
-        if self.fusion is not None:
-            terms["report"] = self._report(tokens, batch, counts, communicator)
-        if self.aligns:
-            terms |= self._alignment(
-                self.shared_patches(tokens, batch.volume, batch.ids_keep), batch, counts, communicator
-            )
-        return {name: terms[name] for name in TERMS if name in terms}
+        step = _Pass(self, batch, communicator, counts.studies)
+        return {each.name: each.share(step, counts.terms[each.name]) for each in self._objectives}
 
     def total(self, terms: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Weighted sum of the terms."""
-        return torch.stack([getattr(self.objectives, name).weight * term for name, term in terms.items()]).sum()
+        return torch.stack([self.objectives.active[name].weight * term for name, term in terms.items()]).sum()
 
     def patch_features(
         self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None
@@ -129,7 +110,7 @@ class SimCroP(nn.Module):
         """`patch_features` from the encoder's normalized output for the same volume and patches.
 
         A patch of air becomes zero unless the recipe says otherwise: it has no cosine with anything and gets no
-        gradient. In trials every sentence pointed at the air around the patient otherwise (docs/trials.md).
+        gradient. In trials every sentence pointed at the air around the patient otherwise (docs/notebook/trials.md).
         """
         if self.image_head is None:
             raise InputError("model: trained without alignment, so its patches cannot be compared with sentences")
@@ -138,19 +119,12 @@ class SimCroP(nn.Module):
             return patches
         return patches * holds_tissue(volume, ids_keep, self.recipe.patch_size, self.recipe.window)[..., None]
 
-    def sentence_features(
-        self,
-        findings_ids: Int64[Tensor, "B T"],
-        findings_mask: Bool[Tensor, "B T"],
-        sentence_of_token: Int64[Tensor, "B T"],
-        num_sentences: int,
-    ) -> Float[Tensor, "B S dim"]:
+    def sentence_features(self, findings: Tokens, num_sentences: int) -> Float[Tensor, "B S dim"]:
         """Sentences in the space that they share with patches. Raises InputError on a model trained without it."""
         if self.text_head is None:
             raise InputError("model: trained without alignment, so it cannot place sentences among patches")
-        return self._sentences(
-            self._read_findings(findings_ids, findings_mask, sentence_of_token), sentence_of_token, num_sentences
-        )[0]
+        hidden = self.read_findings(findings)
+        return sentence_means(self.text_head(hidden), findings.sentence_of_token, num_sentences)
 
     def reconstruct(
         self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"], ids_masked: Int64[Tensor, "B M"]
@@ -160,73 +134,59 @@ class SimCroP(nn.Module):
             raise InputError("model: trained without reconstruction, so it cannot rebuild patches")
         return self.decoder(self.encoder(volume, ids_keep), ids_keep, ids_masked)
 
-    def _reconstruction(
-        self, decoder: VolumeDecoder, tokens: Tensor, batch: Batch, counts: Counts, communicator: Communicator
-    ) -> Tensor:
-        recipe = self.objectives.reconstruction
-        mse = self.ops.masked_patch_mse(
-            decoder(tokens, batch.ids_keep, batch.ids_masked),
-            batch.volume,
-            batch.ids_masked,
-            patch_size=self.recipe.patch_size,
-            window=self.recipe.window,
-            normalize_patches=recipe.target == "patch_norm",
-        )
-        return reconstruction_share(mse, batch, recipe.loss, counts, communicator)
+    def read_findings(self, findings: Tokens) -> Float[Tensor, "B T hidden"]:
+        """What the text encoder makes of findings, of each sentence by itself where the recipe says so."""
+        apart = self.text_recipe.reads_sentences_apart
+        return self.read_text(findings.ids, findings.mask, findings.sentence_of_token if apart else None)
 
-    def _report(self, tokens: Tensor, batch: Batch, counts: Counts, communicator: Communicator) -> Tensor:
-        assert self.report_head is not None
-        assert self.fusion is not None
-        assert self.text_decoder is not None
-        words = self.report_head(self._read(batch.report_input_ids, batch.report_mask))
-        words = self.fusion(words, batch.report_mask, tokens[:, 1:])
-        wanted = wanted_tokens(batch, self.objectives.report)
-        logits = self.text_decoder(words, batch.report_mask, wanted)
-        return report_share(logits, batch.report_ids[wanted], counts, communicator)
-
-    def _alignment(
-        self, patches: Float[Tensor, "B L dim"], batch: Batch, counts: Counts, communicator: Communicator
-    ) -> dict[str, Tensor]:
-        if batch.findings_features is None:
-            hidden = self._read_findings(batch.findings_ids, batch.findings_mask, batch.sentence_of_token)
-        else:
-            hidden = batch.findings_features.float()
-        features, meaning = self._sentences(hidden, batch.sentence_of_token, batch.sentence_mask.shape[1])
-        sentences = Sentences(features, batch.sentence_mask, batch.sentence_keys, batch.study_keys, meaning)
-        terms: dict[str, Tensor] = {}
-        recipe = self.objectives.alignment
-        if recipe.weight:
-            mask = None if recipe.padding_negatives else batch.sentence_mask
-            aligned = self.ops.sentence_patch_topk(features, patches, k=recipe.top_k, sentence_mask=mask).aligned
-            terms["alignment"] = alignment_loss(
-                sentences, aligned, recipe, num_sentences=counts.sentences, communicator=communicator
-            )
-        if self.late_interaction is not None:
-            terms["late_interaction"] = self.late_interaction(
-                sentences,
-                patches,
-                num_sentences=counts.sentences,
-                num_studies=counts.studies,
-                communicator=communicator,
-            )
-        return terms
-
-    def _sentences(self, hidden: Tensor, sentence_of_token: Tensor, num_sentences: int) -> tuple[Tensor, Tensor | None]:
-        """(features, frozen text features or None) of sentences, from what the text encoder made of their tokens."""
-        assert self.text_head is not None
-        features = sentence_means(self.text_head(hidden), sentence_of_token, num_sentences)
-        meaning = sentence_means(hidden, sentence_of_token, num_sentences) if self.text_recipe.is_frozen else None
-        return features, meaning
-
-    def _read_findings(self, ids: Tensor, mask: Tensor, sentence_of_token: Tensor) -> Float[Tensor, "B T hidden"]:
-        return self._read(ids, mask, sentence_of_token if self.text_recipe.reads_sentences_apart else None)
-
-    def _read(
-        self,
-        ids: Int64[Tensor, "B T"],
-        mask: Bool[Tensor, "B T"],
-        sentence_of_token: Int64[Tensor, "B T"] | None = None,
+    def read_text(
+        self, ids: Int64[Tensor, "B T"], mask: Bool[Tensor, "B T"], owners: Int64[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T hidden"]:
+        """What the text encoder makes of texts; without gradient where it is frozen."""
         assert self.text_encoder is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.text_recipe.is_frozen):
-            return self.text_encoder(ids, mask, sentence_of_token)
+            return self.text_encoder(ids, mask, owners)
+
+
+class _Pass:
+    """`objectives.objective.Pass` of one model."""
+
+    def __init__(self, network: SimCroP, batch: Batch, communicator: Communicator, num_studies: int) -> None:
+        self.objectives, self.model, self.ops = network.objectives, network.recipe, network.ops
+        self.batch, self.communicator, self.num_studies = batch, communicator, num_studies
+        self._network = network
+        self._matched: tuple[Tensor, Sentences] | None = None
+        self._tokens = network.encoder(batch.volume, batch.inputs.ids_keep)
+
+    def module(self, name: str) -> nn.Module:
+        return self._network.get_submodule(name)
+
+    def matched(self) -> tuple[Float[Tensor, "B L dim"], Sentences]:
+        if self._matched is None:
+            patches = self._network.shared_patches(self._tokens, self.batch.volume, self.batch.inputs.ids_keep)
+            self._matched = patches, self._sentences()
+        return self._matched
+
+    def _sentences(self) -> Sentences:
+        network, inputs = self._network, self.batch.inputs
+        assert network.text_head is not None
+        known = inputs.findings_features
+        hidden = network.read_findings(inputs.findings) if known is None else known.float()
+        place = inputs.findings.sentence_of_token, inputs.sentence_mask.shape[1]
+        features = sentence_means(network.text_head(hidden), *place)
+        meaning = sentence_means(hidden, *place) if network.text_recipe.is_frozen else None
+        return Sentences(features, inputs.sentence_mask, inputs.sentence_keys, inputs.study_keys, meaning)
+
+    def predicted_patches(self) -> Float[Tensor, "B M P"]:
+        assert self._network.decoder is not None
+        inputs = self.batch.inputs
+        return self._network.decoder(self._tokens, inputs.ids_keep, inputs.ids_masked)
+
+    def predicted_tokens(self, wanted: Bool[Tensor, "B R"]) -> Float[Tensor, "n vocab"]:
+        network, report = self._network, self.batch.inputs.report
+        assert network.report_head is not None
+        assert network.fusion is not None
+        assert network.text_decoder is not None
+        words = network.report_head(network.read_text(report.input_ids, report.mask))
+        words = network.fusion(words, report.mask, self._tokens[:, 1:])
+        return network.text_decoder(words, report.mask, wanted)

@@ -1,84 +1,13 @@
-"""Similarity-driven alignment and late interaction (docs/method.md, section 4): losses on features, without parameters.
-
-Every loss is this rank's share of the step's value: summed over micro-batches and averaged over ranks it gives the
-mean over all sentences of the step, because DDP averages gradients over ranks.
-"""
-
-from dataclasses import dataclass, replace
+"""Similarity-driven alignment (docs/method.md, section 4): each sentence and the patches that it selects."""
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from simcrop.core.objectives.objective import Objective, Pass
+from simcrop.core.objectives.sentences import Sentences, cosines, pad_sentences
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import AlignmentRecipe
-
-
-@dataclass(frozen=True, eq=False)
-class Sentences:
-    """The sentences of a micro-batch, of one rank or gathered from all.
-
-    Attributes:
-        features: sentence embeddings; a padding row is zero.
-        mask: True where a sentence exists.
-        keys: stable hash of each sentence's text.
-        study_keys: equal for reconstructions of one study.
-        meaning: frozen text features that tell paraphrases, or None where the text encoder is being trained.
-    """
-
-    features: Float[Tensor, "B S E"]
-    mask: Bool[Tensor, "B S"]
-    keys: Int64[Tensor, "B S"]
-    study_keys: Int64[Tensor, "B"]
-    meaning: Float[Tensor, "B S F"] | None = None
-
-    def gathered(self, communicator: Communicator) -> "Sentences":
-        """Those of all ranks, in the order of ranks, padded to the longest report of any."""
-        if communicator.world_size == 1:
-            return self
-        padded = self.padded(longest_anywhere(self.mask.shape[1], communicator, self.mask.device))
-        return Sentences(
-            communicator.gather(padded.features),
-            communicator.gather(padded.mask),
-            communicator.gather(padded.keys),
-            communicator.gather(padded.study_keys),
-            None if padded.meaning is None else communicator.gather(padded.meaning),
-        )
-
-    def padded(self, num_sentences: int) -> "Sentences":
-        """The same with room for `num_sentences` in every report."""
-        return replace(
-            self,
-            features=pad_sentences(self.features, num_sentences),
-            mask=pad_sentences(self.mask, num_sentences),
-            keys=pad_sentences(self.keys, num_sentences),
-            meaning=None if self.meaning is None else pad_sentences(self.meaning, num_sentences),
-        )
-
-
-def longest_anywhere(num_sentences: int, communicator: Communicator, device: torch.device) -> int:
-    """The largest `num_sentences` of any rank."""
-    if communicator.world_size == 1:
-        return num_sentences
-    return int(communicator.gather(torch.tensor([num_sentences], device=device)).max())
-
-
-def pad_sentences(values: Tensor, num_sentences: int) -> Tensor:
-    """[B, S, ...] to [B, num_sentences, ...] with zeros."""
-    if values.shape[1] == num_sentences:
-        return values
-    room = values.new_zeros(values.shape[0], num_sentences - values.shape[1], *values.shape[2:])
-    return torch.cat([values, room], dim=1)
-
-
-def sentence_means(
-    tokens: Float[Tensor, "B T E"], sentence_of_token: Int64[Tensor, "B T"], num_sentences: int
-) -> Float[Tensor, "B S E"]:
-    """Mean of the tokens of each sentence; a sentence without a token gives zeros."""
-    belongs = sentence_of_token[:, None] == torch.arange(num_sentences, device=tokens.device)[None, :, None]
-    weights = belongs.to(tokens.dtype)
-    return weights @ tokens / weights.sum(2, keepdim=True).clamp_min(1.0)
 
 
 def alignment_loss(
@@ -163,16 +92,12 @@ def _nce(
     return losses.masked_fill(~rows, 0.0).sum()
 
 
-def cosines(rows: Float[Tensor, "*G R E"], columns: Float[Tensor, "*G C E"]) -> Float[Tensor, "*G R C"]:
-    """Cosine of every row with every column, in fp32 at least; 0 with a zero row.
+def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
+    recipe = step.objectives.alignment
+    patches, sentences = step.matched()
+    mask = None if recipe.padding_negatives else sentences.mask
+    aligned = step.ops.sentence_patch_topk(sentences.features, patches, k=recipe.top_k, sentence_mask=mask).aligned
+    return alignment_loss(sentences, aligned, recipe, num_sentences=num_sentences, communicator=step.communicator)
 
-    Outside autocast: over a temperature of 0.07, a bf16 product is off by several hundredths.
-    """
-    with torch.autocast(rows.device.type, enabled=False):
-        return _unit(rows) @ _unit(columns).transpose(-1, -2)
 
-
-def _unit(features: Tensor) -> Tensor:
-    """Rows over max(norm, 1e-12), in fp32 at least; a zero row stays zero."""
-    features = features if features.dtype == torch.float64 else features.float()
-    return F.normalize(features, dim=-1, eps=1e-12)
+ALIGNMENT = Objective("alignment", count=lambda inputs, _: int(inputs.sentence_mask.sum()), share=_share)

@@ -1,7 +1,4 @@
-"""Late interaction: every sentence against every volume (docs/method.md, section 4, item 5; not in the paper).
-
-As in `alignment`, each loss is this rank's share: averaged over ranks it gives the step's value.
-"""
+"""Late interaction: every sentence against every volume (docs/method.md, section 4, item 5; not in the paper)."""
 
 import math
 from typing import cast
@@ -11,7 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from simcrop.core.objectives.alignment import Sentences, cosines
+from simcrop.core.objectives.objective import Objective, Pass
+from simcrop.core.objectives.sentences import Sentences, cosines
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import LateInteractionRecipe
@@ -114,3 +112,22 @@ def sentence_presence(sentences: Sentences, same: Bool[Tensor, "n n"]) -> Bool[T
     said = cast(Tensor, same.unflatten(1, (B, S)).any(2)).unflatten(0, (B, S))
     same_study = sentences.study_keys[:, None] == sentences.study_keys
     return said | (same_study[:, None] & sentences.mask[..., None])
+
+
+def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
+    patches, sentences = step.matched()
+    return step.module(LATE_INTERACTION.name)(
+        sentences,
+        patches,
+        num_sentences=num_sentences,
+        num_studies=step.num_studies,
+        communicator=step.communicator,
+    )
+
+
+LATE_INTERACTION = Objective(
+    "late_interaction",
+    count=lambda inputs, _: int(inputs.sentence_mask.sum()),
+    share=_share,
+    module=lambda objectives, ops: LateInteraction(objectives.late_interaction, ops),
+)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
-from simcrop.core.data.study import Batch
+from simcrop.core.data.batch import Batch
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.ports import Communicator, SingleProcess
@@ -19,12 +19,6 @@ _ATTENTION = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "flash": SDPBackend.FLASH_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
-}
-_COUNT_OF_TERM = {
-    "reconstruction": "masked_patches",
-    "report": "report_tokens",
-    "alignment": "sentences",
-    "late_interaction": "sentences",
 }
 
 
@@ -88,12 +82,12 @@ def held_out_losses(learner: Learner, batches: Iterable[Batch], communicator: Co
         The means; nothing at all where no rank has a held-out study.
     """
     model, alone = learner.model, SingleProcess()
-    names = [name for name in _COUNT_OF_TERM if getattr(model.objectives, name).weight > 0]
+    names = list(model.objectives.active)
     sums = torch.zeros(2, len(names), dtype=torch.float64)
     model.eval()
     for batch in batches:
         counts = Counts.of([batch], model.objectives)
-        weights = torch.tensor([getattr(counts, _COUNT_OF_TERM[name]) for name in names], dtype=torch.float64)
+        weights = torch.tensor([counts.terms[name] for name in names], dtype=torch.float64)
         with numerics(learner.device, learner.recipe):
             terms = model(batch.to(learner.device), counts, alone)
         values = torch.stack([terms[name].double() for name in names]).cpu()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from simcrop.core.data.study import Batch
+from simcrop.core.data.batch import Batch, PreparedBatch
 from simcrop.core.errors import NonFiniteError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
@@ -58,7 +58,7 @@ class Progress:
 
 
 def train_step(
-    learner: Learner, batches: Sequence[Batch], *, step: int, communicator: Communicator
+    learner: Learner, batches: Sequence[PreparedBatch], *, step: int, communicator: Communicator
 ) -> dict[str, float]:
     """One update from the micro-batches of a step.
 
@@ -100,13 +100,20 @@ def train_step(
 
 
 def _backward(
-    learner: Learner, batch: Batch, counts: Counts, communicator: Communicator, *, step: int, index: int, last: bool
+    learner: Learner,
+    prepared: PreparedBatch,
+    counts: Counts,
+    communicator: Communicator,
+    *,
+    step: int,
+    index: int,
+    last: bool,
 ) -> dict[str, Tensor]:
     seed = derive_seed("dropout", learner.seed, step, index, communicator.rank)
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     with nullcontext() if last else _without_exchange(learner.network):
         with numerics(learner.device, learner.recipe):
-            batch = batch.to(learner.device, non_blocking=True).augmented()
+            batch = prepared.to(learner.device, non_blocking=True).augmented()
             terms: dict[str, Tensor] = learner.network(batch, counts, communicator)
             loss = learner.model.total(terms)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
@@ -118,11 +125,11 @@ def _without_exchange(network: nn.Module) -> AbstractContextManager[None]:
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
-def _describe(step: int, row: Mapping[str, float], local: Tensor, batches: Sequence[Batch]) -> str:
+def _describe(step: int, row: Mapping[str, float], local: Tensor, batches: Sequence[PreparedBatch]) -> str:
     bad = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
     own = [batch for batch, losses in zip(batches, local, strict=True) if not bool(losses.isfinite().all())]
     # Where only the gradient overflowed, or another rank's loss did, all studies of the step are suspects.
-    studies = ", ".join(name for batch in own or batches for name in batch.study_ids)
+    studies = ", ".join(name for batch in own or batches for name in batch.inputs.study_ids)
     return (
         f"step {step}: {', '.join(bad)}; the weights were not changed; studies of this rank's batch: {studies}; "
         f"check them, or lower train.lr"
@@ -169,14 +176,16 @@ def fit(learner: Learner, outside: Outside, progress: Progress) -> Progress:
     return progress
 
 
-def _timed_step(learner: Learner, outside: Outside, upcoming: Iterator[Sequence[Batch]], step: int) -> dict[str, float]:
+def _timed_step(
+    learner: Learner, outside: Outside, upcoming: Iterator[Sequence[PreparedBatch]], step: int
+) -> dict[str, float]:
     start = outside.clock()
     batches = next(upcoming)
     ready = outside.clock()
     row = train_step(learner, batches, step=step, communicator=outside.communicator)
     seconds = max(outside.clock() - start, 1e-9)
     num_studies = sum(len(batch) for batch in batches) * outside.communicator.world_size
-    num_cut = outside.communicator.sum(torch.tensor(sum(batch.num_cut for batch in batches))).item()
+    num_cut = outside.communicator.sum(torch.tensor(sum(batch.inputs.num_cut for batch in batches))).item()
     return row | {
         "studies_per_second": num_studies / seconds,
         "data_wait": (ready - start) / seconds,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from support.tiny_data import write_config
 
-from simcrop.adapters.config.settings import config_from_yaml, load_config
+from simcrop.adapters.config.settings import config_from_tree, load_config
+from simcrop.adapters.config.yaml_text import parse_yaml
 from simcrop_cli.__main__ import main
 
 COMMANDS = (("train",), ("info",), ("data", "phantom"), ("data", "prepare"), ("bench",))
@@ -110,7 +111,7 @@ def test_options_reach_the_configuration_and_a_dry_run_trains_nothing(
     printed = capsys.readouterr().out
     assert sorted(tmp_path.rglob("*")) == before
     resolved = printed[printed.index("\nname: ") :]
-    assert config_from_yaml(resolved, "printed") == load_config(path, overrides)
+    assert config_from_tree(parse_yaml(resolved, "printed"), "printed") == load_config(path, overrides)
     assert "7 of 4 studies on each process: 4.7 epochs of 6 studies" in printed
 
 

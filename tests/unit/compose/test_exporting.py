@@ -17,11 +17,11 @@ from support.tiny_data import SENTENCES, write_config
 import simcrop
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
-from simcrop.adapters.export.hub_upload import ExportedModel
 from simcrop.adapters.export.monai_names import difference, patch_tokens
 from simcrop.compose.exporting import export, publish
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.reports.tokens import padded
 
 STEPS = ("train.steps=4", "train.warmup_steps=1", "train.checkpoint_every=2", "train.evaluate_every=2")
 STEP = "checkpoints/step_00000004"
@@ -94,13 +94,8 @@ def test_the_whole_model_comes_back_the_same(run: Path, tmp_path: Path, capsys: 
     assert model.tokenizer.identity == source.tokenizer.identity
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in model.state_dict().items())
     words = model.tokenizer.encode(list(SENTENCES[:2]), max_tokens=48)
-    inputs = (
-        torch.tensor([words.ids]),
-        torch.ones(1, len(words.ids), dtype=torch.bool),
-        torch.tensor([words.sentence_of_token]),
-        2,
-    )
-    assert torch.equal(model.sentence_features(*inputs), source.sentence_features(*inputs))
+    findings = padded([words], model.tokenizer.pad_id)
+    assert torch.equal(model.sentence_features(findings, 2), source.sentence_features(findings, 2))
     assert_same(compose.load_encoder(run), compose.load_encoder(out))
     assert compose.checkpoint_identity(out)["sha256"] == compose.checkpoint_identity(run)["sha256"]
 
@@ -204,7 +199,9 @@ def test_an_encoder_alone_is_no_whole_model(run: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "authors", kind="authors")
     with pytest.raises(CheckpointError, match="authors: holds a vision encoder alone; use load_encoder, or"):
         compose.load_model(tmp_path / "authors")
-    with pytest.raises(CheckpointError, match="holds a vision encoder alone; export it with --format authors or monai"):
+    with pytest.raises(
+        CheckpointError, match="holds a vision encoder alone; export its encoder with --format authors or monai"
+    ):
         export(tmp_path / "authors", tmp_path / "whole")
     with pytest.raises(CheckpointError, match="says itself how its model is made; leave out `model`"):
         compose.load_encoder(run, model={"num_heads": 1})
@@ -260,19 +257,7 @@ def test_models_come_from_the_hub(run: Path, tmp_path: Path, monkeypatch: pytest
         assert_same(ours, simcrop.load_encoder("somebody/authors"))
         assert simcrop.load_model("somebody/chest", revision="main").tokenizer is not None
         identity = compose.checkpoint_identity("somebody/chest")
-        fetched = ExportedModel.from_pretrained("somebody/chest")
     assert identity == compose.checkpoint_identity(run) | {"path": "somebody/chest"}
-    assert_same(ours, simcrop.load_encoder(fetched.folder))
-
-
-def test_an_export_is_saved_and_fetched_by_the_hubs_own_methods(run: Path, tmp_path: Path) -> None:
-    export(run, tmp_path / "chest")
-    model = ExportedModel.from_pretrained(tmp_path / "chest")
-    model.save_pretrained(tmp_path / "copy")
-    names = {path.relative_to(tmp_path / "chest") for path in (tmp_path / "chest").rglob("*")}
-    assert {path.relative_to(tmp_path / "copy") for path in (tmp_path / "copy").rglob("*")} == names
-    assert (tmp_path / "copy" / "README.md").read_text() == (tmp_path / "chest" / "README.md").read_text()
-    assert_same(compose.load_encoder(run), compose.load_encoder(tmp_path / "copy"))
 
 
 class FakeHub:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -13,8 +14,8 @@ from scipy.spatial.transform import Rotation
 from simcrop.compose import locating
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputError
 from simcrop.core.model.patches import apply_window, patchify
-from simcrop.core.ports import Encoding
 from simcrop.core.recipe import ModelRecipe
+from simcrop.core.reports.tokens import Encoding, Tokens
 
 RECIPE = ModelRecipe(
     volume_size=(20, 16, 12), patch_size=(4, 4, 3), spacing_mm=(4.0, 4.0, 6.0), embed_dim=6, num_heads=1,
@@ -53,10 +54,8 @@ class BrightnessModel(torch.nn.Module):
         means = patchify(apply_window(volume, RECIPE.window), RECIPE.patch_size).mean(-1, keepdim=True)
         return torch.cat([means, torch.full_like(means, 0.5)], dim=-1)
 
-    def sentence_features(
-        self, ids: torch.Tensor, mask: torch.Tensor, owners: torch.Tensor, count: int
-    ) -> torch.Tensor:
-        self.num_read = count
+    def sentence_features(self, findings: Tokens, count: int) -> torch.Tensor:
+        self.num_read, owners, ids = count, findings.sentence_of_token, findings.ids
         is_bright = [bool(((owners[0] == number) & (ids[0] == 6)).any()) for number in range(count)]
         return torch.tensor([[[1.0 if bright else -1.0, 0.0] for bright in is_bright]])
 
@@ -214,8 +213,8 @@ def test_a_picture_that_is_not_finished_leaves_the_earlier_one(
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
     out.write_bytes(b"an earlier picture")
 
-    def killed(figure: Figure, to: Path, **options: object) -> None:
-        to.write_bytes(b"half")
+    def killed(figure: Figure, to: BinaryIO, **options: object) -> None:
+        to.write(b"half")
         raise SystemExit(143)
 
     monkeypatch.setattr(Figure, "savefig", killed)

@@ -20,9 +20,10 @@ from simcrop import compose
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.compose.data import held_out_share
+from simcrop.compose.data import validation_batches
 from simcrop.core.errors import BackendError, CheckpointError, ConfigError, DataError, InputError
 from simcrop.core.ports import SingleProcess
+from simcrop.core.reports.tokens import padded
 
 STEPS = ("train.steps=4", "train.warmup_steps=1", "train.checkpoint_every=2", "train.evaluate_every=2")
 
@@ -153,12 +154,7 @@ def test_a_model_is_loaded_ready_to_use(done: Setting) -> None:
     assert model.tokenizer is not None
     words = model.tokenizer.encode(list(SENTENCES[:2]), max_tokens=48)
     assert max(words.sentence_of_token) == 1
-    features = model.sentence_features(
-        torch.tensor([words.ids]),
-        torch.ones(1, len(words.ids), dtype=torch.bool),
-        torch.tensor([words.sentence_of_token]),
-        2,
-    )
+    features = model.sentence_features(padded([words], model.tokenizer.pad_id), 2)
     assert features.shape == (1, 2, 16)
 
 
@@ -341,11 +337,11 @@ def test_ranks_share_the_held_out_batches_and_can_read_them_again(done: Setting)
     data = compose.prepare_data(config)
     tokenizer = train_tokenizer(data.reports(), vocab_size=128, max_tokens=48)
     shares = [
-        held_out_share(config, data, tokenizer, data.held_out, communicator)
+        validation_batches(config, data, tokenizer, data.held_out, communicator)
         for communicator in (FirstOfTwo(), SecondOfTwo(), SingleProcess())
     ]
     for _ in range(2):
-        first, second, both = ([batch.study_ids for batch in share] for share in shares)
+        first, second, both = ([batch.inputs.study_ids for batch in share] for share in shares)
         assert first + second == both == [("s6",), ("s7",)]
 
 

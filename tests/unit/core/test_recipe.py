@@ -106,7 +106,7 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
             "alignment": AlignmentRecipe(weight=0.0),
             "late_interaction": LateInteractionRecipe(weight=0.0),
         },
-        r"all four weights are 0; nothing would be trained$",
+        r"every weight is 0; nothing would be trained$",
     ),
     (TextEncoderRecipe, {"max_tokens": 7}, r"^max_tokens: 7 is below 8$"),
     (TextEncoderRecipe, {"hidden_size": 130}, r"^hidden_size: 130 is not divisible by num_heads 3$"),

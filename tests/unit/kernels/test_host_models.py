@@ -165,7 +165,7 @@ def test_other_convolutions_are_refused(options: dict[str, int], message: str) -
 def test_auto_says_what_it_chose_once(caplog: pytest.LogCaptureFixture) -> None:
     from simcrop.kernels import patch_embed_module
 
-    patch_embed_module._say.cache_clear()
+    patch_embed_module.say_once.cache_clear()
     embed, volume = MaskedPatchEmbed3d(1, 4, (4, 3, 2)), torch.zeros(1, 1, 8, 9, 10)
     with caplog.at_level("INFO", logger="simcrop"):
         embed(volume)

@@ -6,8 +6,6 @@ KEY is a hash of the encoder's weights and recipe and of the kind of features. A
 its size and time: a volume that was prepared anew is encoded anew. Of several rows of a volume the last counts.
 """
 
-import hashlib
-import json
 import logging
 import os
 import time
@@ -25,7 +23,7 @@ from torch import Tensor
 
 from simcrop.adapters.loading.labelled import volume_centres
 from simcrop.adapters.loading.prepared import PreparedVolumes
-from simcrop.adapters.system.cache_folder import make_folder, whole_file
+from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_folder
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.core.recipe import Size
 from simcrop.core.training.stopping import Stopped
@@ -65,7 +63,7 @@ class _Part:
         if self.names:
             path = folder / f"part_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.npz"
             rows = torch.cat(self.features).numpy()
-            with whole_file(path) as file:
+            with cache_file(path) as file:
                 np.savez(file, names=np.array(self.names), stamps=np.array(self.stamps), features=rows)
         self.names, self.stamps, self.features = [], [], []
 
@@ -97,13 +95,12 @@ def volume_features(
         DataError: a volume is damaged, or the folder cannot be written.
         Stopped: `should_stop` said so; what was computed is kept.
     """
-    key = json.dumps([VERSION, *kind.identity, kind.size])
-    folder = cache / f"features_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    folder = cache / f"features_{key_of([VERSION, *kind.identity, kind.size])}"
     stamps = {name: _stamp(prepared.array_file(name)) for name in names}
     known = _known(folder, stamps)
     missing = [name for name in stamps if name not in known]
     if missing:
-        make_folder(folder)
+        make_cache_folder(folder)
         centres = volume_centres(prepared, missing, kind.size, batch_size=batch_size, num_workers=num_workers)
         with Bar(f"features kept in {folder}", len(missing)) as bar:
             _compute(missing, centres, kind, stamps, folder, bar, should_stop, clock)

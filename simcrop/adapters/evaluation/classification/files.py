@@ -54,7 +54,7 @@ class FineTuned:
         kinds = ("findings", "exclusive classes")
         own = f"{len(self.names)} {kinds[self.exclusive]} ({', '.join(self.names)})"
         raise CheckpointError(
-            f"{self.checkpoint.folder}: is a classifier of {own}, and the data have {len(names)} {kinds[exclusive]} "
+            f"{self.checkpoint.path}: is a classifier of {own}, and the data have {len(names)} {kinds[exclusive]} "
             f"({', '.join(names)}); choose the same by labels.names and labels.task, or give its encoder a new head by "
             "finetune.new_head=true"
         )
@@ -90,7 +90,7 @@ def finished_fit(out: Path, settings: Mapping[str, Any]) -> FineTuned | None:
     found = fine_tuned(out)
     if found is None:
         raise ConfigError(f"--out {out}: holds checkpoints of a run, which would be lost; name another folder")
-    check_same(found.checkpoint.folder, found.checkpoint.manifest.get("settings", {}), settings)
+    check_same(found.checkpoint.path, found.checkpoint.settings, settings)
     return found
 
 
@@ -144,7 +144,7 @@ def unfinished_fit(out: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
     """
     newest = newest_whole(out / TRAINING)
     if newest is not None:
-        check_same(newest.folder, newest.manifest.get("settings", {}), settings)
+        check_same(newest.path, newest.settings, settings)
     return newest
 
 

@@ -14,7 +14,7 @@ from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, sentence_
 from simcrop.adapters.figures.losses import curves_figure
 from simcrop.adapters.figures.reconstruction import reconstruction_figure
 from simcrop.adapters.figures.similarity import similarity_figure
-from simcrop.adapters.system.files import written_beside
+from simcrop.adapters.system.files import whole_file
 from simcrop.core.data.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.sentence_maps import maps_of
@@ -61,7 +61,7 @@ class RunPictures:
             if network.decoder is not None:
                 figures["reconstruction"] = draw_reconstruction(network, volume, self._study.study_id, title=title)
             places = self._shown_places(self._study)
-            if network.aligns and places:
+            if network.matches_sentences and places:
                 figures["similarity"] = draw_similarity(
                     network, self._held_out, self._study, places, volume, title=title
                 )
@@ -70,8 +70,8 @@ class RunPictures:
             figures["curves"] = curves_figure(rows, title=f"losses up to step {step}")
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            with written_beside(self._folder / f"step_{step:08d}_{name}.png") as draft:
-                figure.savefig(draft, format="png", dpi=_DPI)
+            with whole_file(self._folder / f"step_{step:08d}_{name}.png") as file:
+                figure.savefig(file, format="png", dpi=_DPI)
             if self._on_figure is not None:
                 self._on_figure(name, step, figure)
 

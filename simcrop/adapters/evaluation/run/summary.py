@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
-from simcrop.adapters.evaluation.classification.probe import label_table, probe, split_studies
+from simcrop.adapters.evaluation.run.summary_probe import label_values, probe_areas, split_studies
 from simcrop.adapters.system.files import replace_text
 from simcrop.adapters.system.progress import counted
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
@@ -121,8 +121,8 @@ def _probes(
     features: Mapping[str, Tensor], studies: Sequence[Study], names: Sequence[str], settings: EvaluationSettings
 ) -> dict[str, Any]:
     split = split_studies(studies, num_labelled=settings.probe_labelled)
-    truth = label_table(studies, names)
-    columns = {key: probe(features[name], truth, split) if studies else [] for key, name in PROBES.items()}
+    truth = label_values(studies, names)
+    columns = {key: probe_areas(features[name], truth, split) if studies else [] for key, name in PROBES.items()}
     labels = {
         name: {key: _or_none(values[index]) for key, values in columns.items()}
         for index, name in enumerate(names)

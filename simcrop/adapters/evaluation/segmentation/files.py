@@ -1,24 +1,24 @@
 """A fine-tuned segmentation network on disk, and the state of one that is still being trained; whole or not at all."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.folder import join_tensors, split_tensors
+from simcrop.adapters.checkpoints.migrations import VERSION, migrated, migrated_settings, version_of
 from simcrop.adapters.checkpoints.resume import check_same
-from simcrop.adapters.system.files import sha256_of, sync
+from simcrop.adapters.checkpoints.tensor_tree import join_tensors, split_tensors
+from simcrop.adapters.system.files import remove_drafts, sha256_of, whole_file, whole_folder, writing
 from simcrop.core.errors import CheckpointError
 from simcrop.core.ports import State
 
 FOLDER = "segmenter"
 _CONFIG, _WEIGHTS, _STATE = "config.json", "model.safetensors", "training_state.safetensors"
-_STATE_DRAFT = f".{_STATE}.draft"
+_REMEDY = "free some space, then start again"
 
 
 def find_segmenter(path: Path) -> Path | None:
@@ -40,24 +40,20 @@ def save_segmenter(out: Path, weights: Mapping[str, Tensor], config: Mapping[str
     Raises:
         CheckpointError: the disk refuses.
     """
-    final, draft = out / FOLDER, out / f".{FOLDER}.draft"
-    try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+    final = out / FOLDER
+    with writing(final, CheckpointError, _REMEDY), whole_folder(final) as draft:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft / _WEIGHTS)
-        content = {**config, "sha256": sha256_of(draft / _WEIGHTS)}
+        content = {"version": VERSION, **config, "sha256": sha256_of(draft / _WEIGHTS)}
         (draft / _CONFIG).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        for path in (draft / _WEIGHTS, draft / _CONFIG, draft):
-            sync(path)
-        draft.rename(final)
-        sync(out)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{final}: cannot be written ({error}); free some space, then start again") from error
     return final
 
 
 def segmenter_config(folder: Path) -> dict[str, Any]:
-    """What config.json of a network says. Raises CheckpointError where it is damaged."""
+    """What config.json of a network says, as this version would have written it.
+
+    Raises:
+        CheckpointError: it is damaged, or of a later version.
+    """
     path = folder / _CONFIG
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -65,7 +61,9 @@ def segmenter_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: damaged ({error}); fine-tune again with another --out") from error
     if not isinstance(content, dict) or not {"config", "settings", "sha256"} <= content.keys():
         raise CheckpointError(f"{path}: is no segmentation network's; name a folder that eval segment has written")
-    return content
+    version = version_of(content, path)
+    settings = migrated_settings(content["settings"], version)
+    return content | {"config": migrated(content["config"], version), "settings": settings}
 
 
 def segmenter_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
@@ -91,14 +89,10 @@ def save_state(out: Path, state: State, settings: Mapping[str, Any]) -> None:
         CheckpointError: the disk refuses.
     """
     tree, tensors = split_tensors(state)
-    path, draft = out / _STATE, out / _STATE_DRAFT
-    try:
-        save_file(tensors, draft, metadata={"tree": json.dumps(tree), "settings": json.dumps(settings)})
-        sync(draft)
-        draft.replace(path)
-        sync(out)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be written ({error}); free some space, then start again") from error
+    said = {"version": str(VERSION), "tree": json.dumps(tree), "settings": json.dumps(settings)}
+    path = out / _STATE
+    with writing(path, CheckpointError, _REMEDY), whole_file(path) as file:
+        file.write(save(tensors, metadata=said))
 
 
 def load_state(out: Path, settings: Mapping[str, Any]) -> State | None:
@@ -114,14 +108,14 @@ def load_state(out: Path, settings: Mapping[str, Any]) -> State | None:
         with safe_open(path, "pt") as file:
             said = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        tree, before = json.loads(said["tree"]), json.loads(said["settings"])
+        tree, before, version = json.loads(said["tree"]), json.loads(said["settings"]), int(said.get("version", 1))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); delete it to begin anew") from error
-    check_same(path, before, settings)
+    check_same(path, migrated_settings(before, version_of({"version": version}, path)), settings)
     return join_tensors(tree, tensors)
 
 
 def remove_state(out: Path) -> None:
     """Forget the state of a training that has come to its end."""
-    for name in (_STATE, _STATE_DRAFT):
-        (out / name).unlink(missing_ok=True)
+    (out / _STATE).unlink(missing_ok=True)
+    remove_drafts(out)

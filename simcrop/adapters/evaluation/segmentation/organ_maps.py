@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from torch import Tensor
 from simcrop.adapters.loading.prepare_one import check_content
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask, resample_volume
 from simcrop.adapters.problems.verdicts import source_stamp
-from simcrop.adapters.sources.btcv import BTCVSource
-from simcrop.adapters.sources.protocol import OrganSource
-from simcrop.adapters.system.cache_folder import make_folder, whole_file
+from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_folder
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.data.study import Study, Volume
 from simcrop.core.errors import ConfigError, DataError
+from simcrop.core.ports import DataSet
 from simcrop.core.recipe import Size
 
 VERSION = 1
@@ -51,7 +50,7 @@ class OrganMap:
     affine: Float[Tensor, "4 4"]
 
 
-def class_names(source: OrganSource, wanted: Sequence[str]) -> tuple[str, ...]:
+def class_names(source: DataSet, wanted: Sequence[str]) -> tuple[str, ...]:
     """The classes to tell apart, background left out.
 
     Args:
@@ -61,17 +60,17 @@ def class_names(source: OrganSource, wanted: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ConfigError: a name that the data set's list lacks, or more than a byte can number.
     """
-    known = source.class_names[1:] if isinstance(source, BTCVSource) else None
-    strange = [name for name in wanted if known is not None and name not in known]
+    known = source.organ_names
+    strange = [name for name in wanted if known and name not in known]
     if strange:
-        raise ConfigError(f"segment.classes: dataset.json has no {strange[0]!r}; it has {', '.join(known or ())}")
+        raise ConfigError(f"segment.classes: dataset.json has no {strange[0]!r}; it has {', '.join(known)}")
     chosen = tuple(wanted) or known or CHEST
     if len(chosen) > MAX_CLASSES:
         raise ConfigError(f"segment.classes: {len(chosen)} are more than {MAX_CLASSES}")
     return chosen
 
 
-def annotated(source: OrganSource, studies: Sequence[Study], classes: Sequence[str]) -> list[Study]:
+def annotated(source: DataSet, studies: Sequence[Study], classes: Sequence[str]) -> list[Study]:
     """The studies whose first volume has masks.
 
     Args:
@@ -97,23 +96,14 @@ def annotated(source: OrganSource, studies: Sequence[Study], classes: Sequence[s
 
 
 def read_classes(
-    source: OrganSource, reconstruction: str, classes: Sequence[str], affine: Float[Tensor, "4 4"], size: Size
+    source: DataSet, reconstruction: str, classes: Sequence[str], affine: Float[Tensor, "4 4"], size: Size
 ) -> UInt8[Tensor, "H W D"]:
     """The map of classes on a grid, nearest neighbour; where two overlap, the later one counts."""
     found = torch.zeros(size, dtype=torch.uint8)
-    for number, mask in enumerate(_masks(source, reconstruction, classes), 1):
+    organs = source.organs(reconstruction)
+    for number, mask in enumerate(source.read_masks(reconstruction, [organs[name] for name in classes]), 1):
         found[resample_mask(mask, affine, size)] = number
     return found
-
-
-def _masks(source: OrganSource, reconstruction: str, classes: Sequence[str]) -> Iterator[Volume]:
-    if isinstance(source, BTCVSource):  # reads one file, where a mask of each class would read it again and again
-        whole = source.read_classes(reconstruction)
-        values = [source.class_names.index(name) for name in classes]
-        yield from (Volume((whole.voxels == value).to(torch.uint8), whole.affine) for value in values)
-    else:
-        organs = source.organs(reconstruction)
-        yield from (source.read_mask(reconstruction, organs[name]) for name in classes)
 
 
 def covering_grid(volume: Volume, spacing_mm: tuple[float, float, float]) -> Grid:
@@ -135,11 +125,10 @@ class OrganMaps:
     """
 
     def __init__(
-        self, source: OrganSource, classes: Sequence[str], spacing_mm: tuple[float, float, float], cache: Path
+        self, source: DataSet, classes: Sequence[str], spacing_mm: tuple[float, float, float], cache: Path
     ) -> None:
         self.source, self.classes, self.spacing_mm = source, tuple(classes), spacing_mm
-        parts = json.dumps([VERSION, source.identity, HU_RANGE, spacing_mm, self.classes])
-        self._folder = cache / f"organs_{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+        self._folder = cache / f"organs_{key_of([VERSION, source.identity, HU_RANGE, spacing_mm, self.classes])}"
 
     def read(self, reconstruction: str) -> OrganMap:
         """One volume, made where it is not kept, or not from its present files.
@@ -162,7 +151,8 @@ class OrganMaps:
         Raises:
             DataError: after the last one, where some cannot be used; or the cache cannot be written.
         """
-        make_folder(self._folder)
+        if not all(self._file(name).is_file() for name in reconstructions):
+            make_cache_folder(self._folder)
         bad: list[str] = []
         progress(0, len(reconstructions))
         for done, (_, problem) in enumerate(run_all(_prepare, self, reconstructions, workers), 1):
@@ -178,9 +168,8 @@ class OrganMaps:
         grid = covering_grid(volume, self.spacing_mm)
         voxels, affine = resample_volume(volume, grid)
         made = OrganMap(voxels, read_classes(self.source, reconstruction, self.classes, affine, grid.size), affine)
-        make_folder(self._folder)
         voxels, classes, affine = (tensor.numpy() for tensor in (made.voxels, made.classes, made.affine))
-        with whole_file(self._file(reconstruction)) as file:
+        with cache_file(self._file(reconstruction)) as file:
             np.savez(file, voxels=voxels, classes=classes, affine=affine, stamp=np.array(stamp))
         return made
 

@@ -78,7 +78,7 @@ class OwnGrid:
 
 def own_grid(maps: OrganMaps, reconstruction: str) -> OwnGrid:
     """The grid of a volume's NIfTI file; of a volume in another format, its voxels with their axes in RAS order."""
-    path = Path(maps.source.volume_file(reconstruction))
+    path = maps.source.volume_file(reconstruction)
     if is_nifti(path):
         image: Any = nib.load(path)
         shape, affine = tuple(int(n) for n in image.shape), torch.from_numpy(np.asarray(image.affine, np.float64))

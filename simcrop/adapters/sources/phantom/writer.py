@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -15,7 +14,7 @@ from simcrop.adapters.formats.nifti import nifti_bytes, write_nifti
 from simcrop.adapters.sources.phantom.render import ORGANS, Rendering, mask_name, render
 from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan, sample_study
 from simcrop.adapters.sources.phantom.tables import tables, volume_name
-from simcrop.adapters.system.files import naming
+from simcrop.adapters.system.files import whole_file, whole_folder
 from simcrop.core.errors import DataError
 
 VERSION = 3
@@ -110,10 +109,6 @@ def _write_study(out: Path, seed: int, slot: Slot) -> None:
 
 
 def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    for old in (unfinished, folder):
-        shutil.rmtree(old, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     sentences = [
         {
             "text": sentence.text,
@@ -124,16 +119,13 @@ def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
         for sentence in study.sentences
     ]
     truth = {"version": 1, "sentences": sentences, "organs": {name: f"{name}.nii.gz" for name in ORGANS}}
-    with naming(folder):
-        (unfinished / "sentences.json").write_text(json.dumps(truth, indent=1) + "\n")
+    with whole_folder(folder) as draft:
+        (draft / "sentences.json").write_text(json.dumps(truth, indent=1) + "\n")
         for name, mask in rendering.masks.items():
-            write_nifti(unfinished / f"{name}.nii.gz", mask.astype(np.uint8), rendering.affine)
-    unfinished.rename(folder)
+            write_nifti(draft / f"{name}.nii.gz", mask.astype(np.uint8), rendering.affine)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with naming(path):
-        unfinished.write_bytes(content)
-    unfinished.replace(path)
+    with whole_file(path) as file:
+        file.write(content)

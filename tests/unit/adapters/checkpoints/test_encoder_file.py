@@ -16,12 +16,12 @@ from support.tiny import MODEL
 from torch import Tensor
 
 from simcrop.adapters.checkpoints.encoder_file import (
-    EncoderFile,
     encoder_weights,
     open_weights,
     read_encoder_file,
     start_from,
 )
+from simcrop.adapters.system.files import sha256_of
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.reference import REFERENCE
@@ -172,8 +172,12 @@ def test_damaged_files_are_one_line_or_a_file(tmp_path: Path, changes: list[tupl
 def test_what_a_path_can_mean(tmp_path: Path) -> None:
     torch.save({"model": dict(make_encoder().state_dict())}, tmp_path / "simcrop.pth")
     opened = open_weights(tmp_path)
-    assert isinstance(opened, EncoderFile)
     assert opened.path == tmp_path / "simcrop.pth"
+    assert opened.sha256 == sha256_of(tmp_path / "simcrop.pth")
+    assert (opened.step, opened.manifest, opened.run_config()) == (None, {}, None)
+    assert opened.encoder_weights().keys() == make_encoder().state_dict().keys()
+    with pytest.raises(CheckpointError, match=r"^somebody/it: holds a vision encoder alone; do that$"):
+        opened.whole("somebody/it", "do that")
     monai = tmp_path / "monai"
     monai.mkdir()
     save_file({"x": torch.zeros(1)}, monai / "monai_vit.safetensors")

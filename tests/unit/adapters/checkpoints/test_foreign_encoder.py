@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from support.tiny import MODEL
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.encoder_file import EncoderFile, read_encoder_file
-from simcrop.adapters.checkpoints.foreign_encoder import PUBLISHED, encoder_from, recognise_table
+from simcrop.adapters.checkpoints.encoder_file import read_encoder_file
+from simcrop.adapters.checkpoints.foreign_encoder import PUBLISHED, EncoderFile, encoder_from, recognise_table
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.positions import position_table

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from torch import nn
 
-from simcrop.adapters.checkpoints.resume import check_data, check_unchanged, is_finished, make_folder, starting_point
+from simcrop.adapters.checkpoints.resume import check_data, check_unchanged, is_finished, starting_point
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
-from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.errors import CheckpointError
 
 CONFIG: dict[str, Any] = {
     "name": "a",
@@ -151,14 +151,3 @@ def test_finished_means_all_steps_and_a_summary_in_this_folder(tmp_path: Path) -
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "summary.json").write_text("{}")
     assert not is_finished(tmp_path / "other", start, 4)
-
-
-def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    for out in (tmp_path / "file" / "run", tmp_path / "file"):
-        with pytest.raises(ConfigError, match=rf"^--out {out}: cannot be made .*; name another folder$"):
-            make_folder(out)
-    make_folder(tmp_path)
-    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
-    with pytest.raises(ConfigError, match=rf"^--out {tmp_path}: cannot be written to; change its permissions, or name"):
-        make_folder(tmp_path)

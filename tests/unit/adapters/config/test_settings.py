@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support import REPOSITORY
 from support.configuration_guide import GUIDE, guide_text
 
-from simcrop.adapters.config.settings import DataSettings, RunConfig, as_tree, as_yaml, config_from_yaml, load_config
+from simcrop.adapters.config.settings import DataSettings, RunConfig, as_tree, as_yaml, config_from_tree, load_config
+from simcrop.adapters.config.yaml_text import parse_yaml
 from simcrop.core.errors import ConfigError
 from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe
 
@@ -145,7 +146,7 @@ def test_the_resolved_text_gives_the_same_config_without_its_files(tmp_path: Pat
     text = f"recipe: paper\nmodel: {{preset: vit_b}}\ndata: {{source: manifest, manifest: {tmp_path}/reports.csv}}"
     config = load(tmp_path, text)
     (tmp_path / "reports.csv").unlink()
-    assert config_from_yaml(as_yaml(config), "config.yaml") == config
+    assert config_from_tree(parse_yaml(as_yaml(config), "config.yaml"), "config.yaml") == config
 
 
 @pytest.mark.parametrize("path", [REPOSITORY / "pretrain.yaml", *sorted((REPOSITORY / "configs").glob("*.yaml"))])
@@ -189,7 +190,7 @@ def test_any_values_give_a_config_that_survives_its_own_text_or_a_config_error(
         section[path[-1]] = value
     folder = tmp_path_factory.mktemp("fuzz", numbered=True)
     config = load_or_explain(folder, yaml.safe_dump(tree))
-    assert config is None or config_from_yaml(as_yaml(config), "config.yaml") == config
+    assert config is None or config_from_tree(parse_yaml(as_yaml(config), "config.yaml"), "config.yaml") == config
 
 
 @settings(max_examples=150, deadline=None)
@@ -197,7 +198,7 @@ def test_any_values_give_a_config_that_survives_its_own_text_or_a_config_error(
 def test_any_text_gives_a_config_or_a_config_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("fuzz", numbered=True)
     for config in (load_or_explain(folder, text), load_or_explain(folder, "", f"train.steps={text}", f"{text}=1")):
-        assert config is None or config_from_yaml(as_yaml(config), "config.yaml") == config
+        assert config is None or config_from_tree(parse_yaml(as_yaml(config), "config.yaml"), "config.yaml") == config
 
 
 def test_aliases_inside_aliases_are_refused_in_one_short_line(tmp_path: Path) -> None:

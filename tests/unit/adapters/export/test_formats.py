@@ -9,8 +9,9 @@ import pytest
 import torch
 from support.tiny import MODEL
 
+from simcrop.adapters.checkpoints.migrations import VERSION
 from simcrop.adapters.config.run import DataSettings, RunConfig
-from simcrop.adapters.config.settings import as_yaml, config_from_yaml
+from simcrop.adapters.config.settings import as_tree, as_yaml, config_from_tree
 from simcrop.adapters.export.formats import check_target, without_places, write_authors, write_whole
 from simcrop.adapters.system.files import sha256_of
 from simcrop.core.errors import CheckpointError
@@ -38,6 +39,7 @@ def test_a_folder_lists_its_files_with_their_hashes(tmp_path: Path) -> None:
     assert manifest == {
         "format": "simcrop",
         "step": 3,
+        "version": VERSION,
         "files": {"tokenizer/words.txt": sha256_of(out / "tokenizer/words.txt")},
     }
     assert [path.name for path in out.parent.iterdir()] == ["export"]
@@ -120,7 +122,7 @@ def test_a_published_configuration_names_no_place_and_no_volume() -> None:
     assert "secret" not in as_yaml(public)
     assert (public.data.root, public.model.init) == (Path("CT-RATE"), "mae.pth")
     assert public.objectives == config.objectives
-    again = config_from_yaml(as_yaml(public), "config.json")
+    again = config_from_tree(as_tree(public), "config.json")
     assert again.model == public.model
 
 

@@ -15,12 +15,16 @@ from support.data_folders import write_ct_rate
 from support.reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
 
-from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches, held_out_batches
+from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
 from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
-from simcrop.core.data.study import Batch, Report, Study
+from simcrop.core.data.batch import Batch, PreparedBatch
+from simcrop.core.data.items import ItemReader, ReadingSpec
+from simcrop.core.data.study import Report, Study
+from simcrop.core.data.tensors import TensorGroup
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.recipe import AugmentRecipe, ReportRecipe, TrainRecipe
+from simcrop.core.reports.reader import ReportReader
 
 NUM_STUDIES = 11
 AUGMENT = AugmentRecipe(scale=(0.7, 1.2), flip=0.5, pad="reflect", shift_probability=0.5)
@@ -41,6 +45,11 @@ def _studies(number: int = NUM_STUDIES) -> list[Study]:
     ]
 
 
+def _reader(prepared: PreparedVolumes, seed: int) -> ItemReader:
+    spec = ReadingSpec(MODEL, ReportRecipe(), AUGMENT, seed)
+    return ItemReader(prepared, ReportReader(WordTokenizer(), 32), spec)
+
+
 def _source(
     prepared: PreparedVolumes,
     *,
@@ -55,38 +64,34 @@ def _source(
 ) -> StudyBatches:
     return StudyBatches(
         studies or _studies(),
-        prepared,
-        WordTokenizer(),
-        model=MODEL,
-        report=ReportRecipe(),
-        augment=AUGMENT,
-        train=TrainRecipe(batch_size=batch_size, accumulate=accumulate, fixed_draws=fixed_draws),
-        max_tokens=32,
-        seed=seed,
+        _reader(prepared, seed),
+        TrainRecipe(batch_size=batch_size, accumulate=accumulate, fixed_draws=fixed_draws),
         rank=rank,
         world_size=world_size,
         num_workers=num_workers,
     )
 
 
-def _take(source: StudyBatches, first_step: int, steps: int) -> list[Batch]:
+def _take(source: StudyBatches, first_step: int, steps: int) -> list[PreparedBatch]:
     return [batch for step in itertools.islice(source.batches(first_step), steps) for batch in step]
 
 
-def _tensors(batch: Batch) -> Iterator[tuple[str, Tensor]]:
-    for field in fields(batch):
-        value = getattr(batch, field.name)
-        if isinstance(value, Tensor):
-            yield field.name, value
+def _tensors(group: TensorGroup) -> Iterator[Tensor]:
+    for field in fields(group):
+        value = getattr(group, field.name)
+        if isinstance(value, TensorGroup):
+            yield from _tensors(value)
+        elif isinstance(value, Tensor):
+            yield value
 
 
-def _same(one: Batch, other: Batch) -> bool:
+def _same(one: Batch | PreparedBatch, other: Batch | PreparedBatch) -> bool:
     tensors = zip(_tensors(one), _tensors(other), strict=True)
-    return one.study_ids == other.study_ids and all(torch.equal(a, b) for (_, a), (_, b) in tensors)
+    return one.inputs.study_ids == other.inputs.study_ids and all(torch.equal(a, b) for a, b in tensors)
 
 
 def test_an_epoch_holds_every_study_once_but_for_the_last_few(prepared: PreparedVolumes) -> None:
-    ids = [study for batch in _take(_source(prepared), 1, 10) for study in batch.study_ids]
+    ids = [study for batch in _take(_source(prepared), 1, 10) for study in batch.inputs.study_ids]
     for epoch in (ids[:10], ids[10:]):
         assert set(Counter(epoch).values()) == {1}
     assert ids[:10] != ids[10:]
@@ -109,9 +114,9 @@ def test_the_ranks_together_read_what_one_process_reads(prepared: PreparedVolume
     one = _take(_source(prepared, batch_size=4), 1, 5)
     ranks = [_take(_source(prepared, rank=rank, world_size=2), 1, 5) for rank in range(2)]
     for whole, first, second in zip(one, *ranks, strict=True):
-        assert whole.study_ids == first.study_ids + second.study_ids
+        assert whole.inputs.study_ids == first.inputs.study_ids + second.inputs.study_ids
         assert torch.equal(whole.volume, torch.cat([first.volume, second.volume]))
-        assert torch.equal(whole.ids_keep, torch.cat([first.ids_keep, second.ids_keep]))
+        assert torch.equal(whole.inputs.ids_keep, torch.cat([first.inputs.ids_keep, second.inputs.ids_keep]))
 
 
 def test_a_step_has_accumulate_micro_batches_in_the_order_of_the_run(prepared: PreparedVolumes) -> None:
@@ -123,8 +128,8 @@ def test_a_step_has_accumulate_micro_batches_in_the_order_of_the_run(prepared: P
     assert all(_same(a, b) for a, b in zip(steps[1], resumed, strict=True))
 
 
-def _by_study(batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
-    return [{study: batch.ids_keep[i] for i, study in enumerate(batch.study_ids)} for batch in batches]
+def _by_study(batches: Sequence[PreparedBatch]) -> list[dict[str, Tensor]]:
+    return [{study: batch.inputs.ids_keep[i] for i, study in enumerate(batch.inputs.study_ids)} for batch in batches]
 
 
 @pytest.mark.parametrize("fixed", [False, True])
@@ -133,7 +138,7 @@ def test_fixed_draws_repeat_the_first_epochs(prepared: PreparedVolumes, fixed: b
     batches = _take(_source(prepared, batch_size=4, studies=studies, fixed_draws=fixed), 1, 2)
     first, second = _by_study(batches)
     assert all(torch.equal(first[study], second[study]) for study in first) == fixed
-    volumes = [dict(zip(b.study_ids, b.augmented().volume, strict=True)) for b in batches]
+    volumes = [dict(zip(b.inputs.study_ids, b.augmented().volume, strict=True)) for b in batches]
     assert all(torch.equal(volumes[0][study], volumes[1][study]) for study in first) == fixed
 
 
@@ -170,31 +175,30 @@ def test_studies_survive_the_packing(prepared: PreparedVolumes) -> None:
         _studies()[0], report=Report("Größe „normal“.\n", "🙂"), split="train", labels={"Emphysema": 1, "Nodule": 0}
     )
     source = _source(prepared, studies=[odd, *_studies()])
-    assert source._dataset._studies[0] == odd
-    assert source._dataset._studies[NUM_STUDIES] == _studies()[-1]
-    assert pickle.loads(pickle.dumps(source._dataset))[0, (1, 2)].study_ids == ("s0", "s1")
+    assert source._at._studies[0] == odd
+    assert source._at._studies[NUM_STUDIES] == _studies()[-1]
+    assert pickle.loads(pickle.dumps(source._at))((0, (1, 2))).inputs.study_ids == ("s0", "s1")
 
 
-def _held_out(prepared: PreparedVolumes, seed: int = 0) -> HeldOutBatches:
-    return held_out_batches(
-        _studies(),
-        prepared,
-        WordTokenizer(),
-        model=MODEL,
-        report=ReportRecipe(),
-        max_tokens=32,
-        seed=seed,
-        batch_size=4,
-    )
+def _held_out(prepared: PreparedVolumes, seed: int = 0, **ranks: int) -> HeldOutBatches:
+    return HeldOutBatches(_studies(), _reader(prepared, seed), 4, **ranks)
 
 
 def test_held_out_batches_never_change(prepared: PreparedVolumes) -> None:
     batches = _held_out(prepared)
     assert len(batches) == 3
     assert [len(batch) for batch in batches] == [4, 4, 3]
-    assert [study for batch in batches for study in batch.study_ids] == [study.study_id for study in _studies()]
+    assert [study for batch in batches for study in batch.inputs.study_ids] == [study.study_id for study in _studies()]
     assert all(_same(a, b) for a, b in zip(batches, _held_out(prepared), strict=True))
-    assert _same(batches[-1], batches[2:][0])
-    assert not torch.equal(batches[0].ids_keep, _held_out(prepared, seed=1)[0].ids_keep)
-    with pytest.raises(IndexError):
-        batches[3]
+    assert all(_same(a, b) for a, b in zip(batches, batches, strict=True))
+    first, other = (next(iter(each)) for each in (batches, _held_out(prepared, seed=1)))
+    assert not torch.equal(first.inputs.ids_keep, other.inputs.ids_keep)
+
+
+@pytest.mark.parametrize(("rank", "numbers"), [(0, [0, 2]), (1, [1])])
+def test_every_rank_reads_its_share_of_the_held_out_batches(
+    prepared: PreparedVolumes, rank: int, numbers: list[int]
+) -> None:
+    everything, mine = list(_held_out(prepared)), _held_out(prepared, rank=rank, world_size=2)
+    assert len(mine) == len(numbers)
+    assert all(_same(everything[number], batch) for number, batch in zip(numbers, mine, strict=True))

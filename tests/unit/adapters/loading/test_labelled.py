@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from simcrop.adapters.loading.labelled import AugmentedStudies, volume_centres
+from simcrop.core.data.augment import Augmenter
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe
@@ -40,10 +41,8 @@ def studies(batch_size: int = 3, num_workers: int = 0, prepared: FewPrepared | N
         STUDIES,
         TRUTH,
         prepared or FewPrepared(),  # pyright: ignore[reportArgumentType]
-        model=RECIPE,
-        augment=AugmentRecipe(flip=0.5),
+        Augmenter(AugmentRecipe(flip=0.5), RECIPE, seed=0),
         batch_size=batch_size,
-        seed=0,
         num_workers=num_workers,
     )
 

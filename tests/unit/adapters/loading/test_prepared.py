@@ -25,7 +25,7 @@ from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.core.data.augment import crop_centre
 from simcrop.core.data.problems import Problem
-from simcrop.core.errors import DataError
+from simcrop.core.errors import ConfigError, DataError
 
 NAMES = [f"train_{patient}_a_1" for patient in range(1, 6)]
 GRID = Grid((4.0, 4.0, 8.0), (12, 12, 6))
@@ -188,7 +188,9 @@ def test_a_file_that_vanished_is_named(source: CTRateSource, tmp_path: Path) -> 
 
 def test_a_cache_that_cannot_be_made_is_named(source: CTRateSource, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot be made .* change data.prepared"):
+    with pytest.raises(
+        ConfigError, match=r"^data.prepared \S+file/grid_\w+: cannot be made \(Not a directory\); name another folder$"
+    ):
         _prepare(source, tmp_path / "file")
 
 

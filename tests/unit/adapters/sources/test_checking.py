@@ -18,6 +18,7 @@ from support.volume_formats import write_as
 
 import simcrop.adapters.formats.nifti
 from simcrop.adapters.problems.verdicts import Verdicts
+from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.sources.checking import check_folder, check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.core.data.problems import Problem
@@ -233,7 +234,8 @@ def test_lines_that_are_no_verdict_are_ignored(tmp_path: Path, line: bytes) -> N
     path.write_bytes(line + b"\n" + path.read_bytes() + line + b"\n")
     assert check_folder(tmp_path / "data", tmp_path / "cache", workers=1).problems == []
     row = json.loads(path.read_bytes().splitlines()[1])
-    assert Verdicts(tmp_path / "cache", f"folder {(tmp_path / 'data').resolve()}").get("a.nii.gz", row["source"])
+    assert row["name"] == "a.nii.gz"
+    assert Verdicts(tmp_path / "cache", FolderSource(tmp_path / "data")).get("a.nii.gz")
 
 
 def _delete_the_twin(folder: Path) -> None:

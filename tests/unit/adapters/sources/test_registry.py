@@ -1,13 +1,16 @@
-"""Data sets without reports, as the configuration names them."""
+"""Every data set, as the configuration names it."""
 
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.data_folders import SHAPE, chest, write_volume
+import torch
+from support.data_folders import FINDINGS, SHAPE, chest, write_ct_rate, write_table, write_volume
 from support.dicom_series import write_series
 from support.landmarks import codes, slices_first
 from support.metaimages import write_mhd
@@ -15,8 +18,10 @@ from support.picture_scans import write_scan
 
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.sources.checking import check_source
-from simcrop.adapters.sources.registry import UNREPORTED, build_source
+from simcrop.adapters.sources.registry import SOURCES, build_source
+from simcrop.core.data.study import Volume
 from simcrop.core.errors import ConfigError, DataError
+from simcrop.core.ports import DataSet
 
 
 def _radchestct(root: Path) -> None:
@@ -43,44 +48,88 @@ def _dicom(root: Path) -> None:
     write_series(root / "P1")
 
 
-CASES = [("radchestct", _radchestct), ("luna16", _luna16), ("cc_ccii", _cc_ccii), ("btcv", _btcv), ("dicom", _dicom)]
+def _manifest(root: Path) -> None:
+    write_volume(root / "a.nii.gz")
+    write_table(root / "reports.csv", [{"volume": "a.nii.gz", "findings": FINDINGS, "impression": "Normal."}])
+
+
+def _ct_rate(root: Path) -> None:
+    write_ct_rate(root, ["train_1_a_1"])
+
+
+CASES: dict[str, Callable[[Path], None]] = {
+    "phantom": lambda root: None,
+    "ct_rate": _ct_rate,
+    "manifest": _manifest,
+    "radchestct": _radchestct,
+    "luna16": _luna16,
+    "cc_ccii": _cc_ccii,
+    "btcv": _btcv,
+    "dicom": _dicom,
+}
+IDENTITIES = {
+    "phantom": "ct_rate {root} hu=hu padding_value=None",
+    "ct_rate": "ct_rate {root} hu=hu padding_value=None",
+    "manifest": "manifest {root} padding_value=None",
+    "radchestct": "radchestct {root}",
+    "luna16": "luna16 {root}",
+    "cc_ccii": "cc_ccii {root} slope=8.0 intercept=-1000.0 spacing_mm=(1.0, 1.0, 1.0)",
+    "btcv": "btcv {root} padding_value=None",
+    "dicom": "dicom {root} padding_value=None",
+}
+"""Prepared volumes are kept under these names."""
 
 
 def _settings(name: str, root: Path) -> DataSettings:
     return DataSettings(
         source=name,  # pyright: ignore[reportArgumentType]
         root=root,
+        manifest=root / "reports.csv",
+        cases=2,
         held_out_part="tst",
         grey_scaling=(8.0, -1000.0),
         spacing_mm=(1.0, 1.0, 1.0),
     )
 
 
-@pytest.mark.parametrize(("name", "write"), CASES)
-def test_each_source_is_built_read_and_checked(tmp_path: Path, name: str, write: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_each_source_is_built_read_and_checked(tmp_path: Path, name: str) -> None:
     root = tmp_path / "data"
     root.mkdir()
-    write(root)
+    CASES[name](root)
     source = build_source(_settings(name, root))
-    (study,) = source.studies()
-    (reconstruction,) = study.reconstructions
+    assert source.identity == IDENTITIES[name].format(root=root)
+    reconstruction = source.studies()[0].reconstructions[0]
     assert source.read_volume(reconstruction).voxels.ndim == 3
-    assert codes(source.inspect, reconstruction) == []
+    assert [problem for problem in codes(source.inspect, reconstruction) if problem != "content.field_of_view"] == []
+    assert source.volume_file(reconstruction) in set(source.files())
+    for organ, mask in zip(source.organs(reconstruction), _masks(source, reconstruction), strict=True):
+        assert torch.equal(mask.voxels, source.read_mask(reconstruction, source.organs(reconstruction)[organ]).voxels)
     found = check_source(source, (), tmp_path / "cache", max_tokens=512, workers=1).problems
-    assert {p.code for p in found if p.severity == "error"} <= {"text.missing_report"}
+    few_studies = {"set.class_without_positives", "set.labels_identical"}
+    assert {p.code for p in found if p.severity == "error"} <= few_studies
 
 
-def test_every_such_source_is_tried_here_and_can_be_named() -> None:
+def _masks(source: DataSet, reconstruction: str) -> Iterator[Volume]:
+    return source.read_masks(reconstruction, list(source.organs(reconstruction).values()))
+
+
+def test_every_source_that_can_be_named_is_in_the_registry_and_tried_here() -> None:
     (annotation,) = (field.type for field in fields(DataSettings) if field.name == "source")
-    assert {name for name, _ in CASES} == set(UNREPORTED) < set(annotation.__args__)
+    assert list(CASES) == list(SOURCES) == list(annotation.__args__)
 
 
-@pytest.mark.parametrize("name", list(UNREPORTED))
+@pytest.mark.parametrize("name", [name for name in SOURCES if name not in {"phantom", "manifest"}])
 def test_the_root_is_needed_and_has_to_be_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=f"root: source {name} needs it"):
         DataSettings(source=name)  # pyright: ignore[reportArgumentType]
     with pytest.raises(DataError, match="absent: is no folder"):
         build_source(_settings(name, tmp_path / "absent"))
+
+
+def test_the_registry_needs_no_optional_package() -> None:
+    code = "import sys; sys.modules['pydicom'] = None; import simcrop.adapters.sources.registry"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("missing", ["grey_scaling", "spacing_mm"])

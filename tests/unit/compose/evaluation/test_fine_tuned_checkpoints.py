@@ -75,7 +75,7 @@ def test_it_is_no_whole_model(
     made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    remedy = "name the run that it was fine-tuned from, or load its encoder by load_encoder"
+    remedy = "use load_encoder, or name the run that it comes from"
     for path in (made.tuned, made.tuned / "checkpoints", next((made.tuned / "checkpoints").glob("step_*"))):
         with pytest.raises(CheckpointError) as error:
             compose.load_model(path)

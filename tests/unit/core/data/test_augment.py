@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simcrop.core.data.augment import AIR_HU, Augmentation, apply_augmentation, crop, crop_centre, draw_augmentation
-from simcrop.core.randomness import generator
-from simcrop.core.recipe import AugmentRecipe
+from simcrop.core.data.augment import AIR_HU, Augmentation, Augmenter, apply_augmentation, crop, crop_centre
+from simcrop.core.recipe import AugmentRecipe, ModelRecipe
 
 HAVE, WANT = (12, 10, 8), (8, 8, 4)
 SIZES = st.tuples(*[st.integers(1, 6)] * 3)
@@ -20,9 +19,7 @@ def _voxels(size: tuple[int, int, int] = HAVE) -> Tensor:
 
 
 def _draw(recipe: AugmentRecipe, study: int = 0, want: tuple[int, int, int] = WANT) -> Augmentation:
-    return draw_augmentation(
-        recipe, prepared_size=HAVE, volume_size=want, window=(-1000.0, 1000.0), generator=generator("test", study)
-    )
+    return Augmenter(recipe, ModelRecipe(volume_size=want, patch_size=(1, 1, 1)), seed=0).draw(HAVE, "test", study)
 
 
 @given(SIZES, st.tuples(*[st.integers(-7, 7)] * 3), SIZES)

@@ -47,14 +47,16 @@ def test_a_sentence_beyond_the_token_limit_is_not_read_with_its_report() -> None
     studies, _ = held_out(source_with("The heart is normal. There is a bright spot.", [SPOT, HEART]), max_tokens=7)
     study = studies.studies[0]
     assert [place.text for place in studies.places(study, lambda truth: True)] == ["The heart is normal."]
-    assert [place.text for place in studies.unreported(study, lambda truth: True)] == ["There is a bright spot."]
+    assert [place.text for place in studies.absent_from_report(study, lambda truth: True)] == [
+        "There is a bright spot."
+    ]
 
 
 def test_a_sentence_of_two_findings_is_measured_for_each() -> None:
     other = SentenceTruth(SPOT.text, "Nodule", present=True, mask="1.nii.gz")
     for findings, read in {"There is a bright spot.": True, "The heart is normal.": False}.items():
         studies, _ = held_out(source_with(findings, [SPOT, other]))
-        places = (studies.places if read else studies.unreported)(studies.studies[0], asserts_finding)
+        places = (studies.places if read else studies.absent_from_report)(studies.studies[0], asserts_finding)
         assert [(place.finding, place.mask.any(0).any(0)[0].item()) for place in places] == [
             ("Bright spot", True),
             ("Nodule", False),

@@ -11,15 +11,18 @@ from torch import Tensor
 
 from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
-from simcrop.core.data.augment import apply_augmentation, crop_centre
-from simcrop.core.data.items import Item, ItemReader, collate
-from simcrop.core.data.study import Batch, Report, Study
+from simcrop.core.data.augment import Augmentation, apply_augmentation, crop_centre
+from simcrop.core.data.batch import Batch
+from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate, collate_prepared
+from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import AugmentRecipe, ReportRecipe
+from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import sentence_key, sentences_of
 
 MAX_TOKENS = 24
+REPORTS = ReportReader(WordTokenizer(), MAX_TOKENS)
 
 
 @pytest.fixture
@@ -36,21 +39,15 @@ def _study(findings: str, impression: str = "Not given.", study_id: str = "train
 def _reader(
     prepared: PreparedVolumes, *, seed: int = 0, mask: str = "real", loss: str = "masked", **augment: object
 ) -> ItemReader:
-    return ItemReader(
-        prepared,
-        WordTokenizer(),
-        model=MODEL,
-        report=ReportRecipe(mask=mask, loss=loss, mask_ratio=0.5),  # type: ignore[arg-type]
-        max_tokens=MAX_TOKENS,
-        seed=seed,
-        augment=replace(AugmentRecipe(shift_probability=0.0), **augment),  # type: ignore[arg-type]
-    )
+    report = ReportRecipe(mask=mask, loss=loss, mask_ratio=0.5)  # type: ignore[arg-type]
+    changes = replace(AugmentRecipe(shift_probability=0.0), **augment)  # type: ignore[arg-type]
+    return ItemReader(prepared, REPORTS, ReadingSpec(MODEL, report, changes, seed))
 
 
-def _seen(item: Item) -> Tensor:
+def _seen(drawn: tuple[Item, Augmentation]) -> Tensor:
     """What the model sees of a training item."""
-    assert item.augmentation is not None
-    return apply_augmentation(item.voxels, item.augmentation)
+    item, augmentation = drawn
+    return apply_augmentation(item.voxels, augmentation)
 
 
 def _batch(prepared: PreparedVolumes, *studies: Study, **report: str) -> Batch:
@@ -64,66 +61,68 @@ NONE = _study("Not given.", "", study_id="empty")
 
 def test_texts_are_padded_and_sentences_numbered(prepared: PreparedVolumes) -> None:
     batch = _batch(prepared, TWO, NONE)
-    assert batch.findings_ids.tolist() == [[2, 17, 12, 15, 12, 17, 3], [2, 3, 0, 0, 0, 0, 0]]
-    assert batch.findings_mask.tolist() == [[True] * 7, [True] * 2 + [False] * 5]
-    assert batch.sentence_of_token.tolist() == [[-1, 0, 0, 0, 1, 1, -1], [-1] * 7]
-    assert batch.sentence_mask.tolist() == [[True, True], [False, False]]
+    assert batch.inputs.findings.ids.tolist() == [[2, 17, 12, 15, 12, 17, 3], [2, 3, 0, 0, 0, 0, 0]]
+    assert batch.inputs.findings.mask.tolist() == [[True] * 7, [True] * 2 + [False] * 5]
+    assert batch.inputs.findings.sentence_of_token.tolist() == [[-1, 0, 0, 0, 1, 1, -1], [-1] * 7]
+    assert batch.inputs.sentence_mask.tolist() == [[True, True], [False, False]]
     keys = [sentence_key(text) for text in sentences_of(TWO.report.findings)]
-    assert batch.sentence_keys.tolist() == [keys, [0, 0]]
-    assert batch.study_ids == ("train_1_a", "empty")
-    assert batch.study_keys.tolist() == [derive_seed("train_1_a"), derive_seed("empty")]
-    assert batch.num_cut == 0
+    assert batch.inputs.sentence_keys.tolist() == [keys, [0, 0]]
+    assert batch.inputs.study_ids == ("train_1_a", "empty")
+    assert batch.inputs.study_keys.tolist() == [derive_seed("train_1_a"), derive_seed("empty")]
+    assert batch.inputs.num_cut == 0
 
 
 def test_the_report_is_findings_and_impression_without_fillers(prepared: PreparedVolumes) -> None:
     batch = _batch(prepared, TWO, NONE)
-    assert batch.report_ids.tolist() == [[2, 17, 12, 15, 12, 17, 13, 12, 15, 3], [2, 3] + [0] * 8]
-    assert batch.report_mask.sum(1).tolist() == [10, 2]
-    masked = batch.report_masked
+    assert batch.inputs.report.ids.tolist() == [[2, 17, 12, 15, 12, 17, 13, 12, 15, 3], [2, 3] + [0] * 8]
+    assert batch.inputs.report.mask.sum(1).tolist() == [10, 2]
+    masked = batch.inputs.report.masked
     assert masked.sum(1).tolist() == [4, 0]
-    assert torch.equal(batch.report_input_ids, batch.report_ids.masked_fill(masked, WordTokenizer.mask_id))
+    assert torch.equal(
+        batch.inputs.report.input_ids, batch.inputs.report.ids.masked_fill(masked, WordTokenizer.mask_id)
+    )
 
 
 def test_the_papers_masking_pads_to_the_limit_and_masks_padding(prepared: PreparedVolumes) -> None:
     batch = _batch(prepared, TWO, NONE, mask="any")
-    assert batch.report_ids.shape == (2, MAX_TOKENS)
-    assert batch.report_masked[1, 2:].any()
-    assert batch.report_mask.sum(1).tolist() == [10, 2]
+    assert batch.inputs.report.ids.shape == (2, MAX_TOKENS)
+    assert batch.inputs.report.masked[1, 2:].any()
+    assert batch.inputs.report.mask.sum(1).tolist() == [10, 2]
 
 
 def test_a_loss_over_all_tokens_sees_the_same_padding_in_every_batch(prepared: PreparedVolumes) -> None:
     batch = _batch(prepared, NONE, loss="all")
-    assert batch.report_ids.shape == (1, MAX_TOKENS)
-    assert not batch.report_masked[0, 2:].any()
+    assert batch.inputs.report.ids.shape == (1, MAX_TOKENS)
+    assert not batch.inputs.report.masked[0, 2:].any()
 
 
 def test_a_batch_without_any_sentence_keeps_one_masked_place(prepared: PreparedVolumes) -> None:
     batch = _batch(prepared, NONE, replace(NONE, study_id="empty too"))
-    assert batch.sentence_mask.tolist() == [[False], [False]]
-    assert batch.sentence_keys.tolist() == [[0], [0]]
+    assert batch.inputs.sentence_mask.tolist() == [[False], [False]]
+    assert batch.inputs.sentence_keys.tolist() == [[0], [0]]
 
 
 def test_a_sentence_without_a_token_is_masked(prepared: PreparedVolumes) -> None:
     study = _study("Silent. Heart is normal. Silent.")
     batch = _batch(prepared, study)
-    assert batch.sentence_mask.tolist() == [[False, True]]
-    assert batch.sentence_keys.tolist() == [[0, sentence_key("Heart is normal.")]]
+    assert batch.inputs.sentence_mask.tolist() == [[False, True]]
+    assert batch.inputs.sentence_keys.tolist() == [[0, sentence_key("Heart is normal.")]]
 
 
 def test_sentences_that_do_not_fit_are_left_out_and_counted(prepared: PreparedVolumes) -> None:
     long = _study(" ".join(f"Sentence {'x' * n} goes on and on and on." for n in range(1, 9)), study_id="long")
     batch = _batch(prepared, TWO, long)
-    assert batch.num_cut == 1
-    assert batch.sentence_mask.tolist() == [[True, True], [True, True]]
-    assert int(batch.findings_mask[1].sum()) <= MAX_TOKENS
+    assert batch.inputs.num_cut == 1
+    assert batch.inputs.sentence_mask.tolist() == [[True, True], [True, True]]
+    assert int(batch.inputs.findings.mask[1].sum()) <= MAX_TOKENS
 
 
 def test_evaluation_reads_the_centre_of_the_first_reconstruction(prepared: PreparedVolumes) -> None:
     batch = _batch(prepared, TWO)
     assert torch.equal(batch.volume[0, 0], crop_centre(prepared.read("train_1_a_1"), MODEL.volume_size))
     assert batch.volume.dtype == torch.int16
-    assert batch.ids_keep.shape == (1, 4)
-    assert sorted(batch.ids_keep[0].tolist() + batch.ids_masked[0].tolist()) == list(range(8))
+    assert batch.inputs.ids_keep.shape == (1, 4)
+    assert sorted(batch.inputs.ids_keep[0].tolist() + batch.inputs.ids_masked[0].tolist()) == list(range(8))
 
 
 def test_reconstructions_take_turns(prepared: PreparedVolumes) -> None:
@@ -135,8 +134,8 @@ def test_reconstructions_take_turns(prepared: PreparedVolumes) -> None:
 
 
 def _draws(reader: ItemReader, study: Study, epoch: int) -> list[Tensor]:
-    item = reader.for_training(study, epoch)
-    return [_seen(item), item.ids_keep, item.report_masked]
+    item, augmentation = reader.for_training(study, epoch)
+    return [_seen((item, augmentation)), item.ids_keep, item.report.masked]
 
 
 def test_draws_depend_on_seed_epoch_and_study_alone(prepared: PreparedVolumes) -> None:
@@ -166,22 +165,16 @@ def test_the_shift_is_in_the_windows_unit(prepared: PreparedVolumes) -> None:
 def test_a_model_of_several_channels_is_refused(prepared: PreparedVolumes) -> None:
     with pytest.raises(ConfigError, match=r"model\.in_channels: 2"):
         ItemReader(
-            prepared,
-            WordTokenizer(),
-            model=replace(MODEL, in_channels=2),
-            report=ReportRecipe(),
-            max_tokens=MAX_TOKENS,
-            seed=0,
+            prepared, REPORTS, ReadingSpec(replace(MODEL, in_channels=2), ReportRecipe(), AugmentRecipe(), seed=0)
         )
 
 
 def test_a_batch_is_augmented_as_each_of_its_studies_would_be(prepared: PreparedVolumes) -> None:
     reader = _reader(prepared, scale=(0.5, 1.0), flip=0.5, shift_probability=1.0, pad="reflect")
     items = [reader.for_training(replace(TWO, study_id=f"study {number}"), 0) for number in range(4)]
-    batch = collate(items, pad_id=0)
+    batch = collate_prepared(items, pad_id=0)
     assert batch.volume.shape[1:] == (1, *prepared.grid.size)
-    assert len({item.augmentation for item in items}) == 4
+    assert len(set(batch.augmentations)) == 4
     seen = batch.augmented()
-    assert seen.augmentations is None
     assert torch.equal(seen.volume[:, 0], torch.stack([_seen(item) for item in items]))
-    assert seen.augmented() is seen
+    assert seen.inputs is batch.inputs

@@ -63,10 +63,9 @@ def test_every_study_of_a_patient_is_drawn_as_often() -> None:
     assert not torch.equal(weights, torch.cat(list(patient_weights(patients, 50, seed=1))))
 
 
-def test_draws_come_in_parts_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_come_in_parts_that_fit_into_memory() -> None:
     patients = [str(number) for number in range(40)]
-    monkeypatch.setattr("simcrop.core.evaluation.bootstrap._VALUES_AT_ONCE", 400)
-    parts = list(patient_weights(patients, 25, seed=0))
+    parts = list(patient_weights(patients, 25, seed=0, values_at_once=400))
     assert [len(part) for part in parts] == [10, 10, 5]
     assert list(patient_weights(patients, 0, seed=0)) == []
 

@@ -2,20 +2,28 @@
 
 import re
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 
-from simcrop.adapters.sources.label_tables import LABELS, RADCHESTCT, label_table
+from simcrop.adapters.sources.label_tables import LABELS, RADCHESTCT
+from simcrop.adapters.sources.registry import SOURCES
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.evaluation import labels
 from simcrop.core.evaluation.labels import LabelColumns, LearnedFrom, labelled_studies
 from simcrop.core.evaluation.settings import LabelSettings
+from simcrop.core.ports import DataSet
 
 
 def label_columns(known: Sequence[str], settings: LabelSettings, source: str) -> LabelColumns:
-    return labels.label_columns(known, settings, source, label_table(source))
+    kind = SOURCES[source]
+    data_set = SimpleNamespace(
+        label_names=known, label_table=kind.label_table, has_exclusive_labels=kind.has_exclusive_labels
+    )
+    return labels.label_columns(cast("DataSet", data_set), settings, source)
 
 
 def study(number: int, **values: int) -> Study:

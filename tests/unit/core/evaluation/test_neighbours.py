@@ -6,7 +6,6 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from simcrop.core.evaluation import neighbours
 from simcrop.core.evaluation.neighbours import neighbour_votes, standardize
 
 TEMPERATURE = 0.1
@@ -18,13 +17,12 @@ def data(num_known: int = 40, num_asked: int = 23) -> tuple[torch.Tensor, torch.
     return known, asked, torch.rand(num_known, 3, generator=generator) < 0.4
 
 
-@pytest.mark.parametrize("at_once", [256, 7])
-def test_votes_equal_scikit_learn(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "_QUERIES_AT_ONCE", at_once)
-    known, asked, truth = data()
+@pytest.mark.parametrize("num_asked", [23, 600])
+def test_votes_equal_scikit_learn(num_asked: int) -> None:
+    known, asked, truth = data(num_asked=num_asked)  # 600 are more than are compared at a time
     counts = [1, 4, 17, 40]
     found = neighbour_votes(asked, known, truth, counts, temperature=TEMPERATURE)
-    assert found.shape == (4, 23, 3)
+    assert found.shape == (4, num_asked, 3)
     for count, votes in zip(counts, found, strict=True):
         model = KNeighborsClassifier(
             count, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / TEMPERATURE)

@@ -16,13 +16,13 @@ from simcrop.core.evaluation.retrieval import (
     first_match_ranks,
     rarity,
     report_scores,
-    same_sentences,
+    same_reports,
     weighted_median,
 )
 
 
-def test_reports_of_the_same_sentences_are_the_same_in_any_order() -> None:
-    same = same_sentences([[1, 2, 2], [2, 1], [2, 2, 1], []])
+def test_reports_of_the_same_reports_are_the_same_in_any_order() -> None:
+    same = same_reports([[1, 2, 2], [2, 1], [2, 2, 1], []])
     assert same.int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]
 
 

@@ -92,7 +92,7 @@ def test_all_patches_come_in_conv3d_order_after_the_class_token() -> None:
 
 def test_only_the_visible_patches_are_read() -> None:
     encoder, batch = make_encoder(), make_batch([1])
-    volume, ids = batch.volume, batch.ids_keep
+    volume, ids = batch.volume, batch.inputs.ids_keep
     rows = torch.cat([torch.zeros(1, 1, dtype=torch.int64), ids + 1], dim=1)
     chosen = tokens_by_conv(encoder, volume, encoder.pos_embed)[:, rows[0]]
     expected = encoder.norm(run_blocks(encoder.blocks, chosen, recompute=False))
@@ -136,7 +136,7 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
     for recompute in (False, True):
         encoder.recompute = recompute
         encoder.zero_grad()
-        encoder(batch.volume, batch.ids_keep).square().sum().backward()
+        encoder(batch.volume, batch.inputs.ids_keep).square().sum().backward()
         gradients.append({name: parameter.grad for name, parameter in encoder.named_parameters()})
     for name, gradient in gradients[0].items():
         assert gradient is not None, name

@@ -16,7 +16,7 @@ from support.small_models import (
 )
 from torch import Tensor
 
-from simcrop.core.data.study import Batch
+from simcrop.core.data.batch import Batch
 from simcrop.core.errors import InputError
 from simcrop.core.model.patches import patchify, unpatchify
 from simcrop.core.model.simcrop import SimCroP
@@ -75,22 +75,20 @@ def test_a_sentence_is_the_mean_of_its_tokens_after_the_head(context: Literal["s
     model, batch = make_model(text=replace(FROZEN, context=context)).eval(), make_batch([2])
     assert model.text_encoder is not None
     assert model.text_head is not None
-    owners = batch.sentence_of_token if context == "sentence" else None
-    tokens = model.text_head(model.text_encoder(batch.findings_ids, batch.findings_mask, owners))[0]
-    features = model.sentence_features(batch.findings_ids, batch.findings_mask, batch.sentence_of_token, 2)
+    findings = batch.inputs.findings
+    owners = findings.sentence_of_token if context == "sentence" else None
+    tokens = model.text_head(model.text_encoder(findings.ids, findings.mask, owners))[0]
+    features = model.sentence_features(batch.inputs.findings, 2)
     torch.testing.assert_close(features[0], torch.stack([tokens[1:4].mean(0), tokens[4:7].mean(0)]))
 
 
 def test_other_sentences_change_a_sentence_only_where_the_report_is_its_context() -> None:
-    batch = make_batch([2])
-    ids = batch.findings_ids.clone()
-    ids[batch.sentence_of_token == 1] = 5
+    findings = make_batch([2]).inputs.findings
+    ids = findings.ids.clone()
+    ids[findings.sentence_of_token == 1] = 5
     for context, same in (("sentence", True), ("report", False)):
         model = make_model(text=replace(FROZEN, context=context)).eval()  # type: ignore[arg-type]
-        before, after = (
-            model.sentence_features(words, batch.findings_mask, batch.sentence_of_token, 2)[0]
-            for words in (batch.findings_ids, ids)
-        )
+        before, after = (model.sentence_features(replace(findings, ids=words), 2)[0] for words in (findings.ids, ids))
         assert torch.equal(before[0], after[0]) is same
         assert not torch.equal(before[1], after[1])
 
@@ -136,14 +134,14 @@ def test_patches_of_air_are_nowhere_and_get_no_gradient() -> None:
     model, batch = make_model().eval(), make_batch([1])
     volume = batch.volume.clone()
     air = torch.zeros(MODEL.num_patches, dtype=torch.bool)
-    air[batch.ids_keep[0, 0]] = True
+    air[batch.inputs.ids_keep[0, 0]] = True
     rows = patchify(volume, MODEL.patch_size)
     rows[0, air] = -990
     volume = unpatchify(rows, MODEL.patch_size, MODEL.volume_size)
     features = model.patch_features(volume)
     assert (features[0].norm(dim=1) == 0).tolist() == air.tolist()
-    visible = model.patch_features(volume, batch.ids_keep)
-    assert (visible[0].norm(dim=1) == 0).tolist() == [True, *[False] * (batch.ids_keep.shape[1] - 1)]
+    visible = model.patch_features(volume, batch.inputs.ids_keep)
+    assert (visible[0].norm(dim=1) == 0).tolist() == [True, *[False] * (batch.inputs.ids_keep.shape[1] - 1)]
     paper = make_model(model=replace(MODEL, ignore_air=False)).eval()
     assert (paper.patch_features(volume)[0].norm(dim=1) > 0).all()
 
@@ -151,9 +149,9 @@ def test_patches_of_air_are_nowhere_and_get_no_gradient() -> None:
 def test_what_was_not_trained_cannot_be_asked_for() -> None:
     batch = make_batch([1])
     with pytest.raises(InputError, match=r"model: trained without reconstruction, so it cannot rebuild patches"):
-        make_model(only("report")).reconstruct(batch.volume, batch.ids_keep, batch.ids_masked)
+        make_model(only("report")).reconstruct(batch.volume, batch.inputs.ids_keep, batch.inputs.ids_masked)
     model = make_model(only("reconstruction"))
     with pytest.raises(InputError, match=r"model: trained without alignment, so its patches cannot be compared"):
         model.patch_features(batch.volume)
     with pytest.raises(InputError, match=r"model: trained without alignment, so it cannot place sentences"):
-        model.sentence_features(batch.findings_ids, batch.findings_mask, batch.sentence_of_token, 1)
+        model.sentence_features(batch.inputs.findings, 1)

@@ -16,10 +16,11 @@ from support.small_models import (
     on_ranks,
     only,
     to_double,
+    with_inputs,
 )
 from torch import Tensor
 
-from simcrop.core.data.study import Batch
+from simcrop.core.data.batch import Batch
 from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
@@ -46,9 +47,9 @@ def test_reconstruction_is_the_mean_square_of_what_reconstruct_predicts() -> Non
     batch = to_double(make_batch([1, 1]))
     for objectives, ratio in ((only("reconstruction"), 1.0), (only("reconstruction", PAPER_OBJECTIVES), 22 / 30)):
         model = make_model(objectives, double=True)
-        predicted = model.reconstruct(batch.volume, batch.ids_keep, batch.ids_masked)
+        predicted = model.reconstruct(batch.volume, batch.inputs.ids_keep, batch.inputs.ids_masked)
         patches = patchify(apply_window(batch.volume, MODEL.window, torch.float64), MODEL.patch_size)
-        target = torch.stack([rows[ids] for rows, ids in zip(patches, batch.ids_masked, strict=True)])
+        target = torch.stack([rows[ids] for rows, ids in zip(patches, batch.inputs.ids_masked, strict=True)])
         if objectives.reconstruction.target == "patch_norm":
             target = (target - target.mean(2, keepdim=True)) / (target.var(2, keepdim=True) + 1e-6).sqrt()
         expected = (predicted - target).square().mean() * ratio
@@ -58,8 +59,8 @@ def test_reconstruction_is_the_mean_square_of_what_reconstruct_predicts() -> Non
 @pytest.mark.parametrize("objectives", [OBJECTIVES, PAPER_OBJECTIVES], ids=["improved", "paper"])
 def test_alignment_compares_sentences_with_the_best_visible_patches(objectives: ObjectivesRecipe) -> None:
     model, batch = make_model(only("alignment", objectives), double=True), to_double(make_batch([3, 2]))
-    patches = model.patch_features(batch.volume, batch.ids_keep)
-    sentences = model.sentence_features(batch.findings_ids, batch.findings_mask, batch.sentence_of_token, 3)
+    patches = model.patch_features(batch.volume, batch.inputs.ids_keep)
+    sentences = model.sentence_features(batch.inputs.findings, 3)
     losses = []
     for features, places, num in zip(sentences, patches, (3, 2), strict=True):
         rows = 3 if objectives.alignment.padding_negatives else num
@@ -79,19 +80,21 @@ def test_the_report_is_rebuilt_from_its_masked_words_and_the_visible_patches() -
     model, batch = make_model(only("report"), double=True), to_double(make_batch([2, 1]))
     parts = model.text_encoder, model.report_head, model.fusion, model.text_decoder
     text_encoder, head, fusion, decoder = (part for part in parts if part is not None)
-    patches = model.encoder(batch.volume, batch.ids_keep)[:, 1:]  # the class token is not among them
-    words = fusion(head(text_encoder(batch.report_input_ids, batch.report_mask)), batch.report_mask, patches)
-    logits = decoder(words, batch.report_mask, batch.report_masked)
-    expected = torch.nn.functional.cross_entropy(logits, batch.report_ids[batch.report_masked])
+    patches = model.encoder(batch.volume, batch.inputs.ids_keep)[:, 1:]  # the class token is not among them
+    report = batch.inputs.report
+    words = fusion(head(text_encoder(report.input_ids, report.mask)), report.mask, patches)
+    logits = decoder(words, report.mask, report.masked)
+    expected = torch.nn.functional.cross_entropy(logits, report.ids[report.masked])
     torch.testing.assert_close(terms_of(model, batch)["report"], expected)
 
 
 def test_the_report_is_read_masked_and_answered_with_what_was_there() -> None:
     model, batch = make_model(only("report"), double=True), to_double(make_batch([2, 1]))
     before = terms_of(model, batch)["report"].item()
-    hidden = replace(batch, report_ids=batch.report_ids.masked_fill(batch.report_masked, 7))
+    report = batch.inputs.report
+    hidden = with_inputs(batch, report=replace(report, ids=report.ids.masked_fill(report.masked, 7)))
     assert terms_of(model, hidden)["report"].item() != before  # the target changed
-    shown = replace(batch, report_ids=batch.report_ids.masked_fill(~batch.report_masked, 7))
+    shown = with_inputs(batch, report=replace(report, ids=report.ids.masked_fill(~report.masked, 7)))
     assert terms_of(model, shown)["report"].item() == before  # what is not masked is no target
     assert before == pytest.approx(torch.log(torch.tensor(VOCABULARY)).item(), rel=0.3)
 
@@ -136,12 +139,13 @@ def test_two_ranks_have_the_losses_and_gradients_of_one_process(negatives: str) 
 
 def test_a_frozen_encoder_tells_paraphrases_and_a_trained_one_does_not() -> None:
     batch = make_batch([1, 1])
-    same_words = replace(batch, findings_ids=batch.findings_ids[:1].repeat(2, 1))
+    findings = batch.inputs.findings
+    same_words = with_inputs(batch, findings=replace(findings, ids=findings.ids[:1].repeat(2, 1)))
     losses = {
         name: terms_of(make_model(only("late_interaction"), text=text).eval(), same_words)["late_interaction"]
         for name, text in (("frozen", FROZEN), ("trained", TRAINED))
     }
-    equal_keys = replace(same_words, sentence_keys=batch.sentence_keys[:1].repeat(2, 1))
+    equal_keys = with_inputs(same_words, sentence_keys=batch.inputs.sentence_keys[:1].repeat(2, 1))
     expected = terms_of(make_model(only("late_interaction"), text=TRAINED).eval(), equal_keys)["late_interaction"]
     torch.testing.assert_close(losses["frozen"], expected)
     assert not torch.allclose(losses["trained"], expected)
@@ -149,11 +153,12 @@ def test_a_frozen_encoder_tells_paraphrases_and_a_trained_one_does_not() -> None
 
 def test_findings_read_before_give_the_same_losses_and_are_not_read_again() -> None:
     model, batch = make_model(OBJECTIVES, text=FROZEN).eval(), make_batch([2, 1])
-    expected = terms_of(model, batch)
+    expected, findings = terms_of(model, batch), batch.inputs.findings
     assert model.text_encoder is not None
     with torch.no_grad():
-        known = model.text_encoder(batch.findings_ids, batch.findings_mask, batch.sentence_of_token)
-    unreadable = replace(batch, findings_ids=torch.full_like(batch.findings_ids, -1), findings_features=known)
+        known = model.text_encoder(findings.ids, findings.mask, findings.sentence_of_token)
+    unread = replace(findings, ids=torch.full_like(findings.ids, -1))
+    unreadable = with_inputs(batch, findings=unread, findings_features=known)
     found = terms_of(model, unreadable)
     assert {name: term.item() for name, term in found.items()} == {name: term.item() for name, term in expected.items()}
 

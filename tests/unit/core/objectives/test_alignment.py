@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from support.small_models import ThreadRank, on_ranks
 from torch import Tensor
 
-from simcrop.core.objectives.alignment import Sentences, alignment_loss, cosines, sentence_means
+from simcrop.core.objectives.alignment import alignment_loss
+from simcrop.core.objectives.sentences import Sentences, cosines
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import AlignmentRecipe
 
@@ -194,12 +195,6 @@ def test_two_ranks_share_what_one_process_computes(negatives: str, mask_duplicat
         real = whole.mask[rows, : rooms[number]]
         torch.testing.assert_close(part.grad[real], features.grad[rows, : rooms[number]][real])
         torch.testing.assert_close(its_aligned.grad, mine.grad[rows, : rooms[number]])
-
-
-def test_sentence_means_leave_special_tokens_out() -> None:
-    tokens = torch.tensor([[[9.0], [1.0], [2.0], [6.0], [9.0], [9.0]]])
-    means = sentence_means(tokens, torch.tensor([[-1, 0, 0, 1, -1, -1]]), 3)
-    assert means.tolist() == [[[1.5], [6.0], [0.0]]]
 
 
 def test_autocast_does_not_round_the_cosines() -> None:

@@ -8,8 +8,8 @@ import torch
 from support.small_models import ThreadRank, on_ranks
 from torch import Tensor
 
-from simcrop.core.objectives.alignment import Sentences
 from simcrop.core.objectives.late_interaction import LateInteraction
+from simcrop.core.objectives.sentences import Sentences
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import LateInteractionRecipe
 from simcrop.core.reference import REFERENCE

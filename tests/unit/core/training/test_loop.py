@@ -8,7 +8,7 @@ import torch
 from support.tiny import FixedBatches, KeptInMemory, Rows, make_batch, make_model
 from torch import Tensor, nn
 
-from simcrop.core.data.study import Batch
+from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.errors import NonFiniteError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import SingleProcess
@@ -66,7 +66,7 @@ class Drawn:
 def make_outside(**changes: object) -> Outside:
     outside = Outside(
         batches=FixedBatches(),
-        held_out=lambda: [make_batch([1, 2], key="held out")],
+        held_out=lambda: [make_batch([1, 2], key="held out").augmented()],
         communicator=ALONE,
         checkpoints=KeptInMemory(),
         metrics=Rows(),
@@ -201,7 +201,7 @@ def test_a_request_to_stop_finishes_the_step_and_saves_it() -> None:
     outside = make_outside(checkpoints=store, metrics=rows, should_stop=lambda: bool(asked))
 
     class StopDuringThird(FixedBatches):
-        def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+        def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
             for step, batches in enumerate(super().batches(first_step), first_step):
                 if step == 2:
                     asked.append(step)
@@ -271,7 +271,7 @@ def test_held_out_losses_do_not_depend_on_dropout_or_on_how_batches_are_shared_o
             return value
 
     learner = make_learner(make_model(dropout=0.5))
-    batches = [make_batch([1, 2], key="a"), make_batch([3], key="b"), make_batch([0], key="c")]
+    batches = [make_batch(counts, key=counts).augmented() for counts in ([1, 2], [3], [0])]
     whole = held_out_losses(learner, batches, ALONE)
     other = Kept()
     held_out_losses(learner, batches[1::2], other)

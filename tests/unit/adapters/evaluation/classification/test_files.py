@@ -85,8 +85,8 @@ def test_a_finished_fit_is_found_by_its_settings_and_refused_with_others(tmp_pat
     with pytest.raises(CheckpointError) as error:
         finished_fit(tmp_path, {**ONE, "finetune.lr": 0.5})
     assert str(error.value) == (
-        f"finetune.lr: 0.5 differs from 0.1 in {tmp_path}/checkpoints/step_00000009; set it back, or choose another "
-        "--out"
+        f"finetune.lr: 0.5 differs from 0.1 in {tmp_path}/checkpoints/step_00000009; set it back, or train anew "
+        "with another --out"
     )
 
 

@@ -86,7 +86,7 @@ def test_draw_writes_every_picture_and_hands_the_figures_on(tmp_path: Path) -> N
 
 def test_a_model_that_can_do_neither_draws_neither(tmp_path: Path) -> None:
     data, model = studies()
-    blind = BrightnessModel(model.tokenizer, aligns=False, decodes=False)
+    blind = BrightnessModel(model.tokenizer, matches_sentences=False, decodes=False)
     RunPictures(tmp_path, data).draw(1, blind)
     assert list((tmp_path / "pictures").iterdir()) == []
 

@@ -75,7 +75,7 @@ def test_batches_do_not_change_the_summary() -> None:
 
 def test_a_model_without_alignment_is_only_probed() -> None:
     studies, model = held_out(forty_studies())
-    blind = BrightnessModel(model.tokenizer, aligns=False)
+    blind = BrightnessModel(model.tokenizer, matches_sentences=False)
     summary = evaluate_run(blind, ConstantEncoder(), studies, SETTINGS, progress=lambda *_: None)
     assert summary["grounding_hit_rate"] is None
     assert summary["grounding_findings"] == {}

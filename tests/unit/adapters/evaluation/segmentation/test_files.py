@@ -88,7 +88,7 @@ def test_a_state_comes_back(tmp_path: Path) -> None:
     [
         (
             {"segment.lr": 2e-4},
-            r"^segment\.lr: 0\.0002 differs from 0\.0001 in .*; set it back, or choose another --out$",
+            r"^segment\.lr: 0\.0002 differs from 0\.0001 in .*; set it back, or train anew with another --out$",
         ),
         ({"segment.roi_size": (8, 8, 8)}, r"^segment\.roi_size: \(8, 8, 8\) differs from \[8, 8, 4\]"),
         ({"segment.new": 1}, r"^segment\.new: 1 differs from None"),

@@ -1,4 +1,4 @@
-"""The linear probe: how studies are divided, and what it finds."""
+"""The probe of a run's summary: its split of the studies, and its areas under the curve."""
 
 import math
 
@@ -12,12 +12,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from simcrop.adapters.evaluation.classification.probe import (
+from simcrop.adapters.evaluation.run.summary_probe import (
     INVERSE_PENALTY,
     ProbeSplit,
-    label_table,
-    probe,
-    probe_logits,
+    label_values,
+    probe_areas,
     split_studies,
 )
 from simcrop.core.data.study import Report, Study
@@ -47,7 +46,7 @@ def test_split_depends_on_the_patients_and_not_on_their_order() -> None:
 
 
 def test_label_table_tells_an_absent_finding_from_one_of_which_nothing_is_known() -> None:
-    table = label_table([make_study(0, 0, Emphysema=1), make_study(1, 1, Emphysema=0)], ("Atelectasis", "Emphysema"))
+    table = label_values([make_study(0, 0, Emphysema=1), make_study(1, 1, Emphysema=0)], ("Atelectasis", "Emphysema"))
     np.testing.assert_array_equal(table, [[math.nan, 1.0], [math.nan, 0.0]])
 
 
@@ -61,12 +60,12 @@ def test_studies_without_a_label_have_no_part_in_it() -> None:
     known = np.flatnonzero(np.arange(200) % 3)
     places = {int(index): place for place, index in enumerate(known)}
     labelled, test = (tuple(places[i] for i in part if i in places) for part in (split.labelled, split.test))
-    [alone] = probe(features[known], truth[known, :1], ProbeSplit(labelled, test))
-    whole = probe(features, truth, split)
-    assert probe(features, gaps, split) == [alone, whole[1]]
+    [alone] = probe_areas(features[known], truth[known, :1], ProbeSplit(labelled, test))
+    whole = probe_areas(features, truth, split)
+    assert probe_areas(features, gaps, split) == [alone, whole[1]]
     assert alone != whole[0]
-    assert math.isnan(probe(features, np.full((200, 1), math.nan), split)[0])
-    assert probe(features, np.zeros((200, 0)), split) == []
+    assert math.isnan(probe_areas(features, np.full((200, 1), math.nan), split)[0])
+    assert probe_areas(features, np.zeros((200, 0)), split) == []
 
 
 def test_probe_finds_a_linear_signal_and_none_in_noise() -> None:
@@ -76,7 +75,7 @@ def test_probe_finds_a_linear_signal_and_none_in_noise() -> None:
     features[:, 0] *= 1e-3
     truth = np.stack([(features[:, 0] > 0).numpy(), torch.randn(400, generator=generator).numpy() > 0], axis=1) * 1.0
     studies = [make_study(number, number) for number in range(400)]
-    signal, noise = probe(features, truth, split_studies(studies, num_labelled=64))
+    signal, noise = probe_areas(features, truth, split_studies(studies, num_labelled=64))
     assert signal > 0.9
     assert noise == pytest.approx(0.5, abs=0.12)
 
@@ -88,7 +87,7 @@ def test_a_label_with_one_class_on_a_side_is_not_measured(positive: str) -> None
     truth = np.zeros((20, 1))
     if positive != "neither":
         truth[list(getattr(split, positive))[:3]] = 1
-    assert math.isnan(probe(torch.randn(20, 4), truth, split)[0])
+    assert math.isnan(probe_areas(torch.randn(20, 4), truth, split)[0])
 
 
 def test_probe_is_fitted_on_the_labelled_studies_only() -> None:
@@ -97,7 +96,7 @@ def test_probe_is_fitted_on_the_labelled_studies_only() -> None:
     features = torch.arange(40.0)[:, None] % 7
     truth = (features.numpy() > 3) * 1.0
     truth[list(split.test)] = 1 - truth[list(split.test)]
-    assert probe(features, truth, split) == [0.0]
+    assert probe_areas(features, truth, split) == [0.0]
 
 
 def test_probe_equals_the_plain_logistic_regression_with_more_features_than_studies() -> None:
@@ -110,45 +109,4 @@ def test_probe_equals_the_plain_logistic_regression_with_more_features_than_stud
     plain = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000, tol=1e-8))
     plain.fit(features[train].double().numpy(), truth[train, 0])
     scores = plain.decision_function(features[test].double().numpy())
-    assert probe(features, truth, split)[0] == pytest.approx(roc_auc_score(truth[test, 0], scores), abs=2e-3)
-
-
-def test_logits_of_findings_are_those_of_a_regression_for_each_penalty() -> None:
-    generator = torch.Generator().manual_seed(2)
-    features = 3 + 5 * torch.randn(90, 12, generator=generator)
-    truth = (features[:, :2] + 4 * torch.randn(90, 2, generator=generator) > 3).numpy()
-    truth = np.concatenate([truth, np.ones((90, 1), dtype=bool)], axis=1)
-    found = probe_logits(features[:60], truth[:60], features[60:], inverse_penalties=[1e-3, 1.0], exclusive=False)
-    assert found.shape == (2, 30, 3)
-    assert found[:, :, 2].isnan().all(), "of a label with one class nothing is learned"
-    for logits, value in zip(found, (1e-3, 1.0), strict=True):
-        plain = make_pipeline(StandardScaler(), LogisticRegression(C=value, max_iter=1000, tol=1e-9))
-        for column in range(2):
-            plain.fit(features[:60].numpy(), truth[:60, column])
-            expected = plain.decision_function(features[60:].numpy())
-            np.testing.assert_allclose(logits[:, column].numpy(), expected, atol=2e-3)
-
-
-def test_classes_share_one_softmax_and_one_that_no_study_has_gets_nothing() -> None:
-    generator = torch.Generator().manual_seed(3)
-    target = torch.randint(0, 3, (90,), generator=generator)
-    features = torch.randn(90, 5, generator=generator) + target[:, None]
-    truth = np.zeros((90, 4), dtype=bool)
-    truth[np.arange(90), target.numpy() + (target.numpy() == 2)] = True
-    [found] = probe_logits(features[:60], truth[:60], features[60:], inverse_penalties=[0.5], exclusive=True)
-    plain = make_pipeline(StandardScaler(), LogisticRegression(C=0.5, max_iter=1000, tol=1e-9))
-    plain.fit(features[:60].numpy(), target[:60].numpy())
-    np.testing.assert_allclose(found[:, [0, 1, 3]].exp().numpy(), plain.predict_proba(features[60:].numpy()), atol=1e-3)
-    assert (found[:, 2] == -math.inf).all()
-
-
-def test_two_classes_and_a_single_one_work_too() -> None:
-    features = torch.arange(8.0)[:, None] % 4
-    truth = np.stack([(features[:, 0] > 1).numpy(), (features[:, 0] <= 1).numpy()], axis=1)
-    [found] = probe_logits(features, truth, features, inverse_penalties=[1.0], exclusive=True)
-    assert found.exp().sum(1).tolist() == pytest.approx([1.0] * 8)
-    assert (found.argmax(1).numpy() == truth.argmax(1)).all()
-    alone = np.zeros((8, 2), dtype=bool)
-    alone[:, 1] = True
-    [found] = probe_logits(features, alone, features, inverse_penalties=[1.0], exclusive=True)
-    assert found[0].tolist() == [-math.inf, 0.0]
+    assert probe_areas(features, truth, split)[0] == pytest.approx(roc_auc_score(truth[test, 0], scores), abs=2e-3)

@@ -1,0 +1,149 @@
+"""A data set in a folder: its options, and the defaults of whatever its own module leaves out."""
+
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypedDict
+
+from simcrop.adapters.config.run import DataSettings
+from simcrop.adapters.formats.opening import opened
+from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
+from simcrop.adapters.problems.paths import refuse_link_out
+from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
+from simcrop.core.data.study import Report, Study, Volume
+from simcrop.core.ports import DataSet
+
+
+class Options(TypedDict, total=False):
+    """What is said of a data set beside its place.
+
+    Attributes:
+        padding_value: HU that stand for "outside the field of view" and are read as air.
+        quarantine: names of volumes to leave out, with or without their suffix.
+        on_problem: is told of files and rows that cannot be used; they are left out.
+    """
+
+    padding_value: float | None
+    quarantine: Collection[str]
+    on_problem: OnProblem
+
+
+class Source(DataSet):
+    """A data set in a folder, as the port `DataSet` has it. Listing opens no volume.
+
+    A new data set is a module with a subclass, and a line in `registry`. The subclass lists its studies when it is
+    made, and says how a volume is found and opened; everything else has a default here.
+
+    Attributes:
+        kind: the first word of `identity`.
+        suffix: of the volumes' files, which their names lack.
+        declares_padding: whether `padding_value` is needed to read the voxels, and so is a part of `identity`.
+        licence: what the licence of the volumes means for weights that learned from them.
+    """
+
+    kind: ClassVar[str]
+    suffix: ClassVar[str] = ""
+    declares_padding: ClassVar[bool] = True
+    licence: ClassVar[str] = (
+        "The licence of the training data may bind the weights too, as that of CT-RATE, CC BY-NC-SA, may."
+    )
+
+    def __init__(
+        self,
+        root: Path,
+        declared: str = "",
+        *,
+        padding_value: float | None = None,
+        quarantine: Collection[str] = (),
+        on_problem: OnProblem = refuse,
+    ) -> None:
+        """
+        Args:
+            root: the folder.
+            declared: what else decides how voxels become HU, for `identity`.
+            padding_value, quarantine, on_problem: see `Options`.
+
+        Raises:
+            BadFileError: if there is no such folder.
+        """
+        if not root.is_dir():
+            raise BadFileError(problem(root, "container.missing", "is no folder"))
+        self._root = root.resolve()
+        padding = f"padding_value={padding_value}" if self.declares_padding else ""
+        self.identity = " ".join(part for part in (self.kind, str(self._root), declared, padding) if part)
+        self._padding_value = padding_value if self.declares_padding else None
+        self._quarantine = frozenset(name.removesuffix(self.suffix) for name in quarantine)
+        self._on_problem = on_problem
+        self._studies: Sequence[Study] = ()
+
+    @classmethod
+    def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
+        """The data set that a configuration describes; volumes and rows that cannot be used are told."""
+        assert data.root is not None
+        return cls(data.root, **options(data, on_problem))
+
+    @classmethod
+    def described(cls, data: DataSettings) -> str:
+        """The data set in a few words, for a model card."""
+        return f"`{data.source}`"
+
+    def studies(self) -> Sequence[Study]:
+        """Every study: ordered by name, or as the table has them."""
+        return self._studies
+
+    def read_volume(self, reconstruction: str) -> Volume:
+        """One volume in HU, RAS+ order."""
+        opening = self._opened_inside(reconstruction, refuse)
+        return read_stored(self.volume_file(reconstruction), opening, self._padding_value)
+
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
+        """Tell all that is wrong with a volume; a hash of its voxels."""
+        opening = self._opened_inside(reconstruction, on_problem)
+        path = self.volume_file(reconstruction)
+        return inspect_stored(path, opening, on_problem, padding_value=self._padding_value)
+
+    def _tell(self, file: Path | str, code: str, message: str, **values: Any) -> None:
+        """Tell a problem, as `problem` has it."""
+        self._on_problem(problem(file, code, message, **values))
+
+    def _take(self, studies: Iterable[Study], wanted: str) -> None:
+        """Keep the studies. Raises BadFileError where there is none, saying what was looked for."""
+        self._studies = tuple(sorted(studies, key=lambda study: study.study_id))
+        if not self._studies:
+            raise BadFileError(problem(self._root, "set.no_studies", f"holds no {wanted}"))
+
+    def _is_usable(self, name: str) -> bool:
+        """Whether a volume is neither in quarantine nor behind a link that leaves the folder."""
+        if name in self._quarantine:
+            return False
+        try:
+            refuse_link_out(self._root, self.volume_file(name))
+        except BadFileError as bad:
+            self._on_problem(bad.problem)
+            return False
+        return True
+
+    def _name(self, path: Path) -> str:
+        """A path as the volume's name: within the folder, with / on any system."""
+        return "/".join(path.relative_to(self._root).parts) or "."
+
+    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        """Opens a volume; `on_problem` is told of what can be passed over."""
+        path = self.volume_file(reconstruction)
+        return opened(path, root=self._root, padding_value=self._padding_value, on_problem=on_problem)
+
+    @contextmanager
+    def _opened_inside(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
+        refuse_link_out(self._root, self.volume_file(reconstruction))
+        with self._opening(reconstruction, on_problem) as stored:
+            yield stored
+
+
+def options(data: DataSettings, on_problem: OnProblem) -> Options:
+    """The options that a configuration gives to every data set."""
+    return {"padding_value": data.padding_value, "quarantine": data.quarantine, "on_problem": on_problem}
+
+
+def study_of(name: str, *, patient_id: str, split: str | None = None, labels: Mapping[str, int] | None = None) -> Study:
+    """A study without a report, of the one volume after which it is named."""
+    return Study(name, patient_id, Report("", ""), (name,), split, labels or {})

@@ -1,0 +1,32 @@
+"""Places of sentences and organs that lie in a folder for each volume (docs/ground_truth.md)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from simcrop.adapters.formats.ground_truth import organ_files, read_ground_truth, read_mask
+from simcrop.core.data.study import SentenceTruth, Volume
+
+
+class TruthFolders(ABC):
+    """The part of a data set that tells where things are, read from folders."""
+
+    @abstractmethod
+    def _truth_folder(self, reconstruction: str) -> Path:
+        """The folder of a volume, whether or not it is there."""
+
+    def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
+        """Sentences with their places; empty where the volume has no folder."""
+        return read_ground_truth(self._truth_folder(reconstruction)).sentences
+
+    def organs(self, reconstruction: str) -> Mapping[str, str]:
+        """Organ name -> name of its mask."""
+        return read_ground_truth(self._truth_folder(reconstruction)).organs
+
+    def organ_files(self, reconstruction: str) -> tuple[Path, ...]:
+        """The files that say where its organs are, and their list."""
+        return organ_files(self._truth_folder(reconstruction))
+
+    def read_mask(self, reconstruction: str, name: str) -> Volume:
+        """One ground-truth mask on its own grid."""
+        return read_mask(self._truth_folder(reconstruction), name)

@@ -1,0 +1,73 @@
+"""Voxels are judged alike in whatever chunks they come."""
+
+import numpy as np
+import pytest
+from support.data_folders import chest
+
+from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
+
+SHAPE = (32, 32, 16)
+
+
+def scanned(
+    voxels: np.ndarray, scaling: Scaling = (1.0, 0.0), padding: float | None = None, chunks: int = 1
+) -> ContentScan:
+    scan = ContentScan(scaling, padding)
+    for chunk in np.array_split(voxels.ravel(), chunks):
+        scan.add(chunk)
+    return scan
+
+
+def codes(voxels: np.ndarray, scaling: Scaling = (1.0, 0.0), padding: float | None = None) -> list[str]:
+    return [found.code for found in content_problems("a", scanned(voxels, scaling, padding))]
+
+
+def test_a_chest_is_clean_and_chunks_do_not_matter() -> None:
+    whole, parts = scanned(chest(shape=SHAPE)), scanned(chest(shape=SHAPE), chunks=37)
+    assert codes(chest(shape=SHAPE)) == []
+    assert (whole.digest, whole.range_hu, whole.num_voxels) == (parts.digest, parts.range_hu, parts.num_voxels)
+    assert whole.share(-1100, 100) == pytest.approx(parts.share(-1100, 100))
+    assert whole.digest != scanned(chest(1, SHAPE)).digest
+
+
+@pytest.mark.parametrize(
+    ("voxels", "code"),
+    [
+        (chest(shape=SHAPE) + 1024, "content.raw_values"),
+        (chest(shape=SHAPE) - 1024, "content.hu_twice"),
+        (np.full(SHAPE, 7, np.int16), "content.constant"),
+        (np.clip(chest(shape=SHAPE) / 8 + 130, 0, 255).astype(np.uint8), "content.eight_bit"),
+        (np.where(np.arange(SHAPE[0])[:, None, None] < 2, -3024, chest(shape=SHAPE)), "content.padding"),
+    ],
+)
+def test_voxels_that_are_no_hu_are_named(voxels: np.ndarray, code: str) -> None:
+    assert codes(voxels) == [code]
+
+
+def test_voxels_are_judged_as_they_are_scaled_and_without_what_is_declared_as_padding() -> None:
+    assert codes(chest(shape=SHAPE) + 1024, scaling=(1.0, -1024.0)) == []
+    padded = np.where(np.arange(SHAPE[0])[:, None, None] < 2, -3024, chest(shape=SHAPE))
+    assert codes(padded, padding=-3024) == []
+
+
+def test_voxels_that_are_no_numbers_are_counted() -> None:
+    voxels = chest(shape=SHAPE).astype(np.float32)
+    voxels[0, 0, :3] = np.nan, np.inf, -np.inf
+    (found,) = content_problems("a", scanned(voxels))
+    assert (found.code, found.values) == ("content.not_finite", {"count": 3})
+    assert codes(np.full(SHAPE, np.nan, np.float32)) == ["content.not_finite"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "found"),
+    [
+        ((512, 512, 300), (0.7, 0.7, 1.0), []),
+        ((512, 512, 7), (0.7, 0.7, 50.0), ["content.few_slices"]),
+        ((512, 512, 300), (0.2, 0.2, 1.0), ["content.field_of_view"]),
+        ((512, 512, 300), (0.7, 0.7, 3.0), ["content.field_of_view"]),
+    ],
+)
+def test_an_extent_that_is_no_chest_is_named(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], found: list[str]
+) -> None:
+    assert [problem.code for problem in shape_problems("a", shape, spacing)] == found
