@@ -65,7 +65,7 @@ class Cell:
         rest = [*_seeded(self.seed), "--out", str(self.folder)]
         if self.task == "pretrain":
             return ["train", CONFIG, *rest, *ARMS[self.start], "train.threads=1"]
-        rest += ["labels.bootstrap=0"]  # seeds tell the spread
+        rest += ["evaluation.bootstrap=0"]  # seeds tell the spread
         rest += ["--checkpoint", str(Cell("pretrain", self.start, self.seed).folder)] if self.start in ARMS else []
         rest += ["probe.features=voxels"] if self.start == "voxels" else []
         rest += ["train.precision=bf16"] if self.task == "segment" else []

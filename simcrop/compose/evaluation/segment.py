@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from simcrop.adapters.checkpoints.resume import check_same, make_folder
+from simcrop.adapters.checkpoints.unfinished import remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, config_from_yaml
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches
 from simcrop.adapters.evaluation.segmentation.files import (
     find_segmenter,
-    remove_state,
     save_segmenter,
     segmenter_config,
     segmenter_weights,
@@ -23,11 +23,12 @@ from simcrop.adapters.evaluation.segmentation.files import (
 from simcrop.adapters.evaluation.segmentation.pictures import outcome_figures
 from simcrop.adapters.evaluation.segmentation.report import segmentation_evaluation
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy, Segmenter, segment_study, selection_dice
-from simcrop.adapters.evaluation.segmentation.training import FineTuner
+from simcrop.adapters.evaluation.segmentation.training import SELECTION_ORDER, SegmenterFit, segmenter_optimizers
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
-from simcrop.compose.evaluation.common import computing_device, finish
+from simcrop.compose.evaluation.common import computing_device, finish, say_stopped
+from simcrop.compose.evaluation.fit import Fit
 from simcrop.compose.evaluation.segmentation_task import SegmentationTask, begin_segmentation, drawn
 from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
 from simcrop.compose.ops import select_ops
@@ -36,8 +37,9 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.label_split import draw_labelled
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.randomness import derive_seed
+from simcrop.core.training.stopping import Stopped
 
-_FREE = ("overlap", "save_every", "test_studies", "hausdorff")
+_FREE = ("overlap", "checkpoint_every", "test_studies", "hausdorff")
 """Keys of the section that do not change what is learned."""
 _PREDICTIONS = "predictions"
 _Known = Mapping[str, Any]
@@ -70,8 +72,11 @@ def segment(
     start = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
     task = begin_segmentation(config, encoder.recipe)
     fit = _Fit(task, _network(task, encoder).to(device), start, out)
-    trained = fit.done() or fit.run(should_stop)
-    return trained is not None and _measure(task, fit.network, out, start, trained, should_stop)
+    try:
+        trained = fit.done() or fit.run(should_stop)
+    except Stopped:
+        return say_stopped(out)
+    return _measure(task, fit.network, out, start, trained, should_stop)
 
 
 def _network(task: SegmentationTask, encoder: VisionEncoder) -> UNETR:
@@ -131,29 +136,27 @@ class _Fit:
         content = segmenter_config(folder)
         check_same(folder, content["settings"], self.fixed())
         self.network.load_state_dict(segmenter_weights(folder, content["sha256"]))
-        remove_state(self.out)  # a kill may have come before it was
+        remove_training(self.out)  # a kill may have come before it was
         return content["trained"]
 
-    def run(self, should_stop: Callable[[], bool]) -> _Known | None:
-        """Train to the end; what is known of the training, or None where it was stopped."""
+    def run(self, should_stop: Callable[[], bool]) -> _Known:
+        """Train to the end; what is known of the training. Raises Stopped after a request to stop."""
         task, config, settings = self.task, self.task.config, self.task.config.segment
         learn, select = self.parts()
         crops = CropBatches(task.maps, learn, settings, task.roi_size, seed=config.seed)
         visited = [study for step in range(1, settings.steps + 1) for study in crops.studies_of(step)]
         task.prepare([*visited, *select])
         segmenter = Segmenter(self.network, settings.overlap, config.train)
-        tuner = FineTuner(
-            self.network,
-            crops,
-            lambda: selection_dice(segmenter, task.maps, select),
-            settings=settings,
-            train=config.train,
+        fit = Fit(
+            batches=crops.batches,
+            score=lambda: {"selection_dice": selection_dice(segmenter, task.maps, select)},
+            best_by=SELECTION_ORDER,
             out=self.out,
-            fixed=self.fixed(),
+            settings=self.fixed(),
+            timed=False,
         )
-        reached = tuner.run(should_stop)
-        if reached is None:
-            return None
+        optimizers = segmenter_optimizers(self.network, settings)
+        reached = fit.run(SegmenterFit(self.network, optimizers, settings, config.train), should_stop)
         trained = {
             "start": dict(self.start),
             "percent": config.labels.percent,
@@ -161,12 +164,11 @@ class _Fit:
             "num_selecting": len(select),
             "steps": reached.step,
             "best_step": reached.best_step,
-            "selection_dice": dict(reached.scores)[reached.best_step],
+            **(reached.best or {}),
         }
-        self.network.load_state_dict(reached.best)
         about = {"config": as_tree(config), "settings": self.fixed(), "trained": trained}
-        save_segmenter(self.out, reached.best, about)
-        remove_state(self.out)
+        save_segmenter(self.out, self.network.state_dict(), about)
+        remove_training(self.out)
         return trained
 
 
@@ -212,7 +214,7 @@ def _measure(
     result = segmentation_evaluation(
         found,
         task.maps.classes,
-        labels=config.labels,
+        intervals=config.evaluation,
         seed=config.seed,
         about=trained,
         title=f"Segmentation, {origin}, {trained['percent']:g} % of labels ({trained['num_learned']} studies)",
