@@ -19,6 +19,7 @@ from cells import run_all, simcrop, spread, table
 from measuring import hardware
 
 from simcrop.adapters.checkpoints.resume import leaves
+from simcrop.adapters.config.renamed import renamed_keys
 
 FOLDER, PAGE, CONFIG = Path("runs/results"), Path("docs/results.md"), "configs/results.yaml"
 SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10,)
@@ -86,7 +87,7 @@ class Cell:
             made = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
         else:
             made = json.loads(self.result.read_text(encoding="utf-8"))["config"]
-        found = dict(leaves(made))
+        found = dict(leaves(renamed_keys(made)[0]))
         for key, value in wanted.items():
             if key.partition(".")[0] in _DECIDES.get(self.task, ("data", self.task)) and found.get(key) != value:
                 raise ValueError(f"{self.folder}: has {key} {found.get(key)}, not {value}; delete it to make it anew")

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from simcrop.core.ports import State
 from simcrop.core.recipe import Optimisation
 
+_OLD_NAMES = {"auroc": "selection_auroc", "loss": "selection_loss"}
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -56,7 +58,7 @@ class Progress:
         if "best_validation_loss" in state:
             loss = state["best_validation_loss"]
             return cls(step, best=None if loss is None else {"validation_loss": loss})
-        best = state["best"] and {key if "_" in key else f"selection_{key}": x for key, x in state["best"].items()}
+        best = state["best"] and {_OLD_NAMES.get(key, key): value for key, value in state["best"].items()}
         return cls(step, state["best_step"], best, state["num_worse"], state["weights"])
 
 
