@@ -182,7 +182,6 @@ class _Run:
             # A run begins with the last batches before its first epoch; runs of older versions go on as they began.
             batches=lambda first_step: studies.batches(first_step - 1),
             score=lambda: held_out_losses(learner, held_out, ranks),
-            best_by=("-validation_loss",),
             communicator=ranks,
             checkpoints=self._checkpoints(),
             metrics=self._metrics(),

@@ -358,8 +358,6 @@ class TrainRecipe(Optimisation):
     """Steps of linear rise to the peak, before the half cosine; null takes a tenth of all."""
     betas: tuple[float, float] = (0.9, 0.95)
     """AdamW's averaging factors."""
-    grad_clip: float | None = 1.0
-    """Upper limit of the gradient norm; null (paper) leaves it alone."""
     evaluate_every: int | None = 100
     """Steps between held-out losses; the last step always has them, with null it alone."""
     accumulate: int = 1

@@ -16,7 +16,9 @@ from simcrop.adapters.loading.labelled import AugmentedStudies
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
 from simcrop.compose.evaluation.labelled_task import LabelledTask
-from simcrop.core.evaluation.fitting import SELECTION_ORDER, LabelledBatch, selection_numbers
+from simcrop.core.evaluation.classifier import probabilities
+from simcrop.core.evaluation.fitting import LabelledBatch
+from simcrop.core.evaluation.selection import selection_score, without_prefix
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import AugmentRecipe
 from simcrop.core.training.loop import B, Learner, Outside, fit
@@ -35,7 +37,6 @@ class Fit(Generic[B]):
     Attributes:
         batches: gives the micro-batches of a step and of all that follow it.
         score: numbers of the model on the selection patients.
-        best_by: names of those that order steps, as in `Outside`.
         out: folder of the evaluation; training.jsonl appears in it, and while the training runs the folder training.
         settings: all that decides what is learned, by key; the state of other ones is refused.
         omit: prefixes of weights that never change, and are not stored.
@@ -44,7 +45,6 @@ class Fit(Generic[B]):
 
     batches: Callable[[int], Iterator[Sequence[B]]]
     score: Callable[[], Mapping[str, float]]
-    best_by: tuple[str, ...]
     out: Path
     settings: Mapping[str, Any]
     omit: tuple[str, ...] = ()
@@ -64,7 +64,6 @@ class Fit(Generic[B]):
         outside = Outside(
             batches=self.batches,
             score=self.score,
-            best_by=self.best_by,
             communicator=SingleProcess(),
             checkpoints=training_store(self.out, self.settings, omit=self.omit, start_step=progress.step),
             metrics=FanOut([rows, shown]),
@@ -114,8 +113,9 @@ def label_fit(
     learned, exclusive = task.learned_from(task.split.learn).has_both, task.columns.exclusive
     return Fit(
         batches=lambda first: ([batch] for batch in studies.batches(first, last_step)),
-        score=lambda: selection_numbers(logits(), truth, learned=learned, exclusive=exclusive),
-        best_by=SELECTION_ORDER,
+        score=lambda: selection_score(
+            probabilities(logits(), exclusive=exclusive), truth, learned=learned, exclusive=exclusive
+        ),
         out=out,
         settings=settings,
         omit=omit,
@@ -124,8 +124,7 @@ def label_fit(
 
 def best_score(progress: Progress) -> dict[str, float]:
     """How the selection patients were told by the best step, and how many steps were made."""
-    best = {key.removeprefix("selection_"): value for key, value in (progress.best or {}).items()}
-    return {**best, "steps_made": progress.step}
+    return {**without_prefix(progress.best or {}), "steps_made": progress.step}
 
 
 def fit_settings(task: LabelledTask, section: Mapping[str, Any]) -> dict[str, Any]:

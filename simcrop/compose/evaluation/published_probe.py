@@ -1,7 +1,7 @@
 """The authors' linear probe, with its faults, for comparison with their figures (docs/method.md, section 9)."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,17 +21,9 @@ from simcrop.compose.evaluation.labelled_task import (
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.fitting import ClassifierFit, classifier_optimizers
-from simcrop.core.evaluation.published import (
-    BETAS,
-    GRAD_CLIP,
-    WEIGHT_DECAY,
-    PublishedRecipe,
-    counting_note,
-    published_recipe,
-)
+from simcrop.core.evaluation.published import NUMBERS, counting_note, published_recipe
 from simcrop.core.recipe import PAPER, AugmentRecipe, Optimisation
 
-_CHECKPOINT_EVERY = 200
 _COPIED = ("Pleural effusion", "Pericardial effusion")
 _OWN_SELECTION = "radchestct"
 """The one data set of the authors' whose validation list is not its test list."""
@@ -58,6 +50,7 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
     learned_from = task.learned_from(task.split.learn)
     task.require_measurable(learned_from)
     numbers, note = _numbers(config)
+    shown = {key: getattr(numbers, key) for key in NUMBERS}
     task = with_notes(task, *([note] if note else []))
     classifier = new_classifier(task, frozen=True)
     own = task.split.select
@@ -76,14 +69,14 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
         logits=lambda: logits_of(table[: len(selected)]),
         truth=truth,
         out=out,
-        settings=fit_settings(task, {"published": asdict(numbers)}),
+        settings=fit_settings(task, {"published": shown}),
         omit=("encoder.",),
     )
-    optimisation = _optimisation(numbers, evaluate_every=studies.steps_per_epoch)
+    optimisation = replace(numbers, evaluate_every=studies.steps_per_epoch)
     optimizers = classifier_optimizers(classifier, optimisation, layer_decay=1.0)
     learner = ClassifierFit(classifier, optimizers, optimisation, config.train, task.columns.exclusive)
     progress = fit.run(learner, should_stop)
-    chosen = {"step": progress.best_step, **best_score(progress), **asdict(numbers)}
+    chosen = {"step": progress.best_step, **best_score(progress), **shown}
     scores = probabilities(logits_of(table[len(selected) :]), exclusive=task.columns.exclusive)
     conclude("probe", task, scores, learned_from=learned_from, chosen=chosen, out=out)
     remove_training(out)
@@ -117,26 +110,13 @@ def _with_faults(task: LabelledTask) -> LabelledTask:
     )
 
 
-def _numbers(config: RunConfig) -> tuple[PublishedRecipe, str | None]:
+def _numbers(config: RunConfig) -> tuple[Optimisation, str | None]:
     """The authors' numbers with what the section `probe` says instead, and a note where they have none."""
     row, note = published_recipe(config.data.source, config.labels.percent)
-    own = {key: value for key in asdict(row) if (value := getattr(config.probe, key)) is not None}
+    own = {key: value for key in NUMBERS if (value := getattr(config.probe, key)) is not None}
     if "steps" in own and "warmup_steps" not in own:
-        own["warmup_steps"] = round(row.warmup_steps * own["steps"] / row.steps)
-    numbers = replace(row, **own)
+        own["warmup_steps"] = round(row.warmup * own["steps"] / row.steps)
     try:
-        _optimisation(numbers, evaluate_every=1)
+        return replace(row, **own), note
     except ConfigError as error:
         raise ConfigError(f"probe.{error}; write fewer") from error
-    return numbers, note
-
-
-def _optimisation(numbers: PublishedRecipe, *, evaluate_every: int) -> Optimisation:
-    return Optimisation(
-        **asdict(numbers),
-        weight_decay=WEIGHT_DECAY,
-        betas=BETAS,
-        grad_clip=GRAD_CLIP,
-        evaluate_every=evaluate_every,
-        checkpoint_every=_CHECKPOINT_EVERY,
-    )

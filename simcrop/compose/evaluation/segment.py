@@ -23,7 +23,7 @@ from simcrop.adapters.evaluation.segmentation.files import (
 from simcrop.adapters.evaluation.segmentation.pictures import outcome_figures
 from simcrop.adapters.evaluation.segmentation.report import segmentation_evaluation
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy, Segmenter, segment_study, selection_dice
-from simcrop.adapters.evaluation.segmentation.training import SELECTION_ORDER, SegmenterFit, segmenter_optimizers
+from simcrop.adapters.evaluation.segmentation.training import SegmenterFit, segmenter_optimizers
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
@@ -66,17 +66,25 @@ def segment(
     device = computing_device(config.train)
     make_folder(out)
     kept = None if checkpoint is None else find_segmenter(Path(checkpoint))
-    if kept is not None:
-        return _measure_again(config, kept, out, device, should_stop)
+    try:
+        if kept is not None:
+            _measure_again(config, kept, out, device, should_stop)
+        else:
+            _train_and_measure(config, checkpoint, out, device, should_stop)
+    except Stopped:
+        return say_stopped(out)
+    return True
+
+
+def _train_and_measure(
+    config: RunConfig, checkpoint: str | None, out: Path, device: torch.device, should_stop: Callable[[], bool]
+) -> None:
     encoder = untrained_encoder(config) if checkpoint is None else load_encoder(checkpoint, device)
     start = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
     task = begin_segmentation(config, encoder.recipe)
     fit = _Fit(task, _network(task, encoder).to(device), start, out)
-    try:
-        trained = fit.done() or fit.run(should_stop)
-    except Stopped:
-        return say_stopped(out)
-    return _measure(task, fit.network, out, start, trained, should_stop)
+    trained = fit.done() or fit.run(should_stop)
+    _measure(task, fit.network, out, start, trained, should_stop)
 
 
 def _network(task: SegmentationTask, encoder: VisionEncoder) -> UNETR:
@@ -150,7 +158,6 @@ class _Fit:
         fit = Fit(
             batches=crops.batches,
             score=lambda: {"selection_dice": selection_dice(segmenter, task.maps, select)},
-            best_by=SELECTION_ORDER,
             out=self.out,
             settings=self.fixed(),
             timed=False,
@@ -174,7 +181,7 @@ class _Fit:
 
 def _measure_again(
     config: RunConfig, folder: Path, out: Path, device: torch.device, should_stop: Callable[[], bool]
-) -> bool:
+) -> None:
     """Measure a network that an earlier segmentation has kept."""
     content = segmenter_config(folder)
     kept = config_from_yaml(json.dumps(content["config"]), str(folder / "config.json"))
@@ -189,7 +196,7 @@ def _measure_again(
     network = _network(task, VisionEncoder(kept.model, select_ops(config.train.ops, device))).to(device)
     network.load_state_dict(segmenter_weights(folder, content["sha256"]))
     about = {"path": str(folder), "sha256": content["sha256"]}
-    return _measure(task, network, out, about, content["trained"], should_stop)
+    _measure(task, network, out, about, content["trained"], should_stop)
 
 
 def _measure(
@@ -199,8 +206,8 @@ def _measure(
     checkpoint: _Known,
     trained: _Known,
     should_stop: Callable[[], bool],
-) -> bool:
-    """Segment the held-out studies, and write and print the result; False after a request to stop."""
+) -> None:
+    """Segment the held-out studies, and write and print the result. Raises Stopped after a request to stop."""
     config, settings = task.config, task.config.segment
     studies = drawn(task.data.held_out, settings.test_studies)
     task.prepare(studies)
@@ -208,8 +215,6 @@ def _measure(
     (out / "metrics.json").unlink(missing_ok=True)
     shutil.rmtree(out / _PREDICTIONS, ignore_errors=True)
     found = _segmented(task, segmenter, studies, out / _PREDICTIONS, should_stop)
-    if found is None:
-        return False
     origin = "from scratch" if trained["start"]["path"] is None else "pre-trained"
     result = segmentation_evaluation(
         found,
@@ -223,7 +228,6 @@ def _measure(
         warnings=task.warnings,
     )
     finish(out, result, config, task.data, checkpoint)
-    return True
 
 
 def _segmented(
@@ -232,13 +236,13 @@ def _segmented(
     studies: Sequence[Study],
     folder: Path,
     should_stop: Callable[[], bool],
-) -> list[SegmentedStudy] | None:
+) -> list[SegmentedStudy]:
     found: list[SegmentedStudy] = []
     hausdorff = task.config.segment.hausdorff
     with counted("held-out studies segmented") as progress:
         for study in studies:
             if should_stop():
-                return None
+                raise Stopped
             found.append(segment_study(segmenter, task.maps, study, folder, hausdorff=hausdorff))
             progress(len(found), len(studies))
     return found

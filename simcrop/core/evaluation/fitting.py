@@ -6,22 +6,20 @@ The same serves a linear head on a frozen encoder and a whole encoder.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int16
+from jaxtyping import Bool, Int16
 from torch import Tensor
 from torch.optim import Optimizer
 
 from simcrop.core.data.augment import Augmentation, apply_augmentation
-from simcrop.core.evaluation.classifier import Classifier, classification_loss, layer_scale, probabilities
-from simcrop.core.evaluation.selection import selection_score
+from simcrop.core.evaluation.classifier import Classifier, classification_loss, layer_scale
+from simcrop.core.evaluation.selection import SELECTION_ORDER
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import Optimisation, TrainRecipe
 from simcrop.core.training.learner import numerics
 from simcrop.core.training.optimization import make_optimizers
-
-SELECTION_ORDER = ("selection_auroc", "-selection_loss")
-"""The step with the larger area under the curve is better, of equal ones that with the smaller loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +61,7 @@ class ClassifierFit:
     settings: Optimisation
     train: TrainRecipe
     exclusive: bool
+    best_by: ClassVar[tuple[str, ...]] = SELECTION_ORDER
 
     def losses(
         self, batches: Sequence[LabelledBatch], *, step: int, communicator: Communicator
@@ -88,18 +87,3 @@ def classifier_optimizers(
     """
     depth = len(classifier.encoder.blocks)
     return make_optimizers(classifier, settings, partial(layer_scale, depth=depth, layer_decay=layer_decay))
-
-
-def selection_numbers(
-    logits: Float[Tensor, "n C"], truth: Bool[Tensor, "n C"], *, learned: Bool[Tensor, "C"], exclusive: bool
-) -> dict[str, float]:
-    """How well the selection patients are told, by the names that training.jsonl has for it.
-
-    Args:
-        logits: of their studies.
-        truth: of the same.
-        learned: labels that are learned from both classes.
-        exclusive: every study has one class.
-    """
-    score = selection_score(probabilities(logits, exclusive=exclusive), truth, learned=learned, exclusive=exclusive)
-    return {"selection_loss": score.loss, "selection_auroc": score.auroc}

@@ -1,51 +1,44 @@
 """The authors' linear probe: its numbers by data set and share of the labels (docs/method.md, section 9)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from simcrop.core.data.study import Study
+from simcrop.core.recipe import Optimisation
 
 
-@dataclass(frozen=True)
-class PublishedRecipe:
-    """One row of the authors' table.
-
-    Attributes:
-        steps: updates.
-        lr: peak learning rate.
-        warmup_steps: of it.
-        batch_size: studies of an update.
-        patience: scores without improvement that end training; one score an epoch, which the sources leave open.
-    """
-
-    steps: int
-    lr: float
-    warmup_steps: int
-    batch_size: int
-    patience: int
+def authors_row(steps: int, lr: float, warmup_steps: int, batch_size: int, patience: int) -> Optimisation:
+    """One row of the authors' table; one score an epoch, which the sources leave open."""
+    return Optimisation(
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        warmup_steps=warmup_steps,
+        weight_decay=1e-5,
+        patience=patience,
+        checkpoint_every=200,
+    )
 
 
-WEIGHT_DECAY = 1e-5
-GRAD_CLIP = 1.0
-BETAS = (0.9, 0.999)
-RECIPES: dict[str, dict[int, PublishedRecipe]] = {
+NUMBERS = ("steps", "lr", "warmup_steps", "batch_size", "patience")
+"""What rows differ in."""
+RECIPES: dict[str, dict[int, Optimisation]] = {
     "ct_rate": {
-        1: PublishedRecipe(1000, 1.5e-3, 150, 32, 10),
-        10: PublishedRecipe(10000, 3e-3, 1500, 64, 10),
-        100: PublishedRecipe(10000, 3e-3, 1500, 64, 10),
+        1: authors_row(1000, 1.5e-3, 150, 32, 10),
+        10: authors_row(10000, 3e-3, 1500, 64, 10),
+        100: authors_row(10000, 3e-3, 1500, 64, 10),
     },
     "radchestct": {
-        10: PublishedRecipe(2000, 1.5e-3, 80, 32, 10),
-        100: PublishedRecipe(2000, 3e-3, 200, 128, 10),
+        10: authors_row(2000, 1.5e-3, 80, 32, 10),
+        100: authors_row(2000, 3e-3, 200, 128, 10),
     },
     "cc_ccii": {
-        1: PublishedRecipe(200, 1.5e-3, 20, 29, 20),
-        10: PublishedRecipe(2000, 1.5e-3, 150, 32, 20),
-        100: PublishedRecipe(2000, 1.5e-3, 200, 128, 20),
+        1: authors_row(200, 1.5e-3, 20, 29, 20),
+        10: authors_row(2000, 1.5e-3, 150, 32, 20),
+        100: authors_row(2000, 1.5e-3, 200, 128, 20),
     },
     "luna16": {
-        10: PublishedRecipe(200, 1.5e-3, 20, 31, 200),
-        100: PublishedRecipe(2000, 1.5e-3, 200, 32, 20),
+        10: authors_row(200, 1.5e-3, 20, 31, 200),
+        100: authors_row(2000, 1.5e-3, 200, 32, 20),
     },
 }
 """Data source -> percent of the labels -> recipe."""
@@ -53,7 +46,7 @@ LISTS = {"ct_rate": (46363, 3009), "radchestct": (2286, 360), "cc_ccii": (2899, 
 """Data source -> volumes in the authors' lists for training and for testing."""
 
 
-def published_recipe(source: str, percent: float) -> tuple[PublishedRecipe, str | None]:
+def published_recipe(source: str, percent: float) -> tuple[Optimisation, str | None]:
     """The authors' numbers, and what to say where they have none for this data or share.
 
     A share that is not in the table takes the next larger one, other data those of CT-RATE.

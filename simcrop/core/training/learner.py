@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,7 @@ class PreTraining:
     settings: TrainRecipe
     seed: int
     device: torch.device
+    best_by: ClassVar[tuple[str, ...]] = ("-validation_loss",)
 
     def losses(self, batches: Sequence[Batch], *, step: int, communicator: Communicator) -> Iterator[dict[str, Tensor]]:
         """`loss` and `loss_TERM` for every term that is switched on (a term of weight 0 is absent).

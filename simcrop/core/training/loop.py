@@ -9,7 +9,7 @@ section 6).
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,9 @@ B_contra = TypeVar("B_contra", bound=Named, contravariant=True)
 
 class Learner(Protocol[B_contra]):
     """What is trained, and by which loss."""
+
+    best_by: ClassVar[tuple[str, ...]]
+    """Names of the score's numbers that order steps, the first before the second; with a minus, less is better."""
 
     @property
     def model(self) -> nn.Module:
@@ -73,7 +76,6 @@ class Outside(Generic[B]):
         batches: gives this rank's micro-batches of a step, counted from 1, and of all that follow it.
         score: numbers of the model on studies that it does not learn from; empty where there are none. It may leave the
             model in eval mode.
-        best_by: names of those numbers that order steps, the first before the second; with a minus, less is better.
         communicator: the ranks.
         checkpoints, metrics, pictures: written to on rank 0 only; no pictures where it is None.
         should_stop: True once somebody asked to save and leave.
@@ -86,7 +88,6 @@ class Outside(Generic[B]):
 
     batches: Callable[[int], Iterator[Sequence[B]]]
     score: Callable[[], Mapping[str, float]]
-    best_by: tuple[str, ...]
     communicator: Communicator
     checkpoints: CheckpointStore
     metrics: MetricSink
@@ -124,7 +125,7 @@ def fit(learner: Learner[B], outside: Outside[B], progress: Progress) -> Progres
         step = progress.step + 1
         row = _timed_step(learner, outside, upcoming, step)
         score = _score(learner, outside, step)
-        progress = replace(progress, step=step).scored(score, outside.best_by)
+        progress = replace(progress, step=step).scored(score, learner.best_by)
         is_best = progress.best_step == step
         if is_best and outside.puts_best_back:
             progress = replace(progress, weights=trained_weights(learner.model))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from simcrop.core.ports import State
 from simcrop.core.recipe import Optimisation
 
-_OLD_NAMES = {"auroc": "selection_auroc", "loss": "selection_loss"}
+_OLD_NAMES: dict[str, str] = {"auroc": "selection_auroc", "loss": "selection_loss"}
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ class Progress:
         if "best_validation_loss" in state:
             loss = state["best_validation_loss"]
             return cls(step, best=None if loss is None else {"validation_loss": loss})
-        best = state["best"] and {_OLD_NAMES.get(key, key): value for key, value in state["best"].items()}
-        return cls(step, state["best_step"], best, state["num_worse"], state["weights"])
+        found: Mapping[str, float] = state["best"] or {}
+        best = {_OLD_NAMES.get(key, key): value for key, value in found.items()}
+        return cls(step, state["best_step"], best or None, state["num_worse"], state["weights"])
 
 
 def rank(score: Mapping[str, float], best_by: tuple[str, ...]) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -15,8 +16,6 @@ from simcrop.core.recipe import TrainRecipe
 from simcrop.core.training.learner import numerics
 from simcrop.core.training.optimization import make_optimizers
 
-SELECTION_ORDER = ("selection_dice",)
-"""The step with the larger mean Dice on the selection patients is better."""
 _LOSS = DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True)
 
 
@@ -35,6 +34,7 @@ class SegmenterFit:
     optimizers: tuple[Optimizer, ...]
     settings: SegmentSettings
     train: TrainRecipe
+    best_by: ClassVar[tuple[str, ...]] = ("selection_dice",)
 
     def losses(
         self, batches: Sequence[Regions], *, step: int, communicator: Communicator

@@ -11,14 +11,9 @@ from torch import Tensor, nn
 
 from simcrop.core.data.augment import Augmentation
 from simcrop.core.errors import NonFiniteError
-from simcrop.core.evaluation.classifier import Classifier
-from simcrop.core.evaluation.fitting import (
-    SELECTION_ORDER,
-    ClassifierFit,
-    LabelledBatch,
-    classifier_optimizers,
-    selection_numbers,
-)
+from simcrop.core.evaluation.classifier import Classifier, probabilities
+from simcrop.core.evaluation.fitting import ClassifierFit, LabelledBatch, classifier_optimizers
+from simcrop.core.evaluation.selection import selection_score
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.ports import SingleProcess
 from simcrop.core.randomness import generator
@@ -99,9 +94,10 @@ def run(
     @torch.no_grad()
     def score() -> dict[str, float]:
         logits = learner.model(seen) if told is None else next(told)
-        return selection_numbers(logits, TRUTH, learned=torch.tensor([True]), exclusive=False)
+        said = probabilities(logits, exclusive=False)
+        return selection_score(said, TRUTH, learned=torch.tensor([True]), exclusive=False)
 
-    outside = Outside(batches, score, SELECTION_ORDER, SingleProcess(), memory, memory, memory.should_stop)
+    outside = Outside(batches, score, SingleProcess(), memory, memory, memory.should_stop)
     return fit(learner, outside, progress or Progress())
 
 

@@ -3,17 +3,17 @@
 import pytest
 
 from simcrop.core.data.study import Report, Study
-from simcrop.core.evaluation.published import RECIPES, PublishedRecipe, counting_note, published_recipe
+from simcrop.core.evaluation.published import RECIPES, authors_row, counting_note, published_recipe
 
 
 def test_the_table_is_that_of_the_method() -> None:
-    assert published_recipe("ct_rate", 1) == (PublishedRecipe(1000, 1.5e-3, 150, 32, 10), None)
+    assert published_recipe("ct_rate", 1) == (authors_row(1000, 1.5e-3, 150, 32, 10), None)
     assert published_recipe("ct_rate", 10)[0] == published_recipe("ct_rate", 100)[0]
-    assert published_recipe("radchestct", 100) == (PublishedRecipe(2000, 3e-3, 200, 128, 10), None)
-    assert published_recipe("cc_ccii", 1) == (PublishedRecipe(200, 1.5e-3, 20, 29, 20), None)
-    assert published_recipe("luna16", 10) == (PublishedRecipe(200, 1.5e-3, 20, 31, 200), None)
-    assert published_recipe("luna16", 100) == (PublishedRecipe(2000, 1.5e-3, 200, 32, 20), None)
-    assert all(row.warmup_steps < row.steps for rows in RECIPES.values() for row in rows.values())
+    assert published_recipe("radchestct", 100) == (authors_row(2000, 3e-3, 200, 128, 10), None)
+    assert published_recipe("cc_ccii", 1) == (authors_row(200, 1.5e-3, 20, 29, 20), None)
+    assert published_recipe("luna16", 10) == (authors_row(200, 1.5e-3, 20, 31, 200), None)
+    assert published_recipe("luna16", 100) == (authors_row(2000, 1.5e-3, 200, 32, 20), None)
+    assert all(row.warmup < row.steps for rows in RECIPES.values() for row in rows.values())
 
 
 @pytest.mark.parametrize(

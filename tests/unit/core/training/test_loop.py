@@ -74,7 +74,6 @@ def make_outside(learner: PreTraining, *, held_out: Sequence[Batch] = HELD_OUT, 
     outside = Outside(
         batches=FixedBatches().batches,
         score=lambda: held_out_losses(learner, held_out, outside.communicator),
-        best_by=("-validation_loss",),
         communicator=ALONE,
         checkpoints=KeptInMemory(),
         metrics=Rows(),
@@ -313,7 +312,6 @@ def small_outside(scores: Sequence[float], **changes: Any) -> Outside[Numbers]:
     outside = Outside[Numbers](
         batches=lambda first: ([Numbers((float(step),))] for step in itertools.count(first)),
         score=lambda: {"score": next(told)},
-        best_by=("score",),
         communicator=ALONE,
         checkpoints=KeptInMemory(),
         metrics=Rows(),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from simcrop.core.evaluation.fitting import SELECTION_ORDER
+from simcrop.core.evaluation.selection import SELECTION_ORDER
 from simcrop.core.recipe import Optimisation
 from simcrop.core.training.progress import Progress, rank, trained_weights
 
