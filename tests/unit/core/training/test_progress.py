@@ -33,6 +33,7 @@ def after(*scores: float) -> Progress:
         ((0.3, 0.3, 0.3), 1, True),
         ((math.nan, 0.0), 2, False),
         ((0.2, math.nan, 0.3, 0.1), 3, False),
+        ((0.2, math.nan, 0.1), 1, True),
         ((math.nan, math.nan, math.nan), 1, True),
     ],
 )

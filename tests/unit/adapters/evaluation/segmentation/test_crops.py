@@ -50,6 +50,13 @@ def test_regions_depend_on_seed_and_step_alone(maps: OrganMaps) -> None:
     assert not torch.equal(two[:16], two[16:]), "a volume that comes twice in a step is cut differently"
 
 
+def test_batches_begin_with_the_step_that_is_asked_for(maps: OrganMaps) -> None:
+    crops = batches(maps)
+    for step, [regions] in zip((3, 4), crops.batches(3), strict=False):
+        assert torch.equal(regions.voxels, crops.at(step).voxels)
+        assert regions.study_ids == tuple(study.study_id for study in crops.studies_of(step))
+
+
 def test_every_epoch_goes_through_all_studies(maps: OrganMaps) -> None:
     crops = batches(maps, volumes=2)
     names = [study.study_id for step in range(1, 16) for study in crops.studies_of(step)]
