@@ -19,6 +19,7 @@ from cells import run_all, simcrop, spread, table
 from measuring import hardware
 
 from simcrop.adapters.checkpoints.resume import leaves
+from simcrop.adapters.config.renamed import renamed_keys
 
 FOLDER, PAGE, CONFIG = Path("runs/results"), Path("docs/results.md"), "configs/results.yaml"
 SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10,)
@@ -65,7 +66,7 @@ class Cell:
         rest = [*_seeded(self.seed), "--out", str(self.folder)]
         if self.task == "pretrain":
             return ["train", CONFIG, *rest, *ARMS[self.start], "train.threads=1"]
-        rest += ["labels.bootstrap=0"]  # seeds tell the spread
+        rest += ["evaluation.bootstrap=0"]  # seeds tell the spread
         rest += ["--checkpoint", str(Cell("pretrain", self.start, self.seed).folder)] if self.start in ARMS else []
         rest += ["probe.features=voxels"] if self.start == "voxels" else []
         rest += ["train.precision=bf16"] if self.task == "segment" else []
@@ -86,7 +87,7 @@ class Cell:
             made = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
         else:
             made = json.loads(self.result.read_text(encoding="utf-8"))["config"]
-        found = dict(leaves(made))
+        found = dict(leaves(renamed_keys(made)[0]))
         for key, value in wanted.items():
             if key.partition(".")[0] in _DECIDES.get(self.task, ("data", self.task)) and found.get(key) != value:
                 raise ValueError(f"{self.folder}: has {key} {found.get(key)}, not {value}; delete it to make it anew")

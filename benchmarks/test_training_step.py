@@ -24,7 +24,7 @@ from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.ports import SingleProcess
 from simcrop.core.reports.tokens import Tokens
-from simcrop.core.training.learner import Learner
+from simcrop.core.training.learner import PreTraining
 from simcrop.core.training.loop import train_step
 from simcrop.core.training.optimization import make_optimizers
 
@@ -97,7 +97,7 @@ def test_step(problem: Problem, name: str, measure: Callable[..., None], tmp_pat
     if config.train.compile:
         for block in [*model.encoder.blocks, *(model.decoder.blocks if model.decoder else [])]:
             block.compile()
-    learner = Learner(model, model, make_optimizers(model, config.train), config.train, 0, DEVICE)
+    learner = PreTraining(model, model, make_optimizers(model, config.train), config.train, 0, DEVICE)
     batch = made(config, problem)
     if KEPT in name:
         shape = *batch.inputs.findings.ids.shape, config.text_encoder.hidden_size
@@ -108,7 +108,7 @@ def test_step(problem: Problem, name: str, measure: Callable[..., None], tmp_pat
         return train_step(learner, [batch], step=1, communicator=SingleProcess())
 
     with FlopCounterMode(display=False) as counter:
-        uncompiled = replace(learner, recipe=replace(config.train, compile=False))
+        uncompiled = replace(learner, settings=replace(config.train, compile=False))
         train_step(uncompiled, [batch], step=1, communicator=SingleProcess())
     flops = float(counter.get_total_flops())
     text = ", a frozen BERT-base" if problem.options else ""

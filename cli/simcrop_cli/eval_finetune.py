@@ -1,8 +1,7 @@
 """simcrop eval finetune"""
 
-from simcrop_cli.evaluating import evaluation_folder, label_settings
+from simcrop_cli.evaluating import evaluate
 from simcrop_cli.options import Config, EvaluationFolder, Labels, OptionalCheckpoint, Overrides, Protocol
-from simcrop_cli.signals import stop
 
 
 def finetune(
@@ -19,8 +18,4 @@ def finetune(
 
     Without --checkpoint the same is trained from scratch.
     """
-    settings = label_settings(config, labels, protocol, overrides)
-    from simcrop.compose.evaluation import finetune as fine_tuning
-
-    folder = evaluation_folder(out, settings.name, "finetune")
-    fine_tuning.finetune(settings, checkpoint=checkpoint, out=folder, should_stop=stop)
+    evaluate("finetune", config, checkpoint, out, overrides, labels=labels, protocol=protocol)

@@ -1,8 +1,7 @@
 """simcrop eval grounding"""
 
-from simcrop_cli.evaluating import evaluation_folder
+from simcrop_cli.evaluating import evaluate
 from simcrop_cli.options import Checkpoint, Config, EvaluationFolder, Overrides
-from simcrop_cli.signals import stop
 
 
 def grounding(
@@ -14,9 +13,4 @@ def grounding(
 
     Masks lie in ground_truth/ beside the data, or in --set grounding.folder=FOLDER (docs/ground_truth.md).
     """
-    from simcrop.adapters.config.settings import load_config
-    from simcrop.compose.evaluation import grounding as evaluation
-
-    settings = load_config(config, overrides or [])
-    folder = evaluation_folder(out, settings.name, "grounding")
-    evaluation.grounding(settings, checkpoint=checkpoint, out=folder, should_stop=stop)
+    evaluate("grounding", config, checkpoint, out, overrides)

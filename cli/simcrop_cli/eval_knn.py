@@ -1,8 +1,7 @@
 """simcrop eval knn"""
 
-from simcrop_cli.evaluating import evaluation_folder, label_settings
+from simcrop_cli.evaluating import evaluate
 from simcrop_cli.options import Config, EvaluationFolder, Labels, OptionalCheckpoint, Overrides, Protocol
-from simcrop_cli.signals import stop
 
 
 def knn(
@@ -19,8 +18,4 @@ def knn(
 
     Without --checkpoint an untrained encoder is measured; --set knn.features=voxels measures the voxels alone.
     """
-    settings = label_settings(config, labels, protocol, overrides)
-    from simcrop.compose.evaluation import probe as probing
-
-    folder = evaluation_folder(out, settings.name, "knn")
-    probing.knn(settings, checkpoint=checkpoint, out=folder, should_stop=stop)
+    evaluate("knn", config, checkpoint, out, overrides, labels=labels, protocol=protocol)

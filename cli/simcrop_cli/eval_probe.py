@@ -1,8 +1,7 @@
 """simcrop eval probe"""
 
-from simcrop_cli.evaluating import evaluation_folder, label_settings
+from simcrop_cli.evaluating import evaluate
 from simcrop_cli.options import Config, EvaluationFolder, Labels, OptionalCheckpoint, Overrides, Protocol
-from simcrop_cli.signals import stop
 
 
 def probe(
@@ -19,8 +18,4 @@ def probe(
 
     Without --checkpoint an untrained encoder is measured; --set probe.features=voxels measures the voxels alone.
     """
-    settings = label_settings(config, labels, protocol, overrides)
-    from simcrop.compose.evaluation import probe as probing
-
-    folder = evaluation_folder(out, settings.name, "probe")
-    probing.probe(settings, checkpoint=checkpoint, out=folder, should_stop=stop)
+    evaluate("probe", config, checkpoint, out, overrides, labels=labels, protocol=protocol)

@@ -1,8 +1,7 @@
 """simcrop eval retrieval"""
 
-from simcrop_cli.evaluating import evaluation_folder
+from simcrop_cli.evaluating import evaluate
 from simcrop_cli.options import Checkpoint, Config, EvaluationFolder, Overrides
-from simcrop_cli.signals import stop
 
 
 def retrieval(
@@ -12,9 +11,4 @@ def retrieval(
 
     Example: simcrop eval retrieval pretrain.yaml --checkpoint runs/pretrain
     """
-    from simcrop.adapters.config.settings import load_config
-    from simcrop.compose.evaluation import retrieval as evaluation
-
-    settings = load_config(config, overrides or [])
-    folder = evaluation_folder(out, settings.name, "retrieval")
-    evaluation.retrieval(settings, checkpoint=checkpoint, out=folder, should_stop=stop)
+    evaluate("retrieval", config, checkpoint, out, overrides)

@@ -1,8 +1,7 @@
 """simcrop eval segment"""
 
-from simcrop_cli.evaluating import evaluation_folder, label_settings
+from simcrop_cli.evaluating import evaluate
 from simcrop_cli.options import Config, EvaluationFolder, Labels, OptionalCheckpoint, Overrides
-from simcrop_cli.signals import stop
 
 
 def segment(
@@ -18,8 +17,4 @@ def segment(
 
     Without --checkpoint it is trained from scratch; the folder of an earlier segmentation is measured again instead.
     """
-    settings = label_settings(config, labels, None, overrides)
-    from simcrop.compose.evaluation import segment as segmentation
-
-    folder = evaluation_folder(out, settings.name, "segment")
-    segmentation.segment(settings, checkpoint=checkpoint, out=folder, should_stop=stop)
+    evaluate("segment", config, checkpoint, out, overrides, labels=labels)

@@ -1,31 +1,36 @@
 """What the commands of `simcrop eval` have in common."""
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from simcrop.adapters.config.run import RunConfig
+from simcrop_cli.signals import stop
+
+_MODULES = {"knn": "probe"}
+"""Where an evaluation is, that has no module of its own name in simcrop.compose.evaluation."""
 
 
-def label_settings(
-    config: Path, labels: float | None, protocol: str | None, overrides: list[str] | None
-) -> "RunConfig":
-    """The configuration with the options of the command, which win over `--set`."""
+def evaluate(
+    task: str,
+    config: Path,
+    checkpoint: str | None,
+    out: Path | None,
+    overrides: list[str] | None,
+    *,
+    labels: float | None = None,
+    protocol: str | None = None,
+) -> None:
+    """Run an evaluation by the configuration; the options of a command win over `--set`.
+
+    The result goes where it is asked for, or into runs/NAME/eval/TASK. That folder is made first: it is better known
+    before hours of computing that it cannot be.
+    """
     from simcrop.adapters.config.settings import load_config
+    from simcrop.adapters.system.files import make_folder
 
     options = {"labels.percent": labels, "labels.protocol": protocol}
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
-    return load_config(config, [*(overrides or []), *given])
-
-
-def evaluation_folder(out: Path | None, name: str, task: str) -> Path:
-    """Where the result goes, made where it is missing: as asked for, or runs/NAME/eval/TASK.
-
-    Raises:
-        ConfigError: it cannot be made or written to, which is better known before hours of computing.
-    """
-    from simcrop.adapters.system.files import make_folder
-
-    folder = out or Path("runs") / name / "eval" / task
+    settings = load_config(config, [*(overrides or []), *given])
+    evaluation = getattr(import_module(f"simcrop.compose.evaluation.{_MODULES.get(task, task)}"), task)
+    folder = out or Path("runs") / settings.name / "eval" / task
     make_folder(folder)
-    return folder
+    evaluation(settings, checkpoint=checkpoint, out=folder, should_stop=stop)

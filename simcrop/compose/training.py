@@ -33,12 +33,14 @@ from simcrop.compose.data import (
     with_features,
 )
 from simcrop.compose.models import build_model
+from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.reports.reader import ReportReader
-from simcrop.core.training.learner import Learner
-from simcrop.core.training.loop import Outside, Progress, fit
+from simcrop.core.training.learner import PreTraining, counts_of, held_out_losses
+from simcrop.core.training.loop import Outside, fit
 from simcrop.core.training.optimization import load_optimizer_state, make_optimizers
+from simcrop.core.training.progress import Progress
 
 
 def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
@@ -130,7 +132,7 @@ class _Run:
         if self.start is not None:
             state = self.start.training_state()
             load_optimizer_state(self.learner.optimizers, state["optimizer"])
-            progress = Progress(self.start.step, state["best_validation_loss"])
+            progress = Progress.of(self.start.step, state)
         if self.is_writer:
             replace_text(self.out / "config.yaml", as_yaml(self.config))
             if self.start is not None:
@@ -140,7 +142,7 @@ class _Run:
             progress = fit(self.learner, outside, progress)
         finally:
             outside.metrics.close()
-        finished = progress.step >= self.config.train.steps
+        finished = progress.is_over(self.config.train)
         if finished and self.is_writer and not should_stop():
             seconds = time.monotonic() - self.began
             write_summary(self.out, self.model, self.untrained, self.held_out, self.config.evaluation, seconds=seconds)
@@ -164,7 +166,7 @@ class _Run:
         studies = [*data.train, *data.held_out]
         return with_features(self.config, data, studies, self.tokenizer, model.text_encoder, self.communicator)
 
-    def _learner(self, device: torch.device) -> Learner:
+    def _learner(self, device: torch.device) -> PreTraining:
         recipe, model = self.config.train, self.model
         if self.start is not None:
             load_weights(model, self.config, self.start)
@@ -176,21 +178,26 @@ class _Run:
                 for block in part.blocks:
                     block.compile()
         network = average_gradients(model, self.communicator)
-        return Learner(model, network, make_optimizers(model, recipe), recipe, self.config.seed, device)
+        return PreTraining(model, network, make_optimizers(model, recipe), recipe, self.config.seed, device)
 
-    def _outside(self, should_stop: Callable[[], bool]) -> Outside:
-        config, data, ranks = self.config, self.data, self.communicator
+    def _outside(self, should_stop: Callable[[], bool]) -> Outside[PreparedBatch]:
+        config, data, ranks, learner = self.config, self.data, self.communicator, self.learner
         held_out = validation_batches(config, data, self.tokenizer, self.held_out.studies, ranks)
+        studies = training_batches(config, data, self.tokenizer, ranks, learner.device)
         pictures = RunPictures(self.out, self.held_out, on_figure=TensorBoardFigures(self.out))
         return Outside(
-            batches=training_batches(config, data, self.tokenizer, ranks, self.learner.device),
-            held_out=lambda: held_out,
+            # A run begins with the last batches before its first epoch; runs of older versions go on as they began.
+            batches=lambda first_step: studies.batches(first_step - 1),
+            score=lambda: held_out_losses(learner, held_out, ranks),
             communicator=ranks,
             checkpoints=self._checkpoints(),
             metrics=self._metrics(),
-            pictures=pictures if self.is_writer else None,
-            clock=time.monotonic,
             should_stop=should_stop,
+            clock=time.monotonic,
+            counts=counts_of,
+            pictures=pictures if self.is_writer else None,
+            picture_every=config.train.picture_every,
+            puts_best_back=False,
         )
 
     def _metrics(self) -> FanOut:

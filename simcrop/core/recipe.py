@@ -22,6 +22,20 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def require_counts(section: object, *keys: str) -> None:
+    """Raise ConfigError where the value of a key is below 1; None may stand for any."""
+    for key in keys:
+        value = getattr(section, key)
+        require(value is None or value >= 1, f"{key}: {value} is below 1")
+
+
+def require_positive(section: object, *keys: str) -> None:
+    """Raise ConfigError where the value of a key is not above 0; None may stand for any."""
+    for key in keys:
+        value = getattr(section, key)
+        require(value is None or value > 0, f"{key}: {value} is not above 0")
+
+
 @dataclass(frozen=True)
 class ModelRecipe:
     """Sizes of the network and how a volume becomes tokens (docs/method.md, sections 1 to 5)."""
@@ -74,7 +88,7 @@ class ModelRecipe:
     """Dropout of the fusion layer and the text decoder."""
 
     def __post_init__(self) -> None:
-        require(self.in_channels >= 1, f"in_channels: {self.in_channels} is below 1")
+        require_counts(self, "in_channels")
         for axis, (size, patch) in enumerate(zip(self.volume_size, self.patch_size, strict=True)):
             require(patch >= 1 and size >= 1, f"patch_size: axis {axis} has a size below 1")
             require(
@@ -93,8 +107,7 @@ class ModelRecipe:
             for key in ("embed_dim", "decoder_dim"):
                 require(getattr(self, key) % 2 == 0, f"{key}: sincos_hw needs an even width, not {getattr(self, key)}")
         require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
-        for key in ("depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim"):
-            require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        require_counts(self, "depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
 
     @property
     def grid(self) -> Size:
@@ -304,31 +317,71 @@ class TextEncoderRecipe:
 
 
 @dataclass(frozen=True)
-class TrainRecipe:
-    """Optimisation and bookkeeping (docs/method.md, section 6)."""
+class Optimisation:
+    """How weights are updated, scored and saved, whatever is trained (docs/method.md, section 6)."""
 
     __pydantic_config__ = STRICT
+    least_steps: ClassVar[int] = 1
 
     steps: int = 300
-    """Updates of the weights."""
+    """Updates of the weights, at most."""
     batch_size: int = 32
-    """Studies in a micro-batch on one rank."""
-    accumulate: int = 1
-    """Micro-batches of one update."""
+    """Studies of one update."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon: Muon for the weights of linear layers, AdamW for all others; learns faster from few studies."""
     lr: float = 1e-3
     """Peak learning rate, absolute: never scaled by batch size or ranks."""
     min_lr: float = 0.0
-    """Learning rate at the last step."""
-    warmup_steps: int = 30
-    """Steps of linear warm-up before the half cosine."""
+    """Learning rate at the last step, to which half a cosine leads."""
+    warmup_steps: int | None = None
+    """Steps of linear rise to the peak; null takes a tenth of all."""
     weight_decay: float = 0.05
     """Decay of weight matrices; biases, norms and other vectors are not decayed."""
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's averaging factors."""
     grad_clip: float | None = 1.0
-    """Upper limit of the gradient norm; null (paper) leaves it alone."""
+    """Upper limit of the gradient norm; null leaves it alone."""
+    evaluate_every: int | None = None
+    """Steps between scores on studies that are not learned from; the last step always has one, with null it alone."""
+    patience: int | None = None
+    """Scores without improvement after which training ends; null goes on to the last step."""
+    checkpoint_every: int = 100
+    """Steps between saved states, from which a run that was stopped or killed goes on."""
+
+    def __post_init__(self) -> None:
+        require(self.steps >= self.least_steps, f"steps: {self.steps} is below {self.least_steps}")
+        require_counts(self, "batch_size", "evaluate_every", "patience", "checkpoint_every")
+        require_positive(self, "lr")
+        require(0 <= self.min_lr <= self.lr, f"min_lr: {self.min_lr} is outside [0, lr]")
+        require(
+            self.warmup_steps is None or 0 <= self.warmup_steps < max(self.steps, 1),
+            f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
+        )
+        require(self.weight_decay >= 0, f"weight_decay: {self.weight_decay} is below 0")
+        require(self.grad_clip is None or self.grad_clip > 0, f"grad_clip: {self.grad_clip} is not above 0; use null")
+
+    @property
+    def warmup(self) -> int:
+        """Steps of warm-up, as given or a tenth of all."""
+        return round(self.steps / 10) if self.warmup_steps is None else self.warmup_steps
+
+
+@dataclass(frozen=True)
+class TrainRecipe(Optimisation):
+    """Optimisation and bookkeeping of pre-training (docs/method.md, section 6)."""
+
+    __pydantic_config__ = STRICT
+
+    batch_size: int = 32
+    """Studies in a micro-batch on one rank."""
+    warmup_steps: int | None = 30
+    """Steps of linear rise to the peak, before the half cosine; null takes a tenth of all."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's averaging factors."""
+    evaluate_every: int | None = 100
+    """Steps between held-out losses; the last step always has them, with null it alone."""
+    accumulate: int = 1
+    """Micro-batches of one update."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast on a GPU, fp32 on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -345,26 +398,15 @@ class TrainRecipe:
     """CPU threads of torch; null leaves its default."""
     fixed_draws: bool = False
     """True: every epoch repeats the masks and crops of the first (for overfitting checks)."""
-    checkpoint_every: int = 100
-    """Steps between checkpoints; the last step always writes one."""
     keep_checkpoints: int = 2
     """Newest checkpoints kept, besides the best."""
-    evaluate_every: int = 100
-    """Steps between held-out losses; the last step always has them."""
     picture_every: int = 100
     """Steps between pictures; the last step always draws them."""
 
     def __post_init__(self) -> None:
-        for key in ("steps", "batch_size", "accumulate", "checkpoint_every", "evaluate_every", "picture_every"):
-            require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
+        super().__post_init__()
+        require_counts(self, "accumulate", "picture_every")
         require(self.keep_checkpoints >= 2, f"keep_checkpoints: {self.keep_checkpoints} is below 2")
-        require(self.lr > 0, f"lr: {self.lr} is not above 0")
-        require(0 <= self.min_lr <= self.lr, f"min_lr: {self.min_lr} is outside [0, lr]")
-        require(
-            0 <= self.warmup_steps < self.steps,
-            f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
-        )
-        require(self.grad_clip is None or self.grad_clip > 0, f"grad_clip: {self.grad_clip} is not above 0; use null")
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,12 @@ def until_step(process: subprocess.Popen[str], out: Path, step: int) -> None:
 
 
 def test_fine_tuning_that_is_killed_and_stopped_ends_as_if_it_had_not(config: Path, tmp_path: Path) -> None:
-    options = ["finetune.steps=60", "finetune.evaluate_every=6", "finetune.checkpoint_every=5", "labels.bootstrap=10"]
+    options = [
+        "finetune.steps=60",
+        "finetune.evaluate_every=6",
+        "finetune.checkpoint_every=5",
+        "evaluation.bootstrap=10",
+    ]
     arguments = ["finetune", config, *(part for option in options for part in ("--set", option))]
     done = simcrop(*arguments, "--out", tmp_path / "whole", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

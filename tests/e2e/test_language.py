@@ -18,7 +18,7 @@ from simcrop_cli.__main__ import main
 from simcrop_cli.signals import stop
 
 NODULE, EMPHYSEMA = SENTENCES[0], SENTENCES[3]
-SHORT = ("train.steps=2", "train.warmup_steps=0", "train.evaluate_every=2", "labels.bootstrap=50")
+SHORT = ("train.steps=2", "train.warmup_steps=0", "train.evaluate_every=2", "evaluation.bootstrap=50")
 NUM_STUDIES, NUM_HELD_OUT = 18, 10
 
 
@@ -176,7 +176,7 @@ def test_grounding(tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_grounding_on_masks_of_another_folder(tiny: Tiny, tmp_path: Path) -> None:
     held_out = [f"v{number}" for number in range(NUM_STUDIES - NUM_HELD_OUT, NUM_STUDIES)]
     write_mask(tmp_path / "masks" / held_out[0], 1)
-    options = (f"grounding.folder={tmp_path / 'masks'}", "grounding.pictures=0", "labels.bootstrap=0")
+    options = (f"grounding.folder={tmp_path / 'masks'}", "grounding.pictures=0", "evaluation.bootstrap=0")
     assert tiny.evaluate("grounding", tmp_path / "out", *options) == 0
     metrics, rows = read(tmp_path / "out")
     assert (metrics["num_studies"], len(rows)) == (1, 1)

@@ -13,7 +13,10 @@ from support import REPOSITORY
 from support.ranks_worker import CASES, UNEVEN
 
 WORKER = REPOSITORY / "tests" / "support" / "ranks_worker.py"
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY / "tests")}
+ENVIRONMENT = os.environ | {
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join(str(REPOSITORY / part) for part in ("", "cli", "tests")),
+}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 

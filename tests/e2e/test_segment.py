@@ -40,8 +40,7 @@ model:
 objectives: {alignment: {top_k: 2}, late_interaction: {top_k: 2}}
 text_encoder: {hidden_size: 16, depth: 1, num_heads: 2, vocab_size: 128, max_tokens: 48}
 train: {steps: 2, batch_size: 2, warmup_steps: 0, threads: 1}
-evaluation: {loss_studies: 2, probe_labelled: 1, probe_test: 1}
-labels: {bootstrap: 50}
+evaluation: {loss_studies: 2, probe_labelled: 1, probe_test: 1, bootstrap: 50}
 segment:
   feature_size: 4
   steps: 50
@@ -51,7 +50,7 @@ segment:
   overlap: 0.0
   evaluate_every: 25
 """
-SHORT = ("segment.steps=12", "segment.evaluate_every=6", "segment.save_every=2", "segment.crops_per_volume=1")
+SHORT = ("segment.steps=12", "segment.evaluate_every=6", "segment.checkpoint_every=2", "segment.crops_per_volume=1")
 LONGER = (*SHORT, "segment.steps=30", "segment.test_studies=1", "segment.hausdorff=false")
 
 
@@ -160,15 +159,14 @@ def test_a_finished_training_is_not_repeated_and_never_overwritten(
     learned: Path, msd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learned = shutil.copytree(learned, tmp_path / "copy")
-    states = [learned / name for name in ("training_state.safetensors", ".training_state.safetensors.1.draft")]
-    for path in states:
-        path.write_bytes(b"left by a kill between the network and the clean-up")
+    left = learned / "training" / "step_00000050"
+    left.mkdir(parents=True)  # by a kill between the network and the clean-up
     weights = learned / "segmenter" / "model.safetensors"
     before, made = weights.stat().st_mtime_ns, (learned / "training.jsonl").read_text()
     assert segment(msd, learned, *options("segment.hausdorff=false", "segment.test_studies=1")) == 0
     assert read_json(learned / "metrics.json")["metrics"]["num_studies"] == 1
     assert (weights.stat().st_mtime_ns, (learned / "training.jsonl").read_text()) == (before, made)
-    assert not any(path.exists() for path in states)
+    assert not left.exists()
     capsys.readouterr()
     assert segment(msd, learned, *options("segment.lr=0.01")) == 1
     assert "segment.lr: 0.01 differs from 0.02 in " in capsys.readouterr().err
@@ -287,7 +285,7 @@ def test_a_killed_and_a_stopped_training_go_on_as_if_they_had_not_been(msd: Path
     calm, out = tmp_path / "calm", tmp_path / "out"
     assert segment(msd, calm, *options(*LONGER)) == 0
     kill(msd, out, at_step=5)
-    assert (out / "training_state.safetensors").is_file()
+    assert (out / "training" / "latest").is_file()
     assert stop(msd, out, at_step=9) == 128 + signal.SIGTERM
     assert 9 <= steps(out) < 30
     assert not (out / "metrics.json").exists()
@@ -296,4 +294,4 @@ def test_a_killed_and_a_stopped_training_go_on_as_if_they_had_not_been(msd: Path
     ours, wanted = (load_file(each / "segmenter" / "model.safetensors") for each in (out, calm))
     assert all((ours[name] == wanted[name]).all() for name in wanted)
     assert read_json(out / "metrics.json")["metrics"] == read_json(calm / "metrics.json")["metrics"]
-    assert not (out / "training_state.safetensors").exists()
+    assert not (out / "training").exists()

@@ -39,6 +39,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         archive.extractall(tmp_path, filter="data")
     assert (tmp_path / "studies" / "0.nii.gz").stat().st_mtime_ns == SECONDS * 10**9
     (tmp_path / "prepared" / GRID).rename(tmp_path / "prepared" / grid_folder(tmp_path / "studies"))
+    run = tmp_path / "labelled.yaml"
+    run.write_text(run.read_text().replace("labels: {bootstrap: 50}", "evaluation: {bootstrap: 50}"))  # renamed in 0.2
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -38,6 +38,11 @@ def _tables(section: type, prefix: str) -> Iterator[str]:
 
 
 def _docstrings(section: type) -> dict[str, str]:
+    """Of every field, those of classes below it included."""
+    return {name: text for each in reversed(section.__mro__[:-1]) for name, text in _own_docstrings(each).items()}
+
+
+def _own_docstrings(section: type) -> dict[str, str]:
     body = ast.parse(inspect.getsource(section)).body[0]
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}

@@ -32,7 +32,7 @@ objectives:
   late_interaction: {{top_k: 2}}
 text_encoder: {{hidden_size: 16, depth: 1, num_heads: 2, vocab_size: 128, max_tokens: 48}}
 train: {{steps: 2, batch_size: 2, warmup_steps: 0, threads: 1, device: cpu}}
-labels: {{bootstrap: 50}}
+evaluation: {{bootstrap: 50}}
 probe: {{inverse_penalties: [0.01, 1.0]}}
 finetune: {{steps: 12, batch_size: 8, evaluate_every: 4, checkpoint_every: 2, lr: 0.02}}
 """
@@ -84,5 +84,5 @@ def write_config(folder: Path, *, exclusive: bool = False) -> Path:
     manifest = write_studies(folder / "studies", exclusive=exclusive)
     text = CONFIG.format(manifest=manifest, prepared=folder / "prepared")
     path = folder / "labelled.yaml"
-    path.write_text(text.replace("bootstrap: 50", "bootstrap: 50, task: multiclass") if exclusive else text)
+    path.write_text(text + "labels: {task: multiclass}\n" if exclusive else text)
     return path

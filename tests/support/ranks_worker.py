@@ -15,7 +15,7 @@ from simcrop.adapters.system.ranks import average_gradients, choose_device, conn
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import AlignmentRecipe, ObjectivesRecipe, TrainRecipe
-from simcrop.core.training.learner import Learner, held_out_losses
+from simcrop.core.training.learner import PreTraining, held_out_losses
 from simcrop.core.training.loop import train_step
 from simcrop.core.training.optimization import make_optimizers
 from support.tiny import OBJECTIVES, make_batch, make_model
@@ -41,7 +41,7 @@ def run_case(name: str, communicator: Communicator) -> tuple[list[dict[str, floa
     """Rows of two steps, held-out losses last, and the gradients of the second step."""
     model = make_model(CASES[name])
     network = average_gradients(model, communicator)
-    learner = Learner(model, network, make_optimizers(model, RECIPE), RECIPE, 0, torch.device("cpu"))
+    learner = PreTraining(model, network, make_optimizers(model, RECIPE), RECIPE, 0, torch.device("cpu"))
     rows = []
     for step in (1, 2):
         batches = [share(counts, (step, micro), communicator) for micro, counts in enumerate(UNEVEN)]

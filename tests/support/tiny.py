@@ -1,7 +1,7 @@
 """A model and batches small enough for a test of the loop: 8 patches, two-word sentences, no files."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,19 @@ from simcrop.core.data.augment import Augmentation
 from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.ports import State
+from simcrop.core.ports import Communicator, State
 from simcrop.core.randomness import derive_seed, generator
-from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
+from simcrop.core.recipe import (
+    AlignmentRecipe,
+    LateInteractionRecipe,
+    ModelRecipe,
+    ObjectivesRecipe,
+    Optimisation,
+    TextEncoderRecipe,
+)
 from simcrop.core.reference import REFERENCE
 from simcrop.core.reports.tokens import Tokens
+from simcrop.core.training.optimization import make_optimizers
 
 VOCABULARY = 32
 CLS, SEP, MASK = 1, 2, 3
@@ -111,6 +119,41 @@ class FixedBatches:
         while True:
             yield [make_batch([2] * self._num_studies, key=(step, micro)) for micro in range(self._accumulate)]
             step += 1
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A micro-batch of numbers; a study each."""
+
+    values: tuple[float, ...]
+
+    @property
+    def study_ids(self) -> tuple[str, ...]:
+        return tuple(map(str, self.values))
+
+
+class OneWeight:
+    """A learner whose one weight w has the loss w times the mean of a step's numbers."""
+
+    best_by = ("score",)
+
+    def __init__(self, settings: Optimisation) -> None:
+        self.model = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(self.model.weight)
+        self.settings = settings
+        self.optimizers = make_optimizers(self.model, settings)
+
+    @property
+    def weight(self) -> float:
+        return self.model.weight.item()
+
+    def losses(
+        self, batches: Sequence[Numbers], *, step: int, communicator: Communicator
+    ) -> Iterator[dict[str, Tensor]]:
+        num = sum(len(batch.values) for batch in batches)
+        for batch in batches:
+            loss = self.model.weight.sum() * sum(batch.values) / num
+            yield {"loss": loss, "loss_twice": 2 * loss}
 
 
 class KeptInMemory:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint, newest_whole
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import as_tree
 from simcrop.core.errors import CheckpointError
 
 _FIXED = ("seed", "data", "model", "objectives", "text_encoder")
@@ -75,16 +77,19 @@ def is_finished(out: Path, start: Checkpoint, steps: int) -> bool:
 def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise CheckpointError naming the first key whose value differs from that behind what `where` holds.
 
+    A key of the configuration that `before` lacks did not exist yet, and its default is what was done then.
+
     Args:
         where: a file or folder that was made with `before`.
         before: key with dots -> value, from JSON.
         now: the same as it is asked for.
     """
+    defaults = dict(leaves(as_tree(RunConfig())))
     for key in [*now, *(key for key in before if key not in now)]:
-        if before.get(key) != json.loads(json.dumps(now.get(key))):
+        then = before.get(key, defaults.get(key))
+        if then != json.loads(json.dumps(now.get(key))):
             raise CheckpointError(
-                f"{key}: {now.get(key)} differs from {before.get(key)} in {where}; "
-                f"set it back, or train anew with another --out"
+                f"{key}: {now.get(key)} differs from {then} in {where}; set it back, or train anew with another --out"
             )
 
 

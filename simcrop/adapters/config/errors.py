@@ -1,6 +1,7 @@
 """One readable line from a pydantic error: the key, what is wrong with its value, what to write instead."""
 
 import reprlib
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_type_hints
@@ -21,6 +22,20 @@ _EXPECTED = {
     "dataclass": "a section with keys below it",
 }
 """What a pydantic error type (up to its first underscore) says was expected."""
+
+_SYNONYMS = {
+    "learning_rate": "train.lr",
+    "epochs": "train.steps",
+    "num_epochs": "train.steps",
+    "batch": "train.batch_size",
+    "batchsize": "train.batch_size",
+    "workers": "data.num_workers",
+    "num_worker": "data.num_workers",
+    "num_workers": "data.num_workers",
+}
+"""What other programs call a key -> its name here, in the section where it usually is."""
+_PROCESSES = {"gpus", "num_gpus", "devices", "num_devices"}
+_MOST_NAMED = 5
 
 
 def describe(error: ValidationError, root: type) -> tuple[str, str]:
@@ -61,10 +76,24 @@ def _unknown_key(location: tuple[int | str, ...], root: type) -> str:
     for part in location[:-1]:
         section = get_type_hints(section).get(str(part))
     known = [f.name for f in fields(section)] if is_dataclass(section) else []
-    close = get_close_matches(str(location[-1]), known, n=1)
-    if close:
-        return f"unknown key; did you mean {close[0]}?"
-    return f"unknown key; known here: {', '.join(known)}"
+    key = str(location[-1])
+    hint = _by_another_name(key.lower().replace("-", "_"), ".".join(map(str, location[:-1])), known)
+    if hint is None and (close := get_close_matches(key, known, n=1)):
+        hint = f"did you mean {close[0]}?"
+    if hint is None:
+        hint = f"known here: {', '.join([*known[:_MOST_NAMED], *(['...'] if len(known) > _MOST_NAMED else [])])}"
+    return f"unknown key; {hint}"
+
+
+def _by_another_name(key: str, section: str, known: Sequence[str]) -> str | None:
+    """What a key means that other programs have, as a hint; None where it is none of those."""
+    if key in _PROCESSES:
+        return "a GPU is a process: torchrun --nproc-per-node N -m simcrop_cli train CONFIG"
+    if key not in _SYNONYMS:
+        return None
+    usual_section, name = _SYNONYMS[key].split(".")
+    steps = "simcrop counts steps, not epochs; " if name == "steps" else ""
+    return f"{steps}did you mean {section if name in known and section else usual_section}.{name}?"
 
 
 def _short(value: object, limit: int = 80) -> str:

@@ -27,6 +27,7 @@ from simcrop.core.recipe import (
     TextEncoderRecipe,
     TrainRecipe,
     require,
+    require_counts,
 )
 
 
@@ -100,7 +101,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is measured on held-out studies, during the run and at its end."""
+    """What is measured on held-out studies, during a run, at its end and by `simcrop eval`."""
 
     __pydantic_config__ = STRICT
 
@@ -114,11 +115,15 @@ class EvaluationSettings:
     """Held-out studies that the probe is tested on, at least; fewer only where the data has fewer."""
     batch_size: int = 16
     """Volumes encoded at a time, unmasked."""
+    bootstrap: int = 1000
+    """Draws of test patients behind every interval of `simcrop eval`; 0 leaves intervals out."""
+    confidence: float = 0.95
+    """Share of such intervals that hold the true value."""
 
     def __post_init__(self) -> None:
-        for key in ("loss_studies", "probe_labelled", "probe_test", "batch_size"):
-            require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
-        require(self.max_studies is None or self.max_studies >= 1, f"max_studies: {self.max_studies} is below 1")
+        require_counts(self, "loss_studies", "probe_labelled", "probe_test", "batch_size", "max_studies")
+        require(self.bootstrap >= 0, f"bootstrap: {self.bootstrap} is below 0")
+        require(0 < self.confidence < 1, f"confidence: {self.confidence} is outside (0, 1)")
 
 
 @dataclass(frozen=True)

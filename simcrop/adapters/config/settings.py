@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from simcrop.adapters.config.errors import describe
+from simcrop.adapters.config.renamed import renamed_keys
 from simcrop.adapters.config.run import DataSettings, EvaluationSettings, RunConfig
 from simcrop.adapters.config.yaml_text import format_yaml, parse_yaml
 from simcrop.core.errors import ConfigError
@@ -49,6 +50,8 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
         options = merge(options, _parse_override(override))
     keys = [override.partition("=")[0].strip() for override in overrides]
     user = merge(user, options)
+    for old, new in renamed_keys(user)[1].items():
+        raise _error(f"{_origin(old, str(path), keys)}: {old}: is called {new} since 0.2")
     user.setdefault("name", re.sub(r"[^\w.-]+", "_", path.stem).lstrip(".-") or "run")
     config = _with_derived(_validate(user, str(path), keys))
     _check_files(config, str(path), keys)

@@ -1,4 +1,4 @@
-"""Progress of a classifier's training for people."""
+"""Progress of a training for people."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,14 +8,18 @@ from rich.console import Console
 from simcrop.adapters.system.progress import PLAIN_LINE_SECONDS, Bar, duration
 from simcrop.core.recipe import TERMS
 
+_SCORES = {"selection_loss": "loss", "selection_auroc": "AUROC", "selection_dice": "Dice"}
+
 
 class TrainingProgress:
     """A MetricSink that shows each step: every loss term, studies/s, the share of time spent on data, time left.
 
+    Held-out losses get a line that stays, scores of the selection patients one now and then.
+
     Args:
-        steps: of the whole run.
+        steps: of the whole training, at most.
         console: where to draw; standard error by default.
-        clock: seconds, for the time left.
+        clock: seconds, for the time left and between lines.
     """
 
     def __init__(
@@ -23,17 +27,21 @@ class TrainingProgress:
     ) -> None:
         self._steps, self._clock = steps, clock
         self._bar = Bar("step", steps, console=console, clock=clock)
-        self._last = clock()
+        self._last = self._next_score = clock()
         self._first_step: int | None = None
         self._seconds_per_step = 0.0
 
     def write(self, row: Mapping[str, float | int]) -> None:
-        """Show one row of metrics.jsonl; held-out losses get a line that stays."""
+        """Show one row of metrics.jsonl or training.jsonl."""
         step = int(row["step"])
         self._measure(step)
         self._bar.update(step, f"{_losses(row, 'loss')}  {self._pace(row, step)}")
         if "validation_loss" in row:
             self._bar.note(f"step {step}/{self._steps}  held-out {_losses(row, 'validation_loss')}")
+        scores = [f"{label} {row[key]:.3f}" for key, label in _SCORES.items() if key in row]
+        if scores and self._clock() >= self._next_score:
+            self._next_score = self._clock() + PLAIN_LINE_SECONDS
+            self._bar.note(f"step {step}/{self._steps}  selection: {', '.join(scores)}")
 
     def rewind(self, step: int) -> None:
         """Start measuring the time again after `step`."""
@@ -65,27 +73,3 @@ def _losses(row: Mapping[str, float | int], key: str) -> str:
     terms = [f"{term} {row[f'{key}_{term}']:.3f}" for term in TERMS if f"{key}_{term}" in row]
     total = f"loss {row[key]:.3f}" if key in row else "loss"
     return f"{total} ({', '.join(terms)})" if terms else total
-
-
-class FittingProgress(TrainingProgress):
-    """A `TrainingProgress` whose lines that stay are the scores by which the best step is chosen, now and then.
-
-    Args:
-        steps: of the whole fit.
-        console: where to draw; standard error by default.
-        clock: seconds, for the time left and between lines.
-    """
-
-    def __init__(
-        self, steps: int, *, console: Console | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        super().__init__(steps, console=console, clock=clock)
-        self._next_score = clock()
-
-    def write(self, row: Mapping[str, float | int]) -> None:
-        """Show one step."""
-        super().write(row)
-        if "selection_loss" in row and self._clock() >= self._next_score:
-            self._next_score = self._clock() + PLAIN_LINE_SECONDS
-            scores = f"loss {row['selection_loss']:.3f}, AUROC {row['selection_auroc']:.3f}"
-            self._bar.note(f"step {row['step']}  selection: {scores}")

@@ -10,20 +10,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from simcrop.adapters.checkpoints.unfinished import remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.evaluation.classification.files import (
     FineTuned,
     fine_tuned,
     finished_fit,
-    remove_training,
     save_classifier,
 )
-from simcrop.adapters.loading.labelled import AugmentedStudies, volume_centres
+from simcrop.adapters.loading.labelled import volume_centres
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.compose.evaluation.common import say_stopped
-from simcrop.compose.evaluation.fit import Fit, fit_settings, learning_studies
+from simcrop.compose.evaluation.fit import best_score, fit_settings, label_fit, learning_studies
 from simcrop.compose.evaluation.labelled_task import (
     BLIND_SELECTION,
     LabelledTask,
@@ -35,15 +35,13 @@ from simcrop.compose.evaluation.labelled_task import (
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
-from simcrop.core.evaluation.fitting import FitTask
+from simcrop.core.evaluation.fitting import ClassifierFit, classifier_optimizers
 from simcrop.core.randomness import derive_seed
-from simcrop.core.recipe import TrainRecipe
 from simcrop.core.training.learner import numerics
 from simcrop.core.training.stopping import Stopped
 
 _LAYER_DECAY = 0.75
 _EVALUATE_EVERY = 20
-_BETAS = (0.9, 0.999)
 
 
 def finetune(
@@ -123,57 +121,38 @@ def _train(
     task: LabelledTask, classifier: Classifier, settings: Mapping[str, Any], out: Path, should_stop: Callable[[], bool]
 ) -> FineTuned:
     """Fit, and keep the best step's classifier."""
-    learned_from, select = task.learned_from(task.split.learn), task.some(task.split.select)
-    studies = learning_studies(task, augment=task.config.data.augment, batch_size=task.config.finetune.batch_size)
-    fit_task = FitTask(
-        classifier,
-        _recipe(task.config, studies),
-        layer_decay=_layer_decay(task),
-        patience=task.config.finetune.patience,
-        selection_truth=task.truth[list(task.split.select)],
-        learned=learned_from.has_both,
-        exclusive=task.columns.exclusive,
+    config, select = task.config, task.split.select
+    studies = learning_studies(task, augment=config.data.augment, batch_size=config.finetune.batch_size)
+    every = config.finetune.evaluate_every or max(_EVALUATE_EVERY, studies.steps_per_epoch)
+    optimisation = replace(config.finetune, evaluate_every=every)
+    optimizers = classifier_optimizers(classifier, optimisation, layer_decay=_layer_decay(task))
+    fit = label_fit(
+        task,
+        studies,
+        last_step=optimisation.steps,
+        logits=lambda: predict(task, classifier, task.some(select), should_stop),
+        truth=task.truth[list(select)],
+        out=out,
+        settings=settings,
     )
-    fit = Fit(fit_task, studies, lambda: predict(task, classifier, select, should_stop), out, settings)
-    progress = fit.run(should_stop)
-    assert progress.best is not None
+    learner = ClassifierFit(classifier, optimizers, optimisation, config.train, task.columns.exclusive)
+    progress = fit.run(learner, should_stop)
     save_classifier(
         out,
         classifier,
         progress.best_step,
-        config=as_tree(task.config),
+        config=as_tree(config),
         settings=settings,
         names=task.columns.names,
         exclusive=task.columns.exclusive,
-        learned_from=learned_from,
-        metrics={**asdict(progress.best), "steps_made": progress.step},
+        learned_from=task.learned_from(task.split.learn),
+        metrics=best_score(progress),
         provenance={"versions": versions(), "git_commit": git_commit(), "data_fingerprint": task.data.fingerprint},
     )
     remove_training(out)
     made = finished_fit(out, settings)
     assert made is not None
     return made
-
-
-def _recipe(config: RunConfig, studies: AugmentedStudies) -> TrainRecipe:
-    """The section `finetune` as the recipe of an optimisation; precision and attention as in pre-training."""
-    settings = config.finetune
-    warmup = round(settings.steps / 10) if settings.warmup_steps is None else settings.warmup_steps
-    return replace(
-        config.train,
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        accumulate=1,
-        optimizer=settings.optimizer,
-        lr=settings.lr,
-        min_lr=0.0,
-        warmup_steps=min(warmup, settings.steps - 1),
-        weight_decay=settings.weight_decay,
-        betas=_BETAS,
-        grad_clip=settings.grad_clip,
-        evaluate_every=settings.evaluate_every or max(_EVALUATE_EVERY, studies.steps_per_epoch),
-        checkpoint_every=settings.checkpoint_every,
-    )
 
 
 def _layer_decay(task: LabelledTask) -> float:

@@ -64,7 +64,7 @@ def grounding(
         )
     report = grounding_report(
         found.sentences,
-        config.labels,
+        config.evaluation,
         seed=config.seed,
         figures=_pictures(task, held_out, found.sentences),
         warnings=list(_warnings(found)),

@@ -210,8 +210,9 @@ def conclude(
         chosen=chosen,
         warnings=task.notes,
     )
-    report = classification_report(outcome, task.config.labels, seed=task.config.seed)
-    finish(out, report, task.config, task.data, task.checkpoint)
+    config = task.config
+    report = classification_report(outcome, config.labels, config.evaluation, seed=config.seed)
+    finish(out, report, config, task.data, task.checkpoint)
 
 
 def with_notes(task: LabelledTask, *notes: str) -> LabelledTask:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from simcrop.compose.evaluation.published_probe import published_probe
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.neighbours import neighbour_votes, standardize
-from simcrop.core.evaluation.selection import SelectionScore, best_of, selection_score
+from simcrop.core.evaluation.selection import best_of, selection_score, without_prefix
 from simcrop.core.training.stopping import Stopped
 
 
@@ -80,7 +80,7 @@ def _probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Ca
     logits = probe_logits(
         table.both, table.truth_both.numpy(), table.test, inverse_penalties=[penalties[best]], exclusive=exclusive
     )
-    chosen = {"features": settings.features, "inverse_penalty": penalties[best], **asdict(score)}
+    chosen = {"features": settings.features, "inverse_penalty": penalties[best], **without_prefix(score)}
     _conclude("probe", task, probabilities(logits[0], exclusive=exclusive), score, chosen, out)
 
 
@@ -98,7 +98,7 @@ def _knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Call
     best, score = _choose(table, list(votes), exclusive=task.columns.exclusive)
     known, asked = standardize(table.both, table.test)
     votes = neighbour_votes(asked, known, table.truth_both, [counts[best]], temperature=settings.temperature)
-    chosen = {"features": settings.features, "neighbours": counts[best], **asdict(score)}
+    chosen = {"features": settings.features, "neighbours": counts[best], **without_prefix(score)}
     _conclude("knn", task, votes[0], score, chosen, out)
 
 
@@ -135,7 +135,7 @@ def _read(task: LabelledTask, features: Literal["encoder", "voxels"], should_sto
     return _Table(table[: len(both)], task.truth[list(both)], len(task.split.learn), table[len(both) :])
 
 
-def _choose(table: _Table, said: Sequence[Tensor], *, exclusive: bool) -> tuple[int, SelectionScore]:
+def _choose(table: _Table, said: Sequence[Tensor], *, exclusive: bool) -> tuple[int, dict[str, float]]:
     """Index of the setting that tells the selection patients best, and its score."""
     learned = table.truth_learn.any(0) & ~table.truth_learn.all(0)
     scores = [selection_score(each, table.truth_select, learned=learned, exclusive=exclusive) for each in said]
@@ -144,12 +144,12 @@ def _choose(table: _Table, said: Sequence[Tensor], *, exclusive: bool) -> tuple[
 
 
 def _conclude(
-    name: str, task: LabelledTask, scores: Tensor, score: SelectionScore, chosen: Mapping[str, Any], out: Path
+    name: str, task: LabelledTask, scores: Tensor, score: Mapping[str, float], chosen: Mapping[str, Any], out: Path
 ) -> None:
     if chosen["features"] == "voxels":
         task = with_notes(task, "the features are the volumes' own voxels; no encoder was used")
     elif task.checkpoint["path"] is None:
         task = with_notes(task, UNTRAINED)
-    if math.isnan(score.auroc):
+    if math.isnan(score["selection_auroc"]):
         task = with_notes(task, BLIND_SELECTION)
     conclude(name, task, scores, learned_from=task.learned_from(task.split.both), chosen=chosen, out=out)

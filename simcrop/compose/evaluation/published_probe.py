@@ -1,15 +1,15 @@
 """The authors' linear probe, with its faults, for comparison with their figures (docs/method.md, section 9)."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from simcrop.adapters.checkpoints.unfinished import remove_training
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.evaluation.classification.files import remove_training
 from simcrop.compose.evaluation.finetune import new_classifier
-from simcrop.compose.evaluation.fit import Fit, fit_settings, learning_studies
+from simcrop.compose.evaluation.fit import best_score, fit_settings, label_fit, learning_studies
 from simcrop.compose.evaluation.labelled_task import (
     UNTRAINED,
     LabelledTask,
@@ -20,19 +20,10 @@ from simcrop.compose.evaluation.labelled_task import (
 )
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
-from simcrop.core.evaluation.fitting import FitTask
-from simcrop.core.evaluation.published import (
-    BETAS,
-    GRAD_CLIP,
-    WEIGHT_DECAY,
-    PublishedProbe,
-    PublishedRecipe,
-    counting_note,
-    published_recipe,
-)
-from simcrop.core.recipe import PAPER, AugmentRecipe, TrainRecipe
+from simcrop.core.evaluation.fitting import ClassifierFit, classifier_optimizers
+from simcrop.core.evaluation.published import NUMBERS, PublishedProbe, counting_note, published_recipe
+from simcrop.core.recipe import PAPER, AugmentRecipe, Optimisation
 
-_CHECKPOINT_EVERY = 200
 _COPIED = ("Pleural effusion", "Pericardial effusion")
 
 
@@ -57,6 +48,7 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
     learned_from = task.learned_from(task.split.learn)
     task.require_measurable(learned_from)
     numbers, note = _numbers(config, task.data.source.published)
+    shown = {key: getattr(numbers, key) for key in NUMBERS}
     task = with_notes(task, *([note] if note else []))
     classifier = new_classifier(task, frozen=True)
     own = task.split.select
@@ -68,20 +60,21 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
         return classifier.classify(rows)
 
     studies = learning_studies(task, augment=AugmentRecipe(**PAPER["data"]["augment"]), batch_size=numbers.batch_size)
-    fit_task = FitTask(
-        classifier,
-        _recipe(config, numbers, evaluate_every=studies.steps_per_epoch),
-        layer_decay=1.0,
-        patience=numbers.patience,
-        selection_truth=truth,
-        learned=learned_from.has_both,
-        exclusive=task.columns.exclusive,
+    fit = label_fit(
+        task,
+        studies,
+        last_step=numbers.steps,
+        logits=lambda: logits_of(table[: len(selected)]),
+        truth=truth,
+        out=out,
+        settings=fit_settings(task, {"published": shown}),
+        omit=("encoder.",),
     )
-    settings = fit_settings(task, {"published": asdict(numbers)})
-    fit = Fit(fit_task, studies, lambda: logits_of(table[: len(selected)]), out, settings, omit=("encoder.",))
-    progress = fit.run(should_stop)
-    assert progress.best is not None
-    chosen = {"step": progress.best_step, **asdict(progress.best), "steps_made": progress.step, **asdict(numbers)}
+    optimisation = replace(numbers, evaluate_every=studies.steps_per_epoch)
+    optimizers = classifier_optimizers(classifier, optimisation, layer_decay=1.0)
+    learner = ClassifierFit(classifier, optimizers, optimisation, config.train, task.columns.exclusive)
+    progress = fit.run(learner, should_stop)
+    chosen = {"step": progress.best_step, **best_score(progress), **shown}
     scores = probabilities(logits_of(table[len(selected) :]), exclusive=task.columns.exclusive)
     conclude("probe", task, scores, learned_from=learned_from, chosen=chosen, out=out)
     remove_training(out)
@@ -115,33 +108,13 @@ def _with_faults(task: LabelledTask) -> LabelledTask:
     )
 
 
-def _numbers(config: RunConfig, published: PublishedProbe) -> tuple[PublishedRecipe, str | None]:
+def _numbers(config: RunConfig, published: PublishedProbe) -> tuple[Optimisation, str | None]:
     """The authors' numbers with what the section `probe` says instead, and a note where they have none."""
     row, note = published_recipe(published, config.data.source, config.labels.percent)
-    own = {key: value for key in asdict(row) if (value := getattr(config.probe, key)) is not None}
+    own = {key: value for key in NUMBERS if (value := getattr(config.probe, key)) is not None}
     if "steps" in own and "warmup_steps" not in own:
-        own["warmup_steps"] = round(row.warmup_steps * own["steps"] / row.steps)
-    if own.get("warmup_steps", 0) >= own.get("steps", row.steps):
-        raise ConfigError(
-            f"probe.warmup_steps: {own['warmup_steps']} leaves no step of {own.get('steps', row.steps)} after the "
-            "warm-up; write fewer"
-        )
-    return replace(row, **own), note
-
-
-def _recipe(config: RunConfig, numbers: PublishedRecipe, *, evaluate_every: int) -> TrainRecipe:
-    return replace(
-        config.train,
-        steps=numbers.steps,
-        batch_size=numbers.batch_size,
-        accumulate=1,
-        optimizer="adamw",
-        lr=numbers.lr,
-        min_lr=0.0,
-        warmup_steps=numbers.warmup_steps,
-        weight_decay=WEIGHT_DECAY,
-        betas=BETAS,
-        grad_clip=GRAD_CLIP,
-        evaluate_every=evaluate_every,
-        checkpoint_every=_CHECKPOINT_EVERY,
-    )
+        own["warmup_steps"] = round(row.warmup * own["steps"] / row.steps)
+    try:
+        return replace(row, **own), note
+    except ConfigError as error:
+        raise ConfigError(f"probe.{error}; write fewer") from error

@@ -60,7 +60,7 @@ def retrieval(
         weights=config.retrieval.weights,
         warnings=(f"{left_out} studies without findings were left out",) if left_out else (),
     )
-    finish(out, retrieval_report(outcome, config.labels, seed=config.seed), task.config, task.data, task.checkpoint)
+    finish(out, retrieval_report(outcome, config.evaluation, seed=config.seed), task.config, task.data, task.checkpoint)
     return True
 
 

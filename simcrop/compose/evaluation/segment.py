@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from simcrop.adapters.checkpoints.resume import check_same
+from simcrop.adapters.checkpoints.unfinished import remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, config_from_tree
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches
 from simcrop.adapters.evaluation.segmentation.files import (
     find_segmenter,
-    remove_state,
     save_segmenter,
     segmenter_config,
     segmenter_weights,
@@ -22,12 +22,13 @@ from simcrop.adapters.evaluation.segmentation.files import (
 from simcrop.adapters.evaluation.segmentation.pictures import outcome_figures
 from simcrop.adapters.evaluation.segmentation.report import segmentation_evaluation
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy, Segmenter, segment_study, selection_dice
-from simcrop.adapters.evaluation.segmentation.training import FineTuner
+from simcrop.adapters.evaluation.segmentation.training import SegmenterFit, segmenter_optimizers
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
-from simcrop.compose.evaluation.common import computing_device, finish
+from simcrop.compose.evaluation.common import computing_device, finish, say_stopped
+from simcrop.compose.evaluation.fit import Fit
 from simcrop.compose.evaluation.segmentation_task import SegmentationTask, begin_segmentation, drawn
 from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
 from simcrop.compose.ops import select_ops
@@ -36,8 +37,9 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.label_split import draw_labelled
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.randomness import derive_seed
+from simcrop.core.training.stopping import Stopped
 
-_FREE = ("overlap", "save_every", "test_studies", "hausdorff")
+_FREE = ("overlap", "checkpoint_every", "test_studies", "hausdorff")
 """Keys of the section that do not change what is learned."""
 _PREDICTIONS = "predictions"
 _Known = Mapping[str, Any]
@@ -64,14 +66,25 @@ def segment(
     device = computing_device(config.train)
     make_folder(out)
     kept = None if checkpoint is None else find_segmenter(Path(checkpoint))
-    if kept is not None:
-        return _measure_again(config, kept, out, device, should_stop)
+    try:
+        if kept is not None:
+            _measure_again(config, kept, out, device, should_stop)
+        else:
+            _train_and_measure(config, checkpoint, out, device, should_stop)
+    except Stopped:
+        return say_stopped(out)
+    return True
+
+
+def _train_and_measure(
+    config: RunConfig, checkpoint: str | None, out: Path, device: torch.device, should_stop: Callable[[], bool]
+) -> None:
     encoder = untrained_encoder(config) if checkpoint is None else load_encoder(checkpoint, device)
     start = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
     task = begin_segmentation(config, encoder.recipe)
     fit = _Fit(task, _network(task, encoder).to(device), start, out)
     trained = fit.done() or fit.run(should_stop)
-    return trained is not None and _measure(task, fit.network, out, start, trained, should_stop)
+    _measure(task, fit.network, out, start, trained, should_stop)
 
 
 def _network(task: SegmentationTask, encoder: VisionEncoder) -> UNETR:
@@ -131,29 +144,26 @@ class _Fit:
         content = segmenter_config(folder)
         check_same(folder, content["settings"], self.fixed())
         self.network.load_state_dict(segmenter_weights(folder, content["sha256"]))
-        remove_state(self.out)  # a kill may have come before it was
+        remove_training(self.out)  # a kill may have come before it was
         return content["trained"]
 
-    def run(self, should_stop: Callable[[], bool]) -> _Known | None:
-        """Train to the end; what is known of the training, or None where it was stopped."""
+    def run(self, should_stop: Callable[[], bool]) -> _Known:
+        """Train to the end; what is known of the training. Raises Stopped after a request to stop."""
         task, config, settings = self.task, self.task.config, self.task.config.segment
         learn, select = self.parts()
         crops = CropBatches(task.maps, learn, settings, task.roi_size, seed=config.seed)
         visited = [study for step in range(1, settings.steps + 1) for study in crops.studies_of(step)]
         task.prepare([*visited, *select])
         segmenter = Segmenter(self.network, settings.overlap, config.train)
-        tuner = FineTuner(
-            self.network,
-            crops,
-            lambda: selection_dice(segmenter, task.maps, select),
-            settings=settings,
-            train=config.train,
+        fit = Fit(
+            batches=crops.batches,
+            score=lambda: {"selection_dice": selection_dice(segmenter, task.maps, select)},
             out=self.out,
-            fixed=self.fixed(),
+            settings=self.fixed(),
+            timed=False,
         )
-        reached = tuner.run(should_stop)
-        if reached is None:
-            return None
+        optimizers = segmenter_optimizers(self.network, settings)
+        reached = fit.run(SegmenterFit(self.network, optimizers, settings, config.train), should_stop)
         trained = {
             "start": dict(self.start),
             "percent": config.labels.percent,
@@ -161,18 +171,17 @@ class _Fit:
             "num_selecting": len(select),
             "steps": reached.step,
             "best_step": reached.best_step,
-            "selection_dice": dict(reached.scores)[reached.best_step],
+            **(reached.best or {}),
         }
-        self.network.load_state_dict(reached.best)
         about = {"config": as_tree(config), "settings": self.fixed(), "trained": trained}
-        save_segmenter(self.out, reached.best, about)
-        remove_state(self.out)
+        save_segmenter(self.out, self.network.state_dict(), about)
+        remove_training(self.out)
         return trained
 
 
 def _measure_again(
     config: RunConfig, folder: Path, out: Path, device: torch.device, should_stop: Callable[[], bool]
-) -> bool:
+) -> None:
     """Measure a network that an earlier segmentation has kept."""
     content = segmenter_config(folder)
     kept = config_from_tree(content["config"], str(folder / "config.json"))
@@ -187,7 +196,7 @@ def _measure_again(
     network = _network(task, VisionEncoder(kept.model, select_ops(config.train.ops, device))).to(device)
     network.load_state_dict(segmenter_weights(folder, content["sha256"]))
     about = {"path": str(folder), "sha256": content["sha256"]}
-    return _measure(task, network, out, about, content["trained"], should_stop)
+    _measure(task, network, out, about, content["trained"], should_stop)
 
 
 def _measure(
@@ -197,8 +206,8 @@ def _measure(
     checkpoint: _Known,
     trained: _Known,
     should_stop: Callable[[], bool],
-) -> bool:
-    """Segment the held-out studies, and write and print the result; False after a request to stop."""
+) -> None:
+    """Segment the held-out studies, and write and print the result. Raises Stopped after a request to stop."""
     config, settings = task.config, task.config.segment
     studies = drawn(task.data.held_out, settings.test_studies)
     task.prepare(studies)
@@ -206,13 +215,11 @@ def _measure(
     (out / "metrics.json").unlink(missing_ok=True)
     shutil.rmtree(out / _PREDICTIONS, ignore_errors=True)
     found = _segmented(task, segmenter, studies, out / _PREDICTIONS, should_stop)
-    if found is None:
-        return False
     origin = "from scratch" if trained["start"]["path"] is None else "pre-trained"
     result = segmentation_evaluation(
         found,
         task.maps.classes,
-        labels=config.labels,
+        intervals=config.evaluation,
         seed=config.seed,
         about=trained,
         title=f"Segmentation, {origin}, {trained['percent']:g} % of labels ({trained['num_learned']} studies)",
@@ -221,7 +228,6 @@ def _measure(
         warnings=task.warnings,
     )
     finish(out, result, config, task.data, checkpoint)
-    return True
 
 
 def _segmented(
@@ -230,13 +236,13 @@ def _segmented(
     studies: Sequence[Study],
     folder: Path,
     should_stop: Callable[[], bool],
-) -> list[SegmentedStudy] | None:
+) -> list[SegmentedStudy]:
     found: list[SegmentedStudy] = []
     hausdorff = task.config.segment.hausdorff
     with counted("held-out studies segmented") as progress:
         for study in studies:
             if should_stop():
-                return None
+                raise Stopped
             found.append(segment_study(segmenter, task.maps, study, folder, hausdorff=hausdorff))
             progress(len(found), len(studies))
     return found

@@ -61,7 +61,7 @@ def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Call
     if left_out := len(task.data.held_out) - len(studies):
         notes = (*notes, f"{left_out} studies without a label were left out")
     outcome = ZeroShotOutcome(columns.names, studies, predicted, asserted, prompts, placed, notes)
-    finish(out, zeroshot_report(outcome, config.labels, seed=config.seed), task.config, task.data, task.checkpoint)
+    finish(out, zeroshot_report(outcome, config.evaluation, seed=config.seed), task.config, task.data, task.checkpoint)
     return True
 
 

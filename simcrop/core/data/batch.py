@@ -92,6 +92,11 @@ class PreparedBatch(TensorGroup):
     def __len__(self) -> int:
         return len(self.volume)
 
+    @property
+    def study_ids(self) -> tuple[str, ...]:
+        """For messages."""
+        return self.inputs.study_ids
+
     def augmented(self) -> Batch:
         """The batch as the model sees it, made on the device where the volumes are."""
         return Batch(apply_augmentations(self.volume[:, 0], self.augmentations), self.inputs)

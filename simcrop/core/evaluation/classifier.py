@@ -1,7 +1,5 @@
 """A vision encoder with a linear head for findings or classes (docs/method.md, section 9)."""
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -71,15 +69,6 @@ def layer_scale(name: str, *, depth: int, layer_decay: float) -> float:
         layer_decay: 1 gives every layer the same learning rate.
     """
     return layer_decay ** (depth + 1 - _layer(name, depth))
-
-
-def trained_weights(classifier: Classifier) -> dict[str, Tensor]:
-    """Copies of what is trained, on the CPU."""
-    return {name: parameter.detach().cpu().clone() for name, parameter in _trained(classifier)}
-
-
-def _trained(classifier: Classifier) -> Iterator[tuple[str, nn.Parameter]]:
-    return ((name, parameter) for name, parameter in classifier.named_parameters() if parameter.requires_grad)
 
 
 def _layer(name: str, depth: int) -> int:

@@ -4,25 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simcrop.core.data.study import Study
+from simcrop.core.recipe import Optimisation
 
 
-@dataclass(frozen=True)
-class PublishedRecipe:
-    """One row of the authors' table.
-
-    Attributes:
-        steps: updates.
-        lr: peak learning rate.
-        warmup_steps: of it.
-        batch_size: studies of an update.
-        patience: scores without improvement that end training; one score an epoch, which the sources leave open.
-    """
-
-    steps: int
-    lr: float
-    warmup_steps: int
-    batch_size: int
-    patience: int
+def authors_row(steps: int, lr: float, warmup_steps: int, batch_size: int, patience: int) -> Optimisation:
+    """One row of the authors' table; one score an epoch, which the sources leave open."""
+    return Optimisation(
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        warmup_steps=warmup_steps,
+        weight_decay=1e-5,
+        patience=patience,
+        checkpoint_every=200,
+    )
 
 
 @dataclass(frozen=True)
@@ -37,47 +32,46 @@ class PublishedProbe:
     """
 
     name: str
-    recipes: Mapping[int, PublishedRecipe]
+    recipes: Mapping[int, Optimisation]
     num_volumes: tuple[int, int] | None = None
     selects_apart: bool = False
 
 
-WEIGHT_DECAY = 1e-5
-GRAD_CLIP = 1.0
-BETAS = (0.9, 0.999)
+NUMBERS = ("steps", "lr", "warmup_steps", "batch_size", "patience")
+"""What rows differ in."""
 UNPUBLISHED = PublishedProbe("", {})
 CT_RATE = PublishedProbe(
     "ct_rate",
     {
-        1: PublishedRecipe(1000, 1.5e-3, 150, 32, 10),
-        10: PublishedRecipe(10000, 3e-3, 1500, 64, 10),
-        100: PublishedRecipe(10000, 3e-3, 1500, 64, 10),
+        1: authors_row(1000, 1.5e-3, 150, 32, 10),
+        10: authors_row(10000, 3e-3, 1500, 64, 10),
+        100: authors_row(10000, 3e-3, 1500, 64, 10),
     },
     num_volumes=(46363, 3009),
 )
 RADCHESTCT = PublishedProbe(
     "radchestct",
-    {10: PublishedRecipe(2000, 1.5e-3, 80, 32, 10), 100: PublishedRecipe(2000, 3e-3, 200, 128, 10)},
+    {10: authors_row(2000, 1.5e-3, 80, 32, 10), 100: authors_row(2000, 3e-3, 200, 128, 10)},
     num_volumes=(2286, 360),
     selects_apart=True,
 )
 CC_CCII = PublishedProbe(
     "cc_ccii",
     {
-        1: PublishedRecipe(200, 1.5e-3, 20, 29, 20),
-        10: PublishedRecipe(2000, 1.5e-3, 150, 32, 20),
-        100: PublishedRecipe(2000, 1.5e-3, 200, 128, 20),
+        1: authors_row(200, 1.5e-3, 20, 29, 20),
+        10: authors_row(2000, 1.5e-3, 150, 32, 20),
+        100: authors_row(2000, 1.5e-3, 200, 128, 20),
     },
     num_volumes=(2899, 1243),
 )
 LUNA16 = PublishedProbe(
     "luna16",
-    {10: PublishedRecipe(200, 1.5e-3, 20, 31, 200), 100: PublishedRecipe(2000, 1.5e-3, 200, 32, 20)},
+    {10: authors_row(200, 1.5e-3, 20, 31, 200), 100: authors_row(2000, 1.5e-3, 200, 32, 20)},
     num_volumes=(621, 267),
 )
 
 
-def published_recipe(published: PublishedProbe, source: str, percent: float) -> tuple[PublishedRecipe, str | None]:
+def published_recipe(published: PublishedProbe, source: str, percent: float) -> tuple[Optimisation, str | None]:
     """The authors' numbers, and what to say where they have none for this data or share.
 
     A share that is not in the table takes the next larger one, other data those of CT-RATE.

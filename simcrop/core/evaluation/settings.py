@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from simcrop.core.recipe import STRICT, Size, require
+from simcrop.core.recipe import STRICT, Optimisation, Size, require, require_counts, require_positive
 
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """Which labels probe, knn, finetune and segment learn from, and how their predictions are measured."""
+    """Which labels probe, knn, finetune and segment learn from."""
 
     __pydantic_config__ = STRICT
 
@@ -25,17 +25,11 @@ class LabelSettings:
     """probe: published is the authors' recipe, which chooses the model on the test set; its output says so."""
     selection_fraction: float = 0.2
     """Share of those patients that choose between settings instead of being learned from."""
-    bootstrap: int = 1000
-    """Draws of test patients behind every interval; 0 leaves intervals out."""
-    confidence: float = 0.95
-    """Share of such intervals that hold the true value."""
 
     def __post_init__(self) -> None:
         require(0 < self.percent <= 100, f"percent: {self.percent} is outside (0, 100]")
         require(len(set(self.names)) == len(self.names), f"names: {list(self.names)} names one twice")
         require(0 < self.selection_fraction < 1, f"selection_fraction: {self.selection_fraction} is outside (0, 1)")
-        require(self.bootstrap >= 0, f"bootstrap: {self.bootstrap} is below 0")
-        require(0 < self.confidence < 1, f"confidence: {self.confidence} is outside (0, 1)")
 
 
 @dataclass(frozen=True)
@@ -64,8 +58,7 @@ class ProbeSettings:
             bool(self.inverse_penalties) and all(value > 0 for value in self.inverse_penalties),
             f"inverse_penalties: {list(self.inverse_penalties)} are not one or more numbers above 0",
         )
-        for key in ("steps", "lr", "batch_size", "patience"):
-            require(getattr(self, key) is None or getattr(self, key) > 0, f"{key}: {getattr(self, key)} is not above 0")
+        require_positive(self, "steps", "lr", "batch_size", "patience")
         require(self.warmup_steps is None or self.warmup_steps >= 0, f"warmup_steps: {self.warmup_steps} is below 0")
 
 
@@ -91,10 +84,11 @@ class NeighbourSettings:
 
 
 @dataclass(frozen=True)
-class FinetuneSettings:
+class FinetuneSettings(Optimisation):
     """The training of encoder and head by `simcrop eval finetune`; volumes are augmented as data.augment says."""
 
     __pydantic_config__ = STRICT
+    least_steps: ClassVar[int] = 0
 
     steps: int = 300
     """Updates of the weights, at most; 0 measures a fine-tuned checkpoint as it is."""
@@ -103,46 +97,50 @@ class FinetuneSettings:
     optimizer: Literal["adamw", "muon"] = "muon"
     """muon: Muon for the weights of linear layers, AdamW for all others; AdamW alone needs many more steps."""
     lr: float = 3e-3
-    """Peak learning rate of the head, absolute; half a cosine leads from it to zero. Tried on the tiny preset alone."""
-    warmup_steps: int | None = None
-    """Steps of linear rise to the peak; null takes a tenth of all."""
-    layer_decay: float | None = None
-    """Factor of the learning rate from a block to the one below it; null takes 0.75, and 1 from scratch."""
-    weight_decay: float = 0.05
-    """Decay of weight matrices; biases, norms and other vectors are not decayed."""
-    grad_clip: float = 1.0
-    """Upper limit of the gradient norm."""
+    """Peak learning rate of the head, absolute. Tried on the tiny preset alone."""
     evaluate_every: int | None = None
     """Steps between scores of the selection patients, whose best step is kept; null takes an epoch, at least 20."""
-    patience: int = 10
-    """Scores without improvement after which training ends."""
+    patience: int | None = 10
+    """Scores without improvement after which training ends; null goes on to the last step."""
     checkpoint_every: int = 50
     """Steps between saved states, from which a run that was stopped or killed goes on."""
+    layer_decay: float | None = None
+    """Factor of the learning rate from a block to the one below it; null takes 0.75, and 1 from scratch."""
     new_head: bool = False
     """True: of a fine-tuned checkpoint the encoder alone is taken, so that other labels can be learned."""
 
     def __post_init__(self) -> None:
-        require(self.steps >= 0, f"steps: {self.steps} is below 0")
-        for key in ("batch_size", "evaluate_every", "patience", "checkpoint_every"):
-            require(getattr(self, key) is None or getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
-        for key in ("lr", "grad_clip"):
-            require(getattr(self, key) > 0, f"{key}: {getattr(self, key)} is not above 0")
-        require(self.weight_decay >= 0, f"weight_decay: {self.weight_decay} is below 0")
+        super().__post_init__()
         require(
             self.layer_decay is None or 0 < self.layer_decay <= 1, f"layer_decay: {self.layer_decay} is outside (0, 1]"
-        )
-        require(
-            self.warmup_steps is None or 0 <= self.warmup_steps < max(self.steps, 1),
-            f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
         )
 
 
 @dataclass(frozen=True)
-class SegmentSettings:
+class SegmentSettings(Optimisation):
     """How `simcrop eval segment` trains the encoder as part of a UNETR (docs/method.md, section 9)."""
 
     __pydantic_config__ = STRICT
 
+    steps: int = 5000
+    """Updates of the weights, at most."""
+    batch_size: int = 1
+    """Volumes of one update."""
+    lr: float = 1e-4
+    """Peak learning rate, absolute."""
+    warmup_steps: int | None = 0
+    """Steps of linear rise to the peak; null takes a tenth of all."""
+    weight_decay: float = 1e-5
+    """Decay of weights, but for biases and norms."""
+    evaluate_every: int | None = 250
+    """Steps between measurements on the patients of labels.selection_fraction; the best step's weights are kept."""
+    patience: int | None = 10
+    """Measurements without a better one after which training ends; null goes on to the last step."""
+    checkpoint_every: int = 200
+    """Steps between saved states, from which a run that was stopped or killed goes on."""
+    encoder_lr: float | None = None
+    """Peak learning rate of the encoder alone, where the decoder should learn faster than a pre-trained encoder
+    forgets; null takes lr."""
     classes: tuple[str, ...] = ()
     """Organs to tell apart, by the names of their masks; where two overlap the later one counts. Empty takes those of
     dataset.json (btcv), else left_lung, right_lung and trachea."""
@@ -153,62 +151,24 @@ class SegmentSettings:
     patches."""
     feature_size: int = 16
     """Channels of the decoder at full resolution; 2, 4 and 8 times as many at the coarser ones."""
-    steps: int = 5000
-    """Updates of the weights, at most."""
-    batch_size: int = 1
-    """Volumes of one update."""
     crops_per_volume: int = 16
-    """Regions cut from each of them: one around a voxel of an organ is as likely as one around the background."""
-    lr: float = 1e-4
-    """Peak learning rate of AdamW; half a cosine leads from it to zero."""
-    encoder_lr: float | None = None
-    """The same for the encoder alone, where the decoder should learn faster than a pre-trained encoder forgets; null
-    takes lr."""
-    warmup_steps: int = 0
-    """Steps of linear rise to the peak."""
-    weight_decay: float = 1e-5
-    """Decay of weights, but for biases and norms."""
-    grad_clip: float = 1.0
-    """Upper limit of the gradient norm."""
+    """Regions cut from each volume: one around a voxel of an organ is as likely as one around the background."""
     overlap: float = 0.5
     """Share of a region that it has in common with the next one, when a whole volume is segmented."""
-    evaluate_every: int = 250
-    """Steps between measurements on the patients of labels.selection_fraction; the best step's weights are kept."""
-    patience: int = 10
-    """Measurements without a better one after which training ends."""
-    save_every: int = 200
-    """Steps between saved states, from which a run that was killed goes on."""
     selection_studies: int | None = None
-    """Studies of each of those measurements, at most; null takes all."""
+    """Studies of each measurement while training, at most; null takes all."""
     test_studies: int | None = None
     """Held-out studies that are segmented in the end, at most; null takes all."""
     hausdorff: bool = True
     """Measure the 95 % Hausdorff distance too, which takes long on large volumes."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(len(set(self.classes)) == len(self.classes), f"classes: {list(self.classes)} names one twice")
         require(self.spacing_mm is None or min(self.spacing_mm) > 0, "spacing_mm: every value must be above 0")
         require(self.roi_size is None or min(self.roi_size) >= 1, "roi_size: every size must be at least 1")
-        for key in (
-            "feature_size",
-            "steps",
-            "batch_size",
-            "crops_per_volume",
-            "evaluate_every",
-            "patience",
-            "save_every",
-        ):
-            require(getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
-        for key in ("selection_studies", "test_studies"):
-            require(getattr(self, key) is None or getattr(self, key) >= 1, f"{key}: {getattr(self, key)} is below 1")
-        for key in ("lr", "encoder_lr", "grad_clip"):
-            value = getattr(self, key)
-            require(value is None or value > 0, f"{key}: {value} is not above 0")
-        require(self.weight_decay >= 0, f"weight_decay: {self.weight_decay} is below 0")
-        require(
-            0 <= self.warmup_steps < self.steps,
-            f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
-        )
+        require_counts(self, "feature_size", "crops_per_volume", "selection_studies", "test_studies")
+        require_positive(self, "encoder_lr")
         require(0 <= self.overlap < 1, f"overlap: {self.overlap} is outside [0, 1)")
 
 

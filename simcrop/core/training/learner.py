@@ -1,18 +1,21 @@
-"""What is trained, and how well it does on studies that it is not trained on."""
+"""The loss of pre-training, on training batches and on studies that are held out."""
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from simcrop.core.data.batch import Batch
+from simcrop.core.data.batch import Batch, PreparedBatch
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.ports import Communicator, SingleProcess
+from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import TrainRecipe
 
 _ATTENTION = {
@@ -23,14 +26,14 @@ _ATTENTION = {
 
 
 @dataclass(frozen=True)
-class Learner:
-    """What is trained, and how.
+class PreTraining:
+    """The learner of pre-training: four objectives on volumes and their reports.
 
     Attributes:
         model: the network whose weights are saved.
         network: `model`, or the wrapper that averages its gradients over ranks.
         optimizers: from `make_optimizers`.
-        recipe: the `train` section.
+        settings: the `train` section.
         seed: of the run.
         device: where the model lives.
     """
@@ -38,9 +41,38 @@ class Learner:
     model: SimCroP
     network: nn.Module
     optimizers: tuple[Optimizer, ...]
-    recipe: TrainRecipe
+    settings: TrainRecipe
     seed: int
     device: torch.device
+    best_by: ClassVar[tuple[str, ...]] = ("-validation_loss",)
+
+    def losses(
+        self, batches: Sequence[PreparedBatch], *, step: int, communicator: Communicator
+    ) -> Iterator[dict[str, Tensor]]:
+        """`loss` and `loss_TERM` for every term that is switched on (a term of weight 0 is absent).
+
+        Dropout depends on seed, step, micro-batch and rank.
+        """
+        counts = Counts.of(batches, self.model.objectives).reduced(communicator)
+        for index, batch in enumerate(batches):
+            seed = derive_seed("dropout", self.seed, step, index, communicator.rank)
+            torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+            with nullcontext() if index == len(batches) - 1 else _without_exchange(self.network):
+                with numerics(self.device, self.settings):
+                    moved = batch.to(self.device, non_blocking=True).augmented()
+                    terms: dict[str, Tensor] = self.network(moved, counts, communicator)
+                    loss = self.model.total(terms)
+                yield {"loss": loss, **{f"loss_{name}": value for name, value in terms.items()}}
+
+
+def _without_exchange(network: nn.Module) -> AbstractContextManager[None]:
+    """Gradients travel between ranks once a step, with its last micro-batch."""
+    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+
+
+def counts_of(batches: Sequence[PreparedBatch]) -> dict[str, int]:
+    """What a row tells of a step's micro-batches."""
+    return {"num_cut": sum(batch.inputs.num_cut for batch in batches)}
 
 
 @contextmanager
@@ -67,14 +99,14 @@ def attention_order(device: torch.device, recipe: TrainRecipe) -> list[SDPBacken
 
 
 @torch.no_grad()
-def held_out_losses(learner: Learner, batches: Iterable[Batch], communicator: Communicator) -> dict[str, float]:
+def held_out_losses(learner: PreTraining, batches: Iterable[Batch], communicator: Communicator) -> dict[str, float]:
     """Losses over held-out studies: `validation_loss` and `validation_loss_TERM`.
 
     Every batch is scored by itself (negatives are its own), then averaged by what each term counts, so the result does
     not depend on the number of ranks.
 
     Args:
-        learner: the model is left in training mode.
+        learner: its model is left in training mode.
         batches: this rank's share; may be empty.
         communicator: the ranks.
 
@@ -88,7 +120,7 @@ def held_out_losses(learner: Learner, batches: Iterable[Batch], communicator: Co
     for batch in batches:
         counts = Counts.of([batch], model.objectives)
         weights = torch.tensor([counts.terms[name] for name in names], dtype=torch.float64)
-        with numerics(learner.device, learner.recipe):
+        with numerics(learner.device, learner.settings):
             terms = model(batch.to(learner.device), counts, alone)
         values = torch.stack([terms[name].double() for name in names]).cpu()
         sums += torch.stack([values * weights, weights])

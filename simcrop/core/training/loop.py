@@ -1,89 +1,169 @@
-"""The training loop: one update, held-out losses, and the order in which a step's results are written down.
+"""The one training loop: updates, scores of what is not learned from, the best step, patience, and resumable states.
 
-Everything outside (data, ranks, files, clock, signals) comes in through ports, so the same loop runs on one CPU, one
-GPU or several ranks. No state lives here: what a continuation needs is the model, the optimizer's moments and the
-number of the last step (docs/method.md, section 6).
+Pre-training, the fine-tuning of a classifier and that of a segmenter each hand in a `Learner` (the loss) and an
+`Outside` (data, score, ranks, files, clock, signals), so the same loop runs on one CPU, one GPU or several ranks. No
+state lives here: what a continuation needs is the weights, the optimizers' moments and a `Progress` (docs/method.md,
+section 6).
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
 
-from simcrop.core.data.batch import Batch, PreparedBatch
 from simcrop.core.errors import NonFiniteError
-from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.objectives.losses import Counts
-from simcrop.core.ports import BatchSource, CheckpointStore, Communicator, MetricSink, PictureSink, State
-from simcrop.core.randomness import derive_seed
-from simcrop.core.training.learner import Learner, held_out_losses, numerics
+from simcrop.core.ports import CheckpointStore, Communicator, MetricSink, PictureSink
+from simcrop.core.recipe import Optimisation
 from simcrop.core.training.optimization import lr_at, optimizer_state, parameter_groups, set_lr
+from simcrop.core.training.progress import Progress, trained_weights
+
+
+class Named(Protocol):
+    """Any batch."""
+
+    @property
+    def study_ids(self) -> tuple[str, ...]:
+        """What it is made of, for messages and rates."""
+        ...
+
+
+B = TypeVar("B", bound=Named)
+B_contra = TypeVar("B_contra", bound=Named, contravariant=True)
+
+
+class Learner(Protocol[B_contra]):
+    """What is trained, and by which loss."""
+
+    best_by: ClassVar[tuple[str, ...]]
+    """Names of the score's numbers that order steps, the first before the second; with a minus, less is better."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network whose weights are saved."""
+        ...
+
+    @property
+    def optimizers(self) -> Sequence[Optimizer]:
+        """From `make_optimizers`."""
+        ...
+
+    @property
+    def settings(self) -> Optimisation:
+        """Steps, rate, and when to score and save."""
+        ...
+
+    def losses(
+        self, batches: Sequence[B_contra], *, step: int, communicator: Communicator
+    ) -> Iterator[Mapping[str, Tensor]]:
+        """`loss`, with its graph, and its terms, for one micro-batch after the other.
+
+        The loop goes backward from `loss` before it asks for the next, and adds up gradients and values: a micro-batch
+        gives its share of the step's mean.
+        """
+        ...
 
 
 @dataclass(frozen=True)
-class Outside:
-    """What a run talks to.
+class Outside(Generic[B]):
+    """What a training talks to.
 
     Attributes:
-        batches: training micro-batches of this rank.
-        held_out: gives this rank's share of the fixed held-out batches, the same ones at every call.
+        batches: gives this rank's micro-batches of a step, counted from 1, and of all that follow it.
+        score: numbers of the model on studies that it does not learn from; empty where there are none. It may leave the
+            model in eval mode.
         communicator: the ranks.
         checkpoints, metrics, pictures: written to on rank 0 only; no pictures where it is None.
-        clock: seconds from any origin; it feeds the printed rates and nothing else.
-        should_stop: True once somebody asked the run to save and leave.
+        should_stop: True once somebody asked to save and leave.
+        clock: seconds from any origin, for the rates in a row and nothing else; None leaves them out.
+        counts: more numbers of a step's batches for its row, summed over ranks.
+        picture_every: steps between pictures.
+        puts_best_back: the best step's weights are carried along and are the model's in the end; else that step is
+            saved as a checkpoint.
     """
 
-    batches: BatchSource
-    held_out: Callable[[], Iterable[Batch]]
+    batches: Callable[[int], Iterator[Sequence[B]]]
+    score: Callable[[], Mapping[str, float]]
     communicator: Communicator
     checkpoints: CheckpointStore
     metrics: MetricSink
-    pictures: PictureSink | None
-    clock: Callable[[], float]
     should_stop: Callable[[], bool]
+    clock: Callable[[], float] | None = None
+    counts: Callable[[Sequence[B]], Mapping[str, int]] = lambda batches: {}
+    pictures: PictureSink | None = None
+    picture_every: int = 1
+    puts_best_back: bool = True
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: updates made, and the lowest held-out loss so far (None before the first)."""
+def fit(learner: Learner[B], outside: Outside[B], progress: Progress) -> Progress:
+    """Train until the last step, the end of patience, or a request to stop; the last state is saved in any case.
 
-    step: int = 0
-    best_validation_loss: float | None = None
+    A step's row is written before its checkpoint, so that a training resumed from any has every earlier row.
+
+    Args:
+        learner: model and optimizers in the state of `progress`.
+        outside: the ports.
+        progress: where the training stands; rows after it are dropped.
+
+    Returns:
+        Where it stands now; not over means that it was asked to stop.
+
+    Raises:
+        NonFiniteError: see `train_step`.
+    """
+    settings, is_writer = learner.settings, outside.communicator.rank == 0
+    if is_writer:
+        outside.metrics.rewind(progress.step)
+    learner.model.train()
+    upcoming = iter(outside.batches(progress.step + 1))
+    is_over = stopping = progress.is_over(settings)
+    while not stopping:
+        step = progress.step + 1
+        row = _timed_step(learner, outside, upcoming, step)
+        score = _score(learner, outside, step)
+        progress = replace(progress, step=step).scored(score, learner.best_by)
+        is_best = progress.best_step == step
+        if is_best and outside.puts_best_back:
+            progress = replace(progress, weights=trained_weights(learner.model))
+        if is_writer:
+            outside.metrics.write({"step": step, **row, **score})
+        is_over = progress.is_over(settings)
+        stopping = is_over or _asked_to_stop(outside)
+        if stopping or (is_best and not outside.puts_best_back) or step % settings.checkpoint_every == 0:
+            _save(learner, outside, progress, score)
+        if outside.pictures and is_writer and (is_over or step % outside.picture_every == 0):
+            _draw(learner.model, outside.pictures, step)
+    if is_over and progress.weights:
+        learner.model.load_state_dict(progress.weights, strict=False)
+    return progress
 
 
-def train_step(
-    learner: Learner, batches: Sequence[PreparedBatch], *, step: int, communicator: Communicator
-) -> dict[str, float]:
+def train_step(learner: Learner[B], batches: Sequence[B], *, step: int, communicator: Communicator) -> dict[str, float]:
     """One update from the micro-batches of a step.
 
     Args:
         learner: what is trained.
         batches: this rank's micro-batches, on the CPU.
-        step: number of the update, from 1; sets learning rate and dropout.
+        step: number of the update, from 1; sets the learning rate.
         communicator: the ranks; all call with the same step.
 
     Returns:
-        `loss`, `loss_TERM` for every term that is switched on (a term of weight 0 is absent), `lr`, and `grad_norm`
-        before clipping: the same on every rank.
+        The losses, the mean over ranks; `lr`, and `grad_norm` before clipping: the same on every rank.
 
     Raises:
         NonFiniteError: a loss or the gradient is NaN or infinite; on every rank, before the update.
     """
-    recipe = learner.recipe
-    counts = Counts.of(batches, learner.model.objectives).reduced(communicator)
-    lr = lr_at(step, recipe)
+    lr = lr_at(step, learner.settings)
     set_lr(learner.optimizers, lr)
-    learner.network.zero_grad(set_to_none=True)
-    losses = [
-        _backward(learner, batch, counts, communicator, step=step, index=index, last=index == len(batches) - 1)
-        for index, batch in enumerate(batches)
-    ]
+    learner.model.zero_grad(set_to_none=True)
+    losses: list[Mapping[str, Tensor]] = []
+    for terms in learner.losses(batches, step=step, communicator=communicator):
+        terms["loss"].backward()  # pyright: ignore[reportUnknownMemberType]
+        losses.append({name: value.detach() for name, value in terms.items()})
     local = torch.stack([torch.stack(list(terms.values())) for terms in losses])
     values = communicator.sum(local.sum(0)) / communicator.world_size
     parameters = [parameter for group in parameter_groups(learner.optimizers) for parameter in group["params"]]
@@ -92,130 +172,63 @@ def train_step(
     row = dict(zip(losses[0], numbers, strict=True)) | {"lr": lr, "grad_norm": norm.item()}
     if not all(math.isfinite(value) for value in row.values()):
         raise NonFiniteError(_describe(step, row, local, batches))
-    if recipe.grad_clip is not None:
-        clip_grads_with_norm_(parameters, recipe.grad_clip, norm)
+    if learner.settings.grad_clip is not None:
+        clip_grads_with_norm_(parameters, learner.settings.grad_clip, norm)
     for optimizer in learner.optimizers:
         optimizer.step()
     return row
 
 
-def _backward(
-    learner: Learner,
-    prepared: PreparedBatch,
-    counts: Counts,
-    communicator: Communicator,
-    *,
-    step: int,
-    index: int,
-    last: bool,
-) -> dict[str, Tensor]:
-    seed = derive_seed("dropout", learner.seed, step, index, communicator.rank)
-    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
-    with nullcontext() if last else _without_exchange(learner.network):
-        with numerics(learner.device, learner.recipe):
-            batch = prepared.to(learner.device, non_blocking=True).augmented()
-            terms: dict[str, Tensor] = learner.network(batch, counts, communicator)
-            loss = learner.model.total(terms)
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    return {"loss": loss.detach(), **{f"loss_{name}": value.detach() for name, value in terms.items()}}
-
-
-def _without_exchange(network: nn.Module) -> AbstractContextManager[None]:
-    """Gradients travel between ranks once a step, with its last micro-batch."""
-    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
-
-
-def _describe(step: int, row: Mapping[str, float], local: Tensor, batches: Sequence[PreparedBatch]) -> str:
+def _describe(step: int, row: Mapping[str, float], local: Tensor, batches: Sequence[Named]) -> str:
     bad = [f"{name} = {value}" for name, value in row.items() if not math.isfinite(value)]
     own = [batch for batch, losses in zip(batches, local, strict=True) if not bool(losses.isfinite().all())]
     # Where only the gradient overflowed, or another rank's loss did, all studies of the step are suspects.
-    studies = ", ".join(name for batch in own or batches for name in batch.inputs.study_ids)
+    studies = ", ".join(name for batch in own or batches for name in batch.study_ids)
     return (
         f"step {step}: {', '.join(bad)}; the weights were not changed; studies of this rank's batch: {studies}; "
-        f"check them, or lower train.lr"
+        f"check them, or lower the learning rate (lr)"
     )
 
 
-def fit(learner: Learner, outside: Outside, progress: Progress) -> Progress:
-    """Train until the last step or a request to stop; either way the last state is saved.
-
-    A step's row is written before its checkpoint, so that a run resumed from any checkpoint has every earlier row.
-
-    Args:
-        learner: model and optimizers in the state of `progress`.
-        outside: the ports.
-        progress: where the run stands; rows after it are dropped.
-
-    Returns:
-        Where the run stands now; `step` below `recipe.steps` means that it was asked to stop.
-
-    Raises:
-        NonFiniteError: see `train_step`.
-    """
-    recipe, is_writer = learner.recipe, outside.communicator.rank == 0
-    if is_writer:
-        outside.metrics.rewind(progress.step)
-    learner.model.train()
-    upcoming = iter(outside.batches.batches(progress.step))
-    stopping = progress.step >= recipe.steps
-    while not stopping:
-        step = progress.step + 1
-        last = step == recipe.steps
-        row = _timed_step(learner, outside, upcoming, step)
-        validation: dict[str, float] = {}
-        if last or step % recipe.evaluate_every == 0:
-            validation = held_out_losses(learner, outside.held_out(), outside.communicator)
-        progress, is_best = _advance(progress, step, validation)
-        stopping = last or _asked_to_stop(outside)
-        if is_writer:
-            outside.metrics.write({"step": step, **row, **validation})
-        if stopping or is_best or step % recipe.checkpoint_every == 0:
-            _save(learner, outside, progress, validation)
-        if outside.pictures and is_writer and (last or step % recipe.picture_every == 0):
-            _draw(learner.model, outside.pictures, step)
-    return progress
-
-
 def _timed_step(
-    learner: Learner, outside: Outside, upcoming: Iterator[Sequence[PreparedBatch]], step: int
+    learner: Learner[B], outside: Outside[B], upcoming: Iterator[Sequence[B]], step: int
 ) -> dict[str, float]:
-    start = outside.clock()
+    clock, ranks = outside.clock or (lambda: 0.0), outside.communicator
+    start = clock()
     batches = next(upcoming)
-    ready = outside.clock()
-    row = train_step(learner, batches, step=step, communicator=outside.communicator)
-    seconds = max(outside.clock() - start, 1e-9)
-    num_studies = sum(len(batch) for batch in batches) * outside.communicator.world_size
-    num_cut = outside.communicator.sum(torch.tensor(sum(batch.inputs.num_cut for batch in batches))).item()
-    return row | {
-        "studies_per_second": num_studies / seconds,
-        "data_wait": (ready - start) / seconds,
-        "num_cut": int(num_cut),
-    }
+    ready = clock()
+    row = train_step(learner, batches, step=step, communicator=ranks)
+    if outside.clock is not None:
+        seconds = max(clock() - start, 1e-9)
+        num_studies = sum(len(batch.study_ids) for batch in batches) * ranks.world_size
+        row |= {"studies_per_second": num_studies / seconds, "data_wait": (ready - start) / seconds}
+    counts = {name: int(ranks.sum(torch.tensor(value)).item()) for name, value in outside.counts(batches).items()}
+    return {**row, **counts}
 
 
-def _advance(progress: Progress, step: int, validation: Mapping[str, float]) -> tuple[Progress, bool]:
-    loss, best = validation.get("validation_loss", math.inf), progress.best_validation_loss
-    is_best = loss < (math.inf if best is None else best)
-    return Progress(step, loss if is_best else best), is_best
+def _score(learner: Learner[B], outside: Outside[B], step: int) -> Mapping[str, float]:
+    every, is_last = learner.settings.evaluate_every, step == learner.settings.steps
+    if not is_last and (every is None or step % every):
+        return {}
+    score = outside.score()
+    learner.model.train()
+    return score
 
 
-def _asked_to_stop(outside: Outside) -> bool:
+def _asked_to_stop(outside: Outside[Any]) -> bool:
     # A signal may reach one rank alone, or two ranks in different steps: they leave together.
     asked = torch.tensor(float(outside.should_stop()))
     return outside.communicator.sum(asked).item() > 0
 
 
-def _save(learner: Learner, outside: Outside, progress: Progress, validation: Mapping[str, float]) -> None:
+def _save(learner: Learner[B], outside: Outside[B], progress: Progress, score: Mapping[str, float]) -> None:
     if outside.communicator.rank == 0:
-        state: State = {
-            "best_validation_loss": progress.best_validation_loss,
-            "optimizer": optimizer_state(learner.optimizers),
-        }
-        outside.checkpoints.save(progress.step, learner.model, state, metrics=validation)
+        state = {**progress.state(), "optimizer": optimizer_state(learner.optimizers)}
+        outside.checkpoints.save(progress.step, learner.model, state, metrics=score)
     outside.communicator.barrier()
 
 
-def _draw(model: SimCroP, pictures: PictureSink, step: int) -> None:
+def _draw(model: nn.Module, pictures: PictureSink, step: int) -> None:
     model.eval()
     with torch.no_grad():
         pictures.draw(step, model)

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from simcrop.core.ports import State
-from simcrop.core.recipe import TrainRecipe
+from simcrop.core.recipe import Optimisation
 
 
-def lr_at(step: int, recipe: TrainRecipe) -> float:
+def lr_at(step: int, settings: Optimisation) -> float:
     """Learning rate of update `step`, counted from 1: linear warm-up, then half a cosine.
 
     Returns:
@@ -19,15 +19,15 @@ def lr_at(step: int, recipe: TrainRecipe) -> float:
 
     Source: docs/method.md, section 6.
     """
-    peak = max(recipe.warmup_steps, 1)
+    peak = max(settings.warmup, 1)
     if step <= peak:
-        return recipe.lr * step / peak
-    fraction = (step - peak) / (recipe.steps - peak)
-    return recipe.min_lr + (recipe.lr - recipe.min_lr) * 0.5 * (1.0 + math.cos(math.pi * fraction))
+        return settings.lr * step / peak
+    fraction = (step - peak) / (settings.steps - peak)
+    return settings.min_lr + (settings.lr - settings.min_lr) * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
 def make_optimizers(
-    model: nn.Module, recipe: TrainRecipe, lr_scale: Callable[[str], float] = lambda name: 1.0
+    model: nn.Module, settings: Optimisation, lr_scale: Callable[[str], float] = lambda name: 1.0
 ) -> tuple[Optimizer, ...]:
     """AdamW over the trained parameters, or Muon for the weights of linear layers and AdamW for the others.
 
@@ -36,7 +36,7 @@ def make_optimizers(
 
     Args:
         model: what has a gradient in it is trained.
-        recipe: optimizer, rate, decay.
+        settings: optimizer, rate, decay.
         lr_scale: factor of the learning rate for the parameter of a name.
 
     Source: docs/method.md, section 6; Muon: K. Jordan et al., 2024, its scale: arXiv 2502.16982.
@@ -45,8 +45,8 @@ def make_optimizers(
     alike: dict[tuple[bool, float, float], list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decay = recipe.weight_decay if sum(size > 1 for size in parameter.shape) >= 2 else 0.0
-            by_muon = recipe.optimizer == "muon" and name in linear
+            decay = settings.weight_decay if sum(size > 1 for size in parameter.shape) >= 2 else 0.0
+            by_muon = settings.optimizer == "muon" and name in linear
             alike.setdefault((by_muon, lr_scale(name), decay), []).append((name, parameter))
     by_adamw, by_muon = (
         [
@@ -56,9 +56,9 @@ def make_optimizers(
         ]
         for wanted in (False, True)
     )
-    optimizers: list[Optimizer] = [AdamW(by_adamw, lr=recipe.lr, betas=recipe.betas)] if by_adamw else []
+    optimizers: list[Optimizer] = [AdamW(by_adamw, lr=settings.lr, betas=settings.betas)] if by_adamw else []
     if by_muon:
-        optimizers.append(Muon(by_muon, lr=recipe.lr, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(Muon(by_muon, lr=settings.lr, adjust_lr_fn="match_rms_adamw"))
     return tuple(optimizers)
 
 
@@ -74,7 +74,7 @@ def parameter_groups(optimizers: Sequence[Optimizer]) -> Iterator[dict[str, Any]
 
 
 def optimizer_state(optimizers: Sequence[Optimizer]) -> State:
-    """The optimizers' moments by parameter name; learning rate and decay follow from the recipe."""
+    """The optimizers' moments by parameter name; learning rate and decay follow from the settings."""
     return {
         name: dict(optimizer.state[parameter])
         for optimizer in optimizers

@@ -15,7 +15,7 @@ SHORT = (
     "train.warmup_steps=0",
     "train.evaluate_every=2",
     "train.picture_every=1",
-    "labels.bootstrap=9",
+    "evaluation.bootstrap=9",
 )
 KB = 1000
 

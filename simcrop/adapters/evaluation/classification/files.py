@@ -1,25 +1,22 @@
 """Fine-tuned classifiers on disk: a checkpoint folder whose manifest says which labels the head tells.
 
     OUT/checkpoints/step_00000120/   config.json  model.safetensors  manifest.json: encoder and head of the best step
-    OUT/training/step_00000150/      the state of a fit that is not over; removed when it is
 
 As in a run's folder, `checkpoints/latest` names the one to load, so the encoder can be loaded from OUT like any other.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint, newest_whole
+from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint
 from simcrop.adapters.checkpoints.resume import check_same
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.evaluation.classifier import Classifier
 from simcrop.core.evaluation.labels import LearnedFrom
 
-TRAINING = "training"
 _FOLDER = "checkpoints"
 
 
@@ -134,42 +131,3 @@ def save_classifier(
         },
     )
     store.save(step, classifier, {}, metrics=metrics)
-
-
-def unfinished_fit(out: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
-    """The newest state of a fit of the same settings, where it was stopped or killed.
-
-    Raises:
-        CheckpointError: it is of other settings.
-    """
-    newest = newest_whole(out / TRAINING)
-    if newest is not None:
-        check_same(newest.path, newest.settings, settings)
-    return newest
-
-
-def training_store(
-    out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int
-) -> FolderCheckpoints:
-    """Where the state of a fit is kept while it runs.
-
-    Args:
-        out: folder of the evaluation.
-        settings: of the fit, by key.
-        omit: prefixes of weights that never change.
-        start_step: of the state that it goes on from.
-    """
-    return FolderCheckpoints(
-        out / TRAINING,
-        keep=2,
-        config={},
-        save_tokenizer=lambda folder: None,
-        provenance={"settings": settings},
-        omit=omit,
-        start_step=start_step,
-    )
-
-
-def remove_training(out: Path) -> None:
-    """Remove the state of a fit that is over."""
-    shutil.rmtree(out / TRAINING, ignore_errors=True)

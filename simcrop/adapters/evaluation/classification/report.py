@@ -8,6 +8,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.figures.roc import RocPanel, roc_figure
 from simcrop.core.data.study import Study
@@ -45,35 +46,40 @@ class Outcome:
     warnings: Sequence[str]
 
 
-def classification_report(outcome: Outcome, settings: LabelSettings, *, seed: int) -> Evaluation:
+def classification_report(
+    outcome: Outcome, labels: LabelSettings, intervals: EvaluationSettings, *, seed: int
+) -> Evaluation:
     """Metrics with intervals, predictions, table and curves.
 
     Args:
         outcome: on the test set.
-        settings: protocol, bootstrap and confidence.
+        labels: protocol, and share of them.
+        intervals: their draws and confidence.
         seed: of the bootstrap.
     """
     predicted = outcome.predicted
-    num_draws, confidence = settings.bootstrap, settings.confidence
+    num_draws, confidence = intervals.bootstrap, intervals.confidence
     measured = measure(predicted, num_draws=num_draws, confidence=confidence, seed=seed)
     curves, mean = roc_curves(predicted, num_draws=num_draws, confidence=confidence, seed=seed)
     areas = measured.by_label["auroc"]
     panels = [RocPanel(*each) for each in zip(outcome.names, curves, areas, strict=True)]
     if len(panels) > 1:
         panels.insert(0, RocPanel("Mean over labels", mean, measured.overall["auroc"], is_mean=True))
-    title = f"{outcome.task}: {len(outcome.studies)} test studies, {_percent(settings.percent)} of the labels"
+    title = f"{outcome.task}: {len(outcome.studies)} test studies, {_percent(labels.percent)} of the labels"
     band = f"; bands: {_percent(100 * confidence)} intervals over patients" if num_draws else ""
     return Evaluation(
         task=outcome.task,
-        metrics=_tree(outcome, measured, settings),
+        metrics=_tree(outcome, measured, labels, intervals),
         predictions=Predictions(("study_id", "patient_id", "label", "truth", "score"), list(_rows(outcome))),
-        table=_table(outcome, measured, settings, title),
+        table=_table(outcome, measured, intervals, title),
         figures={"roc": roc_figure(panels, title=title + band)},
         warnings=(*outcome.warnings, *_unmeasured(outcome, areas)),
     )
 
 
-def _tree(outcome: Outcome, measured: Measurement, settings: LabelSettings) -> dict[str, Any]:
+def _tree(
+    outcome: Outcome, measured: Measurement, settings: LabelSettings, intervals: EvaluationSettings
+) -> dict[str, Any]:
     predicted = outcome.predicted
     labels = {
         name: {
@@ -94,8 +100,8 @@ def _tree(outcome: Outcome, measured: Measurement, settings: LabelSettings) -> d
         "num_test": len(outcome.studies),
         "num_test_patients": _num_patients(outcome.studies),
         "chosen": outcome.chosen,
-        "confidence": settings.confidence,
-        "bootstrap": settings.bootstrap,
+        "confidence": intervals.confidence,
+        "bootstrap": intervals.bootstrap,
         **{metric: asdict(estimate) for metric, estimate in measured.overall.items()},
         "labels": labels,
     }
@@ -116,10 +122,10 @@ def _rows(outcome: Outcome) -> Iterator[tuple[object, ...]]:
             yield study.study_id, study.patient_id, name, truth[index], score
 
 
-def _table(outcome: Outcome, measured: Measurement, settings: LabelSettings, title: str) -> Table:
+def _table(outcome: Outcome, measured: Measurement, intervals: EvaluationSettings, title: str) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
     table.add_column("label")
-    for name in ("learned", "test", "AUROC", f"{_percent(100 * settings.confidence)} interval", *_SHOWN):
+    for name in ("learned", "test", "AUROC", f"{_percent(100 * intervals.confidence)} interval", *_SHOWN):
         table.add_column("F1" if name == "f1" else name, justify="right", no_wrap=True)
     for index, name in enumerate(outcome.names):
         counts = (outcome.learned_from.num_positive[index], int(outcome.predicted.truth[:, index].sum()))
@@ -139,7 +145,7 @@ def _table(outcome: Outcome, measured: Measurement, settings: LabelSettings, tit
     table.caption = (
         f"learned, test: studies with the label, of {outcome.learned_from.num_studies} and {len(outcome.studies)}; "
         f"accuracy, F1, precision: {threshold} counts as present; intervals: patients drawn again, "
-        f"{settings.bootstrap} times"
+        f"{intervals.bootstrap} times"
     )
     return table
 

@@ -11,13 +11,13 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.figures.grounding import FindingBar, finding_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.grounding import Pointing, point, usual_places
 from simcrop.core.evaluation.map_overlap import AtThreshold, Overlap, at_others_best, at_own_best
-from simcrop.core.evaluation.settings import LabelSettings
 from simcrop.core.randomness import derive_seed
 
 THRESHOLDS = torch.linspace(-1, 1, 401, dtype=torch.float64)
@@ -58,7 +58,7 @@ class _Measured:
 
 def grounding_report(
     sentences: Sequence[GroundedSentence],
-    settings: LabelSettings,
+    settings: EvaluationSettings,
     *,
     seed: int,
     figures: Mapping[str, Figure],
@@ -160,7 +160,7 @@ def _or_nan(values: Sequence[float | None]) -> Float[Tensor, "n"]:
 
 
 def _averages(
-    measured: _Measured, findings: Sequence[str], settings: LabelSettings, seed: int
+    measured: _Measured, findings: Sequence[str], settings: EvaluationSettings, seed: int
 ) -> dict[str, dict[str, Estimate]]:
     """Finding -> number -> estimate; `mean` is the unweighted mean over findings."""
     numbers = torch.stack(list(measured.values.values()), dim=1)  # [n, numbers]
@@ -198,7 +198,7 @@ _SHOWN = {
 
 
 def _table(
-    averages: Mapping[str, Mapping[str, Estimate]], counts: Mapping[str, int], title: str, settings: LabelSettings
+    averages: Mapping[str, Mapping[str, Estimate]], counts: Mapping[str, int], title: str, settings: EvaluationSettings
 ) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left", pad_edge=False)
     table.add_column("finding")

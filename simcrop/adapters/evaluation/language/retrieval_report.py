@@ -11,12 +11,12 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.figures.recall import RecallCurve, recall_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.retrieval import TOP, Chance, first_match_ranks, weighted_median
-from simcrop.core.evaluation.settings import LabelSettings
 
 DIRECTIONS = {"report_to_volume": "report to volume", "volume_to_report": "volume to report"}
 
@@ -51,7 +51,7 @@ class _Direction:
     chance_median_rank: int
 
 
-def retrieval_report(outcome: RetrievalOutcome, settings: LabelSettings, *, seed: int) -> Evaluation:
+def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *, seed: int) -> Evaluation:
     """Recall in both directions beside chance, ranks, table and curves.
 
     Args:
@@ -89,7 +89,7 @@ def retrieval_report(outcome: RetrievalOutcome, settings: LabelSettings, *, seed
     )
 
 
-def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: LabelSettings, seed: int) -> _Direction:
+def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: EvaluationSettings, seed: int) -> _Direction:
     ranks, chance = first_match_ranks(scores, outcome.same), Chance.of(outcome.same)
     patients = [study.patient_id for study in outcome.studies]
     within = torch.stack([ranks <= k for k in TOP], dim=1).double()
@@ -124,7 +124,7 @@ def _rows(outcome: RetrievalOutcome, directions: Mapping[str, _Direction]) -> It
         yield study.study_id, study.patient_id, ranks[0][row], ranks[1][row], *best
 
 
-def _table(directions: Mapping[str, _Direction], title: str, settings: LabelSettings) -> Table:
+def _table(directions: Mapping[str, _Direction], title: str, settings: EvaluationSettings) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
     table.add_column("")
     for name in DIRECTIONS.values():

@@ -9,6 +9,7 @@ import torch
 from rich import box
 from rich.table import Table
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.figures.roc import RocPanel, roc_figure
 from simcrop.core.data.study import Study
@@ -16,7 +17,6 @@ from simcrop.core.evaluation.bootstrap import Estimate
 from simcrop.core.evaluation.classification import Predicted, measure
 from simcrop.core.evaluation.prompt_features import ReadPrompts
 from simcrop.core.evaluation.roc import roc_curves
-from simcrop.core.evaluation.settings import LabelSettings
 
 _EXAMPLES = 5
 """Sentences of either kind that metrics.json shows."""
@@ -45,7 +45,7 @@ class ZeroShotOutcome:
     warnings: Sequence[str]
 
 
-def zeroshot_report(outcome: ZeroShotOutcome, settings: LabelSettings, *, seed: int) -> Evaluation:
+def zeroshot_report(outcome: ZeroShotOutcome, settings: EvaluationSettings, *, seed: int) -> Evaluation:
     """Areas under the curve with intervals, predictions, table and curves.
 
     Args:
@@ -137,7 +137,9 @@ def _rows(outcome: ZeroShotOutcome) -> Iterator[tuple[object, ...]]:
             yield study.study_id, study.patient_id, name, present, f"{score:.9g}", f"{asserted:.9g}"
 
 
-def _table(outcome: ZeroShotOutcome, areas: _Areas, asserted: _Areas, title: str, settings: LabelSettings) -> Table:
+def _table(
+    outcome: ZeroShotOutcome, areas: _Areas, asserted: _Areas, title: str, settings: EvaluationSettings
+) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
     table.add_column("finding")
     for name in ("with it", "place", "AUROC", f"{100 * settings.confidence:g} % interval", "asserted"):

@@ -1,6 +1,8 @@
 """What a segmentation network is trained on: regions of volumes, half of them around an organ."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 import torch
 from jaxtyping import Int16
@@ -17,6 +19,21 @@ from simcrop.core.recipe import Size
 
 _SEEDS = 2**32
 """numpy's generators take no larger one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """What a step learns from, on the CPU.
+
+    Attributes:
+        voxels: HU.
+        classes: of the same voxels; 0 is none of the organs.
+        study_ids: of the volumes that they are cut from.
+    """
+
+    voxels: Int16[Tensor, "B 1 h w d"]
+    classes: Int16[Tensor, "B 1 h w d"]
+    study_ids: tuple[str, ...]
 
 
 class CropBatches:
@@ -41,18 +58,22 @@ class CropBatches:
         per_step = self._settings.batch_size
         return [self._study((step - 1) * per_step + number) for number in range(per_step)]
 
-    def at(self, step: int) -> tuple[Int16[Tensor, "B 1 h w d"], Int16[Tensor, "B 1 h w d"]]:
-        """(HU, classes) of a step's regions, `crops_per_volume` of each of its studies.
+    def batches(self, first_step: int) -> Iterator[list[Regions]]:
+        """The regions of a step and of all that follow it, one batch each."""
+        return ([self.at(step)] for step in count(first_step))
+
+    def at(self, step: int) -> Regions:
+        """A step's regions, `crops_per_volume` of each of its studies.
 
         Raises:
             DataError: a volume cannot be read.
         """
-        regions: list[Tensor] = []
-        for number, study in enumerate(self.studies_of(step)):
+        studies, regions = self.studies_of(step), list[Tensor]()
+        for number, study in enumerate(studies):
             seed = derive_seed("regions", self._seed, step, number) % _SEEDS
             regions += self._crops(self._maps.read(study.reconstructions[0]), seed)
         both = torch.stack(regions)
-        return both[:, :1], both[:, 1:]
+        return Regions(both[:, :1], both[:, 1:], tuple(study.study_id for study in studies))
 
     def _crops(self, found: OrganMap, seed: int) -> list[Tensor]:
         """[2, h, w, d]: voxels and classes together, so that both are cut alike."""

@@ -1,23 +1,19 @@
-"""A fine-tuned segmentation network on disk, and the state of one that is still being trained; whole or not at all."""
+"""A fine-tuned segmentation network on disk, whole or not at all."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from simcrop.adapters.checkpoints.migrations import VERSION, migrated, migrated_settings, version_of
-from simcrop.adapters.checkpoints.resume import check_same
-from simcrop.adapters.checkpoints.tensor_tree import join_tensors, split_tensors
-from simcrop.adapters.system.files import remove_drafts, sha256_of, whole_file, whole_folder, writing
+from simcrop.adapters.system.files import sha256_of, whole_folder, writing
 from simcrop.core.errors import CheckpointError
-from simcrop.core.ports import State
 
 FOLDER = "segmenter"
-_CONFIG, _WEIGHTS, _STATE = "config.json", "model.safetensors", "training_state.safetensors"
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 _REMEDY = "free some space, then start again"
 
 
@@ -75,47 +71,3 @@ def segmenter_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); fine-tune again") from error
     raise CheckpointError(f"{path}: damaged (its sha256 is not config.json's); fine-tune again with another --out")
-
-
-def save_state(out: Path, state: State, settings: Mapping[str, Any]) -> None:
-    """Replace the state of a training in one instant.
-
-    Args:
-        out: folder of the evaluation.
-        state: tree of plain values and tensors.
-        settings: what a continuation must have in common.
-
-    Raises:
-        CheckpointError: the disk refuses.
-    """
-    tree, tensors = split_tensors(state)
-    said = {"version": str(VERSION), "tree": json.dumps(tree), "settings": json.dumps(settings)}
-    path = out / _STATE
-    with writing(path, CheckpointError, _REMEDY), whole_file(path) as file:
-        file.write(save(tensors, metadata=said))
-
-
-def load_state(out: Path, settings: Mapping[str, Any]) -> State | None:
-    """The state that was saved last; None where there is none.
-
-    Raises:
-        CheckpointError: it is damaged, or of a training with other settings.
-    """
-    path = out / _STATE
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            said = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        tree, before, version = json.loads(said["tree"]), json.loads(said["settings"]), int(said.get("version", 1))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: damaged ({error}); delete it to begin anew") from error
-    check_same(path, migrated_settings(before, version_of({"version": version}, path)), settings)
-    return join_tensors(tree, tensors)
-
-
-def remove_state(out: Path) -> None:
-    """Forget the state of a training that has come to its end."""
-    (out / _STATE).unlink(missing_ok=True)
-    remove_drafts(out)

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy
 from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
 from simcrop.core.evaluation.overlap import weighted_means
-from simcrop.core.evaluation.settings import LabelSettings
 from simcrop.core.randomness import derive_seed
 
 _COLUMNS = (
@@ -37,7 +37,7 @@ def segmentation_evaluation(
     studies: Sequence[SegmentedStudy],
     classes: Sequence[str],
     *,
-    labels: LabelSettings,
+    intervals: EvaluationSettings,
     seed: int,
     about: Mapping[str, Any],
     title: str,
@@ -50,7 +50,7 @@ def segmentation_evaluation(
     Args:
         studies: the held-out studies, at least one.
         classes: their names.
-        labels: how intervals are made.
+        intervals: their draws and confidence.
         seed: of the run.
         about: more of what metrics.json says: steps, number of studies.
         title: of the table.
@@ -65,7 +65,8 @@ def segmentation_evaluation(
     }
     patients = [study.study.patient_id for study in studies]
     means = {
-        key: _estimates(torch.tensor(rows, dtype=torch.float64), patients, labels, seed) for key, rows in scores.items()
+        key: _estimates(torch.tensor(rows, dtype=torch.float64), patients, intervals, seed)
+        for key, rows in scores.items()
     }
     counts = [sum(not math.isnan(row[index]) for row in scores["dice"]) for index in range(len(classes))]
     entries = {
@@ -80,26 +81,26 @@ def segmentation_evaluation(
         },
         "classes": ["background", *classes],
         "num_studies": len(studies),
-        "confidence": labels.confidence,
+        "confidence": intervals.confidence,
         **about,
     }
     return Evaluation(
         task="segment",
         metrics=metrics,
         predictions=Predictions(_COLUMNS, [row for study in studies for row in _rows(study, classes, out)]),
-        table=_table({**entries, _MEAN: mean}, [*counts, len(studies)], labels, title),
+        table=_table({**entries, _MEAN: mean}, [*counts, len(studies)], intervals, title),
         figures=figures,
         warnings=warnings,
     )
 
 
 def _estimates(
-    scores: Float[Tensor, "n C"], patients: Sequence[str], labels: LabelSettings, seed: int
+    scores: Float[Tensor, "n C"], patients: Sequence[str], intervals: EvaluationSettings, seed: int
 ) -> list[Estimate]:
     """The mean over the studies that have a class, for each class, and last the mean over classes."""
     value = weighted_means(scores, torch.ones(1, len(scores), dtype=torch.float64))[0]
-    parts = patient_weights(patients, labels.bootstrap, seed=derive_seed("segment", seed))
-    return estimates(value, [weighted_means(scores, weights) for weights in parts], labels.confidence)
+    parts = patient_weights(patients, intervals.bootstrap, seed=derive_seed("segment", seed))
+    return estimates(value, [weighted_means(scores, weights) for weights in parts], intervals.confidence)
 
 
 def _tree(entry: Mapping[str, Estimate]) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _cell(value: float) -> str:
 
 
 def _table(
-    entries: Mapping[str, Mapping[str, Estimate]], counts: Sequence[int], labels: LabelSettings, title: str
+    entries: Mapping[str, Mapping[str, Estimate]], counts: Sequence[int], intervals: EvaluationSettings, title: str
 ) -> Table:
     caption = (
         "Dice on the grid of segmentation, as published; own grid: of the written files, on the volumes' own voxels;\n"
@@ -128,7 +129,7 @@ def _table(
     )
     table = Table(title=title, caption=caption, caption_justify="left")
     table.add_column("class")
-    share = f"{labels.confidence:.0%}".replace("%", " %")
+    share = f"{intervals.confidence:.0%}".replace("%", " %")
     for name in ("Dice", f"{share} interval", "Dice, own grid", "HD95 mm", "studies"):
         table.add_column(name, justify="right")
     for (name, entry), count in zip(entries.items(), counts, strict=True):

@@ -7,17 +7,15 @@ from typing import Any
 import pytest
 
 from simcrop.adapters.checkpoints.migrations import (
-    RENAMED,
     VERSION,
     NewerVersionError,
     migrated,
     migrated_settings,
     version_of,
 )
+from simcrop.adapters.config.renamed import RENAMED
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
-
-PAIRS = (("segment.often", "segment.every"), ("labels.draws", "evaluation.draws"))
 
 
 @pytest.mark.parametrize(
@@ -30,29 +28,28 @@ def test_before_sentences_were_read_apart_they_were_read_amid_the_report(
 
 
 def test_keys_are_renamed_and_moved() -> None:
-    old = {"segment": {"often": 3, "lr": 1}, "labels": {"draws": 9, "percent": 5}, "evaluation": {"size": 2}, "seed": 0}
+    old = {"segment": {"save_every": 3, "lr": 1}, "labels": {"bootstrap": 9, "percent": 5}, "evaluation": {"size": 2}}
     kept = copy.deepcopy(old)
-    assert migrated(old, 1, PAIRS) == {
-        "segment": {"lr": 1, "every": 3},
+    assert migrated(old, 1) == {
+        "segment": {"lr": 1, "checkpoint_every": 3},
         "labels": {"percent": 5},
-        "evaluation": {"size": 2, "draws": 9},
-        "seed": 0,
+        "evaluation": {"size": 2, "bootstrap": 9},
     }
     assert old == kept
-    assert migrated({"labels": {"draws": 9}}, 1, PAIRS) == {"labels": {}, "evaluation": {"draws": 9}}
-    assert migrated_settings({"segment.often": 3, "seed": 0}, 1, PAIRS) == {"segment.every": 3, "seed": 0}
+    assert migrated({"labels": {"confidence": 0.9}}, 1) == {"labels": {}, "evaluation": {"confidence": 0.9}}
+    assert migrated_settings({"segment.save_every": 3, "seed": 0}, 1) == {"segment.checkpoint_every": 3, "seed": 0}
 
 
 def test_what_this_version_wrote_stays_as_it_is() -> None:
-    tree = {"text_encoder": {}, "segment": {"often": 3}}
-    assert migrated(tree, VERSION, PAIRS) == tree
-    assert migrated_settings({"segment.often": 3}, VERSION, PAIRS) == {"segment.often": 3}
+    tree = {"text_encoder": {}, "segment": {"save_every": 3}}
+    assert migrated(tree, VERSION) == tree
+    assert migrated_settings({"segment.save_every": 3}, VERSION) == {"segment.save_every": 3}
     assert migrated({}, 1) == {}
 
 
 def test_every_new_name_is_a_key_of_the_configuration_and_no_old_one_is() -> None:
     tree = as_tree(RunConfig())
-    for old, new in RENAMED:
+    for old, new in RENAMED.items():
         (section, key), (new_section, new_key) = old.split("."), new.split(".")
         assert key not in tree[section]
         assert new_key in tree[new_section]

@@ -80,7 +80,7 @@ def test_scientific_notation_null_and_empty_sections_mean_what_they_look_like(tm
         ("objectives: {alignment: {top_kk: 3}}", (), "pretrain.yaml: objectives.alignment.top_kk: unknown key; did"),
         ("trian: {steps: 3}", (), "pretrain.yaml: trian: unknown key; did you mean train?"),
         ("", ("train.stepz=3",), "--set: train.stepz: unknown key; did you mean steps?"),
-        ("zzz: 3", (), "pretrain.yaml: zzz: unknown key; known here: name, seed, recipe"),
+        ("zzz: 3", (), "pretrain.yaml: zzz: unknown key; known here: name, seed, recipe, data, model, ..."),
         ("train: {steps: many}", (), "pretrain.yaml: train.steps: expected a whole number, not many"),
         ("train: {steps: true}", (), "pretrain.yaml: train.steps: expected a whole number, not true"),
         ("train: {lr: inf}", (), "pretrain.yaml: train.lr: expected a finite number, not inf"),
@@ -114,6 +114,33 @@ def test_every_mistake_is_one_line_naming_place_and_remedy(
     tmp_path: Path, text: str, options: tuple[str, ...], expected: str
 ) -> None:
     assert message(tmp_path, text, *options).startswith(expected)
+
+
+TORCHRUN = "a GPU is a process: torchrun --nproc-per-node N -m simcrop_cli train CONFIG"
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("train.learning_rate", "did you mean train.lr?"),
+        ("finetune.learning-rate", "did you mean finetune.lr?"),
+        ("learning_rate", "did you mean train.lr?"),
+        ("train.epochs", "simcrop counts steps, not epochs; did you mean train.steps?"),
+        ("epochs", "simcrop counts steps, not epochs; did you mean train.steps?"),
+        ("segment.epochs", "simcrop counts steps, not epochs; did you mean segment.steps?"),
+        ("train.gpus", TORCHRUN),
+        ("devices", TORCHRUN),
+        ("data.workers", "did you mean data.num_workers?"),
+        ("train.num_worker", "did you mean data.num_workers?"),
+        ("train.num_workers", "did you mean data.num_workers?"),
+        ("train.batchsize", "did you mean train.batch_size?"),
+        ("data.batch", "did you mean train.batch_size?"),
+        ("retrieval.zzz", "known here: weights"),
+        ("train.zzz", "known here: steps, batch_size, optimizer, lr, min_lr, ..."),
+    ],
+)
+def test_what_other_programs_call_a_key_is_understood(tmp_path: Path, key: str, hint: str) -> None:
+    assert message(tmp_path, "", f"{key}=3") == f"--set: {key}: unknown key; {hint}"
 
 
 @pytest.mark.parametrize("term", ["alignment", "late_interaction"])

@@ -112,7 +112,7 @@ def test_info_says_what_it_is(made: Made, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_state_that_a_kill_left_beside_a_finished_classifier_goes(made: Made, tmp_path: Path) -> None:
-    options = ["finetune.steps=2", "finetune.evaluate_every=2", "labels.bootstrap=2"]
+    options = ["finetune.steps=2", "finetune.evaluate_every=2", "evaluation.bootstrap=2"]
     config, out = load_config(made.config, options), tmp_path / "out"
     assert finetune(config, checkpoint=str(made.run), out=out)
     left = out / "training" / "step_00000002"

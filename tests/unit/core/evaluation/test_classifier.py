@@ -9,11 +9,11 @@ from simcrop.core.evaluation.classifier import (
     classification_loss,
     layer_scale,
     probabilities,
-    trained_weights,
 )
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.recipe import ModelRecipe
 from simcrop.core.reference import REFERENCE
+from simcrop.core.training.progress import trained_weights
 
 RECIPE = ModelRecipe(volume_size=(8, 8, 8), patch_size=(4, 4, 4), embed_dim=12, depth=3, num_heads=2)
 

@@ -1,7 +1,7 @@
 """Training a classifier: it learns, stops early at the right weights, and continues as if never interrupted."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,15 +11,30 @@ from torch import Tensor, nn
 
 from simcrop.core.data.augment import Augmentation
 from simcrop.core.errors import NonFiniteError
-from simcrop.core.evaluation.classifier import Classifier, trained_weights
-from simcrop.core.evaluation.fitting import FitOutside, FitProgress, FitTask, LabelledBatch, fit_classifier
+from simcrop.core.evaluation.classifier import Classifier, probabilities
+from simcrop.core.evaluation.fitting import ClassifierFit, LabelledBatch, classifier_optimizers
+from simcrop.core.evaluation.selection import selection_score
 from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.ports import SingleProcess
 from simcrop.core.randomness import generator
-from simcrop.core.recipe import ModelRecipe, TrainRecipe
+from simcrop.core.recipe import ModelRecipe, Optimisation, TrainRecipe
 from simcrop.core.reference import REFERENCE
+from simcrop.core.training.loop import Outside, fit
+from simcrop.core.training.optimization import load_optimizer_state
+from simcrop.core.training.progress import Progress, trained_weights
 
 RECIPE = ModelRecipe(volume_size=(8, 8, 8), patch_size=(4, 4, 4), embed_dim=12, depth=1, num_heads=2)
-TRAIN = TrainRecipe(steps=12, batch_size=4, lr=3e-3, warmup_steps=2, evaluate_every=3, checkpoint_every=2)
+TRAIN = Optimisation(
+    steps=12,
+    batch_size=4,
+    lr=3e-3,
+    warmup_steps=2,
+    betas=(0.9, 0.95),
+    evaluate_every=3,
+    patience=10,
+    checkpoint_every=2,
+)
+TRUTH = torch.tensor([[True], [False], [True], [False]])
 
 
 def volumes(truth: Tensor, *names: object) -> Tensor:
@@ -58,46 +73,50 @@ class Memory:
         return self.stop_after is not None and self.rows[-1]["step"] >= self.stop_after
 
 
-def make_task(*, frozen: bool = False, **changes: Any) -> FitTask:
+def make_learner(*, frozen: bool = False, layer_decay: float = 0.75, **changes: Any) -> ClassifierFit:
     torch.manual_seed(0)
     classifier = Classifier(VisionEncoder(RECIPE, REFERENCE), 1, frozen=frozen)
-    truth = torch.tensor([[True], [False], [True], [False]])
-    settings = {"layer_decay": 0.75, "patience": 10, "learned": torch.tensor([True]), "exclusive": False}
-    return FitTask(classifier, TRAIN, selection_truth=truth, **(settings | changes))
+    settings = replace(TRAIN, **changes)
+    optimizers = classifier_optimizers(classifier, settings, layer_decay=layer_decay)
+    return ClassifierFit(classifier, optimizers, settings, TrainRecipe(), exclusive=False)
 
 
-def run(task: FitTask, memory: Memory, progress: FitProgress | None = None, moments: Any = None) -> FitProgress:
-    seen = volumes(task.selection_truth, "selection")[:, None, :8]
+def batches(first: int) -> Iterator[list[LabelledBatch]]:
+    return ([batch_of(step)] for step in range(first, 1000))
 
-    def batches(first: int) -> Iterator[LabelledBatch]:
-        return (batch_of(step) for step in range(first, 1000))
+
+def run(
+    learner: ClassifierFit, memory: Memory, progress: Progress | None = None, told: Iterator[Tensor] | None = None
+) -> Progress:
+    """A fit; `told` gives the logits of the selection studies, score after score, instead of the classifier."""
+    seen = volumes(TRUTH, "selection")[:, None, :8]
 
     @torch.no_grad()
-    def selection() -> Tensor:
-        return task.classifier(seen)
+    def score() -> dict[str, float]:
+        logits = learner.model(seen) if told is None else next(told)
+        said = probabilities(logits, exclusive=False)
+        return selection_score(said, TRUTH, learned=torch.tensor([True]), exclusive=False)
 
-    outside = FitOutside(batches, selection, memory, memory, lambda: 0.0, memory.should_stop)
-    return fit_classifier(task, outside, progress or FitProgress(), moments)
+    outside = Outside(batches, score, SingleProcess(), memory, memory, memory.should_stop)
+    return fit(learner, outside, progress or Progress())
 
 
 def test_it_learns_what_is_to_be_seen() -> None:
-    task = replace(make_task(), recipe=replace(TRAIN, steps=30, lr=1e-2))
     memory = Memory()
-    progress = run(task, memory)
+    progress = run(make_learner(steps=30, lr=1e-2), memory)
     assert progress.best is not None
-    assert progress.best.auroc == 1.0
+    assert progress.best["selection_auroc"] == 1.0
     assert memory.rows[-1]["loss"] < 0.5 * memory.rows[0]["loss"]
 
 
 def test_a_frozen_encoder_stays_and_its_head_learns() -> None:
-    task = replace(make_task(frozen=True), recipe=replace(TRAIN, steps=30, lr=0.1))
-    before = copy.deepcopy(task.classifier.encoder.state_dict())
-    progress = run(task, Memory())
-    assert all(torch.equal(before[name], value) for name, value in task.classifier.encoder.state_dict().items())
-    assert progress.weights is not None
+    learner = make_learner(frozen=True, steps=30, lr=0.1)
+    before = copy.deepcopy(learner.model.encoder.state_dict())
+    progress = run(learner, Memory())
+    assert all(torch.equal(before[name], value) for name, value in learner.model.encoder.state_dict().items())
     assert set(progress.weights) == {"head.weight", "head.bias"}
     assert progress.best is not None
-    assert progress.best.loss < 0.4
+    assert progress.best["selection_loss"] < 0.4
 
 
 @pytest.mark.parametrize("stop_after", [2, 3, 7])
@@ -106,68 +125,53 @@ def test_a_frozen_encoder_stays_and_its_head_learns() -> None:
 def test_an_interrupted_fit_goes_on_bit_for_bit(
     stop_after: int, killed: bool, optimizer: Literal["adamw", "muon"]
 ) -> None:
-    def begin() -> FitTask:
-        return replace(make_task(), recipe=replace(TRAIN, optimizer=optimizer))
-
     undisturbed, first = Memory(), Memory(stop_after)
-    expected = run(begin(), undisturbed)
-    task = begin()
-    stopped = run(task, first)
-    assert (stopped.step, stopped.is_over(task)) == (stop_after, False)
+    expected = run(make_learner(optimizer=optimizer), undisturbed)
+    learner = make_learner(optimizer=optimizer)
+    stopped = run(learner, first)
+    assert (stopped.step, stopped.is_over(learner.settings)) == (stop_after, False)
     # A kill loses what came after the last regular checkpoint, and leaves rows behind.
     at = stop_after if not killed else max(step for step in first.states if step % 2 == 0)
     weights, state = first.states[at]
-    resumed = begin()
-    resumed.classifier.load_state_dict(weights)
+    resumed = make_learner(optimizer=optimizer)
+    resumed.model.load_state_dict(weights)
+    load_optimizer_state(resumed.optimizers, state["optimizer"])
     first.stop_after = None
-    progress = run(resumed, first, FitProgress.of(at, state), state["optimizer"])
+    progress = run(resumed, first, Progress.of(at, state))
     assert first.rows == undisturbed.rows
     assert (progress.best, progress.best_step) == (expected.best, expected.best_step)
     last, undisturbed_last = first.states[12][0], undisturbed.states[12][0]
     assert all(torch.equal(last[name], value) for name, value in undisturbed_last.items())
-    assert progress.weights is not None
-    assert all(torch.equal(progress.weights[name], value) for name, value in (expected.weights or {}).items())
-
-
-def run_with(task: FitTask, answers: Sequence[Tensor], memory: Memory) -> FitProgress:
-    """A fit whose selection studies are told as given, score after score."""
-    told = iter(answers)
-
-    def batches(first: int) -> Iterator[LabelledBatch]:
-        return (batch_of(step) for step in range(first, 1000))
-
-    outside = FitOutside(batches, lambda: next(told), memory, memory, lambda: 0.0, lambda: False)
-    return fit_classifier(task, outside, FitProgress(), None)
+    assert expected.weights
+    assert all(torch.equal(progress.weights[name], value) for name, value in expected.weights.items())
 
 
 def test_training_ends_when_patience_does_and_the_best_weights_are_put_back() -> None:
-    task, memory = make_task(patience=2), Memory()
-    right, wrong = task.selection_truth.double() - 0.5, 0.5 - task.selection_truth.double()
-    progress = run_with(task, [right, wrong, wrong, 9 * right], memory)
+    learner, memory = make_learner(patience=2), Memory()
+    right, wrong = TRUTH.double() - 0.5, 0.5 - TRUTH.double()
+    progress = run(learner, memory, told=iter([right, wrong, wrong, 9 * right]))
     assert (progress.step, progress.best_step, progress.num_worse) == (9, 3, 2)
     assert 9 in memory.states, "the last state is saved"
-    now = trained_weights(task.classifier)
-    assert progress.weights is not None
+    now = trained_weights(learner.model)
     assert all(torch.equal(now[name], value) for name, value in progress.weights.items())
     assert not torch.equal(now["head.weight"], memory.states[9][0]["head.weight"])
-    finished = run(task, Memory(), progress)
+    finished = run(learner, Memory(), progress)
     assert finished.step == 9, "a fit that is over takes no more steps"
 
 
 def test_a_better_score_restores_patience() -> None:
-    task = make_task(patience=2)
-    right, wrong = task.selection_truth.double() - 0.5, 0.5 - task.selection_truth.double()
-    progress = run_with(task, [right, wrong, 9 * right, wrong], Memory())
+    right, wrong = TRUTH.double() - 0.5, 0.5 - TRUTH.double()
+    progress = run(make_learner(patience=2), Memory(), told=iter([right, wrong, 9 * right, wrong]))
     assert (progress.step, progress.best_step, progress.num_worse) == (12, 9, 1)
 
 
 def test_layers_below_the_head_are_slower() -> None:
-    slow, level = make_task(layer_decay=1e-6), make_task(layer_decay=1.0)
-    before = trained_weights(slow.classifier)
+    slow, level = make_learner(layer_decay=1e-6), make_learner(layer_decay=1.0)
+    before = trained_weights(slow.model)
     moved: list[dict[str, float]] = []
-    for task in (slow, level):
-        run(task, Memory())
-        now = trained_weights(task.classifier)
+    for learner in (slow, level):
+        run(learner, Memory())
+        now = trained_weights(learner.model)
         moved.append({name: (now[name] - value).abs().max().item() for name, value in before.items()})
     assert moved[0]["head.weight"] > 1e-3
     assert moved[0]["encoder.blocks.0.mlp.fc1.weight"] < 1e-6
@@ -176,17 +180,17 @@ def test_layers_below_the_head_are_slower() -> None:
 
 def test_the_rate_of_each_step_is_that_of_pre_training_times_the_layer() -> None:
     memory = Memory()
-    run(make_task(), memory)
+    run(make_learner(), memory)
     rates = [row["lr"] for row in memory.rows]
     assert rates[:2] == [TRAIN.lr / 2, TRAIN.lr]
     assert rates[-1] == 0.0
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update() -> None:
-    task = make_task()
+    learner = make_learner()
     with torch.no_grad():
-        task.classifier.head.bias.fill_(torch.nan)
-    before = task.classifier.head.weight.clone()
-    with pytest.raises(NonFiniteError, match=r"step 1: loss nan.*studies of the batch: s1_0, s1_1, .*lower the"):
-        run(task, Memory())
-    assert torch.equal(task.classifier.head.weight, before)
+        learner.model.head.bias.fill_(torch.nan)
+    before = learner.model.head.weight.clone()
+    with pytest.raises(NonFiniteError, match=r"step 1: loss = nan.*batch: s1_0, s1_1, .*lower the"):
+        run(learner, Memory())
+    assert torch.equal(learner.model.head.weight, before)

@@ -10,21 +10,21 @@ from simcrop.core.evaluation.published import (
     RADCHESTCT,
     UNPUBLISHED,
     PublishedProbe,
-    PublishedRecipe,
+    authors_row,
     counting_note,
     published_recipe,
 )
 
 
 def test_the_table_is_that_of_the_method() -> None:
-    assert published_recipe(CT_RATE, "ct_rate", 1) == (PublishedRecipe(1000, 1.5e-3, 150, 32, 10), None)
+    assert published_recipe(CT_RATE, "ct_rate", 1) == (authors_row(1000, 1.5e-3, 150, 32, 10), None)
     assert published_recipe(CT_RATE, "ct_rate", 10)[0] == published_recipe(CT_RATE, "ct_rate", 100)[0]
-    assert published_recipe(RADCHESTCT, "radchestct", 100) == (PublishedRecipe(2000, 3e-3, 200, 128, 10), None)
-    assert published_recipe(CC_CCII, "cc_ccii", 1) == (PublishedRecipe(200, 1.5e-3, 20, 29, 20), None)
-    assert published_recipe(LUNA16, "luna16", 10) == (PublishedRecipe(200, 1.5e-3, 20, 31, 200), None)
-    assert published_recipe(LUNA16, "luna16", 100) == (PublishedRecipe(2000, 1.5e-3, 200, 32, 20), None)
+    assert published_recipe(RADCHESTCT, "radchestct", 100) == (authors_row(2000, 3e-3, 200, 128, 10), None)
+    assert published_recipe(CC_CCII, "cc_ccii", 1) == (authors_row(200, 1.5e-3, 20, 29, 20), None)
+    assert published_recipe(LUNA16, "luna16", 10) == (authors_row(200, 1.5e-3, 20, 31, 200), None)
+    assert published_recipe(LUNA16, "luna16", 100) == (authors_row(2000, 1.5e-3, 200, 32, 20), None)
     assert all(
-        row.warmup_steps < row.steps for each in (CT_RATE, RADCHESTCT, CC_CCII, LUNA16) for row in each.recipes.values()
+        row.warmup < row.steps for each in (CT_RATE, RADCHESTCT, CC_CCII, LUNA16) for row in each.recipes.values()
     )
 
 

@@ -1,14 +1,16 @@
 """The loop: accumulation, what is written when, stopping, continuing, and values that are not finite."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 import torch
-from support.tiny import FixedBatches, KeptInMemory, Rows, make_batch, make_model
+from support.tiny import FixedBatches, KeptInMemory, Numbers, OneWeight, Rows, make_batch, make_model
 from torch import Tensor, nn
 
-from simcrop.core.data.batch import PreparedBatch
+from simcrop.core.data.batch import Batch, PreparedBatch
 from simcrop.core.errors import NonFiniteError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import SingleProcess
@@ -16,13 +18,15 @@ from simcrop.core.recipe import (
     AlignmentRecipe,
     LateInteractionRecipe,
     ObjectivesRecipe,
+    Optimisation,
     ReconstructionRecipe,
     ReportRecipe,
     TrainRecipe,
 )
-from simcrop.core.training.learner import Learner, attention_order, held_out_losses
-from simcrop.core.training.loop import Outside, Progress, fit, train_step
+from simcrop.core.training.learner import PreTraining, attention_order, counts_of, held_out_losses
+from simcrop.core.training.loop import Outside, fit, train_step
 from simcrop.core.training.optimization import load_optimizer_state, lr_at, make_optimizers, parameter_groups
+from simcrop.core.training.progress import Progress
 
 ALONE = SingleProcess()
 RECIPE = TrainRecipe(
@@ -36,9 +40,9 @@ REPORT_NEGATIVES = ObjectivesRecipe(
 )
 
 
-def make_learner(model: SimCroP | None = None, recipe: TrainRecipe = RECIPE, seed: int = 0) -> Learner:
+def make_learner(model: SimCroP | None = None, recipe: TrainRecipe = RECIPE, seed: int = 0) -> PreTraining:
     model = model or make_model()
-    return Learner(model, model, make_optimizers(model, recipe), recipe, seed, torch.device("cpu"))
+    return PreTraining(model, model, make_optimizers(model, recipe), recipe, seed, torch.device("cpu"))
 
 
 class Ticks:
@@ -63,18 +67,29 @@ class Drawn:
         self.steps.append(step)
 
 
-def make_outside(**changes: object) -> Outside:
+HELD_OUT = [make_batch([1, 2], key="held out").augmented()]
+
+
+def make_outside(
+    learner: PreTraining, *, held_out: Sequence[Batch] = HELD_OUT, **changes: Any
+) -> Outside[PreparedBatch]:
     outside = Outside(
-        batches=FixedBatches(),
-        held_out=lambda: [make_batch([1, 2], key="held out").augmented()],
+        batches=FixedBatches().batches,
+        score=lambda: held_out_losses(learner, held_out, outside.communicator),
         communicator=ALONE,
         checkpoints=KeptInMemory(),
         metrics=Rows(),
-        pictures=None,
-        clock=Ticks(),
         should_stop=lambda: False,
+        clock=Ticks(),
+        counts=counts_of,
+        picture_every=4,
+        puts_best_back=False,
     )
     return replace(outside, **changes)
+
+
+def run(learner: PreTraining, progress: Progress | None = None, **changes: Any) -> Progress:
+    return fit(learner, make_outside(learner, **changes), progress or Progress())
 
 
 def gradients(model: SimCroP) -> dict[str, Tensor]:
@@ -177,7 +192,7 @@ def test_another_ranks_bad_loss_stops_this_rank_too() -> None:
 def test_fit_writes_each_step_once_and_saves_evaluates_and_draws_on_time() -> None:
     store, rows, pictures = KeptInMemory(), Rows([{"step": 1}, {"step": 2}]), Drawn()
     learner = make_learner()
-    progress = fit(learner, make_outside(checkpoints=store, metrics=rows, pictures=pictures), Progress())
+    progress = run(learner, checkpoints=store, metrics=rows, pictures=pictures)
     assert progress.step == 6
     assert [row["step"] for row in rows.rows] == [1, 2, 3, 4, 5, 6]
     assert [row["step"] for row in rows.rows if "validation_loss" in row] == [3, 6]
@@ -186,28 +201,29 @@ def test_fit_writes_each_step_once_and_saves_evaluates_and_draws_on_time() -> No
     assert learner.model.training
     assert store.saved[3][2]["validation_loss"] == rows.rows[2]["validation_loss"]
     assert store.saved[4][2] == {}
-    assert progress.best_validation_loss == min(rows.rows[2]["validation_loss"], rows.rows[5]["validation_loss"])
+    assert progress.best is not None
+    assert progress.best["validation_loss"] == min(rows.rows[2]["validation_loss"], rows.rows[5]["validation_loss"])
 
 
 def test_rates_come_from_the_clock() -> None:
     rows = Rows()
-    fit(make_learner(), make_outside(metrics=rows), Progress())
+    run(make_learner(), metrics=rows)
     assert all(row["studies_per_second"] == 1.0 and row["data_wait"] == 0.5 for row in rows.rows)
 
 
 def test_a_request_to_stop_finishes_the_step_and_saves_it() -> None:
     store, rows = KeptInMemory(), Rows()
     asked: list[int] = []
-    outside = make_outside(checkpoints=store, metrics=rows, should_stop=lambda: bool(asked))
 
     class StopDuringThird(FixedBatches):
         def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
             for step, batches in enumerate(super().batches(first_step), first_step):
-                if step == 2:
+                if step == 3:
                     asked.append(step)
                 yield batches
 
-    progress = fit(make_learner(), replace(outside, batches=StopDuringThird()), Progress())
+    stop = StopDuringThird().batches
+    progress = run(make_learner(), batches=stop, checkpoints=store, metrics=rows, should_stop=lambda: bool(asked))
     assert progress.step == 3
     assert max(store.saved) == 3
     assert [row["step"] for row in rows.rows] == [1, 2, 3]
@@ -215,27 +231,28 @@ def test_a_request_to_stop_finishes_the_step_and_saves_it() -> None:
 
 @pytest.mark.parametrize("stop_after", [2, 3, 5])
 def test_a_continued_run_is_the_run_that_never_stopped(stop_after: int) -> None:
-    def learner() -> Learner:
+    def learner() -> PreTraining:
         return make_learner(make_model(dropout=0.2))
 
     whole = Rows()
-    fit(learner(), make_outside(metrics=whole, clock=lambda: 0.0), Progress())
+    run(learner(), metrics=whole, clock=lambda: 0.0)
     rows, store = Rows(), KeptInMemory()
-    outside = make_outside(metrics=rows, checkpoints=store, clock=lambda: 0.0)
-    stopped = fit(learner(), replace(outside, should_stop=lambda: len(rows.rows) == stop_after - 1), Progress())
+    outside = {"metrics": rows, "checkpoints": store, "clock": lambda: 0.0}
+    stopped = run(learner(), should_stop=lambda: len(rows.rows) == stop_after, **outside)
+    assert stopped.step == stop_after
     rows.write({"step": stopped.step + 1})  # written by a process that died before it could save
     weights, state, _ = store.saved[stopped.step]
     resumed = learner()
     resumed.model.load_state_dict(weights)
     load_optimizer_state(resumed.optimizers, state["optimizer"])
-    fit(resumed, outside, Progress(stopped.step, state["best_validation_loss"]))
+    run(resumed, Progress.of(stopped.step, state), **outside)
     assert rows.rows == whole.rows
 
 
 def test_a_finished_run_does_nothing() -> None:
     store, rows = KeptInMemory(), Rows()
-    progress = fit(make_learner(), make_outside(checkpoints=store, metrics=rows), Progress(6, 1.0))
-    assert progress == Progress(6, 1.0)
+    finished = Progress(6, 3, {"validation_loss": 1.0})
+    assert run(make_learner(), finished, checkpoints=store, metrics=rows) == finished
     assert not store.saved
     assert not rows.rows
 
@@ -245,8 +262,8 @@ def test_ranks_without_rank_0_write_nothing() -> None:
         rank, world_size = 1, 2
 
     store, rows, pictures = KeptInMemory(), Rows(), Drawn()
-    outside = make_outside(communicator=SecondOfTwo(), checkpoints=store, metrics=rows, pictures=pictures)
-    fit(make_learner(make_model(WITHOUT_NEGATIVES)), outside, Progress())
+    outside = {"communicator": SecondOfTwo(), "checkpoints": store, "metrics": rows, "pictures": pictures}
+    run(make_learner(make_model(WITHOUT_NEGATIVES)), **outside)
     assert not store.saved
     assert not rows.rows
     assert not pictures.steps
@@ -284,9 +301,86 @@ def test_held_out_losses_do_not_depend_on_dropout_or_on_how_batches_are_shared_o
 
 def test_without_held_out_studies_there_is_no_held_out_loss() -> None:
     rows = Rows()
-    progress = fit(make_learner(), make_outside(held_out=lambda: [], metrics=rows), Progress())
-    assert progress.best_validation_loss is None
+    assert run(make_learner(), held_out=[], metrics=rows).best is None
     assert not any("validation_loss" in row for row in rows.rows)
+
+
+SMALL = Optimisation(steps=6, lr=0.1, weight_decay=0.0, warmup_steps=0, evaluate_every=1, patience=2)
+
+
+def small_outside(scores: Sequence[float], **changes: Any) -> Outside[Numbers]:
+    """One that gives these scores, one after the other; the larger is the better."""
+    told = iter(scores)
+    outside = Outside[Numbers](
+        batches=lambda first: ([Numbers((float(step),))] for step in itertools.count(first)),
+        score=lambda: {"score": next(told)},
+        communicator=ALONE,
+        checkpoints=KeptInMemory(),
+        metrics=Rows(),
+        should_stop=lambda: False,
+    )
+    return replace(outside, **changes)
+
+
+def test_a_steps_loss_and_gradient_are_those_of_its_micro_batches_together() -> None:
+    whole, parts = OneWeight(SMALL), OneWeight(SMALL)
+    row = train_step(whole, [Numbers((1.0, 2.0, 6.0))], step=1, communicator=ALONE)
+    assert train_step(parts, [Numbers((1.0, 2.0)), Numbers((6.0,))], step=1, communicator=ALONE) == row
+    assert row == {"loss": 3.0, "loss_twice": 6.0, "lr": 0.1, "grad_norm": 3.0}
+    assert parts.weight == whole.weight == pytest.approx(0.9)
+
+
+def test_patience_ends_training_and_the_best_weights_are_put_back() -> None:
+    learner, store, rows = OneWeight(SMALL), KeptInMemory(), Rows()
+    progress = fit(learner, small_outside([1, 3, 2, 3, 9], checkpoints=store, metrics=rows), Progress())
+    assert (progress.step, progress.best_step, progress.best, progress.num_worse) == (4, 2, {"score": 3}, 2)
+    assert list(store.saved) == [4]
+    assert learner.weight == progress.weights["weight"].item() != store.saved[4][0]["weight"].item()
+    assert rows.rows[0]["loss"] == 1.0, "the first step reads the batch of step 1"
+    assert all("studies_per_second" not in row for row in rows.rows), "there is no clock"
+
+
+def test_where_the_best_step_is_a_checkpoint_of_its_own_the_last_weights_stay() -> None:
+    learner, store = OneWeight(SMALL), KeptInMemory()
+    progress = fit(learner, small_outside([1, 3, 2, 2], checkpoints=store, puts_best_back=False), Progress())
+    assert list(store.saved) == [1, 2, 4]
+    assert not progress.weights
+    assert learner.weight == store.saved[4][0]["weight"].item()
+
+
+def test_the_last_step_is_scored_and_no_other_where_no_interval_is_given() -> None:
+    rows, settings = Rows(), replace(SMALL, evaluate_every=None)
+    progress = fit(OneWeight(settings), small_outside([5], metrics=rows), Progress())
+    assert [row["step"] for row in rows.rows if "score" in row] == [6]
+    assert (progress.best_step, progress.num_worse) == (6, 0)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_a_stopped_training_goes_on_with_its_best_weights_and_its_patience(stop_after: int) -> None:
+    scores = [1, 3, 2, 3, 9]
+    whole, store, rows = OneWeight(SMALL), KeptInMemory(), Rows()
+    expected = fit(whole, small_outside(scores), Progress())
+    stop = {"checkpoints": store, "metrics": rows, "should_stop": lambda: len(rows.rows) == stop_after}
+    first = fit(OneWeight(SMALL), small_outside(scores, **stop), Progress())
+    assert not first.is_over(SMALL)
+    weights, state, _ = store.saved[stop_after]
+    learner = OneWeight(SMALL)
+    learner.model.load_state_dict(weights)
+    load_optimizer_state(learner.optimizers, state["optimizer"])
+    second = fit(learner, small_outside(scores[stop_after:]), Progress.of(stop_after, state))
+    assert replace(second, weights={}) == replace(expected, weights={})
+    assert learner.weight == whole.weight
+
+
+def test_what_is_not_finite_is_named_with_its_studies_and_changes_nothing() -> None:
+    learner = OneWeight(SMALL)
+    with pytest.raises(NonFiniteError) as caught:
+        train_step(learner, [Numbers((1.0, 2.0)), Numbers((torch.inf,))], step=3, communicator=ALONE)
+    assert str(caught.value) == (
+        "step 3: loss = inf, loss_twice = inf, grad_norm = inf; the weights were not changed; studies of this rank's "
+        "batch: inf; check them, or lower the learning rate (lr)"
+    )
+    assert learner.weight == 1.0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from simcrop.core.recipe import TrainRecipe
+from simcrop.core.recipe import Optimisation, TrainRecipe
 from simcrop.core.training.optimization import (
     load_optimizer_state,
     lr_at,
@@ -33,6 +33,12 @@ def test_learning_rate_climbs_then_follows_half_a_cosine() -> None:
 def test_without_warm_up_the_first_step_has_the_peak() -> None:
     assert lr_at(1, TrainRecipe(steps=10, warmup_steps=0, lr=0.5)) == 0.5
     assert lr_at(1, TrainRecipe(steps=1, warmup_steps=0, lr=0.5)) == 0.5
+
+
+def test_where_no_warm_up_is_given_a_tenth_of_the_steps_is_one() -> None:
+    assert [lr_at(step, Optimisation(steps=40, lr=0.8)) for step in (1, 4)] == pytest.approx([0.2, 0.8])
+    assert Optimisation(steps=1).warmup == 0
+    assert Optimisation(steps=40, warmup_steps=0).warmup == 0
 
 
 @given(st.integers(2, 200), st.data())

@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from simcrop.adapters.checkpoints.unfinished import training_store
 from simcrop.adapters.evaluation.classification.files import (
     fine_tuned,
     finished_fit,
-    remove_training,
     save_classifier,
-    training_store,
-    unfinished_fit,
 )
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.evaluation.classifier import Classifier
@@ -97,21 +95,3 @@ def test_checkpoints_of_a_run_are_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--out .*: holds checkpoints of a run, which would be lost; name another"):
         finished_fit(tmp_path, ONE)
     assert (tmp_path / "checkpoints" / "step_00000004").is_dir()
-
-
-def test_the_state_of_a_fit_is_continued_by_the_same_fit_alone(tmp_path: Path) -> None:
-    classifier = make(frozen=True)
-    store = training_store(tmp_path, ONE, omit=("encoder.",), start_step=0)
-    store.save(2, classifier, {"num_worse": 1})
-    found = unfinished_fit(tmp_path, ONE)
-    assert found is not None
-    assert (found.step, found.training_state()) == (2, {"num_worse": 1})
-    assert set(found.weights()) == {"fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"}
-    with pytest.raises(
-        CheckpointError, match=r"^labels\.percent: None differs from 10 in .*training/step_00000002; set"
-    ):
-        unfinished_fit(tmp_path, {"finetune.lr": 0.1})
-    assert unfinished_fit(tmp_path, ONE) is not None
-    remove_training(tmp_path)
-    assert not (tmp_path / "training").exists()
-    assert unfinished_fit(tmp_path, ONE) is None

@@ -9,6 +9,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.classification.report import Outcome, classification_report
 from simcrop.adapters.evaluation.output import write_evaluation
 from simcrop.core.data.study import Report, Study
@@ -17,7 +18,7 @@ from simcrop.core.evaluation.labels import LearnedFrom
 from simcrop.core.evaluation.settings import LabelSettings
 
 NAMES = ("Good", "Poor", "Unlearned", "Absent")
-SETTINGS = LabelSettings(percent=10, bootstrap=40, confidence=0.9)
+SETTINGS = LabelSettings(percent=10), EvaluationSettings(bootstrap=40, confidence=0.9)
 
 
 def outcome(*, exclusive: bool = False, n: int = 60) -> Outcome:
@@ -41,7 +42,7 @@ def outcome(*, exclusive: bool = False, n: int = 60) -> Outcome:
 
 def test_files_and_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = outcome()
-    report = classification_report(made, SETTINGS, seed=0)
+    report = classification_report(made, *SETTINGS, seed=0)
     write_evaluation(tmp_path, report, {"checkpoint": {"path": None}})
     metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
     assert (metrics["protocol"], metrics["percent"], metrics["labels_are"]) == ("honest", 10, "findings")
@@ -86,20 +87,20 @@ def titles(figure: Figure) -> list[str]:
 
 
 def test_the_picture_has_the_mean_and_a_panel_for_each_label() -> None:
-    report = classification_report(outcome(), SETTINGS, seed=0)
+    report = classification_report(outcome(), *SETTINGS, seed=0)
     figure = report.figures["roc"]
     assert titles(figure) == ["Mean over labels", *NAMES]
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert texts.count("not measured") == 2
     assert "AUC 1.00\n1.00 to 1.00" in texts
     assert "90 % intervals over patients" in figure.get_suptitle()
-    without = classification_report(outcome(), LabelSettings(bootstrap=0), seed=0)
+    without = classification_report(outcome(), LabelSettings(), EvaluationSettings(bootstrap=0), seed=0)
     assert "intervals" not in without.figures["roc"].get_suptitle()
     assert math.isnan(without.metrics["auroc"]["low"])
 
 
 def test_classes_have_their_own_metrics() -> None:
-    report = classification_report(outcome(exclusive=True), SETTINGS, seed=0)
+    report = classification_report(outcome(exclusive=True), *SETTINGS, seed=0)
     assert {"accuracy", "f1_macro", "auroc"} <= report.metrics.keys()
     assert not {"f1_micro", "precision_micro"} & report.metrics.keys()
     assert report.metrics["labels_are"] == "exclusive classes"

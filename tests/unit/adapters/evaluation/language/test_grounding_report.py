@@ -9,15 +9,15 @@ import pytest
 import torch
 from rich.console import Console
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.language.grounding_pictures import choose_studies
 from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report, halves
 from simcrop.adapters.evaluation.output import Evaluation
 from simcrop.core.data.study import Report, Study
 from simcrop.core.evaluation.grounding import Pointing
 from simcrop.core.evaluation.map_overlap import overlap
-from simcrop.core.evaluation.settings import LabelSettings
 
-SETTINGS = LabelSettings(bootstrap=200)
+SETTINGS = EvaluationSettings(bootstrap=200)
 
 
 def sentence(patient: int, finding: str, *, hit: bool, seed: int, reported: bool = True) -> GroundedSentence:
@@ -31,7 +31,7 @@ def sentence(patient: int, finding: str, *, hit: bool, seed: int, reported: bool
     return GroundedSentence(study, f"sentence {seed}", pointing, inside, among, covered, reported)
 
 
-def report(sentences: Sequence[GroundedSentence], settings: LabelSettings = SETTINGS) -> Evaluation:
+def report(sentences: Sequence[GroundedSentence], settings: EvaluationSettings = SETTINGS) -> Evaluation:
     return grounding_report(sentences, settings, seed=0, figures={}, warnings=["read this"])
 
 
@@ -61,7 +61,7 @@ def test_what_the_other_patients_tell_stands_beside() -> None:
 
 
 def test_intervals_are_those_of_drawing_patients_again() -> None:
-    found = report(MANY, LabelSettings(bootstrap=4000)).metrics["findings"]["often"]["hit_rate"]
+    found = report(MANY, EvaluationSettings(bootstrap=4000)).metrics["findings"]["often"]["hit_rate"]
     hits = np.array([n % 4 == 0 for n in range(16)])
     draws = np.random.default_rng(0).choice(hits, (20_000, 16)).mean(1)
     low, high = np.quantile(draws, [0.025, 0.975])
@@ -99,7 +99,7 @@ def test_a_finding_of_one_half_alone_has_no_overlap_and_says_so() -> None:
 
 
 def test_without_a_bootstrap_there_are_no_intervals() -> None:
-    result = report(MANY, LabelSettings(bootstrap=0))
+    result = report(MANY, EvaluationSettings(bootstrap=0))
     assert math.isnan(result.metrics["hit_rate"]["low"])
     console = Console(record=True, width=110, file=io.StringIO())
     console.print(result.table)

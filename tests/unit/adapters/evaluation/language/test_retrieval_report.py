@@ -7,10 +7,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
 from simcrop.adapters.evaluation.output import Evaluation
 from simcrop.core.data.study import Report, Study
-from simcrop.core.evaluation.settings import LabelSettings
 
 SCORES = torch.tensor([[0.9, 0.8, 0.1, 0.2], [0.1, 0.3, 0.4, 0.5], [0.3, 0.2, 0.5, 0.9], [0.2, 0.7, 0.6, 0.8]])
 
@@ -21,7 +21,7 @@ def studies(num: int) -> list[Study]:
 
 def report(scores: torch.Tensor, same: torch.Tensor, *, bootstrap: int = 50) -> Evaluation:
     outcome = RetrievalOutcome(studies(len(scores)), scores.double(), same, "equal", ["read this"])
-    return retrieval_report(outcome, LabelSettings(bootstrap=bootstrap), seed=0)
+    return retrieval_report(outcome, EvaluationSettings(bootstrap=bootstrap), seed=0)
 
 
 def test_both_directions_by_hand() -> None:

@@ -1,18 +1,14 @@
-"""Networks and states of a training on disk: whole or not at all, and never of other settings."""
+"""Networks on disk: whole or not at all."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from simcrop.adapters.evaluation.segmentation.files import (
     find_segmenter,
-    load_state,
-    remove_state,
     save_segmenter,
-    save_state,
     segmenter_config,
     segmenter_weights,
 )
@@ -20,13 +16,6 @@ from simcrop.core.errors import CheckpointError
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(1.5)}
 ABOUT = {"config": {"name": "x"}, "settings": {"seed": 0}, "trained": {"best_step": 3}}
-STATE: dict[str, Any] = {
-    "step": 7,
-    "scores": [[2, 0.5], [4, None]],
-    "best": {"w": torch.ones(2)},
-    "moments": {"w": {"step": torch.tensor(7.0), "exp_avg": torch.full((2,), 0.25)}},
-}
-SETTINGS = {"segment.lr": 1e-4, "segment.roi_size": (8, 8, 4), "data": "abc"}
 
 
 def test_a_network_comes_back(tmp_path: Path) -> None:
@@ -69,49 +58,8 @@ def test_damaged_networks_are_refused(tmp_path: Path) -> None:
         segmenter_config(folder)
 
 
-def test_a_state_comes_back(tmp_path: Path) -> None:
-    assert load_state(tmp_path, SETTINGS) is None
-    save_state(tmp_path, {**STATE, "step": 6}, SETTINGS)
-    save_state(tmp_path, STATE, SETTINGS)
-    found = load_state(tmp_path, SETTINGS)
-    assert found is not None
-    assert (found["step"], found["scores"]) == (7, [[2, 0.5], [4, None]])
-    assert torch.equal(found["best"]["w"], torch.ones(2))
-    assert torch.equal(found["moments"]["w"]["exp_avg"], torch.full((2,), 0.25))
-    assert len(list(tmp_path.iterdir())) == 1
-    remove_state(tmp_path)
-    assert load_state(tmp_path, SETTINGS) is None
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        (
-            {"segment.lr": 2e-4},
-            r"^segment\.lr: 0\.0002 differs from 0\.0001 in .*; set it back, or train anew with another --out$",
-        ),
-        ({"segment.roi_size": (8, 8, 8)}, r"^segment\.roi_size: \(8, 8, 8\) differs from \[8, 8, 4\]"),
-        ({"segment.new": 1}, r"^segment\.new: 1 differs from None"),
-    ],
-)
-def test_a_state_of_other_settings_is_refused_by_key(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
-    save_state(tmp_path, STATE, SETTINGS)
-    with pytest.raises(CheckpointError, match=message):
-        load_state(tmp_path, {**SETTINGS, **changed})
-
-
-def test_a_damaged_state_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    save_state(tmp_path, STATE, SETTINGS)
-    [path] = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(CheckpointError, match=r"training_state\.safetensors: damaged .*; delete it to begin anew$"):
-        load_state(tmp_path, SETTINGS)
-
-
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(CheckpointError, match=r"cannot be written \(.*\); free some space, then start again$"):
-        save_state(blocked, STATE, SETTINGS)
     with pytest.raises(CheckpointError, match=r"cannot be written \(.*\); free some space, then start again$"):
         save_segmenter(blocked, WEIGHTS, ABOUT)

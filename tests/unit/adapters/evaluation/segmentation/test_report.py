@@ -10,11 +10,11 @@ pytest.importorskip("monai", reason="MONAI is not installed")
 
 from rich.console import Console
 
+from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation
 from simcrop.adapters.evaluation.segmentation.report import segmentation_evaluation
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy
 from simcrop.core.data.study import Report, Study
-from simcrop.core.evaluation.settings import LabelSettings
 
 NAN = math.nan
 
@@ -25,11 +25,11 @@ def segmented(out: Path, number: int, dice: list[float], patient: str | None = N
     return SegmentedStudy(study, file, dice, [d / 2 for d in dice], [10 * d for d in dice], [1.0, 2.0], [3.0, 0.0])
 
 
-def evaluated(out: Path, studies: list[SegmentedStudy], labels: LabelSettings | None = None) -> Evaluation:
+def evaluated(out: Path, studies: list[SegmentedStudy], intervals: EvaluationSettings | None = None) -> Evaluation:
     return segmentation_evaluation(
         studies,
         ["lung", "heart"],
-        labels=labels or LabelSettings(bootstrap=200),
+        intervals=intervals or EvaluationSettings(bootstrap=200),
         seed=0,
         about={"steps": 7},
         title="Segmentation",
@@ -82,7 +82,7 @@ def test_intervals_are_over_patients(tmp_path: Path) -> None:
 
 
 def test_without_draws_there_are_no_intervals(tmp_path: Path) -> None:
-    result = evaluated(tmp_path, [segmented(tmp_path, 0, [0.5, 0.5])], LabelSettings(bootstrap=0))
+    result = evaluated(tmp_path, [segmented(tmp_path, 0, [0.5, 0.5])], EvaluationSettings(bootstrap=0))
     value, low, high = result.metrics["dice"].values()
     assert (value, math.isnan(low), math.isnan(high)) == (0.5, True, True)
 
