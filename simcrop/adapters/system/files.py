@@ -109,11 +109,11 @@ def written_beside(path: Path) -> Generator[Path]:
 
 @contextmanager
 def naming(path: Path) -> Generator[None]:
-    """Name a file in an error of the system while writing that names none, or its draft."""
+    """Name a file or folder in an error of the system while writing that names none, or its draft or a file in that."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and str(error.filename or _DRAFT).endswith(_DRAFT):
+        if error.errno is not None and _DRAFT in str(error.filename or _DRAFT):
             error.filename = str(path)
         raise
 

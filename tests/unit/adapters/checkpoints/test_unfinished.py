@@ -39,7 +39,10 @@ def test_the_state_of_a_fit_is_continued_by_the_same_fit_alone(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"finetune.lr": 0.2}, r"^finetune\.lr: 0\.2 differs from 0\.1 in .*; set it back, or choose another --out$"),
+        (
+            {"finetune.lr": 0.2},
+            r"^finetune\.lr: 0\.2 differs from 0\.1 in .*; set it back, or train anew with another --out$",
+        ),
         ({"segment.roi_size": (8, 8, 8)}, r"^segment\.roi_size: \(8, 8, 8\) differs from \[8, 8, 4\]"),
         ({"segment.new": 1}, r"^segment\.new: 1 differs from None"),
         ({"finetune.min_lr": 1e-5}, r"^finetune\.min_lr: 1e-05 differs from 0\.0 in"),
