@@ -1,25 +1,22 @@
-"""What an evaluation leaves behind: metrics.json, predictions.csv, pictures, and one printed table."""
+"""The files of an evaluation: metrics.json, predictions.csv, pictures; and its one printed table."""
 
 import csv
 import io
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
+from simcrop.adapters.evaluation.tables import results_console
 from simcrop.adapters.system.files import replace_text, whole_file
 from simcrop.adapters.system.provenance import git_commit, versions
 
 _DPI = 110
-_FILE_COLUMNS = 110
-"""Width of the table where no terminal says its own."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
         "git_commit": git_commit(),
     }
     replace_text(folder / "metrics.json", json.dumps(without_nan(content), indent=1) + "\n")
-    console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+    console = results_console()
     console.print(result.table)
     for warning in result.warnings:
         console.print(f"note: {warning}", highlight=False, markup=False)

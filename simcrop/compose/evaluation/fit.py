@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
 
@@ -16,13 +16,14 @@ from simcrop.adapters.loading.labelled import AugmentedStudies
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
+from simcrop.compose.evaluation.common import Stop
 from simcrop.compose.evaluation.labelled_task import LabelledTask
 from simcrop.core.data.augment import Augmenter
-from simcrop.core.evaluation.classifier import probabilities
-from simcrop.core.evaluation.fitting import LabelledBatch
+from simcrop.core.evaluation.classifier import Classifier, probabilities
+from simcrop.core.evaluation.fitting import ClassifierFit, classifier_optimizers
 from simcrop.core.evaluation.selection import selection_score, without_prefix
 from simcrop.core.ports import SingleProcess
-from simcrop.core.recipe import AugmentRecipe
+from simcrop.core.recipe import AugmentRecipe, Optimisation
 from simcrop.core.training.loop import B, Learner, Outside, fit
 from simcrop.core.training.optimization import load_optimizer_state
 from simcrop.core.training.progress import Progress
@@ -34,7 +35,7 @@ _FREE = ("num_workers", "prepared")
 
 @dataclass(frozen=True, eq=False)
 class Fit(Generic[B]):
-    """What a training of an evaluation needs of the outside.
+    """A training of an evaluation, and the outside that it needs.
 
     Attributes:
         batches: gives the micro-batches of a step and of all that follow it.
@@ -52,7 +53,7 @@ class Fit(Generic[B]):
     omit: tuple[str, ...] = ()
     timed: bool = True
 
-    def run(self, learner: Learner[B], should_stop: Callable[[], bool]) -> Progress:
+    def run(self, learner: Learner[B], should_stop: Stop) -> Progress:
         """Train, or go on; the best weights are the model's when this returns.
 
         Raises:
@@ -91,37 +92,60 @@ class Fit(Generic[B]):
         return Progress.of(start.step, state)
 
 
-def label_fit(
+def fit_classifier(
     task: LabelledTask,
-    studies: AugmentedStudies,
+    classifier: Classifier,
+    optimisation: Optimisation,
     *,
-    last_step: int,
-    logits: Callable[[], Float[Tensor, "n C"]],
+    augment: AugmentRecipe,
+    layer_decay: float,
+    score: Callable[[], Float[Tensor, "n C"]],
     truth: Bool[Tensor, "n C"],
     out: Path,
     settings: Mapping[str, Any],
-    omit: tuple[str, ...] = (),
-) -> Fit[LabelledBatch]:
-    """The training of a task's classifier.
+    should_stop: Stop,
+    least_between: int = 1,
+) -> Progress:
+    """Train a task's classifier, or go on; the best weights are its own when this returns.
 
     Args:
         task: what is done.
-        studies: to learn from.
-        last_step: of the training.
-        logits: of the selection patients' studies.
+        classifier: on the device that computes.
+        optimisation: steps, rates, and when to score: where it does not say, once an epoch.
+        augment: how volumes are changed.
+        layer_decay: factor of the learning rate from a block to the one below it.
+        score: logits of the selection patients' studies.
         truth: of the same.
-        out, settings, omit: as in `Fit`.
+        out, settings: as in `Fit`.
+        should_stop: asked after every step.
+        least_between: steps between scores where `optimisation` does not say.
+
+    Raises:
+        As `Fit.run`.
     """
-    learned, exclusive = task.learned_from(task.split.learn).has_both, task.columns.exclusive
-    return Fit(
-        batches=lambda first: ([batch] for batch in studies.batches(first, last_step)),
+    config, learn, exclusive = task.config, task.split.learn, task.columns.exclusive
+    studies = AugmentedStudies(
+        task.some(learn),
+        task.truth[list(learn)],
+        task.data.prepared,
+        Augmenter(augment, task.encoder.recipe, config.seed),
+        batch_size=optimisation.batch_size,
+        num_workers=config.data.num_workers,
+    )
+    every = optimisation.evaluate_every or max(least_between, studies.steps_per_epoch)
+    optimisation = replace(optimisation, evaluate_every=every)
+    learned = task.learned_from(learn).has_both
+    fit = Fit(
+        batches=lambda first: ([batch] for batch in studies.batches(first, optimisation.steps)),
         score=lambda: selection_score(
-            probabilities(logits(), exclusive=exclusive), truth, learned=learned, exclusive=exclusive
+            probabilities(score(), exclusive=exclusive), truth, learned=learned, exclusive=exclusive
         ),
         out=out,
         settings=settings,
-        omit=omit,
+        omit=("encoder.",) if classifier.frozen else (),
     )
+    optimizers = classifier_optimizers(classifier, optimisation, layer_decay=layer_decay)
+    return fit.run(ClassifierFit(classifier, optimizers, optimisation, config.train, exclusive), should_stop)
 
 
 def best_score(progress: Progress) -> dict[str, float]:
@@ -150,16 +174,3 @@ def fit_settings(task: LabelledTask, section: Mapping[str, Any]) -> dict[str, An
         "studies": task.data.fingerprint,
     }
     return dict(leaves(parts))
-
-
-def learning_studies(task: LabelledTask, *, augment: AugmentRecipe, batch_size: int) -> AugmentedStudies:
-    """The studies that a task learns from, as training batches."""
-    config, learn = task.config, task.split.learn
-    return AugmentedStudies(
-        task.some(learn),
-        task.truth[list(learn)],
-        task.data.prepared,
-        Augmenter(augment, task.encoder.recipe, config.seed),
-        batch_size=batch_size,
-        num_workers=config.data.num_workers,
-    )

@@ -1,7 +1,7 @@
-"""`simcrop eval probe` and `knn`: what can be read from the features of an encoder that stays as it is."""
+"""`simcrop eval probe` and `knn`: labels read from the features of an encoder that stays as it is."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.classification.logistic_regression import probe_logits
-from simcrop.compose.evaluation.common import say_stopped
+from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.labelled_task import (
     BLIND_SELECTION,
     UNTRAINED,
@@ -26,49 +26,14 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.neighbours import neighbour_votes, standardize
 from simcrop.core.evaluation.selection import best_of, selection_score, without_prefix
-from simcrop.core.training.stopping import Stopped
 
 
-def probe(
-    config: RunConfig, *, checkpoint: str | None, out: Path, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Fit a linear probe, and measure it on the held-out studies.
-
-    Args:
-        config: data and labels; the section `probe`.
-        checkpoint: of the encoder; None measures an untrained one.
-        out: folder of the result.
-        should_stop: asked between batches of volumes.
-
-    Returns:
-        False where it was asked to stop; features computed until then are kept.
-
-    Raises:
-        SimcropError: wrong checkpoint, data or labels.
-    """
-    try:
-        if config.labels.protocol == "published":
-            published_probe(config, checkpoint, out, should_stop)
-        else:
-            _probe(config, checkpoint, out, should_stop)
-    except Stopped:
-        return say_stopped(out)
-    return True
-
-
-def knn(
-    config: RunConfig, *, checkpoint: str | None, out: Path, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Let the nearest labelled studies vote, and measure that on the held-out ones; arguments as for `probe`."""
-    refuse_published(config, "nearest neighbours")
-    try:
-        _knn(config, checkpoint, out, should_stop)
-    except Stopped:
-        return say_stopped(out)
-    return True
-
-
-def _probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Callable[[], bool]) -> None:
+@command
+def probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
+    """Fit a linear probe, as the section `probe` says, and measure it on the held-out studies."""
+    if config.labels.protocol == "published":
+        published_probe(config, checkpoint, out, should_stop)
+        return
     task, settings = begin_task(config, checkpoint), config.probe
     exclusive = task.columns.exclusive
     table = _read(task, settings.features, should_stop)
@@ -84,7 +49,10 @@ def _probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Ca
     _conclude("probe", task, probabilities(logits[0], exclusive=exclusive), score, chosen, out)
 
 
-def _knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Callable[[], bool]) -> None:
+@command
+def knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
+    """Let the nearest labelled studies vote, as the section `knn` says, and measure that on the held-out ones."""
+    refuse_published(config, "nearest neighbours")
     task, settings = begin_task(config, checkpoint), config.knn
     counts = sorted(count for count in set(settings.counts) if count <= len(task.split.learn))
     if not counts:
@@ -128,7 +96,7 @@ class _Table:
         return self.truth_both[self.num_learn :]
 
 
-def _read(task: LabelledTask, features: Literal["encoder", "voxels"], should_stop: Callable[[], bool]) -> _Table:
+def _read(task: LabelledTask, features: Literal["encoder", "voxels"], should_stop: Stop) -> _Table:
     both = task.split.both
     task.require_measurable(task.learned_from(both))  # what cannot be measured is said before volumes are encoded
     table = task_features(task, [*task.some(both), *task.test], features, should_stop)

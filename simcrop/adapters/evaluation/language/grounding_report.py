@@ -1,21 +1,22 @@
-"""How well a model finds the places that sentences speak of, as an evaluation writes and prints it."""
+"""The result of grounding, how well a model finds the places that sentences speak of, as it is written and printed."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
+from simcrop.adapters.evaluation.tables import cell, draws_of, interval_head, interval_note, results_table
 from simcrop.adapters.figures.grounding import FindingBar, finding_figure
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
+from simcrop.core.evaluation.bootstrap import Estimate, estimated
 from simcrop.core.evaluation.grounding import Pointing, point, usual_places
 from simcrop.core.evaluation.map_overlap import AtThreshold, Overlap, at_others_best, at_own_best
 from simcrop.core.randomness import derive_seed
@@ -167,10 +168,7 @@ def _averages(
     of_finding = [[each.pointing.finding == name for each in measured.sentences] for name in findings]
     own = [torch.tensor(each).nonzero().flatten() for each in of_finding]
     patients = [each.study.patient_id for each in measured.sentences]
-    alone = torch.ones(1, len(patients), dtype=torch.float64)
-    draws = [_means(numbers, own, part) for part in patient_weights(patients, settings.bootstrap, seed=seed)]
-    found = estimates(_means(numbers, own, alone).flatten(), draws, settings.confidence)
-    values = iter(found)
+    values = iter(estimated(partial(_means, numbers, own), patients, **draws_of(settings, seed)))
     return {name: {key: next(values) for key in measured.values} for name in (*findings, "mean")}
 
 
@@ -200,29 +198,22 @@ _SHOWN = {
 def _table(
     averages: Mapping[str, Mapping[str, Estimate]], counts: Mapping[str, int], title: str, settings: EvaluationSettings
 ) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left", pad_edge=False)
-    table.add_column("finding")
-    for name in ("n", *_SHOWN.values()):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = results_table(title, "finding", ("n", *_SHOWN.values()), pad=False)
     for name, row in averages.items():
         if name == "mean":
             table.add_section()
         shown = "mean over findings" if name == "mean" else name
-        table.add_row(shown, str(counts[name]), *(_cell(row[key].value) for key in _SHOWN))
+        table.add_row(shown, str(counts[name]), *(cell(row[key].value) for key in _SHOWN))
     if settings.bootstrap:
         mean = averages["mean"]
-        for end, label in {"low": f"  {100 * settings.confidence:g} % interval, from", "high": "  to"}.items():
-            cells = ("" if "chance" in key or "blind" in key else _cell(getattr(mean[key], end)) for key in _SHOWN)
+        for end, label in {"low": f"  {interval_head(settings)}, from", "high": "  to"}.items():
+            cells = ("" if "chance" in key or "blind" in key else cell(getattr(mean[key], end)) for key in _SHOWN)
             table.add_row(label, "", *cells)
     table.caption = (
         "n: sentences; hit: the best patch of tissue overlaps the true place, chance: a random one does; AUC: of those "
         "patches against the ones that do\nblind: where the finding lies in the other patients, told without a look at "
         "the volume\nIoU, Dice: of the map, cut at its finding's best threshold on the other half of the "
         "patients; chance: the whole volume marked\n"
-        f"intervals: patients drawn again, {settings.bootstrap} times"
+        f"{interval_note(settings)}"
     )
     return table
-
-
-def _cell(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"

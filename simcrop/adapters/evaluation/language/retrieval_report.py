@@ -1,21 +1,27 @@
-"""What retrieval between reports and volumes is worth, as an evaluation writes and prints it."""
+"""The result of retrieval between reports and volumes, as it is written and printed."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from rich import box
 from rich.table import Table
 from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
+from simcrop.adapters.evaluation.tables import (
+    cell,
+    draws_of,
+    interval_cell,
+    interval_head,
+    interval_note,
+    results_table,
+)
 from simcrop.adapters.figures.recall import RecallCurve, recall_figure
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
+from simcrop.core.evaluation.bootstrap import Estimate, estimated
 from simcrop.core.evaluation.retrieval import TOP, Chance, first_match_ranks, weighted_median
 
 DIRECTIONS = {"report_to_volume": "report to volume", "volume_to_report": "volume to report"}
@@ -91,23 +97,17 @@ def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *,
 
 def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: EvaluationSettings, seed: int) -> _Direction:
     ranks, chance = first_match_ranks(scores, outcome.same), Chance.of(outcome.same)
-    patients = [study.patient_id for study in outcome.studies]
     within = torch.stack([ranks <= k for k in TOP], dim=1).double()
-    draws: list[Tensor] = []
-    medians: list[Tensor] = []
+
     # The queries are drawn again; the candidates among which each searches stay as they are.
-    for weights in patient_weights(patients, settings.bootstrap, seed=seed):
-        draws.append(weights @ within / weights.sum(1, keepdim=True))
-        medians.append(weighted_median(ranks, weights))
-    recall = dict(zip(TOP, estimates(within.mean(0), draws, settings.confidence), strict=True))
-    median = weighted_median(ranks, torch.ones(1, len(ranks), dtype=torch.float64))
-    return _Direction(
-        ranks,
-        recall,
-        {k: chance.within(k) for k in TOP},
-        estimates(median, medians, settings.confidence)[0],
-        chance.median_rank,
-    )
+    def statistics(weights: Tensor) -> Tensor:
+        recall = weights @ within / weights.sum(1, keepdim=True)
+        return torch.cat([recall, weighted_median(ranks, weights)[:, None]], dim=1)
+
+    patients = [study.patient_id for study in outcome.studies]
+    *recall, median = estimated(statistics, patients, **draws_of(settings, seed))
+    chances = {k: chance.within(k) for k in TOP}
+    return _Direction(ranks, dict(zip(TOP, recall, strict=True)), chances, median, chance.median_rank)
 
 
 def _tree(direction: _Direction) -> dict[str, Any]:
@@ -125,28 +125,20 @@ def _rows(outcome: RetrievalOutcome, directions: Mapping[str, _Direction]) -> It
 
 
 def _table(directions: Mapping[str, _Direction], title: str, settings: EvaluationSettings) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
-    table.add_column("")
-    for name in DIRECTIONS.values():
-        for column in (name, f"{100 * settings.confidence:g} % interval", "chance"):
-            table.add_column(column, justify="right")
+    both = directions.values()
+    heads = [head for name in DIRECTIONS.values() for head in (name, interval_head(settings), "chance")]
+    table = results_table(title, "", heads, no_wrap=False)
     for k in TOP:
-        cells = [cell for each in directions.values() for cell in _cells(each.recall[k], each.chance[k], "{:.3f}")]
-        table.add_row(f"recall@{k}", *cells)
+        table.add_row(f"recall@{k}", *(text for each in both for text in _cells(each.recall[k], each.chance[k], ".3f")))
     table.add_section()
-    medians = [
-        cell for each in directions.values() for cell in _cells(each.median_rank, each.chance_median_rank, "{:.0f}")
-    ]
+    medians = (text for each in both for text in _cells(each.median_rank, each.chance_median_rank, ".0f"))
     table.add_row("median rank", *medians)
     table.caption = (
         "recall@k: share of queries with the right one among the best k; chance: candidates in random order; studies "
-        f"whose findings say the same are right for each other; intervals: patients of the queries drawn again, "
-        f"{settings.bootstrap} times"
+        f"whose findings say the same are right for each other; {interval_note(settings, 'patients of the queries')}"
     )
     return table
 
 
 def _cells(each: Estimate, chance: float, form: str) -> tuple[str, str, str]:
-    has_interval = not math.isnan(each.low)
-    between = f"{form.format(each.low)} to {form.format(each.high)}" if has_interval else "-"
-    return form.format(each.value), between, form.format(chance)
+    return cell(each.value, form), interval_cell(each, form), cell(chance, form)

@@ -10,10 +10,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, sentence_map
+from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, panel_figure
 from simcrop.adapters.figures.losses import curves_figure
 from simcrop.adapters.figures.reconstruction import reconstruction_figure
-from simcrop.adapters.figures.similarity import similarity_figure
 from simcrop.adapters.system.files import whole_file
 from simcrop.core.data.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.core.data.study import Study
@@ -140,8 +139,6 @@ def draw_similarity(
         volume: [1, C, H, W, D] in HU on the model's device, of the same study.
         title: above the picture.
     """
-    recipe = model.recipe
     [read] = read_findings(model, held_out, [study])
-    maps = [sentence_map(each, recipe) for each in maps_of(read, places, model.patch_features(volume)[0])]
-    hu = volume[0, 0].float().cpu().numpy()
-    return similarity_figure(hu, maps, recipe.spacing_mm, title=title)
+    maps = maps_of(read, places, model.patch_features(volume)[0])
+    return panel_figure(volume[0, 0].float().cpu().numpy(), maps, model.recipe, title=title)
