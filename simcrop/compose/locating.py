@@ -11,11 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, map_onto
+from simcrop.adapters.evaluation.output import save_figure
 from simcrop.adapters.figures.located import Located, located_figure
 from simcrop.adapters.formats.opening import is_nifti
 from simcrop.adapters.formats.scan import Scan, read_scan, write_map
 from simcrop.adapters.loading.resample import Grid, resample_volume
-from simcrop.adapters.system.files import make_folder, whole_file
+from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.models import load_aligned
 from simcrop.core.errors import DataError, InputError
@@ -94,9 +95,7 @@ def locate(
     facts = _facts(scan, model, found, checkpoint)
     for out, is_picture in zip(outs, are_pictures, strict=True):
         if is_picture:
-            figure = located_figure(_located(scan, found, sentence, facts))
-            with whole_file(out) as file:
-                figure.savefig(file, format="png", dpi=_DPI, facecolor=figure.get_facecolor())
+            save_figure(out, located_figure(_located(scan, found, sentence, facts)), dpi=_DPI)
         else:
             write_map(out, found.heat.values, scan, about="simcrop: cosine similarity to a sentence")
     print("\n".join([*facts, *map(str, outs)]))

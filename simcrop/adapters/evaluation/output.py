@@ -16,8 +16,6 @@ from simcrop.adapters.evaluation.tables import results_console
 from simcrop.adapters.system.files import replace_text, whole_file
 from simcrop.adapters.system.provenance import git_commit, versions
 
-_DPI = 110
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -66,8 +64,7 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
     (folder / "metrics.json").unlink(missing_ok=True)
     replace_text(folder / "predictions.csv", _as_csv(result.predictions))
     for name, figure in result.figures.items():
-        with whole_file(folder / "pictures" / f"{name}.png") as file:
-            figure.savefig(file, format="png", dpi=_DPI)
+        save_figure(folder / "pictures" / f"{name}.png", figure)
     content = {
         "task": result.task,
         "metrics": result.metrics,
@@ -83,6 +80,12 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
         console.print(f"note: {warning}", highlight=False, markup=False)
     files = "metrics.json, predictions.csv" + (", pictures/" if result.figures else "")
     console.print(f"{folder}: {files}", highlight=False, markup=False, soft_wrap=True)
+
+
+def save_figure(path: Path, figure: Figure, *, dpi: int = 110) -> None:
+    """Write a picture as a PNG file."""
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=dpi)
 
 
 def without_nan(tree: Any) -> Any:

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -33,63 +33,64 @@ _FREE = ("num_workers", "prepared")
 """Keys of the section data that decide nothing about what is learned."""
 
 
-@dataclass(frozen=True, eq=False)
-class Fit(Generic[B]):
-    """A training of an evaluation, and the outside that it needs.
+def run_fit(
+    learner: Learner[B],
+    *,
+    batches: Callable[[int], Iterator[Sequence[B]]],
+    score: Callable[[], Mapping[str, float]],
+    out: Path,
+    settings: Mapping[str, Any],
+    should_stop: Stop,
+    omit: tuple[str, ...] = (),
+    timed: bool = True,
+) -> Progress:
+    """Train, or go on; the best weights are the model's when this returns.
 
-    Attributes:
+    Args:
+        learner: the model and how it learns.
         batches: gives the micro-batches of a step and of all that follow it.
         score: numbers of the model on the selection patients.
         out: folder of the evaluation; training.jsonl appears in it, and while the training runs the folder training.
         settings: all that decides what is learned, by key; the state of other ones is refused.
+        should_stop: asked after every step.
         omit: prefixes of weights that never change, and are not stored.
         timed: whether rows tell rates.
+
+    Raises:
+        NonFiniteError: a loss or the gradient is NaN or infinite.
+        CheckpointError: the saved state is damaged or of other settings, or the disk is full.
+        Stopped: `should_stop` said so; the state is saved.
     """
+    make_folder(out)
+    progress = _restored(learner, out, settings)
+    outside = Outside(
+        batches=batches,
+        score=score,
+        communicator=SingleProcess(),
+        checkpoints=training_store(out, settings, omit=omit, start_step=progress.step),
+        metrics=FanOut([JsonlMetrics(out / "training.jsonl"), TrainingProgress(learner.settings.steps)]),
+        should_stop=should_stop,
+        clock=time.monotonic if timed else None,
+    )
+    try:
+        progress = fit(learner, outside, progress)
+    finally:
+        outside.metrics.close()
+    if not progress.is_over(learner.settings):
+        raise Stopped
+    return progress
 
-    batches: Callable[[int], Iterator[Sequence[B]]]
-    score: Callable[[], Mapping[str, float]]
-    out: Path
-    settings: Mapping[str, Any]
-    omit: tuple[str, ...] = ()
-    timed: bool = True
 
-    def run(self, learner: Learner[B], should_stop: Stop) -> Progress:
-        """Train, or go on; the best weights are the model's when this returns.
-
-        Raises:
-            NonFiniteError: a loss or the gradient is NaN or infinite.
-            CheckpointError: the saved state is damaged or of other settings, or the disk is full.
-            Stopped: `should_stop` said so; the state is saved.
-        """
-        make_folder(self.out)
-        progress = self._restore(learner)
-        rows, shown = JsonlMetrics(self.out / "training.jsonl"), TrainingProgress(learner.settings.steps)
-        outside = Outside(
-            batches=self.batches,
-            score=self.score,
-            communicator=SingleProcess(),
-            checkpoints=training_store(self.out, self.settings, omit=self.omit, start_step=progress.step),
-            metrics=FanOut([rows, shown]),
-            should_stop=should_stop,
-            clock=time.monotonic if self.timed else None,
-        )
-        try:
-            progress = fit(learner, outside, progress)
-        finally:
-            outside.metrics.close()
-        if not progress.is_over(learner.settings):
-            raise Stopped
-        return progress
-
-    def _restore(self, learner: Learner[B]) -> Progress:
-        start = unfinished_training(self.out, self.settings)
-        if start is None:
-            return Progress()
-        learner.model.load_state_dict(start.weights(), strict=False)
-        state = start.training_state()
-        load_optimizer_state(learner.optimizers, state["optimizer"])
-        print(f"{self.out}: continuing the training from step {start.step}")
-        return Progress.of(start.step, state)
+def _restored(learner: Learner[B], out: Path, settings: Mapping[str, Any]) -> Progress:
+    """How far an interrupted training of the same settings came; the learner has its state then."""
+    start = unfinished_training(out, settings)
+    if start is None:
+        return Progress()
+    learner.model.load_state_dict(start.weights(), strict=False)
+    state = start.training_state()
+    load_optimizer_state(learner.optimizers, state["optimizer"])
+    print(f"{out}: continuing the training from step {start.step}")
+    return Progress.of(start.step, state)
 
 
 def fit_classifier(
@@ -116,12 +117,11 @@ def fit_classifier(
         layer_decay: factor of the learning rate from a block to the one below it.
         score: logits of the selection patients' studies.
         truth: of the same.
-        out, settings: as in `Fit`.
-        should_stop: asked after every step.
+        out, settings, should_stop: as for `run_fit`.
         least_between: steps between scores where `optimisation` does not say.
 
     Raises:
-        As `Fit.run`.
+        As `run_fit`.
     """
     config, learn, exclusive = task.config, task.split.learn, task.columns.exclusive
     studies = AugmentedStudies(
@@ -135,17 +135,18 @@ def fit_classifier(
     every = optimisation.evaluate_every or max(least_between, studies.steps_per_epoch)
     optimisation = replace(optimisation, evaluate_every=every)
     learned = task.learned_from(learn).has_both
-    fit = Fit(
+    optimizers = classifier_optimizers(classifier, optimisation, layer_decay=layer_decay)
+    return run_fit(
+        ClassifierFit(classifier, optimizers, optimisation, config.train, exclusive),
         batches=lambda first: ([batch] for batch in studies.batches(first, optimisation.steps)),
         score=lambda: selection_score(
             probabilities(score(), exclusive=exclusive), truth, learned=learned, exclusive=exclusive
         ),
         out=out,
         settings=settings,
+        should_stop=should_stop,
         omit=("encoder.",) if classifier.frozen else (),
     )
-    optimizers = classifier_optimizers(classifier, optimisation, layer_decay=layer_decay)
-    return fit.run(ClassifierFit(classifier, optimizers, optimisation, config.train, exclusive), should_stop)
 
 
 def best_score(progress: Progress) -> dict[str, float]:

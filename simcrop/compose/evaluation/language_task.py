@@ -55,8 +55,10 @@ class LanguageTask(Task):
 
     @property
     def top_k(self) -> int:
-        """k', cosines behind the score of a sentence in a volume: as trained with."""
-        return top_k(self.model)
+        """k', cosines behind a sentence's score: of late interaction, or of the alignment where trained without."""
+        objectives = self.model.objectives
+        chosen = objectives.late_interaction if objectives.late_interaction.weight else objectives.alignment
+        return min(chosen.top_k, self.model.recipe.num_patches, MAX_K)
 
     @torch.no_grad()
     def patches(self, volumes: Tensor) -> Float[Tensor, "B N E"]:
@@ -84,13 +86,6 @@ class LanguageTask(Task):
         key = [*identity, weights_sha256(self.model), self.config.train.precision, device.type, self.top_k]
         kind = FeatureKind(key, lambda volumes: compute(self.patches(volumes)), self.model.recipe.volume_size)
         return self.features(names, kind, stop)
-
-
-def top_k(model: SimCroP) -> int:
-    """k' of a model: of late interaction, or of the alignment where it was trained without."""
-    objectives = model.objectives
-    chosen = objectives.late_interaction if objectives.late_interaction.weight else objectives.alignment
-    return min(chosen.top_k, model.recipe.num_patches, MAX_K)
 
 
 def begin_language(config: RunConfig, checkpoint: str) -> LanguageTask:

@@ -28,7 +28,7 @@ from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
 from simcrop.compose.evaluation.common import Stop, command, computing_device, finish, starting_encoder
-from simcrop.compose.evaluation.fit import Fit
+from simcrop.compose.evaluation.fit import run_fit
 from simcrop.compose.evaluation.segmentation_task import SegmentationTask, begin_segmentation, drawn
 from simcrop.compose.ops import select_ops
 from simcrop.core.data.study import Study
@@ -132,15 +132,16 @@ class _Fit:
         visited = [study for step in range(1, settings.steps + 1) for study in crops.studies_of(step)]
         task.prepare([*visited, *select])
         segmenter = Segmenter(self.network, settings.overlap, config.train)
-        fit = Fit(
+        optimizers = segmenter_optimizers(self.network, settings)
+        reached = run_fit(
+            SegmenterFit(self.network, optimizers, settings, config.train),
             batches=crops.batches,
             score=lambda: {"selection_dice": selection_dice(segmenter, task.maps, select)},
             out=self.out,
             settings=self.fixed(),
+            should_stop=should_stop,
             timed=False,
         )
-        optimizers = segmenter_optimizers(self.network, settings)
-        reached = fit.run(SegmenterFit(self.network, optimizers, settings, config.train), should_stop)
         trained = {
             "start": dict(self.start),
             "percent": config.labels.percent,
@@ -175,12 +176,7 @@ def _measure_again(config: RunConfig, folder: Path, out: Path, device: torch.dev
 
 
 def _measure(
-    task: SegmentationTask,
-    network: UNETR,
-    out: Path,
-    checkpoint: _Known,
-    trained: _Known,
-    should_stop: Stop,
+    task: SegmentationTask, network: UNETR, out: Path, checkpoint: _Known, trained: _Known, should_stop: Stop
 ) -> None:
     """Segment the held-out studies, and write and print the result. Raises Stopped after a request to stop."""
     config, settings = task.config, task.config.segment

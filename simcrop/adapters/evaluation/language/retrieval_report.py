@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -48,13 +49,10 @@ class RetrievalOutcome:
 
 @dataclass(frozen=True, eq=False)
 class _Direction:
-    """Ranks of the right answer in one direction, and what they come to."""
+    """Ranks of the right answer in one direction, and the numbers that they come to, each with that of chance."""
 
     ranks: Int64[Tensor, "n"]
-    recall: Mapping[int, Estimate]
-    chance: Mapping[int, float]
-    median_rank: Estimate
-    chance_median_rank: int
+    numbers: Mapping[str, tuple[Estimate, float]]
 
 
 def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *, seed: int) -> Evaluation:
@@ -71,14 +69,10 @@ def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *,
     title = f"retrieval among {num} test studies"
     at_random = Chance.of(outcome.same)
     chance = [at_random.within(k) for k in range(1, num + 1)]
-    curves = [
-        RecallCurve(
-            DIRECTIONS[name],
-            [float((each.ranks <= k).double().mean()) for k in range(1, num + 1)],
-            chance,
-        )
-        for name, each in directions.items()
-    ]
+    recall = {
+        name: [float((each.ranks <= k).double().mean()) for k in range(1, num + 1)] for name, each in directions.items()
+    }
+    curves = [RecallCurve(DIRECTIONS[name], values, chance) for name, values in recall.items()]
     columns = ("study_id", "patient_id", "rank_of_volume", "rank_of_report", "best_volume", "best_report")
     return Evaluation(
         task="retrieval",
@@ -105,14 +99,14 @@ def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: EvaluationSett
         return torch.cat([recall, weighted_median(ranks, weights)[:, None]], dim=1)
 
     patients = [study.patient_id for study in outcome.studies]
-    *recall, median = estimated(statistics, patients, **draws_of(settings, seed))
-    chances = {k: chance.within(k) for k in TOP}
-    return _Direction(ranks, dict(zip(TOP, recall, strict=True)), chances, median, chance.median_rank)
+    found = estimated(statistics, patients, **draws_of(settings, seed))
+    chances = (*(chance.within(k) for k in TOP), chance.median_rank)
+    names = (*(f"recall_at_{k}" for k in TOP), "median_rank")
+    return _Direction(ranks, dict(zip(names, zip(found, chances, strict=True), strict=True)))
 
 
 def _tree(direction: _Direction) -> dict[str, Any]:
-    recall = {f"recall_at_{k}": {**asdict(each), "chance": direction.chance[k]} for k, each in direction.recall.items()}
-    return {**recall, "median_rank": {**asdict(direction.median_rank), "chance": direction.chance_median_rank}}
+    return {name: {**asdict(each), "chance": chance} for name, (each, chance) in direction.numbers.items()}
 
 
 def _rows(outcome: RetrievalOutcome, directions: Mapping[str, _Direction]) -> Iterator[tuple[object, ...]]:
@@ -125,20 +119,18 @@ def _rows(outcome: RetrievalOutcome, directions: Mapping[str, _Direction]) -> It
 
 
 def _table(directions: Mapping[str, _Direction], title: str, settings: EvaluationSettings) -> Table:
-    both = directions.values()
     heads = [head for name in DIRECTIONS.values() for head in (name, interval_head(settings), "chance")]
     table = results_table(title, "", heads, no_wrap=False)
-    for k in TOP:
-        table.add_row(f"recall@{k}", *(text for each in both for text in _cells(each.recall[k], each.chance[k], ".3f")))
-    table.add_section()
-    medians = (text for each in both for text in _cells(each.median_rank, each.chance_median_rank, ".0f"))
-    table.add_row("median rank", *medians)
+    for name in next(iter(directions.values())).numbers:
+        is_recall = name != "median_rank"
+        form, shown = (".3f", name.replace("recall_at_", "recall@")) if is_recall else (".0f", "median rank")
+        if not is_recall:
+            table.add_section()
+        both = (each.numbers[name] for each in directions.values())
+        cells = [(cell(each.value, form), interval_cell(each, form), cell(chance, form)) for each, chance in both]
+        table.add_row(shown, *chain.from_iterable(cells))
     table.caption = (
         "recall@k: share of queries with the right one among the best k; chance: candidates in random order; studies "
         f"whose findings say the same are right for each other; {interval_note(settings, 'patients of the queries')}"
     )
     return table
-
-
-def _cells(each: Estimate, chance: float, form: str) -> tuple[str, str, str]:
-    return cell(each.value, form), interval_cell(each, form), cell(chance, form)

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, panel_figure
+from simcrop.adapters.evaluation.output import save_figure
 from simcrop.adapters.figures.losses import curves_figure
 from simcrop.adapters.figures.reconstruction import reconstruction_figure
-from simcrop.adapters.system.files import whole_file
 from simcrop.core.data.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.sentence_maps import maps_of
@@ -25,7 +25,6 @@ from simcrop.core.randomness import generator
 from simcrop.core.recipe import ModelRecipe
 
 _CANDIDATES = 50
-_DPI = 110
 
 
 class RunPictures:
@@ -69,8 +68,7 @@ class RunPictures:
             figures["curves"] = curves_figure(rows, title=f"losses up to step {step}")
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            with whole_file(self._folder / f"step_{step:08d}_{name}.png") as file:
-                figure.savefig(file, format="png", dpi=_DPI)
+            save_figure(self._folder / f"step_{step:08d}_{name}.png", figure)
             if self._on_figure is not None:
                 self._on_figure(name, step, figure)
 
