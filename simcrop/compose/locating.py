@@ -1,4 +1,4 @@
-"""`simcrop locate`: where in one scan a model looks for one sentence."""
+"""`simcrop locate`: the place in one scan where a model looks for one sentence."""
 
 import logging
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simcrop.adapters.evaluation.language.heat_map import HeatMap, best_voxel, map_onto
+from simcrop.adapters.evaluation.language.heat_map import HeatMap, map_onto
+from simcrop.adapters.evaluation.output import save_figure
 from simcrop.adapters.figures.located import Located, located_figure
 from simcrop.adapters.formats.opening import is_nifti
 from simcrop.adapters.formats.scan import Scan, read_scan, write_map
 from simcrop.adapters.loading.resample import Grid, resample_volume
-from simcrop.adapters.system.files import make_folder, whole_file
+from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.models import load_aligned
 from simcrop.core.errors import DataError, InputError
 from simcrop.core.evaluation.grounding import similarity_maps
 from simcrop.core.evaluation.sentences import read_within
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.ports import Tokenizer
 from simcrop.core.recipe import Size
 from simcrop.core.reports.prompts import normal_findings
 from simcrop.core.reports.reader import ReportReader
@@ -34,17 +34,20 @@ _log = logging.getLogger("simcrop")
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Where a model looks for a sentence.
+    """The place where a model looks for a sentence.
 
     Attributes:
         heat: the map on the grid of the scan's file.
-        best_voxel: nearest to the centre of the best patch, along the axes of the file.
-        best_mm: the same place in world coordinates, mm, RAS.
+        best_mm: its best voxel in world coordinates, mm, RAS.
     """
 
     heat: HeatMap
-    best_voxel: Size
     best_mm: tuple[float, float, float]
+
+    @property
+    def best_voxel(self) -> Size:
+        """The best voxel, along the axes of the file."""
+        return self.heat.best_voxel
 
     @property
     def cosine(self) -> float:
@@ -87,13 +90,12 @@ def locate(
             f"--sentence: the model knows no word of {sentence!r}; write it in the language of the reports that it was "
             "trained on"
         )
-    found = _look(scan, model, _read(model, tokenizer, sentence, company))
+    reader = ReportReader(tokenizer, model.text_recipe.max_tokens)
+    found = _look(scan, model, read_within(model, reader, sentence, company))
     facts = _facts(scan, model, found, checkpoint)
     for out, is_picture in zip(outs, are_pictures, strict=True):
         if is_picture:
-            figure = located_figure(_located(scan, found, sentence, facts))
-            with whole_file(out) as file:
-                figure.savefig(file, format="png", dpi=_DPI, facecolor=figure.get_facecolor())
+            save_figure(out, located_figure(_located(scan, found, sentence, facts)), dpi=_DPI)
         else:
             write_map(out, found.heat.values, scan, about="simcrop: cosine similarity to a sentence")
     print("\n".join([*facts, *map(str, outs)]))
@@ -116,10 +118,6 @@ def _read_findings(path: Path) -> list[str]:
         raise DataError(f"--findings: {path} cannot be read ({reason}); name a text file") from error
 
 
-def _read(model: SimCroP, tokenizer: Tokenizer, sentence: str, company: Sequence[str]) -> Float[Tensor, "E"]:
-    return read_within(model, ReportReader(tokenizer, model.text_recipe.max_tokens), sentence, company)
-
-
 @torch.no_grad()
 def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> Found:
     recipe = model.recipe
@@ -127,8 +125,7 @@ def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> Found:
     patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
     similarity = similarity_maps(sentence[None], patches)[0].reshape(recipe.grid).cpu().numpy()
     heat = map_onto(similarity, recipe.patch_size, seen.numpy(), scan.shape, scan.affine)
-    voxel = best_voxel(similarity, recipe.patch_size, seen.numpy(), scan.shape, scan.affine)
-    at = scan.affine @ (*voxel, 1)
+    at = scan.affine @ (*heat.best_voxel, 1)
     if heat.share_outside > 0:
         _log.warning(
             "%.1f %% of %s lie outside of the %s mm around its centre that the model sees; the map has its lowest "
@@ -137,7 +134,7 @@ def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> Found:
             scan.path,
             _extent(model),
         )
-    return Found(heat, voxel, (float(at[0]), float(at[1]), float(at[2])))
+    return Found(heat, (float(at[0]), float(at[1]), float(at[2])))
 
 
 def _extent(model: SimCroP) -> str:

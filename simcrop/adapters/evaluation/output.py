@@ -1,25 +1,20 @@
-"""What an evaluation leaves behind: metrics.json, predictions.csv, pictures, and one printed table."""
+"""The files of an evaluation: metrics.json, predictions.csv, pictures; and its one printed table."""
 
 import csv
 import io
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
+from simcrop.adapters.evaluation.tables import results_console
 from simcrop.adapters.system.files import replace_text, whole_file
 from simcrop.adapters.system.provenance import git_commit, versions
-
-_DPI = 110
-_FILE_COLUMNS = 110
-"""Width of the table where no terminal says its own."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +64,7 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
     (folder / "metrics.json").unlink(missing_ok=True)
     replace_text(folder / "predictions.csv", _as_csv(result.predictions))
     for name, figure in result.figures.items():
-        with whole_file(folder / "pictures" / f"{name}.png") as file:
-            figure.savefig(file, format="png", dpi=_DPI)
+        save_figure(folder / "pictures" / f"{name}.png", figure)
     content = {
         "task": result.task,
         "metrics": result.metrics,
@@ -80,12 +74,18 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
         "git_commit": git_commit(),
     }
     replace_text(folder / "metrics.json", json.dumps(without_nan(content), indent=1) + "\n")
-    console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+    console = results_console()
     console.print(result.table)
     for warning in result.warnings:
         console.print(f"note: {warning}", highlight=False, markup=False)
     files = "metrics.json, predictions.csv" + (", pictures/" if result.figures else "")
     console.print(f"{folder}: {files}", highlight=False, markup=False, soft_wrap=True)
+
+
+def save_figure(path: Path, figure: Figure, *, dpi: int = 110) -> None:
+    """Write a picture as a PNG file."""
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=dpi)
 
 
 def without_nan(tree: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Pictures of what a model does, drawn by matplotlib without a display.
+"""Slices of CT as pictures, drawn by matplotlib without a display.
 
 Slices follow the radiological convention: the patient's right on the left of the picture, head or front on top, the
 same scale in millimetres along both sides.
@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from numpy.typing import NDArray
+
+from simcrop.core.recipe import Size
 
 Spacing = tuple[float, float, float]
 Array = NDArray[Any]
@@ -39,6 +42,19 @@ def slice_extent(shape: Sequence[int], spacing_mm: Spacing, plane: str) -> tuple
     """(left, right, bottom, top) of a shown slice in mm."""
     across, up = (axis for axis in range(3) if axis != PLANES[plane])
     return 0.0, shape[across] * spacing_mm[across], 0.0, shape[up] * spacing_mm[up]
+
+
+def shown_place(shape: Sequence[int], spacing_mm: Spacing, plane: str, voxel: Size) -> tuple[float, float]:
+    """(x, y) of a voxel's centre in mm, projected onto a shown slice."""
+    across, up = (axis for axis in range(3) if axis != PLANES[plane])
+    # Columns run against the axis (the patient's right is on the left); rows too, but mm are counted from the bottom.
+    return (shape[across] - voxel[across] - 0.5) * spacing_mm[across], (voxel[up] + 0.5) * spacing_mm[up]
+
+
+def outline(axes: Axes, mask: Array, extent: tuple[float, float, float, float], **style: Any) -> None:
+    """The edge of a shown slice of a mask, where it has one."""
+    if mask.any() and not mask.all():
+        axes.contour(mask.astype(np.float32), levels=[0.5], extent=extent, origin="upper", **style)
 
 
 def show_ct(axes: Axes, hu: Array, spacing_mm: Spacing, plane: str, index: int) -> None:

@@ -32,15 +32,13 @@ def finding_figure(bars: Sequence[FindingBar], *, title: str) -> Figure:
     figure = Figure(figsize=(7.2, 1.3 + 0.3 * len(bars)), layout="constrained")
     axes = figure.subplots()
     places = range(len(bars))
-    values = [bar.hit_rate.value for bar in bars]
-    ends = [(bar.hit_rate.low, bar.hit_rate.high) for bar in bars]
     colours = [_MEAN_BAR if bar.name == "mean" else _BAR for bar in bars]
-    axes.barh(places, values, color=colours, height=0.62, alpha=0.85)
-    for place, value, (low, high) in zip(places, values, ends, strict=True):
-        if not math.isnan(low):
-            axes.plot([low, high], [place, place], color="black", linewidth=1.1)
-        axes.text(1.005, place, f"{value:.2f}", va="center", fontsize=8, transform=axes.get_yaxis_transform())
+    axes.barh(places, [bar.hit_rate.value for bar in bars], color=colours, height=0.62, alpha=0.85)
     for place, bar in zip(places, bars, strict=True):
+        rate = bar.hit_rate
+        if not math.isnan(rate.low):
+            axes.plot([rate.low, rate.high], [place, place], color="black", linewidth=1.1)
+        axes.text(1.005, place, f"{rate.value:.2f}", va="center", fontsize=8, transform=axes.get_yaxis_transform())
         axes.plot([bar.chance] * 2, [place - 0.42, place + 0.42], color=_CHANCE, linewidth=2.0)
     axes.plot([], [], color=_CHANCE, linewidth=2.0, label="a patch taken at random")
     axes.set_yticks(places, ["mean over findings" if bar.name == "mean" else bar.name for bar in bars], fontsize=8.5)

@@ -10,10 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import MaxNLocator
 
-from simcrop.adapters.figures.ct import PLANES, Array, Spacing, oriented, show_ct, slice_extent
+from simcrop.adapters.figures.ct import (
+    PLANES,
+    RIM,
+    Array,
+    Spacing,
+    oriented,
+    outline,
+    show_ct,
+    shown_place,
+    slice_extent,
+)
 from simcrop.core.recipe import Size
 
 _BACKGROUND = "#101317"
@@ -25,7 +34,6 @@ _BARS_MM = (200, 100, 50, 20, 10, 5, 2, 1)
 _PANELS, _TALLEST = 10.4, 4.2
 """Width of the three panels, and height of the tallest, at most; inches, as are those below."""
 _LEFT, _RIGHT, _HEAD, _FOOT, _GAP = 0.3, 1.1, 1.3, 0.25, 0.12
-RIM: list[AbstractPathEffect] = [withStroke(linewidth=2.2, foreground="black")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,19 +117,14 @@ def _overlay(axes: Axes, located: Located, scale: Normalize, plane: str, index: 
     extent = slice_extent(located.hu.shape, located.spacing_mm, plane)
     opacity = np.where(oriented(located.inside, plane, index), 0.7 * np.asarray(scale(shown)) ** 0.8, 0.0)
     axes.imshow(shown, cmap=_COLOURS, norm=scale, alpha=opacity, extent=extent, interpolation="bilinear")
-    seen = oriented(located.inside, plane, index).astype(np.float32)
-    if 0 < seen.mean() < 1:
-        axes.contour(
-            seen, levels=[0.5], colors=_EDGE, linewidths=0.9, linestyles="dashed", extent=extent, origin="upper"
-        )
+    seen = oriented(located.inside, plane, index)
+    outline(axes, seen, extent, colors=_EDGE, linewidths=0.9, linestyles="dashed")
 
 
 def _mark(axes: Axes, located: Located, plane: str) -> None:
     """Hair lines that meet at the best voxel, open around it."""
-    across, up = (axis for axis in range(3) if axis != PLANES[plane])
     left, right, bottom, top = slice_extent(located.hu.shape, located.spacing_mm, plane)
-    x = (located.hu.shape[across] - located.best_voxel[across] - 0.5) * located.spacing_mm[across]
-    y = (located.best_voxel[up] + 0.5) * located.spacing_mm[up]
+    x, y = shown_place(located.hu.shape, located.spacing_mm, plane, located.best_voxel)
     gap = 0.045 * max(right, top)
     style: dict[str, Any] = {"color": "white", "linewidth": 0.7, "alpha": 0.75}
     for low, high in ((left, x - gap), (x + gap, right)):

@@ -3,12 +3,14 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simcrop.core.evaluation.bootstrap import Estimate
-from simcrop.core.evaluation.roc import NUM_RATES, RocCurve
+from simcrop.core.evaluation.bootstrap import Draws, Estimate
+from simcrop.core.evaluation.classification import Measurement, Predicted
+from simcrop.core.evaluation.roc import NUM_RATES, RocCurve, roc_curves
 
 _COLUMNS = 5
 _TITLE_WIDTH = 24
@@ -26,6 +28,27 @@ class RocPanel:
     curve: RocCurve | None
     auroc: Estimate
     is_mean: bool = False
+
+
+def roc_curves_figure(
+    predicted: Predicted, measured: Measurement, names: Sequence[str], what: str, *, title: str, **draws: Unpack[Draws]
+) -> Figure:
+    """The curve of every label, and first their mean where there are several.
+
+    Args:
+        predicted: of the test set.
+        measured: what `measure` has made of it.
+        names: of the labels.
+        what: these are called in the picture, labels or findings.
+        title: above the picture.
+        draws: behind the bands.
+    """
+    curves, mean = roc_curves(predicted, **draws)
+    panels = [RocPanel(*each) for each in zip(names, curves, measured.by_label["auroc"], strict=True)]
+    if len(panels) > 1:
+        panels.insert(0, RocPanel(f"Mean over {what}", mean, measured.overall["auroc"], is_mean=True))
+    band = f"; bands: {100 * draws['confidence']:g} % intervals over patients" if draws["num_draws"] else ""
+    return roc_figure(panels, title=title + band)
 
 
 def roc_figure(panels: Sequence[RocPanel], *, title: str) -> Figure:

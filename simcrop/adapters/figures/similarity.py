@@ -10,7 +10,17 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 
-from simcrop.adapters.figures.ct import PLANES, RIM, Array, Spacing, oriented, show_ct, slice_extent
+from simcrop.adapters.figures.ct import (
+    PLANES,
+    RIM,
+    Array,
+    Spacing,
+    oriented,
+    outline,
+    show_ct,
+    shown_place,
+    slice_extent,
+)
 from simcrop.core.recipe import Size
 
 _OUTLINE = "#39ff6a"
@@ -71,9 +81,11 @@ def _draw_sentence(figure: SubFigure, hu: Array, item: SentenceMap, spacing_mm: 
         truth, overlay = panels[2 * column], panels[2 * column + 1]
         for axes in (truth, overlay):
             show_ct(axes, hu, spacing_mm, plane, index)
-            _outline(axes, item.mask, spacing_mm, plane, index)
+            mask, extent = oriented(item.mask, plane, index), slice_extent(hu.shape, spacing_mm, plane)
+            outline(axes, mask, extent, colors=_OUTLINE, linewidths=1.0)
         _overlay(overlay, item.similarity, scale, spacing_mm, plane, index)
-        _cross(overlay, item, spacing_mm, plane)
+        x, y = shown_place(hu.shape, spacing_mm, plane, item.best_voxel)
+        overlay.plot([x], [y], marker="+", color="white", markersize=9, markeredgewidth=1.4, path_effects=RIM)
         truth.set_xlabel(f"{plane}: true place", fontsize=8.5)
         overlay.set_xlabel(f"{plane}: similarity", fontsize=8.5)
     bar = figure.colorbar(ScalarMappable(scale, _MAP_COLOURS), ax=panels, fraction=0.02, pad=0.01, extend="min")
@@ -87,19 +99,3 @@ def _overlay(axes: Axes, similarity: Array, scale: Normalize, spacing_mm: Spacin
     extent = slice_extent(similarity.shape, spacing_mm, plane)
     opacity = 0.75 * np.asarray(scale(shown))
     axes.imshow(shown, cmap=_MAP_COLOURS, norm=scale, alpha=opacity, extent=extent, interpolation="nearest")
-
-
-def _outline(axes: Axes, mask: Array, spacing_mm: Spacing, plane: str, index: int) -> None:
-    shown = oriented(mask, plane, index).astype(np.float32)
-    if shown.any():
-        extent = slice_extent(mask.shape, spacing_mm, plane)
-        axes.contour(shown, levels=[0.5], colors=_OUTLINE, linewidths=1.0, extent=extent, origin="upper")
-
-
-def _cross(axes: Axes, item: SentenceMap, spacing_mm: Spacing, plane: str) -> None:
-    """The best patch's centre, projected onto the shown slice."""
-    across, up = (axis for axis in range(3) if axis != PLANES[plane])
-    # Columns run against the axis (the patient's right is on the left); rows too, but mm are counted from the bottom.
-    x = (item.similarity.shape[across] - item.best_voxel[across] - 0.5) * spacing_mm[across]
-    y = (item.best_voxel[up] + 0.5) * spacing_mm[up]
-    axes.plot([x], [y], marker="+", color="white", markersize=9, markeredgewidth=1.4, path_effects=RIM)

@@ -1,8 +1,8 @@
 """`simcrop eval finetune`: encoder and head trained together on labelled volumes, or both from scratch."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,12 @@ from torch import Tensor
 from simcrop.adapters.checkpoints.unfinished import remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
-from simcrop.adapters.evaluation.classification.files import (
-    FineTuned,
-    fine_tuned,
-    finished_fit,
-    save_classifier,
-)
+from simcrop.adapters.evaluation.classification.files import FineTuned, Told, fine_tuned, finished_fit, save_classifier
 from simcrop.adapters.loading.labelled import volume_centres
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import git_commit, versions
-from simcrop.compose.evaluation.common import say_stopped
-from simcrop.compose.evaluation.fit import best_score, fit_settings, label_fit, learning_studies
+from simcrop.compose.evaluation.common import Stop, command
+from simcrop.compose.evaluation.fit import best_score, fit_classifier, fit_settings
 from simcrop.compose.evaluation.labelled_task import (
     BLIND_SELECTION,
     LabelledTask,
@@ -35,7 +30,6 @@ from simcrop.compose.evaluation.labelled_task import (
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
-from simcrop.core.evaluation.fitting import ClassifierFit, classifier_optimizers
 from simcrop.core.randomness import derive_seed
 from simcrop.core.training.learner import numerics
 from simcrop.core.training.stopping import Stopped
@@ -44,44 +38,27 @@ _LAYER_DECAY = 0.75
 _EVALUATE_EVERY = 20
 
 
-def finetune(
-    config: RunConfig, *, checkpoint: str | None, out: Path, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Train encoder and head, and measure them on the held-out studies.
+@command
+def finetune(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
+    """Train encoder and head, as the section `finetune` says, and measure them on the held-out studies.
 
-    Args:
-        config: data and labels; the section `finetune`.
-        checkpoint: of the encoder, or a folder that an earlier call has written; None trains from scratch.
-        out: folder of the result; the classifier is kept in it.
-        should_stop: asked after every step and batch.
-
-    Returns:
-        False where it was asked to stop; the same call goes on from there.
-
-    Raises:
-        SimcropError: wrong checkpoint, data or labels, or a loss that is not finite.
+    The checkpoint may be a folder that an earlier call has written; the classifier is kept in `out`.
     """
     refuse_published(config, "fine-tuning")
     settings = config.finetune
     before = None if checkpoint is None or settings.new_head else fine_tuned(Path(checkpoint))
-    try:
-        if settings.steps:
-            _train_and_measure(config, checkpoint, before, out, should_stop)
-        elif before is not None:
-            _measure_again(config, before, str(checkpoint), out, should_stop)
-        else:
-            raise ConfigError(
-                f"finetune.steps: 0 measures a fine-tuned checkpoint, and {checkpoint or 'no --checkpoint'} is none; "
-                "write 1 or more"
-            )
-    except Stopped:
-        return say_stopped(out)
-    return True
+    if settings.steps:
+        _train_and_measure(config, checkpoint, before, out, should_stop)
+    elif before is not None:
+        _measure_again(config, before, str(checkpoint), out, should_stop)
+    else:
+        raise ConfigError(
+            f"finetune.steps: 0 measures a fine-tuned checkpoint, and {checkpoint or 'no --checkpoint'} is none; "
+            "write 1 or more"
+        )
 
 
-def _measure_again(
-    config: RunConfig, before: FineTuned, checkpoint: str, out: Path, should_stop: Callable[[], bool]
-) -> None:
+def _measure_again(config: RunConfig, before: FineTuned, checkpoint: str, out: Path, should_stop: Stop) -> None:
     task = begin_task(config, checkpoint, draws=False)
     classifier = new_classifier(task, frozen=True)
     _continue(classifier, before, task)
@@ -91,7 +68,7 @@ def _measure_again(
 
 
 def _train_and_measure(
-    config: RunConfig, checkpoint: str | None, before: FineTuned | None, out: Path, should_stop: Callable[[], bool]
+    config: RunConfig, checkpoint: str | None, before: FineTuned | None, out: Path, should_stop: Stop
 ) -> None:
     task = begin_task(config, checkpoint)
     if checkpoint is None:
@@ -118,36 +95,33 @@ def _train_and_measure(
 
 
 def _train(
-    task: LabelledTask, classifier: Classifier, settings: Mapping[str, Any], out: Path, should_stop: Callable[[], bool]
+    task: LabelledTask, classifier: Classifier, settings: Mapping[str, Any], out: Path, should_stop: Stop
 ) -> FineTuned:
     """Fit, and keep the best step's classifier."""
     config, select = task.config, task.split.select
-    studies = learning_studies(task, augment=config.data.augment, batch_size=config.finetune.batch_size)
-    every = config.finetune.evaluate_every or max(_EVALUATE_EVERY, studies.steps_per_epoch)
-    optimisation = replace(config.finetune, evaluate_every=every)
-    optimizers = classifier_optimizers(classifier, optimisation, layer_decay=_layer_decay(task))
-    fit = label_fit(
+    progress = fit_classifier(
         task,
-        studies,
-        last_step=optimisation.steps,
-        logits=lambda: predict(task, classifier, task.some(select), should_stop),
+        classifier,
+        config.finetune,
+        augment=config.data.augment,
+        layer_decay=_layer_decay(task),
+        score=lambda: predict(task, classifier, task.some(select), should_stop),
         truth=task.truth[list(select)],
         out=out,
         settings=settings,
+        should_stop=should_stop,
+        least_between=_EVALUATE_EVERY,
     )
-    learner = ClassifierFit(classifier, optimizers, optimisation, config.train, task.columns.exclusive)
-    progress = fit.run(learner, should_stop)
+    told = Told(task.columns.names, task.columns.exclusive, task.learned_from(task.split.learn))
+    about = {"versions": versions(), "git_commit": git_commit(), "data_fingerprint": task.data.fingerprint}
     save_classifier(
         out,
         classifier,
         progress.best_step,
+        told,
         config=as_tree(config),
-        settings=settings,
-        names=task.columns.names,
-        exclusive=task.columns.exclusive,
-        learned_from=task.learned_from(task.split.learn),
         metrics=best_score(progress),
-        provenance={"versions": versions(), "git_commit": git_commit(), "data_fingerprint": task.data.fingerprint},
+        provenance={**about, "settings": settings},
     )
     remove_training(out)
     made = finished_fit(out, settings)
@@ -184,7 +158,7 @@ def predict(
     task: LabelledTask,
     classifier: Classifier,
     studies: Sequence[Study],
-    should_stop: Callable[[], bool],
+    should_stop: Stop,
     *,
     progress: str | None = None,
 ) -> Float[Tensor, "n C"]:

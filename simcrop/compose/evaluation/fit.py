@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -16,13 +16,14 @@ from simcrop.adapters.loading.labelled import AugmentedStudies
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
+from simcrop.compose.evaluation.common import Stop
 from simcrop.compose.evaluation.labelled_task import LabelledTask
 from simcrop.core.data.augment import Augmenter
-from simcrop.core.evaluation.classifier import probabilities
-from simcrop.core.evaluation.fitting import LabelledBatch
+from simcrop.core.evaluation.classifier import Classifier, probabilities
+from simcrop.core.evaluation.fitting import ClassifierFit, classifier_optimizers
 from simcrop.core.evaluation.selection import selection_score, without_prefix
 from simcrop.core.ports import SingleProcess
-from simcrop.core.recipe import AugmentRecipe
+from simcrop.core.recipe import AugmentRecipe, Optimisation
 from simcrop.core.training.loop import B, Learner, Outside, fit
 from simcrop.core.training.optimization import load_optimizer_state
 from simcrop.core.training.progress import Progress
@@ -32,95 +33,119 @@ _FREE = ("num_workers", "prepared")
 """Keys of the section data that decide nothing about what is learned."""
 
 
-@dataclass(frozen=True, eq=False)
-class Fit(Generic[B]):
-    """What a training of an evaluation needs of the outside.
+def run_fit(
+    learner: Learner[B],
+    *,
+    batches: Callable[[int], Iterator[Sequence[B]]],
+    score: Callable[[], Mapping[str, float]],
+    out: Path,
+    settings: Mapping[str, Any],
+    should_stop: Stop,
+    omit: tuple[str, ...] = (),
+    timed: bool = True,
+) -> Progress:
+    """Train, or go on; the best weights are the model's when this returns.
 
-    Attributes:
+    Args:
+        learner: the model and how it learns.
         batches: gives the micro-batches of a step and of all that follow it.
         score: numbers of the model on the selection patients.
         out: folder of the evaluation; training.jsonl appears in it, and while the training runs the folder training.
         settings: all that decides what is learned, by key; the state of other ones is refused.
+        should_stop: asked after every step.
         omit: prefixes of weights that never change, and are not stored.
         timed: whether rows tell rates.
+
+    Raises:
+        NonFiniteError: a loss or the gradient is NaN or infinite.
+        CheckpointError: the saved state is damaged or of other settings, or the disk is full.
+        Stopped: `should_stop` said so; the state is saved.
     """
-
-    batches: Callable[[int], Iterator[Sequence[B]]]
-    score: Callable[[], Mapping[str, float]]
-    out: Path
-    settings: Mapping[str, Any]
-    omit: tuple[str, ...] = ()
-    timed: bool = True
-
-    def run(self, learner: Learner[B], should_stop: Callable[[], bool]) -> Progress:
-        """Train, or go on; the best weights are the model's when this returns.
-
-        Raises:
-            NonFiniteError: a loss or the gradient is NaN or infinite.
-            CheckpointError: the saved state is damaged or of other settings, or the disk is full.
-            Stopped: `should_stop` said so; the state is saved.
-        """
-        make_folder(self.out)
-        progress = self._restore(learner)
-        rows, shown = JsonlMetrics(self.out / "training.jsonl"), TrainingProgress(learner.settings.steps)
-        outside = Outside(
-            batches=self.batches,
-            score=self.score,
-            communicator=SingleProcess(),
-            checkpoints=training_store(self.out, self.settings, omit=self.omit, start_step=progress.step),
-            metrics=FanOut([rows, shown]),
-            should_stop=should_stop,
-            clock=time.monotonic if self.timed else None,
-        )
-        try:
-            progress = fit(learner, outside, progress)
-        finally:
-            outside.metrics.close()
-        if not progress.is_over(learner.settings):
-            raise Stopped
-        return progress
-
-    def _restore(self, learner: Learner[B]) -> Progress:
-        start = unfinished_training(self.out, self.settings)
-        if start is None:
-            return Progress()
-        learner.model.load_state_dict(start.weights(), strict=False)
-        state = start.training_state()
-        load_optimizer_state(learner.optimizers, state["optimizer"])
-        print(f"{self.out}: continuing the training from step {start.step}")
-        return Progress.of(start.step, state)
+    make_folder(out)
+    progress = _restored(learner, out, settings)
+    outside = Outside(
+        batches=batches,
+        score=score,
+        communicator=SingleProcess(),
+        checkpoints=training_store(out, settings, omit=omit, start_step=progress.step),
+        metrics=FanOut([JsonlMetrics(out / "training.jsonl"), TrainingProgress(learner.settings.steps)]),
+        should_stop=should_stop,
+        clock=time.monotonic if timed else None,
+    )
+    try:
+        progress = fit(learner, outside, progress)
+    finally:
+        outside.metrics.close()
+    if not progress.is_over(learner.settings):
+        raise Stopped
+    return progress
 
 
-def label_fit(
+def _restored(learner: Learner[B], out: Path, settings: Mapping[str, Any]) -> Progress:
+    """How far an interrupted training of the same settings came; the learner has its state then."""
+    start = unfinished_training(out, settings)
+    if start is None:
+        return Progress()
+    learner.model.load_state_dict(start.weights(), strict=False)
+    state = start.training_state()
+    load_optimizer_state(learner.optimizers, state["optimizer"])
+    print(f"{out}: continuing the training from step {start.step}")
+    return Progress.of(start.step, state)
+
+
+def fit_classifier(
     task: LabelledTask,
-    studies: AugmentedStudies,
+    classifier: Classifier,
+    optimisation: Optimisation,
     *,
-    last_step: int,
-    logits: Callable[[], Float[Tensor, "n C"]],
+    augment: AugmentRecipe,
+    layer_decay: float,
+    score: Callable[[], Float[Tensor, "n C"]],
     truth: Bool[Tensor, "n C"],
     out: Path,
     settings: Mapping[str, Any],
-    omit: tuple[str, ...] = (),
-) -> Fit[LabelledBatch]:
-    """The training of a task's classifier.
+    should_stop: Stop,
+    least_between: int = 1,
+) -> Progress:
+    """Train a task's classifier, or go on; the best weights are its own when this returns.
 
     Args:
         task: what is done.
-        studies: to learn from.
-        last_step: of the training.
-        logits: of the selection patients' studies.
+        classifier: on the device that computes.
+        optimisation: steps, rates, and when to score: where it does not say, once an epoch.
+        augment: how volumes are changed.
+        layer_decay: factor of the learning rate from a block to the one below it.
+        score: logits of the selection patients' studies.
         truth: of the same.
-        out, settings, omit: as in `Fit`.
+        out, settings, should_stop: as for `run_fit`.
+        least_between: steps between scores where `optimisation` does not say.
+
+    Raises:
+        As `run_fit`.
     """
-    learned, exclusive = task.learned_from(task.split.learn).has_both, task.columns.exclusive
-    return Fit(
-        batches=lambda first: ([batch] for batch in studies.batches(first, last_step)),
+    config, learn, exclusive = task.config, task.split.learn, task.columns.exclusive
+    studies = AugmentedStudies(
+        task.some(learn),
+        task.truth[list(learn)],
+        task.data.prepared,
+        Augmenter(augment, task.encoder.recipe, config.seed),
+        batch_size=optimisation.batch_size,
+        num_workers=config.data.num_workers,
+    )
+    every = optimisation.evaluate_every or max(least_between, studies.steps_per_epoch)
+    optimisation = replace(optimisation, evaluate_every=every)
+    learned = task.learned_from(learn).has_both
+    optimizers = classifier_optimizers(classifier, optimisation, layer_decay=layer_decay)
+    return run_fit(
+        ClassifierFit(classifier, optimizers, optimisation, config.train, exclusive),
+        batches=lambda first: ([batch] for batch in studies.batches(first, optimisation.steps)),
         score=lambda: selection_score(
-            probabilities(logits(), exclusive=exclusive), truth, learned=learned, exclusive=exclusive
+            probabilities(score(), exclusive=exclusive), truth, learned=learned, exclusive=exclusive
         ),
         out=out,
         settings=settings,
-        omit=omit,
+        should_stop=should_stop,
+        omit=("encoder.",) if classifier.frozen else (),
     )
 
 
@@ -150,16 +175,3 @@ def fit_settings(task: LabelledTask, section: Mapping[str, Any]) -> dict[str, An
         "studies": task.data.fingerprint,
     }
     return dict(leaves(parts))
-
-
-def learning_studies(task: LabelledTask, *, augment: AugmentRecipe, batch_size: int) -> AugmentedStudies:
-    """The studies that a task learns from, as training batches."""
-    config, learn = task.config, task.split.learn
-    return AugmentedStudies(
-        task.some(learn),
-        task.truth[list(learn)],
-        task.data.prepared,
-        Augmenter(augment, task.encoder.recipe, config.seed),
-        batch_size=batch_size,
-        num_workers=config.data.num_workers,
-    )

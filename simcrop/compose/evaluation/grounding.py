@@ -1,6 +1,6 @@
 """`simcrop eval grounding`: whether a model finds the places that sentences speak of."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +8,11 @@ import torch
 from matplotlib.figure import Figure
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.evaluation.language.grounding_pictures import choose_studies, panel_figure
+from simcrop.adapters.evaluation.language.drawn_maps import choose_studies, panel_figure
 from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report
 from simcrop.adapters.sources.with_masks import WithTruthFolder
 from simcrop.adapters.system.progress import counted
-from simcrop.compose.evaluation.common import finish
+from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
 from simcrop.core.data.study import Study
@@ -25,23 +25,9 @@ from simcrop.core.training.stopping import Stopped
 _RULE = "by the share of sentences that hit, then by the area under the curve"
 
 
-def grounding(
-    config: RunConfig, *, checkpoint: str, out: Path, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Compare the maps of the held-out reports' sentences with the masks of what they assert.
-
-    Args:
-        config: data, and the section `grounding`.
-        checkpoint: of the model.
-        out: folder of the result.
-        should_stop: asked between batches of volumes.
-
-    Returns:
-        False where it was asked to stop.
-
-    Raises:
-        SimcropError: wrong checkpoint or data, or no mask.
-    """
+@command
+def grounding(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) -> None:
+    """Compare the maps of the held-out reports' sentences with the masks of what they assert; all of it at once."""
     task = begin_language(config, checkpoint)
     folder = config.grounding.folder
     source = None if folder is None else WithTruthFolder(task.data.source, folder.expanduser())
@@ -52,11 +38,7 @@ def grounding(
             f"data: none of the {len(held_out.studies)} held-out studies has a mask of a finding that its report "
             "asserts; put ground_truth/ beside the data, or name its folder by grounding.folder (docs/ground_truth.md)"
         )
-    try:
-        found = _measure(task, held_out, studies, should_stop)
-    except Stopped:
-        print(f"{out}: stopped; nothing was kept")
-        return False
+    found = _measure(task, held_out, studies, should_stop)
     if not found.sentences:
         raise DataError(
             f"data: the masks of all {found.num_untold} sentences lie outside of what the model sees, or fill it; see "
@@ -69,8 +51,7 @@ def grounding(
         figures=_pictures(task, held_out, found.sentences),
         warnings=list(_warnings(found)),
     )
-    finish(out, report, task.config, task.data, task.checkpoint)
-    return True
+    task.finish(out, report)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +62,7 @@ class _Found:
     num_untold: int
 
 
-def _measure(
-    task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study], should_stop: Callable[[], bool]
-) -> _Found:
+def _measure(task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study], should_stop: Stop) -> _Found:
     sentences: list[GroundedSentence] = []
     num_untold = 0
     batch_size = task.config.evaluation.batch_size
@@ -96,7 +75,7 @@ def _measure(
                 sentences += [] if grounded is None else [grounded]
             progress(first + len(part), len(studies))
             if should_stop():
-                raise Stopped
+                raise Stopped("nothing was kept")
     return _Found(sentences, num_untold)
 
 

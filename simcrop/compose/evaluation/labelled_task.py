@@ -1,6 +1,6 @@
-"""What probe, nearest neighbours and fine-tuning begin and end with: encoder, data, labels; predictions measured."""
+"""Beginning and end of probe, nearest neighbours and fine-tuning: encoder, data, labels; predictions measured."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
+from simcrop.adapters.evaluation.classification.features_cache import FeatureKind
 from simcrop.adapters.evaluation.classification.report import Outcome, classification_report
 from simcrop.adapters.system.provenance import weights_sha256
-from simcrop.compose.data import Data
-from simcrop.compose.evaluation.common import computing_device, data_for, finish
-from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
+from simcrop.compose.evaluation.common import Stop, Task, computing_device, data_for, starting_encoder
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.evaluation.classification import Predicted
@@ -33,14 +31,11 @@ BLIND_SELECTION = (
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledTask:
+class LabelledTask(Task):
     """One encoder, and studies with labels.
 
     Attributes:
-        config: with the encoder's model in it.
-        data: on the encoder's grid.
         encoder: on the device that computes, in eval mode.
-        checkpoint: what is known of it.
         columns: the labels.
         studies, truth: outside the test set, and what they have.
         split: which of these are looked at.
@@ -48,10 +43,7 @@ class LabelledTask:
         notes: what the reader of the result must know.
     """
 
-    config: RunConfig
-    data: Data
     encoder: VisionEncoder
-    checkpoint: Mapping[str, Any]
     columns: LabelColumns
     studies: Sequence[Study]
     truth: Bool[Tensor, "n C"]
@@ -101,17 +93,11 @@ def begin_task(
     Raises:
         SimcropError: wrong checkpoint, data or labels.
     """
-    device = computing_device(config.train)
-    encoder = untrained_encoder(config) if checkpoint is None else load_encoder(checkpoint, device)
-    encoder.to(device).eval()
-    about = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
+    encoder, about = starting_encoder(config, checkpoint, computing_device(config.train))
+    encoder.eval()
     config, data = data_for(config, encoder.recipe)
     settings = config.labels
     columns = label_columns(data.source, settings, config.data.source)
-    if not data.held_out:
-        raise DataError(
-            "data: no study is held out to test on; raise data.validation_fraction, or mark studies as validation"
-        )
     studies, test = (
         labelled_studies(part, columns, skip=settings.skip_unlabelled) for part in (data.train, data.held_out)
     )
@@ -141,41 +127,30 @@ def begin_task(
 
 
 def task_features(
-    task: LabelledTask,
-    studies: Sequence[Study],
-    features: Literal["encoder", "voxels"],
-    should_stop: Callable[[], bool],
+    task: LabelledTask, studies: Sequence[Study], features: Literal["encoder", "voxels"], stop: Stop
 ) -> Float[Tensor, "n F"]:
     """Features of the studies' first reconstructions, computed or found in the cache.
 
     Raises:
         DataError: a volume is damaged.
-        Stopped: `should_stop` said so.
+        Stopped: `stop` said so.
     """
-    config, encoder = task.config, task.encoder
+    encoder, train = task.encoder, task.config.train
     recipe, device = encoder.recipe, task.device
 
     def encode(volumes: Tensor) -> Tensor:
-        with numerics(device, config.train):
+        with numerics(device, train):
             return probe_features(encoder, volumes.to(device))
 
     if features == "voxels":
         identity: list[Any] = ["voxels", recipe.window]
         kind = FeatureKind(identity, lambda volumes: voxel_features(volumes, recipe.window), recipe.volume_size)
     else:
-        precision = "bf16" if config.train.precision == "auto" and device.type == "cuda" else config.train.precision
-        precision = "fp32" if precision == "auto" else precision
+        default = "bf16" if device.type == "cuda" else "fp32"
+        precision = default if train.precision == "auto" else train.precision
         identity = ["encoder", task.checkpoint["encoder_sha256"], asdict(recipe), precision]
         kind = FeatureKind(identity, encode, recipe.volume_size)
-    return volume_features(
-        [study.reconstructions[0] for study in studies],
-        kind,
-        task.data.prepared,
-        config.data.prepared,
-        batch_size=config.evaluation.batch_size,
-        num_workers=config.data.num_workers,
-        should_stop=should_stop,
-    )
+    return task.features([study.reconstructions[0] for study in studies], kind, stop)
 
 
 def conclude(
@@ -211,8 +186,7 @@ def conclude(
         warnings=task.notes,
     )
     config = task.config
-    report = classification_report(outcome, config.labels, config.evaluation, seed=config.seed)
-    finish(out, report, config, task.data, task.checkpoint)
+    task.finish(out, classification_report(outcome, config.labels, config.evaluation, seed=config.seed))
 
 
 def with_notes(task: LabelledTask, *notes: str) -> LabelledTask:

@@ -1,6 +1,6 @@
-"""What zero-shot reading, retrieval and grounding begin with: a model that reads sentences, and held-out studies."""
+"""Beginning of zero-shot reading, retrieval and grounding: a model that reads sentences, and held-out studies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
+from simcrop.adapters.evaluation.classification.features_cache import FeatureKind
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.system.provenance import weights_sha256
-from simcrop.compose.data import Data
-from simcrop.compose.evaluation.common import computing_device, data_for
+from simcrop.compose.evaluation.common import Stop, Task, computing_device, data_for
 from simcrop.compose.models import checkpoint_identity, load_aligned
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
-from simcrop.core.errors import DataError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.op_checks import MAX_K
 from simcrop.core.ports import Tokenizer, TruthSource
@@ -26,22 +24,16 @@ from simcrop.core.training.learner import numerics
 
 
 @dataclass(frozen=True, eq=False)
-class LanguageTask:
+class LanguageTask(Task):
     """One model, and studies with reports.
 
     Attributes:
-        config: with the model's recipe in it.
-        data: on the model's grid.
         model: on the device that computes, in eval mode.
         tokenizer: the model's.
-        checkpoint: what is known of it.
     """
 
-    config: RunConfig
-    data: Data
     model: SimCroP
     tokenizer: Tokenizer
-    checkpoint: Mapping[str, Any]
 
     def reader(self, studies: Sequence[Study], source: TruthSource | None = None) -> HeldOutStudies:
         """Reads studies of either side as the model reads them.
@@ -63,8 +55,10 @@ class LanguageTask:
 
     @property
     def top_k(self) -> int:
-        """k', cosines behind the score of a sentence in a volume: as trained with."""
-        return top_k(self.model)
+        """k', cosines behind a sentence's score: of late interaction, or of the alignment where trained without."""
+        objectives = self.model.objectives
+        chosen = objectives.late_interaction if objectives.late_interaction.weight else objectives.alignment
+        return min(chosen.top_k, self.model.recipe.num_patches, MAX_K)
 
     @torch.no_grad()
     def patches(self, volumes: Tensor) -> Float[Tensor, "B N E"]:
@@ -74,11 +68,7 @@ class LanguageTask:
             return self.model.patch_features(volumes.to(device)).float()
 
     def volume_scores(
-        self,
-        names: Sequence[str],
-        compute: Callable[[Tensor], Tensor],
-        identity: Sequence[Any],
-        stop: Callable[[], bool],
+        self, names: Sequence[str], compute: Callable[[Tensor], Tensor], identity: Sequence[Any], stop: Stop
     ) -> Float[Tensor, "V F"]:
         """What is computed of the patches of each volume, on the CPU; kept, so that a stopped command goes on.
 
@@ -92,26 +82,10 @@ class LanguageTask:
             DataError: a volume is damaged.
             Stopped: `stop` said so.
         """
-        config = self.config
         device = self.model.encoder.cls_token.device
-        key = [*identity, weights_sha256(self.model), config.train.precision, device.type, self.top_k]
+        key = [*identity, weights_sha256(self.model), self.config.train.precision, device.type, self.top_k]
         kind = FeatureKind(key, lambda volumes: compute(self.patches(volumes)), self.model.recipe.volume_size)
-        return volume_features(
-            names,
-            kind,
-            self.data.prepared,
-            config.data.prepared,
-            batch_size=config.evaluation.batch_size,
-            num_workers=config.data.num_workers,
-            should_stop=stop,
-        )
-
-
-def top_k(model: SimCroP) -> int:
-    """k' of a model: of late interaction, or of the alignment where it was trained without."""
-    objectives = model.objectives
-    chosen = objectives.late_interaction if objectives.late_interaction.weight else objectives.alignment
-    return min(chosen.top_k, model.recipe.num_patches, MAX_K)
+        return self.features(names, kind, stop)
 
 
 def begin_language(config: RunConfig, checkpoint: str) -> LanguageTask:
@@ -125,10 +99,4 @@ def begin_language(config: RunConfig, checkpoint: str) -> LanguageTask:
         SimcropError: wrong checkpoint or data.
     """
     model, tokenizer = load_aligned(checkpoint, computing_device(config.train))
-    about = checkpoint_identity(checkpoint)
-    config, data = data_for(config, model.recipe)
-    if not data.held_out:
-        raise DataError(
-            "data: no study is held out to test on; raise data.validation_fraction, or mark studies as validation"
-        )
-    return LanguageTask(config, data, model, tokenizer, about)
+    return LanguageTask(*data_for(config, model.recipe), checkpoint_identity(checkpoint), model, tokenizer)

@@ -1,7 +1,7 @@
-"""`simcrop eval probe` and `knn`: what can be read from the features of an encoder that stays as it is."""
+"""`simcrop eval probe` and `knn`: labels read from the features of an encoder that stays as it is."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.classification.logistic_regression import probe_logits
-from simcrop.compose.evaluation.common import say_stopped
+from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.labelled_task import (
     BLIND_SELECTION,
     UNTRAINED,
@@ -26,65 +26,33 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.neighbours import neighbour_votes, standardize
 from simcrop.core.evaluation.selection import best_of, selection_score, without_prefix
-from simcrop.core.training.stopping import Stopped
 
 
-def probe(
-    config: RunConfig, *, checkpoint: str | None, out: Path, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Fit a linear probe, and measure it on the held-out studies.
-
-    Args:
-        config: data and labels; the section `probe`.
-        checkpoint: of the encoder; None measures an untrained one.
-        out: folder of the result.
-        should_stop: asked between batches of volumes.
-
-    Returns:
-        False where it was asked to stop; features computed until then are kept.
-
-    Raises:
-        SimcropError: wrong checkpoint, data or labels.
-    """
-    try:
-        if config.labels.protocol == "published":
-            published_probe(config, checkpoint, out, should_stop)
-        else:
-            _probe(config, checkpoint, out, should_stop)
-    except Stopped:
-        return say_stopped(out)
-    return True
-
-
-def knn(
-    config: RunConfig, *, checkpoint: str | None, out: Path, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Let the nearest labelled studies vote, and measure that on the held-out ones; arguments as for `probe`."""
-    refuse_published(config, "nearest neighbours")
-    try:
-        _knn(config, checkpoint, out, should_stop)
-    except Stopped:
-        return say_stopped(out)
-    return True
-
-
-def _probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Callable[[], bool]) -> None:
+@command
+def probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
+    """Fit a linear probe, as the section `probe` says, and measure it on the held-out studies."""
+    if config.labels.protocol == "published":
+        published_probe(config, checkpoint, out, should_stop)
+        return
     task, settings = begin_task(config, checkpoint), config.probe
     exclusive = task.columns.exclusive
-    table = _read(task, settings.features, should_stop)
+    learn, select, both, test = _read(task, settings.features, should_stop)
     penalties = sorted(settings.inverse_penalties)
-    logits = probe_logits(
-        table.learn, table.truth_learn.numpy(), table.select, inverse_penalties=penalties, exclusive=exclusive
-    )
-    best, score = _choose(table, [probabilities(each, exclusive=exclusive) for each in logits], exclusive=exclusive)
-    logits = probe_logits(
-        table.both, table.truth_both.numpy(), table.test, inverse_penalties=[penalties[best]], exclusive=exclusive
-    )
+
+    def told(known: _Labelled, unknown: Tensor, penalties: Sequence[float]) -> list[Tensor]:
+        truth = known.truth.numpy()
+        logits = probe_logits(known.features, truth, unknown, inverse_penalties=penalties, exclusive=exclusive)
+        return [probabilities(each, exclusive=exclusive) for each in logits]
+
+    best, score = _choose(learn, select, told(learn, select.features, penalties), exclusive=exclusive)
     chosen = {"features": settings.features, "inverse_penalty": penalties[best], **without_prefix(score)}
-    _conclude("probe", task, probabilities(logits[0], exclusive=exclusive), score, chosen, out)
+    _conclude("probe", task, told(both, test, [penalties[best]])[0], score, chosen, out)
 
 
-def _knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Callable[[], bool]) -> None:
+@command
+def knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
+    """Let the nearest labelled studies vote, as the section `knn` says, and measure that on the held-out ones."""
+    refuse_published(config, "nearest neighbours")
     task, settings = begin_task(config, checkpoint), config.knn
     counts = sorted(count for count in set(settings.counts) if count <= len(task.split.learn))
     if not counts:
@@ -92,53 +60,43 @@ def _knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Call
             f"knn.counts: {list(settings.counts)} are all above the {len(task.split.learn)} studies to learn from; "
             "name smaller ones"
         )
-    table = _read(task, settings.features, should_stop)
-    known, asked = standardize(table.learn, table.select)
-    votes = neighbour_votes(asked, known, table.truth_learn, counts, temperature=settings.temperature)
-    best, score = _choose(table, list(votes), exclusive=task.columns.exclusive)
-    known, asked = standardize(table.both, table.test)
-    votes = neighbour_votes(asked, known, table.truth_both, [counts[best]], temperature=settings.temperature)
+    learn, select, both, test = _read(task, settings.features, should_stop)
+
+    def told(known: _Labelled, unknown: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        features, asked = standardize(known.features, unknown)
+        return list(neighbour_votes(asked, features, known.truth, counts, temperature=settings.temperature))
+
+    best, score = _choose(learn, select, told(learn, select.features, counts), exclusive=task.columns.exclusive)
     chosen = {"features": settings.features, "neighbours": counts[best], **without_prefix(score)}
-    _conclude("knn", task, votes[0], score, chosen, out)
+    _conclude("knn", task, told(both, test, [counts[best]])[0], score, chosen, out)
 
 
 @dataclass(frozen=True, eq=False)
-class _Table:
-    """Features and labels: of the studies to learn from, those to select by, both together, and the test set."""
+class _Labelled:
+    """Studies whose labels are looked at: their features, and what they have."""
 
-    both: Tensor
-    truth_both: Tensor
-    num_learn: int
-    test: Tensor
-
-    @property
-    def learn(self) -> Tensor:
-        return self.both[: self.num_learn]
-
-    @property
-    def truth_learn(self) -> Tensor:
-        return self.truth_both[: self.num_learn]
-
-    @property
-    def select(self) -> Tensor:
-        return self.both[self.num_learn :]
-
-    @property
-    def truth_select(self) -> Tensor:
-        return self.truth_both[self.num_learn :]
+    features: Tensor
+    truth: Tensor
 
 
-def _read(task: LabelledTask, features: Literal["encoder", "voxels"], should_stop: Callable[[], bool]) -> _Table:
-    both = task.split.both
+def _read(
+    task: LabelledTask, features: Literal["encoder", "voxels"], should_stop: Stop
+) -> tuple[_Labelled, _Labelled, _Labelled, Tensor]:
+    """(the studies to learn from, those to select by, both together; features of the test set)."""
+    both, count = task.split.both, len(task.split.learn)
     task.require_measurable(task.learned_from(both))  # what cannot be measured is said before volumes are encoded
-    table = task_features(task, [*task.some(both), *task.test], features, should_stop)
-    return _Table(table[: len(both)], task.truth[list(both)], len(task.split.learn), table[len(both) :])
+    table, truth = task_features(task, [*task.some(both), *task.test], features, should_stop), task.truth[list(both)]
+    known, test = table[: len(both)], table[len(both) :]
+    learn, select = _Labelled(known[:count], truth[:count]), _Labelled(known[count:], truth[count:])
+    return learn, select, _Labelled(known, truth), test
 
 
-def _choose(table: _Table, said: Sequence[Tensor], *, exclusive: bool) -> tuple[int, dict[str, float]]:
+def _choose(
+    learn: _Labelled, select: _Labelled, said: Sequence[Tensor], *, exclusive: bool
+) -> tuple[int, dict[str, float]]:
     """Index of the setting that tells the selection patients best, and its score."""
-    learned = table.truth_learn.any(0) & ~table.truth_learn.all(0)
-    scores = [selection_score(each, table.truth_select, learned=learned, exclusive=exclusive) for each in said]
+    learned = learn.truth.any(0) & ~learn.truth.all(0)
+    scores = [selection_score(each, select.truth, learned=learned, exclusive=exclusive) for each in said]
     best = best_of(scores)
     return best, scores[best]
 

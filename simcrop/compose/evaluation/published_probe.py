@@ -1,6 +1,5 @@
 """The authors' linear probe, with its faults, for comparison with their figures (docs/method.md, section 9)."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +7,9 @@ import torch
 
 from simcrop.adapters.checkpoints.unfinished import remove_training
 from simcrop.adapters.config.run import RunConfig
+from simcrop.compose.evaluation.common import Stop
 from simcrop.compose.evaluation.finetune import new_classifier
-from simcrop.compose.evaluation.fit import best_score, fit_settings, label_fit, learning_studies
+from simcrop.compose.evaluation.fit import best_score, fit_classifier, fit_settings
 from simcrop.compose.evaluation.labelled_task import (
     UNTRAINED,
     LabelledTask,
@@ -20,14 +20,13 @@ from simcrop.compose.evaluation.labelled_task import (
 )
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
-from simcrop.core.evaluation.fitting import ClassifierFit, classifier_optimizers
 from simcrop.core.evaluation.published import NUMBERS, PublishedProbe, counting_note, published_recipe
 from simcrop.core.recipe import PAPER, AugmentRecipe, Optimisation
 
 _COPIED = ("Pleural effusion", "Pericardial effusion")
 
 
-def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Callable[[], bool]) -> None:
+def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
     """Train a linear layer as the authors do, and measure it on the held-out studies.
 
     Args:
@@ -49,7 +48,8 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
     task.require_measurable(learned_from)
     numbers, note = _numbers(config, task.data.source.published)
     shown = {key: getattr(numbers, key) for key in NUMBERS}
-    task = with_notes(task, *([note] if note else []))
+    if note:
+        task = with_notes(task, note)
     classifier = new_classifier(task, frozen=True)
     own = task.split.select
     selected, truth = (task.some(own), task.truth[list(own)]) if own else (task.test, task.test_truth)
@@ -59,21 +59,18 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
     def logits_of(rows: torch.Tensor) -> torch.Tensor:
         return classifier.classify(rows)
 
-    studies = learning_studies(task, augment=AugmentRecipe(**PAPER["data"]["augment"]), batch_size=numbers.batch_size)
-    fit = label_fit(
+    progress = fit_classifier(
         task,
-        studies,
-        last_step=numbers.steps,
-        logits=lambda: logits_of(table[: len(selected)]),
+        classifier,
+        numbers,
+        augment=AugmentRecipe(**PAPER["data"]["augment"]),
+        layer_decay=1.0,
+        score=lambda: logits_of(table[: len(selected)]),
         truth=truth,
         out=out,
         settings=fit_settings(task, {"published": shown}),
-        omit=("encoder.",),
+        should_stop=should_stop,
     )
-    optimisation = replace(numbers, evaluate_every=studies.steps_per_epoch)
-    optimizers = classifier_optimizers(classifier, optimisation, layer_decay=1.0)
-    learner = ClassifierFit(classifier, optimizers, optimisation, config.train, task.columns.exclusive)
-    progress = fit.run(learner, should_stop)
     chosen = {"step": progress.best_step, **best_score(progress), **shown}
     scores = probabilities(logits_of(table[len(selected) :]), exclusive=task.columns.exclusive)
     conclude("probe", task, scores, learned_from=learned_from, chosen=chosen, out=out)

@@ -1,7 +1,7 @@
 """`simcrop eval retrieval`: finding the volume of a report among others, and the report of a volume."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,35 +10,20 @@ from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
-from simcrop.compose.evaluation.common import finish, say_stopped
+from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.retrieval import rarity, report_scores, same_reports
 from simcrop.core.evaluation.sentences import ReadFindings, read_findings
 from simcrop.core.reports.text import sentence_keys, sentences_of
-from simcrop.core.training.stopping import Stopped
 
 _SENTENCES_AT_ONCE = 4096
 """Sentences that are scored at a time: 45 MB of cosines with the 2744 patches of a ViT-B."""
 
 
-def retrieval(
-    config: RunConfig, *, checkpoint: str, out: Path, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Search for the volumes of the held-out reports, and for the reports of the volumes.
-
-    Args:
-        config: data, and the section `retrieval`.
-        checkpoint: of the model.
-        out: folder of the result.
-        should_stop: asked between batches of volumes.
-
-    Returns:
-        False where it was asked to stop; what was computed until then is kept.
-
-    Raises:
-        SimcropError: wrong checkpoint or data.
-    """
+@command
+def retrieval(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) -> None:
+    """Search for the volumes of the held-out reports, and for the reports of the volumes."""
     task = begin_language(config, checkpoint)
     held_out = task.reader(task.data.held_out)
     everything = list(read_findings(task.model, held_out, held_out.studies))
@@ -48,23 +33,18 @@ def retrieval(
             f"data: {len(reports)} of {len(everything)} held-out studies have findings to search by, and it takes two; "
             "name data with reports, or raise data.validation_fraction"
         )
-    try:
-        scores = _scores(task, reports, should_stop)
-    except Stopped:
-        return say_stopped(out)
     left_out = len(everything) - len(reports)
     outcome = RetrievalOutcome(
         studies=[read.study for read in reports],
-        scores=scores,
+        scores=_scores(task, reports, should_stop),
         same=same_reports([read.findings.keys for read in reports]),
         weights=config.retrieval.weights,
         warnings=(f"{left_out} studies without findings were left out",) if left_out else (),
     )
-    finish(out, retrieval_report(outcome, config.evaluation, seed=config.seed), task.config, task.data, task.checkpoint)
-    return True
+    task.finish(out, retrieval_report(outcome, config.evaluation, seed=config.seed))
 
 
-def _scores(task: LanguageTask, reports: Sequence[ReadFindings], stop: Callable[[], bool]) -> Float[Tensor, "R V"]:
+def _scores(task: LanguageTask, reports: Sequence[ReadFindings], stop: Stop) -> Float[Tensor, "R V"]:
     """Score of every report in every volume."""
     features = torch.cat([read.features for read in reports])
     sentence_volume_scores = task.model.ops.sentence_volume_scores
@@ -85,6 +65,5 @@ def _weights(task: LanguageTask, reports: Sequence[ReadFindings]) -> Float[Tenso
     keys = [read.findings.keys[number] for read in reports for number in read.findings.numbers]
     if task.config.retrieval.weights == "equal":
         return torch.ones(len(keys))
-    known = [sentence_keys(sentences_of(study.report.findings)) for study in task.data.train]
-    weight = rarity(known)
+    weight = rarity([sentence_keys(sentences_of(study.report.findings)) for study in task.data.train])
     return torch.tensor([weight(key) for key in keys])

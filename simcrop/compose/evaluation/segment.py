@@ -1,7 +1,7 @@
 """Segmentation: an encoder fine-tuned as part of a UNETR, or a network so made measured again."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,9 @@ from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
-from simcrop.compose.evaluation.common import computing_device, finish, say_stopped
-from simcrop.compose.evaluation.fit import Fit
+from simcrop.compose.evaluation.common import Stop, command, computing_device, finish, starting_encoder
+from simcrop.compose.evaluation.fit import run_fit
 from simcrop.compose.evaluation.segmentation_task import SegmentationTask, begin_segmentation, drawn
-from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
 from simcrop.compose.ops import select_ops
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
@@ -45,42 +44,20 @@ _PREDICTIONS = "predictions"
 _Known = Mapping[str, Any]
 
 
-def segment(
-    config: RunConfig, *, checkpoint: str | None, out: Path, should_stop: Callable[[], bool] = lambda: False
-) -> bool:
-    """Fine-tune an encoder to segment organs, then segment the held-out studies and measure it.
+@command
+def segment(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
+    """Fine-tune an encoder to segment organs, as the section `segment` says, then segment the held-out studies.
 
-    Args:
-        config: names the data; its section `segment` says how, its section `model` the sizes of a network from scratch.
-        checkpoint: of the encoder, as `load_encoder` takes it; or the folder of an earlier segmentation, whose network
-            is measured without training; None starts from random weights.
-        out: folder of the result; a training that was stopped goes on from it.
-        should_stop: asked after every step and study; True saves and returns.
-
-    Returns:
-        Whether it came to its end.
-
-    Raises:
-        SimcropError: wrong data, configuration or checkpoint, or a loss that is not finite.
+    The checkpoint may be the folder of an earlier segmentation, whose network is measured without training. Without one
+    the section `model` gives the sizes of a network from scratch.
     """
     device = computing_device(config.train)
     make_folder(out)
     kept = None if checkpoint is None else find_segmenter(Path(checkpoint))
-    try:
-        if kept is not None:
-            _measure_again(config, kept, out, device, should_stop)
-        else:
-            _train_and_measure(config, checkpoint, out, device, should_stop)
-    except Stopped:
-        return say_stopped(out)
-    return True
-
-
-def _train_and_measure(
-    config: RunConfig, checkpoint: str | None, out: Path, device: torch.device, should_stop: Callable[[], bool]
-) -> None:
-    encoder = untrained_encoder(config) if checkpoint is None else load_encoder(checkpoint, device)
-    start = {"path": None, "sha256": None} if checkpoint is None else checkpoint_identity(checkpoint)
+    if kept is not None:
+        _measure_again(config, kept, out, device, should_stop)
+        return
+    encoder, start = starting_encoder(config, checkpoint, device)
     task = begin_segmentation(config, encoder.recipe)
     fit = _Fit(task, _network(task, encoder).to(device), start, out)
     trained = fit.done() or fit.run(should_stop)
@@ -147,7 +124,7 @@ class _Fit:
         remove_training(self.out)  # a kill may have come before it was
         return content["trained"]
 
-    def run(self, should_stop: Callable[[], bool]) -> _Known:
+    def run(self, should_stop: Stop) -> _Known:
         """Train to the end; what is known of the training. Raises Stopped after a request to stop."""
         task, config, settings = self.task, self.task.config, self.task.config.segment
         learn, select = self.parts()
@@ -155,15 +132,16 @@ class _Fit:
         visited = [study for step in range(1, settings.steps + 1) for study in crops.studies_of(step)]
         task.prepare([*visited, *select])
         segmenter = Segmenter(self.network, settings.overlap, config.train)
-        fit = Fit(
+        optimizers = segmenter_optimizers(self.network, settings)
+        reached = run_fit(
+            SegmenterFit(self.network, optimizers, settings, config.train),
             batches=crops.batches,
             score=lambda: {"selection_dice": selection_dice(segmenter, task.maps, select)},
             out=self.out,
             settings=self.fixed(),
+            should_stop=should_stop,
             timed=False,
         )
-        optimizers = segmenter_optimizers(self.network, settings)
-        reached = fit.run(SegmenterFit(self.network, optimizers, settings, config.train), should_stop)
         trained = {
             "start": dict(self.start),
             "percent": config.labels.percent,
@@ -179,9 +157,7 @@ class _Fit:
         return trained
 
 
-def _measure_again(
-    config: RunConfig, folder: Path, out: Path, device: torch.device, should_stop: Callable[[], bool]
-) -> None:
+def _measure_again(config: RunConfig, folder: Path, out: Path, device: torch.device, should_stop: Stop) -> None:
     """Measure a network that an earlier segmentation has kept."""
     content = segmenter_config(folder)
     kept = config_from_tree(content["config"], str(folder / "config.json"))
@@ -200,12 +176,7 @@ def _measure_again(
 
 
 def _measure(
-    task: SegmentationTask,
-    network: UNETR,
-    out: Path,
-    checkpoint: _Known,
-    trained: _Known,
-    should_stop: Callable[[], bool],
+    task: SegmentationTask, network: UNETR, out: Path, checkpoint: _Known, trained: _Known, should_stop: Stop
 ) -> None:
     """Segment the held-out studies, and write and print the result. Raises Stopped after a request to stop."""
     config, settings = task.config, task.config.segment
@@ -231,11 +202,7 @@ def _measure(
 
 
 def _segmented(
-    task: SegmentationTask,
-    segmenter: Segmenter,
-    studies: Sequence[Study],
-    folder: Path,
-    should_stop: Callable[[], bool],
+    task: SegmentationTask, segmenter: Segmenter, studies: Sequence[Study], folder: Path, should_stop: Stop
 ) -> list[SegmentedStudy]:
     found: list[SegmentedStudy] = []
     hausdorff = task.config.segment.hausdorff

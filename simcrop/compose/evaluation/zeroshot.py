@@ -1,7 +1,7 @@
-"""`simcrop eval zeroshot`: which findings a model reads off a volume by sentences, with no label learned from."""
+"""`simcrop eval zeroshot`: findings that a model reads off a volume by sentences, with no label learned from."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from simcrop.adapters.config.prompts import choose_prompts
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.zeroshot_report import ZeroShotOutcome, zeroshot_report
-from simcrop.compose.evaluation.common import finish, say_stopped
+from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
 from simcrop.core.data.study import Study
@@ -20,24 +20,11 @@ from simcrop.core.evaluation.classification import Predicted
 from simcrop.core.evaluation.labels import label_columns, labelled_studies
 from simcrop.core.evaluation.prompt_features import PromptReader, ReadPrompts
 from simcrop.core.evaluation.zeroshot import finding_scores
-from simcrop.core.training.stopping import Stopped
 
 
-def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Callable[[], bool] = lambda: False) -> bool:
-    """Read the findings off the held-out volumes, and measure that.
-
-    Args:
-        config: data, labels, and the section `zeroshot`.
-        checkpoint: of the model.
-        out: folder of the result.
-        should_stop: asked between batches of volumes.
-
-    Returns:
-        False where it was asked to stop; what was computed until then is kept.
-
-    Raises:
-        SimcropError: wrong checkpoint, data, labels or prompts.
-    """
+@command
+def zeroshot(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) -> None:
+    """Read the findings of `labels` off the held-out volumes by the prompts of the section `zeroshot`."""
     task = begin_language(config, checkpoint)
     columns = label_columns(task.data.source, config.labels, config.data.source)
     studies = labelled_studies(task.data.held_out, columns, skip=config.labels.skip_unlabelled)
@@ -48,10 +35,7 @@ def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Call
             "studies of the test set; raise data.validation_fraction, or name other labels by labels.names"
         )
     prompts, notes = _prompts(task, columns.names)
-    try:
-        scores = _scores(task, studies, [prompts[name] for name in columns.names], should_stop)
-    except Stopped:
-        return say_stopped(out)
+    scores = _scores(task, studies, [prompts[name] for name in columns.names], should_stop)
     learned = torch.ones(len(columns.names), dtype=torch.bool)
     present, absent = scores.double().unbind(2)
     patients = [study.patient_id for study in studies]
@@ -61,8 +45,7 @@ def zeroshot(config: RunConfig, *, checkpoint: str, out: Path, should_stop: Call
     if left_out := len(task.data.held_out) - len(studies):
         notes = (*notes, f"{left_out} studies without a label were left out")
     outcome = ZeroShotOutcome(columns.names, studies, predicted, asserted, prompts, placed, notes)
-    finish(out, zeroshot_report(outcome, config.evaluation, seed=config.seed), task.config, task.data, task.checkpoint)
-    return True
+    task.finish(out, zeroshot_report(outcome, config.evaluation, seed=config.seed))
 
 
 def _prompts(task: LanguageTask, names: Sequence[str]) -> tuple[Mapping[str, ReadPrompts], tuple[str, ...]]:
@@ -79,7 +62,7 @@ def _prompts(task: LanguageTask, names: Sequence[str]) -> tuple[Mapping[str, Rea
 
 
 def _scores(
-    task: LanguageTask, studies: Sequence[Study], prompts: Sequence[ReadPrompts], should_stop: Callable[[], bool]
+    task: LanguageTask, studies: Sequence[Study], prompts: Sequence[ReadPrompts], should_stop: Stop
 ) -> Float[Tensor, "V F 2"]:
     features = [each.features for each in prompts]
     digest = hashlib.sha256()

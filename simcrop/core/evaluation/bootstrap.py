@@ -1,7 +1,8 @@
 """Confidence intervals by drawing patients again and again, since studies of one patient are not independent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import torch
 from jaxtyping import Float
@@ -49,6 +50,14 @@ def interval(values: Float[Tensor, "draws *shape"], confidence: float) -> Float[
     return torch.nanquantile(values, ends, dim=0)
 
 
+class Draws(TypedDict):
+    """Draws behind intervals: their number, 0 leaving the intervals NaN, the intervals' confidence, and the seed."""
+
+    num_draws: int
+    confidence: float
+    seed: int
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value and its interval; NaN for what cannot be measured."""
@@ -74,3 +83,20 @@ def estimates(
     # What cannot be measured has no interval either, though draws may happen to leave out what spoils it.
     low, high = ends.where(~values.isnan(), torch.nan).tolist()
     return [Estimate(*numbers) for numbers in zip(values.tolist(), low, high, strict=True)]
+
+
+def estimated(
+    statistic: Callable[[Float[Tensor, "draws n"]], Float[Tensor, "draws *m"]],
+    patients: Sequence[str],
+    **draws: Unpack[Draws],
+) -> list[Estimate]:
+    """What a statistic of the studies is, with its percentile intervals over patients.
+
+    Args:
+        statistic: of how often each study counts in each draw.
+        patients: patient of each study.
+        draws: behind the intervals.
+    """
+    alone = statistic(torch.ones(1, len(patients), dtype=torch.float64)).flatten()
+    parts = patient_weights(patients, draws["num_draws"], seed=draws["seed"])
+    return estimates(alone, [statistic(part) for part in parts], draws["confidence"])

@@ -7,13 +7,15 @@ scikit-learn; an area under the curve without both classes is NaN.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simcrop.core.errors import InputError
-from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
+from simcrop.core.evaluation.bootstrap import Draws, Estimate, estimates, patient_weights
+from simcrop.core.evaluation.metrics import weighted_auroc
 
 THRESHOLD = 0.5
 """Score from which on a finding counts as present."""
@@ -60,7 +62,7 @@ class Measurement:
     by_label: dict[str, list[Estimate]]
 
 
-def measure(predicted: Predicted, *, num_draws: int, confidence: float, seed: int) -> Measurement:
+def measure(predicted: Predicted, **draws: Unpack[Draws]) -> Measurement:
     """All metrics with percentile intervals over patients.
 
     Returns:
@@ -70,15 +72,14 @@ def measure(predicted: Predicted, *, num_draws: int, confidence: float, seed: in
 
     Args:
         predicted: on the test set.
-        num_draws: of the bootstrap; 0 leaves the intervals NaN.
-        confidence: of the intervals.
-        seed: of the draws.
+        draws: behind the intervals.
     """
     overall, by_label = metrics_of(predicted, torch.ones(1, len(predicted.patients), dtype=torch.float64))
-    draws = [metrics_of(predicted, part) for part in patient_weights(predicted.patients, num_draws, seed=seed)]
+    parts, confidence = patient_weights(predicted.patients, draws["num_draws"], seed=draws["seed"]), draws["confidence"]
+    drawn = [metrics_of(predicted, part) for part in parts]
     return Measurement(
-        {name: estimates(value, [over[name] for over, _ in draws], confidence)[0] for name, value in overall.items()},
-        {name: estimates(value[0], [each[name] for _, each in draws], confidence) for name, value in by_label.items()},
+        {name: estimates(value, [over[name] for over, _ in drawn], confidence)[0] for name, value in overall.items()},
+        {name: estimates(value[0], [each[name] for _, each in drawn], confidence) for name, value in by_label.items()},
     )
 
 
@@ -121,17 +122,3 @@ def metrics_of(
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:
     return above / below.where(below > 0, 1.0)
-
-
-def weighted_auroc(
-    scores: Float[Tensor, "n"], positives: Bool[Tensor, "n"], weights: Float[Tensor, "draws n"]
-) -> Float[Tensor, "draws"]:
-    """`auroc` of the same scores under several weights of the studies; NaN where a class has no weight."""
-    order = scores.argsort()
-    scores, positives, weights = scores[order].contiguous(), positives[order], weights[:, order]
-    negatives = torch.nn.functional.pad((weights * ~positives).cumsum(1), (1, 0))
-    scores_of_positives = scores[positives]
-    below = negatives[:, torch.searchsorted(scores, scores_of_positives, right=False)]
-    not_above = negatives[:, torch.searchsorted(scores, scores_of_positives, right=True)]
-    weight = weights[:, positives]
-    return (weight * (below + not_above)).sum(1) / (2 * weight.sum(1) * negatives[:, -1])

@@ -140,13 +140,10 @@ def summarize(pointings: Sequence[Pointing]) -> Grounding:
     for pointing in pointings:
         by_finding.setdefault(pointing.finding, []).append(pointing)
     findings = {name: _mean(by_finding[name]) for name in sorted(by_finding)}
-    rows = list(findings.values())
-    return Grounding(
-        findings,
-        hit_rate=mean_present([row.hit_rate for row in rows]),
-        chance=mean_present([row.chance for row in rows]),
-        auc=mean_present([row.auc for row in rows]),
-    )
+    means = {
+        key: mean_present([getattr(row, key) for row in findings.values()]) for key in ("hit_rate", "chance", "auc")
+    }
+    return Grounding(findings, **means)
 
 
 def _mean(rows: Sequence[Pointing]) -> FindingGrounding:

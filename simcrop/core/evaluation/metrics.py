@@ -1,4 +1,4 @@
-"""Area under the ROC curve, by ranks, so that ties count one half."""
+"""Area under the ROC curve, ties counting one half."""
 
 import math
 from collections.abc import Sequence
@@ -27,21 +27,22 @@ def auroc(scores: Float[Tensor, "n"], positives: Bool[Tensor, "n"]) -> float:
         raise InputError(f"positives: expected shape {tuple(scores.shape)}, got {tuple(positives.shape)}")
     if bool(scores.isnan().any()):
         raise InputError("scores: a score is NaN; the model's outputs must be finite")
-    positives = positives.bool()
-    num_positive = int(positives.sum())
-    num_negative = len(positives) - num_positive
-    if num_positive == 0 or num_negative == 0:
-        return math.nan
-    rank_sum = float(_average_ranks(scores)[positives].sum())
-    return (rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative)
+    alone = torch.ones(1, len(scores), dtype=torch.float64, device=scores.device)
+    return float(weighted_auroc(scores, positives.bool(), alone))
 
 
-def _average_ranks(scores: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
-    scores = scores.contiguous()
-    ordered = scores.sort().values
-    first = torch.searchsorted(ordered, scores, right=False)
-    past_last = torch.searchsorted(ordered, scores, right=True)
-    return (first + past_last + 1).double() / 2
+def weighted_auroc(
+    scores: Float[Tensor, "n"], positives: Bool[Tensor, "n"], weights: Float[Tensor, "draws n"]
+) -> Float[Tensor, "draws"]:
+    """`auroc` of the same scores under several weights of the studies; NaN where a class has no weight."""
+    order = scores.argsort()
+    scores, positives, weights = scores[order].contiguous(), positives[order], weights[:, order]
+    negatives = torch.nn.functional.pad((weights * ~positives).cumsum(1), (1, 0))
+    scores_of_positives = scores[positives]
+    below = negatives[:, torch.searchsorted(scores, scores_of_positives, right=False)]
+    not_above = negatives[:, torch.searchsorted(scores, scores_of_positives, right=True)]
+    weight = weights[:, positives]
+    return (weight * (below + not_above)).sum(1) / (2 * weight.sum(1) * negatives[:, -1])
 
 
 def mean_present(values: Sequence[float]) -> float:

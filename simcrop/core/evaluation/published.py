@@ -2,22 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from simcrop.core.data.study import Study
 from simcrop.core.recipe import Optimisation
 
+NUMBERS = ("steps", "lr", "warmup_steps", "batch_size", "patience")
+"""What rows of the authors' table differ in."""
 
-def authors_row(steps: int, lr: float, warmup_steps: int, batch_size: int, patience: int) -> Optimisation:
-    """One row of the authors' table; one score an epoch, which the sources leave open."""
-    return Optimisation(
-        steps=steps,
-        batch_size=batch_size,
-        lr=lr,
-        warmup_steps=warmup_steps,
-        weight_decay=1e-5,
-        patience=patience,
-        checkpoint_every=200,
-    )
+
+def authors_row(*numbers: float) -> Optimisation:
+    """A row from its `NUMBERS`; one score an epoch, which the sources leave open."""
+    own: dict[str, Any] = dict(zip(NUMBERS, numbers, strict=True))
+    return Optimisation(**own, weight_decay=1e-5, checkpoint_every=200)
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,10 @@ class PublishedProbe:
     selects_apart: bool = False
 
 
-NUMBERS = ("steps", "lr", "warmup_steps", "batch_size", "patience")
-"""What rows differ in."""
+_LONG = authors_row(10000, 3e-3, 1500, 64, 10)
 UNPUBLISHED = PublishedProbe("", {})
 CT_RATE = PublishedProbe(
-    "ct_rate",
-    {
-        1: authors_row(1000, 1.5e-3, 150, 32, 10),
-        10: authors_row(10000, 3e-3, 1500, 64, 10),
-        100: authors_row(10000, 3e-3, 1500, 64, 10),
-    },
-    num_volumes=(46363, 3009),
+    "ct_rate", {1: authors_row(1000, 1.5e-3, 150, 32, 10), 10: _LONG, 100: _LONG}, num_volumes=(46363, 3009)
 )
 RADCHESTCT = PublishedProbe(
     "radchestct",

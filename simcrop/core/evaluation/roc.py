@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Unpack
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from simcrop.core.evaluation.bootstrap import interval, patient_weights
+from simcrop.core.evaluation.bootstrap import Draws, interval, patient_weights
 from simcrop.core.evaluation.classification import Predicted
 
 NUM_RATES = 101
@@ -26,22 +27,19 @@ class RocCurve:
     band: Float[Tensor, "2 rates"]
 
 
-def roc_curves(
-    predicted: Predicted, *, num_draws: int, confidence: float, seed: int
-) -> tuple[list[RocCurve | None], RocCurve | None]:
+def roc_curves(predicted: Predicted, **draws: Unpack[Draws]) -> tuple[list[RocCurve | None], RocCurve | None]:
     """The curve of every label, None where it has none, and their mean, None where no label has one.
 
     Args:
         predicted: on the test set.
-        num_draws, confidence, seed: as for `measure`; the draws are the same.
+        draws: as for `measure`.
     """
     alone = torch.ones(1, len(predicted.patients), dtype=torch.float64)
     value = _rates(predicted, alone)
-    if num_draws:
-        draws = [_rates(predicted, part) for part in patient_weights(predicted.patients, num_draws, seed=seed)]
-        drawn = torch.cat(draws, dim=1)
-    else:
-        drawn = torch.full_like(value, torch.nan)
+    parts = patient_weights(predicted.patients, draws["num_draws"], seed=draws["seed"])
+    # Without draws a single one of NaN, so that the bands are NaN.
+    drawn = torch.cat([_rates(predicted, part) for part in parts] or [torch.full_like(value, torch.nan)], dim=1)
+    confidence = draws["confidence"]
     has_curve = ~value.isnan().any(2)[:, 0]
     curves = [
         RocCurve(value[label, 0], interval(drawn[label], confidence)) if has_curve[label] else None

@@ -21,20 +21,25 @@ _FOLDER = "checkpoints"
 
 
 @dataclass(frozen=True, eq=False)
-class FineTuned:
-    """A fine-tuned classifier's checkpoint, and what its head tells.
+class Told:
+    """Labels that a head tells.
 
     Attributes:
-        checkpoint: its folder.
         names: of the labels.
         exclusive: a study has exactly one of them.
         learned_from: what the studies hold behind it.
     """
 
-    checkpoint: Checkpoint
     names: tuple[str, ...]
     exclusive: bool
     learned_from: LearnedFrom
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned(Told):
+    """A fine-tuned classifier's checkpoint, and what its head tells."""
+
+    checkpoint: Checkpoint
 
     def load_into(self, classifier: Classifier) -> None:
         """Put the weights into a classifier of the same encoder and number of labels.
@@ -68,7 +73,7 @@ def fine_tuned(path: Path) -> FineTuned | None:
         return None
     counts = about["learned_from"]
     learned_from = LearnedFrom(counts["num_studies"], counts["num_patients"], tuple(counts["num_positive"]))
-    return FineTuned(checkpoint, tuple(about["labels"]), about["exclusive"], learned_from)
+    return FineTuned(tuple(about["labels"]), about["exclusive"], learned_from, checkpoint)
 
 
 def finished_fit(out: Path, settings: Mapping[str, Any]) -> FineTuned | None:
@@ -95,12 +100,9 @@ def save_classifier(
     out: Path,
     classifier: Classifier,
     step: int,
+    told: Told,
     *,
     config: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    names: Sequence[str],
-    exclusive: bool,
-    learned_from: LearnedFrom,
     metrics: Mapping[str, float],
     provenance: Mapping[str, Any],
 ) -> None:
@@ -110,11 +112,10 @@ def save_classifier(
         out: folder of the evaluation.
         classifier: with the weights of the best step.
         step: that one.
+        told: by its head.
         config: of the evaluation, with the encoder's model.
-        settings: of the fit, by key.
-        names, exclusive, learned_from: as in `FineTuned`.
         metrics: how it told the selection patients; goes into the manifest.
-        provenance: goes into the manifest.
+        provenance: goes into the manifest; under `settings` those of the fit, by key.
 
     Raises:
         CheckpointError: the disk refuses.
@@ -126,8 +127,11 @@ def save_classifier(
         save_tokenizer=lambda folder: None,
         provenance={
             **provenance,
-            "settings": settings,
-            "classifier": {"labels": list(names), "exclusive": exclusive, "learned_from": asdict(learned_from)},
+            "classifier": {
+                "labels": list(told.names),
+                "exclusive": told.exclusive,
+                "learned_from": asdict(told.learned_from),
+            },
         },
     )
     store.save(step, classifier, {}, metrics=metrics)

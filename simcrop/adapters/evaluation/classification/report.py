@@ -1,29 +1,35 @@
-"""What a probe, nearest neighbours or a fine-tuned classifier are worth, as an evaluation writes and prints it."""
+"""The result of a probe, of nearest neighbours or of a fine-tuned classifier, as it is written and printed."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
-from simcrop.adapters.figures.roc import RocPanel, roc_figure
+from simcrop.adapters.evaluation.tables import (
+    cell,
+    draws_of,
+    interval_cell,
+    interval_head,
+    interval_note,
+    results_table,
+)
+from simcrop.adapters.figures.roc import roc_curves_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate
 from simcrop.core.evaluation.classification import Measurement, Predicted, measure
 from simcrop.core.evaluation.labels import LearnedFrom
-from simcrop.core.evaluation.roc import roc_curves
 from simcrop.core.evaluation.settings import LabelSettings
 
-_SHOWN = ("accuracy", "f1", "precision")
+_SHOWN = {"accuracy": "accuracy", "f1": "F1", "precision": "precision"}
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What was predicted of the test set, and by what.
+    """Predictions of the test set, and what they come from.
 
     Attributes:
         task: name of the command.
@@ -58,22 +64,16 @@ def classification_report(
         seed: of the bootstrap.
     """
     predicted = outcome.predicted
-    num_draws, confidence = intervals.bootstrap, intervals.confidence
-    measured = measure(predicted, num_draws=num_draws, confidence=confidence, seed=seed)
-    curves, mean = roc_curves(predicted, num_draws=num_draws, confidence=confidence, seed=seed)
-    areas = measured.by_label["auroc"]
-    panels = [RocPanel(*each) for each in zip(outcome.names, curves, areas, strict=True)]
-    if len(panels) > 1:
-        panels.insert(0, RocPanel("Mean over labels", mean, measured.overall["auroc"], is_mean=True))
-    title = f"{outcome.task}: {len(outcome.studies)} test studies, {_percent(labels.percent)} of the labels"
-    band = f"; bands: {_percent(100 * confidence)} intervals over patients" if num_draws else ""
+    draws = draws_of(intervals, seed)
+    measured = measure(predicted, **draws)
+    title = f"{outcome.task}: {len(outcome.studies)} test studies, {labels.percent:g} % of the labels"
     return Evaluation(
         task=outcome.task,
         metrics=_tree(outcome, measured, labels, intervals),
         predictions=Predictions(("study_id", "patient_id", "label", "truth", "score"), list(_rows(outcome))),
         table=_table(outcome, measured, intervals, title),
-        figures={"roc": roc_figure(panels, title=title + band)},
-        warnings=(*outcome.warnings, *_unmeasured(outcome, areas)),
+        figures={"roc": roc_curves_figure(predicted, measured, outcome.names, "labels", title=title, **draws)},
+        warnings=(*outcome.warnings, *_unmeasured(outcome, measured.by_label["auroc"])),
     )
 
 
@@ -123,29 +123,26 @@ def _rows(outcome: Outcome) -> Iterator[tuple[object, ...]]:
 
 
 def _table(outcome: Outcome, measured: Measurement, intervals: EvaluationSettings, title: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
-    table.add_column("label")
-    for name in ("learned", "test", "AUROC", f"{_percent(100 * intervals.confidence)} interval", *_SHOWN):
-        table.add_column("F1" if name == "f1" else name, justify="right", no_wrap=True)
+    heads = ("learned", "test", "AUROC", interval_head(intervals), *_SHOWN.values())
+    table = results_table(title, "label", heads)
     for index, name in enumerate(outcome.names):
         counts = (outcome.learned_from.num_positive[index], int(outcome.predicted.truth[:, index].sum()))
         auroc = measured.by_label["auroc"][index]
-        shown = [_cell(measured.by_label[metric][index]) for metric in _SHOWN]
+        shown = [cell(measured.by_label[metric][index].value) for metric in _SHOWN]
         if outcome.predicted.exclusive:
             shown[0] = "-"  # of one class against the others it says little
-        table.add_row(name, *map(str, counts), _cell(auroc), _range(auroc), *shown)
+        table.add_row(name, *map(str, counts), cell(auroc.value), interval_cell(auroc), *shown)
     table.add_section()
     overall, auroc = measured.overall, measured.overall["auroc"]
-    means = (_cell(overall["accuracy"]), _cell(overall["f1_macro"]), "-")
-    table.add_row("mean over labels", "", "", _cell(auroc), _range(auroc), *means)
+    means = (cell(overall["accuracy"].value), cell(overall["f1_macro"].value), "-")
+    table.add_row("mean over labels", "", "", cell(auroc.value), interval_cell(auroc), *means)
     if not outcome.predicted.exclusive:
-        pooled = (_cell(overall["f1_micro"]), _cell(overall["precision_micro"]))
+        pooled = (cell(overall[name].value) for name in ("f1_micro", "precision_micro"))
         table.add_row("all answers pooled", "", "", "", "", "", *pooled)
     threshold = "the most probable class" if outcome.predicted.exclusive else "a probability of 0.5 or more"
     table.caption = (
         f"learned, test: studies with the label, of {outcome.learned_from.num_studies} and {len(outcome.studies)}; "
-        f"accuracy, F1, precision: {threshold} counts as present; intervals: patients drawn again, "
-        f"{intervals.bootstrap} times"
+        f"accuracy, F1, precision: {threshold} counts as present; {interval_note(intervals)}"
     )
     return table
 
@@ -165,15 +162,3 @@ def _unmeasured(outcome: Outcome, areas: Sequence[Estimate]) -> Iterator[str]:
     ]
     if tested:
         yield f"{', '.join(tested)}: no area under the curve, as the test set has one class of it alone"
-
-
-def _cell(estimate: Estimate) -> str:
-    return "-" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
-
-
-def _range(estimate: Estimate) -> str:
-    return "-" if math.isnan(estimate.low) else f"{estimate.low:.3f} to {estimate.high:.3f}"
-
-
-def _percent(value: float) -> str:
-    return f"{value:g} %"

@@ -1,21 +1,22 @@
-"""How well a model finds the places that sentences speak of, as an evaluation writes and prints it."""
+"""The result of grounding, how well a model finds the places that sentences speak of, as it is written and printed."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
+from simcrop.adapters.evaluation.tables import cell, draws_of, interval_head, interval_note, results_table
 from simcrop.adapters.figures.grounding import FindingBar, finding_figure
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
+from simcrop.core.evaluation.bootstrap import Estimate, estimated
 from simcrop.core.evaluation.grounding import Pointing, point, usual_places
 from simcrop.core.evaluation.map_overlap import AtThreshold, Overlap, at_others_best, at_own_best
 from simcrop.core.randomness import derive_seed
@@ -49,11 +50,11 @@ class GroundedSentence:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """The sentences with their cuts, and the numbers that are averaged: name -> one value a sentence."""
+    """A sentence with its cut, and the numbers of it that are averaged."""
 
-    sentences: Sequence[GroundedSentence]
-    cuts: Sequence[AtThreshold]
-    values: Mapping[str, Tensor]
+    sentence: GroundedSentence
+    cut: AtThreshold
+    numbers: Mapping[str, float]
 
 
 def grounding_report(
@@ -109,41 +110,36 @@ def halves(patients: Sequence[str], seed: int) -> list[bool]:
     return [number[patient] % 2 == 1 for patient in patients]
 
 
-def _measured(sentences: Sequence[GroundedSentence], seed: int) -> _Measured:
+def _measured(sentences: Sequence[GroundedSentence], seed: int) -> list[_Measured]:
     half = halves([each.study.patient_id for each in sentences], seed)
-    cuts: list[AtThreshold] = [AtThreshold(math.nan, math.nan, math.nan)] * len(sentences)
-    own = list(cuts)
-    blind: list[Pointing | None] = [None] * len(sentences)
+    measured: dict[int, _Measured] = {}
     for name in {each.pointing.finding for each in sentences}:
         rows = [row for row, each in enumerate(sentences) if each.pointing.finding == name]
-        for row, pointing in zip(rows, _blind([sentences[row] for row in rows]), strict=True):
-            blind[row] = pointing
-        overlaps = [sentences[row].overlap for row in rows]
-        for row, cut, same in zip(
-            rows,
-            at_others_best(overlaps, THRESHOLDS, [half[row] for row in rows]),
-            at_own_best(overlaps, THRESHOLDS),
-            strict=True,
-        ):
-            cuts[row], own[row] = cut, same
+        own = [sentences[row] for row in rows]
+        overlaps = [each.overlap for each in own]
+        cuts = at_others_best(overlaps, THRESHOLDS, [half[row] for row in rows])
+        told = zip(own, cuts, at_own_best(overlaps, THRESHOLDS), _blind(own), strict=True)
+        measured |= {row: _Measured(each[0], each[1], _numbers(*each)) for row, each in zip(rows, told, strict=True)}
+    return [measured[row] for row in range(len(sentences))]
 
-    def each_of(number: Callable[[GroundedSentence], float]) -> Tensor:
-        return torch.tensor([number(each) for each in sentences], dtype=torch.float64)
 
-    values = {
-        "hit_rate": each_of(lambda each: each.pointing.hit),
-        "hit_rate_chance": each_of(lambda each: each.pointing.chance),
-        "hit_rate_blind": _or_nan([None if each is None else float(each.hit) for each in blind]),
-        "auc": each_of(lambda each: each.pointing.auc),
-        "auc_blind": _or_nan([None if each is None else each.auc for each in blind]),
-        "iou": torch.tensor([cut.iou for cut in cuts], dtype=torch.float64),
-        "iou_chance": each_of(lambda each: each.overlap.iou_whole),
-        "dice": torch.tensor([cut.dice for cut in cuts], dtype=torch.float64),
-        "dice_chance": each_of(lambda each: each.overlap.dice_whole),
-        "iou_same_data": torch.tensor([cut.iou for cut in own], dtype=torch.float64),
-        "dice_same_data": torch.tensor([cut.dice for cut in own], dtype=torch.float64),
+def _numbers(
+    sentence: GroundedSentence, cut: AtThreshold, same_data: AtThreshold, blind: Pointing | None
+) -> dict[str, float]:
+    pointing, overlap = sentence.pointing, sentence.overlap
+    return {
+        "hit_rate": pointing.hit,
+        "hit_rate_chance": pointing.chance,
+        "hit_rate_blind": math.nan if blind is None else blind.hit,
+        "auc": pointing.auc,
+        "auc_blind": math.nan if blind is None else blind.auc,
+        "iou": cut.iou,
+        "iou_chance": overlap.iou_whole,
+        "dice": cut.dice,
+        "dice_chance": overlap.dice_whole,
+        "iou_same_data": same_data.iou,
+        "dice_same_data": same_data.dice,
     }
-    return _Measured(sentences, cuts, values)
 
 
 def _blind(sentences: Sequence[GroundedSentence]) -> list[Pointing | None]:
@@ -155,23 +151,16 @@ def _blind(sentences: Sequence[GroundedSentence]) -> list[Pointing | None]:
     ]
 
 
-def _or_nan(values: Sequence[float | None]) -> Float[Tensor, "n"]:
-    return torch.tensor([math.nan if value is None else value for value in values], dtype=torch.float64)
-
-
 def _averages(
-    measured: _Measured, findings: Sequence[str], settings: EvaluationSettings, seed: int
+    measured: Sequence[_Measured], findings: Sequence[str], settings: EvaluationSettings, seed: int
 ) -> dict[str, dict[str, Estimate]]:
     """Finding -> number -> estimate; `mean` is the unweighted mean over findings."""
-    numbers = torch.stack(list(measured.values.values()), dim=1)  # [n, numbers]
-    of_finding = [[each.pointing.finding == name for each in measured.sentences] for name in findings]
+    numbers = torch.tensor([[*each.numbers.values()] for each in measured], dtype=torch.float64)
+    of_finding = [[each.sentence.pointing.finding == name for each in measured] for name in findings]
     own = [torch.tensor(each).nonzero().flatten() for each in of_finding]
-    patients = [each.study.patient_id for each in measured.sentences]
-    alone = torch.ones(1, len(patients), dtype=torch.float64)
-    draws = [_means(numbers, own, part) for part in patient_weights(patients, settings.bootstrap, seed=seed)]
-    found = estimates(_means(numbers, own, alone).flatten(), draws, settings.confidence)
-    values = iter(found)
-    return {name: {key: next(values) for key in measured.values} for name in (*findings, "mean")}
+    patients = [each.sentence.study.patient_id for each in measured]
+    values = iter(estimated(partial(_means, numbers, own), patients, **draws_of(settings, seed)))
+    return {name: {key: next(values) for key in measured[0].numbers} for name in (*findings, "mean")}
 
 
 def _means(
@@ -182,9 +171,9 @@ def _means(
     return torch.cat([means, means.nanmean(1, keepdim=True)], dim=1)
 
 
-def _rows(measured: _Measured) -> Iterator[tuple[object, ...]]:
-    for each, cut in zip(measured.sentences, measured.cuts, strict=True):
-        pointing = each.pointing
+def _rows(measured: Sequence[_Measured]) -> Iterator[tuple[object, ...]]:
+    for found in measured:
+        each, pointing, cut = found.sentence, found.sentence.pointing, found.cut
         scores = (int(pointing.hit), *(f"{v:.6g}" for v in (pointing.chance, pointing.auc)))
         cells = ("" if math.isnan(v) else f"{v:.6g}" for v in (cut.threshold, cut.iou, cut.dice))
         study = each.study
@@ -200,29 +189,22 @@ _SHOWN = {
 def _table(
     averages: Mapping[str, Mapping[str, Estimate]], counts: Mapping[str, int], title: str, settings: EvaluationSettings
 ) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left", pad_edge=False)
-    table.add_column("finding")
-    for name in ("n", *_SHOWN.values()):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = results_table(title, "finding", ("n", *_SHOWN.values()), pad=False)
     for name, row in averages.items():
         if name == "mean":
             table.add_section()
         shown = "mean over findings" if name == "mean" else name
-        table.add_row(shown, str(counts[name]), *(_cell(row[key].value) for key in _SHOWN))
+        table.add_row(shown, str(counts[name]), *(cell(row[key].value) for key in _SHOWN))
     if settings.bootstrap:
         mean = averages["mean"]
-        for end, label in {"low": f"  {100 * settings.confidence:g} % interval, from", "high": "  to"}.items():
-            cells = ("" if "chance" in key or "blind" in key else _cell(getattr(mean[key], end)) for key in _SHOWN)
+        for end, label in {"low": f"  {interval_head(settings)}, from", "high": "  to"}.items():
+            cells = ("" if "chance" in key or "blind" in key else cell(getattr(mean[key], end)) for key in _SHOWN)
             table.add_row(label, "", *cells)
     table.caption = (
         "n: sentences; hit: the best patch of tissue overlaps the true place, chance: a random one does; AUC: of those "
         "patches against the ones that do\nblind: where the finding lies in the other patients, told without a look at "
         "the volume\nIoU, Dice: of the map, cut at its finding's best threshold on the other half of the "
         "patients; chance: the whole volume marked\n"
-        f"intervals: patients drawn again, {settings.bootstrap} times"
+        f"{interval_note(settings)}"
     )
     return table
-
-
-def _cell(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"

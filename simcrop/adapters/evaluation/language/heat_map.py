@@ -20,10 +20,12 @@ class HeatMap:
         values: cosines, trilinear between the centres of patches; up to half a patch beyond the outermost centres
             theirs go on; outside of what the model sees, the lowest of all.
         inside: True where the model sees the scan.
+        best_voxel: nearest to the centre of the best patch; patches with a centre off the grid do not count.
     """
 
     values: NDArray[np.float32]
     inside: NDArray[np.bool_]
+    best_voxel: Size
 
     @property
     def share_outside(self) -> float:
@@ -52,37 +54,19 @@ def map_onto(
     # Voxel i of the model's volume lies at (i + 0.5) / patch - 0.5 on the axis that counts patch centres.
     matrix = to_voxels[:3, :3] / patch[:, None]
     offset = (to_voxels[:3, 3] + 0.5) / patch - 0.5
-    sampled = affine_transform(
-        patches,
-        matrix,
-        offset.tolist(),
-        output_shape=shape,
-        output=np.float32,
-        order=1,
-        mode="nearest",
-        prefilter=False,
+    values = affine_transform(
+        patches, matrix, offset.tolist(), shape, np.float32, order=1, mode="nearest", prefilter=False
     )
-    values = np.asarray(sampled, np.float32)
+    values = np.asarray(values, np.float32)
     inside = _inside(matrix, offset, np.asarray(patches.shape), shape)
     values[~inside] = patches.min()
-    return HeatMap(values, inside)
+    return HeatMap(values, inside, _best_voxel(patches, patch, np.linalg.inv(affine) @ seen, shape))
 
 
-def best_voxel(
-    patches: NDArray[np.float32],
-    patch_size: Size,
-    seen: NDArray[np.float64],
-    shape: Size,
-    affine: NDArray[np.float64],
+def _best_voxel(
+    patches: NDArray[np.float32], patch: NDArray[np.float64], to_grid: NDArray[np.float64], shape: Size
 ) -> Size:
-    """The grid's voxel nearest to the centre of the best patch; patches with a centre off the grid do not count.
-
-    Args:
-        patches, patch_size, seen, shape, affine: as for `map_onto`.
-    """
-    patch = np.asarray(patch_size, np.float64)
     cells = np.stack(np.meshgrid(*map(np.arange, patches.shape), indexing="ij"), -1).reshape(-1, 3)
-    to_grid = np.linalg.inv(affine) @ seen
     voxels = (cells * patch + (patch - 1) / 2) @ to_grid[:3, :3].T + to_grid[:3, 3]
     last = np.asarray(shape) - 1
     is_on = ((voxels >= -0.5) & (voxels <= last + 0.5)).all(1)

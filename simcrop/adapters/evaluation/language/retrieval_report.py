@@ -1,21 +1,28 @@
-"""What retrieval between reports and volumes is worth, as an evaluation writes and prints it."""
+"""The result of retrieval between reports and volumes, as it is written and printed."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from rich import box
 from rich.table import Table
 from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
+from simcrop.adapters.evaluation.tables import (
+    cell,
+    draws_of,
+    interval_cell,
+    interval_head,
+    interval_note,
+    results_table,
+)
 from simcrop.adapters.figures.recall import RecallCurve, recall_figure
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
+from simcrop.core.evaluation.bootstrap import Estimate, estimated
 from simcrop.core.evaluation.retrieval import TOP, Chance, first_match_ranks, weighted_median
 
 DIRECTIONS = {"report_to_volume": "report to volume", "volume_to_report": "volume to report"}
@@ -42,13 +49,10 @@ class RetrievalOutcome:
 
 @dataclass(frozen=True, eq=False)
 class _Direction:
-    """Ranks of the right answer in one direction, and what they come to."""
+    """Ranks of the right answer in one direction, and the numbers that they come to, each with that of chance."""
 
     ranks: Int64[Tensor, "n"]
-    recall: Mapping[int, Estimate]
-    chance: Mapping[int, float]
-    median_rank: Estimate
-    chance_median_rank: int
+    numbers: Mapping[str, tuple[Estimate, float]]
 
 
 def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *, seed: int) -> Evaluation:
@@ -65,14 +69,10 @@ def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *,
     title = f"retrieval among {num} test studies"
     at_random = Chance.of(outcome.same)
     chance = [at_random.within(k) for k in range(1, num + 1)]
-    curves = [
-        RecallCurve(
-            DIRECTIONS[name],
-            [float((each.ranks <= k).double().mean()) for k in range(1, num + 1)],
-            chance,
-        )
-        for name, each in directions.items()
-    ]
+    recall = {
+        name: [float((each.ranks <= k).double().mean()) for k in range(1, num + 1)] for name, each in directions.items()
+    }
+    curves = [RecallCurve(DIRECTIONS[name], values, chance) for name, values in recall.items()]
     columns = ("study_id", "patient_id", "rank_of_volume", "rank_of_report", "best_volume", "best_report")
     return Evaluation(
         task="retrieval",
@@ -91,28 +91,22 @@ def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *,
 
 def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: EvaluationSettings, seed: int) -> _Direction:
     ranks, chance = first_match_ranks(scores, outcome.same), Chance.of(outcome.same)
-    patients = [study.patient_id for study in outcome.studies]
     within = torch.stack([ranks <= k for k in TOP], dim=1).double()
-    draws: list[Tensor] = []
-    medians: list[Tensor] = []
+
     # The queries are drawn again; the candidates among which each searches stay as they are.
-    for weights in patient_weights(patients, settings.bootstrap, seed=seed):
-        draws.append(weights @ within / weights.sum(1, keepdim=True))
-        medians.append(weighted_median(ranks, weights))
-    recall = dict(zip(TOP, estimates(within.mean(0), draws, settings.confidence), strict=True))
-    median = weighted_median(ranks, torch.ones(1, len(ranks), dtype=torch.float64))
-    return _Direction(
-        ranks,
-        recall,
-        {k: chance.within(k) for k in TOP},
-        estimates(median, medians, settings.confidence)[0],
-        chance.median_rank,
-    )
+    def statistics(weights: Tensor) -> Tensor:
+        recall = weights @ within / weights.sum(1, keepdim=True)
+        return torch.cat([recall, weighted_median(ranks, weights)[:, None]], dim=1)
+
+    patients = [study.patient_id for study in outcome.studies]
+    found = estimated(statistics, patients, **draws_of(settings, seed))
+    chances = (*(chance.within(k) for k in TOP), chance.median_rank)
+    names = (*(f"recall_at_{k}" for k in TOP), "median_rank")
+    return _Direction(ranks, dict(zip(names, zip(found, chances, strict=True), strict=True)))
 
 
 def _tree(direction: _Direction) -> dict[str, Any]:
-    recall = {f"recall_at_{k}": {**asdict(each), "chance": direction.chance[k]} for k, each in direction.recall.items()}
-    return {**recall, "median_rank": {**asdict(direction.median_rank), "chance": direction.chance_median_rank}}
+    return {name: {**asdict(each), "chance": chance} for name, (each, chance) in direction.numbers.items()}
 
 
 def _rows(outcome: RetrievalOutcome, directions: Mapping[str, _Direction]) -> Iterator[tuple[object, ...]]:
@@ -125,28 +119,18 @@ def _rows(outcome: RetrievalOutcome, directions: Mapping[str, _Direction]) -> It
 
 
 def _table(directions: Mapping[str, _Direction], title: str, settings: EvaluationSettings) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
-    table.add_column("")
-    for name in DIRECTIONS.values():
-        for column in (name, f"{100 * settings.confidence:g} % interval", "chance"):
-            table.add_column(column, justify="right")
-    for k in TOP:
-        cells = [cell for each in directions.values() for cell in _cells(each.recall[k], each.chance[k], "{:.3f}")]
-        table.add_row(f"recall@{k}", *cells)
-    table.add_section()
-    medians = [
-        cell for each in directions.values() for cell in _cells(each.median_rank, each.chance_median_rank, "{:.0f}")
-    ]
-    table.add_row("median rank", *medians)
+    heads = [head for name in DIRECTIONS.values() for head in (name, interval_head(settings), "chance")]
+    table = results_table(title, "", heads, no_wrap=False)
+    for name in next(iter(directions.values())).numbers:
+        is_recall = name != "median_rank"
+        form, shown = (".3f", name.replace("recall_at_", "recall@")) if is_recall else (".0f", "median rank")
+        if not is_recall:
+            table.add_section()
+        both = (each.numbers[name] for each in directions.values())
+        cells = [(cell(each.value, form), interval_cell(each, form), cell(chance, form)) for each, chance in both]
+        table.add_row(shown, *chain.from_iterable(cells))
     table.caption = (
         "recall@k: share of queries with the right one among the best k; chance: candidates in random order; studies "
-        f"whose findings say the same are right for each other; intervals: patients of the queries drawn again, "
-        f"{settings.bootstrap} times"
+        f"whose findings say the same are right for each other; {interval_note(settings, 'patients of the queries')}"
     )
     return table
-
-
-def _cells(each: Estimate, chance: float, form: str) -> tuple[str, str, str]:
-    has_interval = not math.isnan(each.low)
-    between = f"{form.format(each.low)} to {form.format(each.high)}" if has_interval else "-"
-    return form.format(each.value), between, form.format(chance)

@@ -1,22 +1,28 @@
-"""What zero-shot reading of findings is worth, as an evaluation writes and prints it."""
+"""The result of zero-shot reading of findings, as it is written and printed."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from rich import box
 from rich.table import Table
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
-from simcrop.adapters.figures.roc import RocPanel, roc_figure
+from simcrop.adapters.evaluation.tables import (
+    cell,
+    draws_of,
+    interval_cell,
+    interval_head,
+    interval_note,
+    results_table,
+)
+from simcrop.adapters.figures.roc import roc_curves_figure
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.bootstrap import Estimate
-from simcrop.core.evaluation.classification import Predicted, measure
+from simcrop.core.evaluation.bootstrap import Draws, Estimate
+from simcrop.core.evaluation.classification import Measurement, Predicted, measure
 from simcrop.core.evaluation.prompt_features import ReadPrompts
-from simcrop.core.evaluation.roc import roc_curves
 
 _EXAMPLES = 5
 """Sentences of either kind that metrics.json shows."""
@@ -54,14 +60,9 @@ def zeroshot_report(outcome: ZeroShotOutcome, settings: EvaluationSettings, *, s
         seed: of the bootstrap.
     """
     predicted = outcome.predicted
-    options: dict[str, Any] = {"num_draws": settings.bootstrap, "confidence": settings.confidence, "seed": seed}
-    areas, asserted = (_areas(each, outcome, options) for each in (predicted, outcome.asserted))
-    curves, mean_curve = roc_curves(predicted, **options)
-    panels = [RocPanel(*each) for each in zip(outcome.names, curves, areas.by_finding, strict=True)]
-    if len(panels) > 1:
-        panels.insert(0, RocPanel("Mean over findings", mean_curve, areas.mean, is_mean=True))
+    draws = draws_of(settings, seed)
+    areas, asserted = (_areas(each, outcome, draws) for each in (predicted, outcome.asserted))
     title = f"zero-shot: {len(outcome.studies)} test studies"
-    band = f"; bands: {100 * settings.confidence:g} % intervals over patients" if settings.bootstrap else ""
     unmeasured = [name for name, area in zip(outcome.names, areas.by_finding, strict=True) if math.isnan(area.value)]
     one_class = [f"{', '.join(unmeasured)}: not measured, the test set has one class alone"] if unmeasured else []
     return Evaluation(
@@ -71,29 +72,34 @@ def zeroshot_report(outcome: ZeroShotOutcome, settings: EvaluationSettings, *, s
             ("study_id", "patient_id", "finding", "truth", "score", "asserted"), list(_rows(outcome))
         ),
         table=_table(outcome, areas, asserted, title, settings),
-        figures={"roc": roc_figure(panels, title=title + band)},
+        figures={"roc": roc_curves_figure(predicted, areas.measured, outcome.names, "findings", title=title, **draws)},
         warnings=(*outcome.warnings, *one_class),
     )
 
 
 @dataclass(frozen=True)
 class _Areas:
-    """Areas under the curve of each finding, their mean, and that over findings with a place (all where none has)."""
+    """What was measured of all findings, and the mean area over those with a place (over all where none has one)."""
 
-    by_finding: Sequence[Estimate]
-    mean: Estimate
+    measured: Measurement
     placed_mean: Estimate
 
+    @property
+    def by_finding(self) -> Sequence[Estimate]:
+        return self.measured.by_label["auroc"]
 
-def _areas(predicted: Predicted, outcome: ZeroShotOutcome, options: Mapping[str, Any]) -> _Areas:
-    measured = measure(predicted, **options)
-    mean = placed_mean = measured.overall["auroc"]
+    @property
+    def mean(self) -> Estimate:
+        return self.measured.overall["auroc"]
+
+
+def _areas(predicted: Predicted, outcome: ZeroShotOutcome, draws: Draws) -> _Areas:
+    measured = placed = measure(predicted, **draws)
     if outcome.placed:
         chosen = torch.tensor([name in outcome.placed for name in outcome.names])
         scores, truth, learned = predicted.scores[:, chosen], predicted.truth[:, chosen], predicted.learned[chosen]
-        placed = Predicted(scores, truth, predicted.patients, predicted.exclusive, learned)
-        placed_mean = measure(placed, **options).overall["auroc"]
-    return _Areas(measured.by_label["auroc"], mean, placed_mean)
+        placed = measure(replace(predicted, scores=scores, truth=truth, learned=learned), **draws)
+    return _Areas(measured, placed.overall["auroc"])
 
 
 def _tree(outcome: ZeroShotOutcome, areas: _Areas, asserted: _Areas) -> dict[str, Any]:
@@ -140,10 +146,7 @@ def _rows(outcome: ZeroShotOutcome) -> Iterator[tuple[object, ...]]:
 def _table(
     outcome: ZeroShotOutcome, areas: _Areas, asserted: _Areas, title: str, settings: EvaluationSettings
 ) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
-    table.add_column("finding")
-    for name in ("with it", "place", "AUROC", f"{100 * settings.confidence:g} % interval", "asserted"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = results_table(title, "finding", ("with it", "place", "AUROC", interval_head(settings), "asserted"))
     counts = outcome.predicted.truth.sum(0).tolist()
     for name, area, other, count in zip(outcome.names, areas.by_finding, asserted.by_finding, counts, strict=True):
         table.add_row(name, str(count), "yes" if name in outcome.placed else "-", *_cells(area, other))
@@ -153,11 +156,10 @@ def _table(
         table.add_row("mean over those with a place", "", "", *_cells(areas.placed_mean, asserted.placed_mean))
     table.caption = (
         "with it: test studies that have the finding; place: the test set has masks of it; asserted: AUROC without the "
-        f"sentences that deny it; chance is 0.5; intervals: patients drawn again, {settings.bootstrap} times"
+        f"sentences that deny it; chance is 0.5; {interval_note(settings)}"
     )
     return table
 
 
 def _cells(area: Estimate, asserted: Estimate) -> tuple[str, str, str]:
-    value, other = ("-" if math.isnan(each.value) else f"{each.value:.3f}" for each in (area, asserted))
-    return value, "-" if math.isnan(area.low) else f"{area.low:.3f} to {area.high:.3f}", other
+    return cell(area.value), interval_cell(area), cell(asserted.value)

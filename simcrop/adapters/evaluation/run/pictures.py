@@ -10,11 +10,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, sentence_map
+from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, panel_figure
+from simcrop.adapters.evaluation.output import save_figure
 from simcrop.adapters.figures.losses import curves_figure
 from simcrop.adapters.figures.reconstruction import reconstruction_figure
-from simcrop.adapters.figures.similarity import similarity_figure
-from simcrop.adapters.system.files import whole_file
 from simcrop.core.data.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.sentence_maps import maps_of
@@ -26,7 +25,6 @@ from simcrop.core.randomness import generator
 from simcrop.core.recipe import ModelRecipe
 
 _CANDIDATES = 50
-_DPI = 110
 
 
 class RunPictures:
@@ -70,8 +68,7 @@ class RunPictures:
             figures["curves"] = curves_figure(rows, title=f"losses up to step {step}")
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            with whole_file(self._folder / f"step_{step:08d}_{name}.png") as file:
-                figure.savefig(file, format="png", dpi=_DPI)
+            save_figure(self._folder / f"step_{step:08d}_{name}.png", figure)
             if self._on_figure is not None:
                 self._on_figure(name, step, figure)
 
@@ -140,8 +137,6 @@ def draw_similarity(
         volume: [1, C, H, W, D] in HU on the model's device, of the same study.
         title: above the picture.
     """
-    recipe = model.recipe
     [read] = read_findings(model, held_out, [study])
-    maps = [sentence_map(each, recipe) for each in maps_of(read, places, model.patch_features(volume)[0])]
-    hu = volume[0, 0].float().cpu().numpy()
-    return similarity_figure(hu, maps, recipe.spacing_mm, title=title)
+    maps = maps_of(read, places, model.patch_features(volume)[0])
+    return panel_figure(volume[0, 0].float().cpu().numpy(), maps, model.recipe, title=title)

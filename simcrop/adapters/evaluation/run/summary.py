@@ -1,22 +1,21 @@
-"""What a trained model can do, measured on held-out studies at the end of a run (docs/method.md, sections 4 and 9)."""
+"""Measurement of a trained model on held-out studies at the end of a run (docs/method.md, sections 4 and 9)."""
 
 import json
 import math
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.run.summary_probe import label_values, probe_areas, split_studies
+from simcrop.adapters.evaluation.tables import results_console, results_table
 from simcrop.adapters.system.files import replace_text
 from simcrop.adapters.system.progress import counted
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
@@ -31,14 +30,6 @@ from simcrop.core.recipe import TERMS
 
 PROBES = {"probe_auroc": "trained", "probe_auroc_untrained": "untrained", "probe_auroc_voxels": "voxels"}
 """Key of summary.json -> name of the features that the probe reads."""
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """Features of studies for each probe, each [studies, F] on the CPU, and how their sentences point."""
-
-    features: Mapping[str, Tensor]
-    pointings: Sequence[Pointing]
 
 
 def evaluate_run(
@@ -65,13 +56,13 @@ def evaluate_run(
     was_training = model.training
     model.eval()
     try:
-        measured = _measure(model, untrained, held_out, studies, settings.batch_size, progress)
+        features, pointings = _measure(model, untrained, held_out, studies, settings.batch_size, progress)
     finally:
         model.train(was_training)
     return {
         "num_held_out": len(studies),
-        **_grounding(measured.pointings),
-        **_probes(measured.features, studies, held_out.label_names, settings),
+        **_grounding(pointings),
+        **_probes(features, studies, held_out.label_names, settings),
     }
 
 
@@ -83,7 +74,8 @@ def _measure(
     studies: Sequence[Study],
     batch_size: int,
     progress: Callable[[int, int], None],
-) -> Measured:
+) -> tuple[dict[str, Tensor], list[Pointing]]:
+    """(features of the studies for each probe, each [studies, F] on the CPU; how their sentences point)."""
     rows: dict[str, list[Tensor]] = {name: [] for name in PROBES.values()}
     pointings: list[Pointing] = []
     for first in range(0, len(studies), batch_size):
@@ -94,24 +86,17 @@ def _measure(
         rows["untrained"].append(probe_features(untrained, volume).cpu())
         rows["voxels"].append(voxel_features(volume, held_out.recipe.window).cpu())
         if patches is not None:
-            pointings += _point(model, held_out, part, patches)
+            # Every sentence that asserts a finding at a known place, encoded in the context of its findings.
+            maps = placed_maps(model, held_out, part, patches, asserts_finding)
+            pointings += [found for each in maps if (found := each.pointing(held_out.recipe.patch_size)) is not None]
         progress(first + len(part), len(studies))
-    return Measured({name: torch.cat(row) for name, row in rows.items() if row}, pointings)
-
-
-def _point(model: SimCroP, held_out: HeldOutStudies, studies: Sequence[Study], patches: Tensor) -> list[Pointing]:
-    """Score every sentence that asserts a finding at a known place, encoded in the context of its findings."""
-    maps = placed_maps(model, held_out, studies, patches, asserts_finding)
-    pointings = [each.pointing(held_out.recipe.patch_size) for each in maps]
-    return [pointing for pointing in pointings if pointing is not None]
+    return {name: torch.cat(row) for name, row in rows.items() if row}, pointings
 
 
 def _grounding(pointings: Sequence[Pointing]) -> dict[str, Any]:
     result = summarize(pointings)
     return {
-        "grounding_hit_rate": _or_none(result.hit_rate),
-        "grounding_chance": _or_none(result.chance),
-        "grounding_auc": _or_none(result.auc),
+        **{f"grounding_{key}": _or_none(getattr(result, key)) for key in ("hit_rate", "chance", "auc")},
         "grounding_num_sentences": len(pointings),
         "grounding_findings": {name: asdict(finding) for name, finding in result.findings.items()},
     }
@@ -156,18 +141,15 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         if summary.get(prefix) is not None:
             terms = [f"{t} {summary[f'{prefix}_{t}']:.3f}" for t in TERMS if summary.get(f"{prefix}_{t}") is not None]
             console.print(f"{name} loss {summary[prefix]:.3f} ({', '.join(terms)})", highlight=False)
-    table = Table(title=f"{summary['num_held_out']} held-out studies", box=box.SIMPLE_HEAD, caption_justify="left")
-    table.add_column("finding")
-    for name in ("sentences", "hit rate", "chance", "AUC", *PROBES.values()):
-        table.add_column(name, justify="right")
+    heads = ("sentences", "hit rate", "chance", "AUC", *PROBES.values())
+    table = results_table(f"{summary['num_held_out']} held-out studies", "finding", heads, no_wrap=False)
     grounded, probed = summary["grounding_findings"], summary["probe_labels"]
-    for name in sorted(set(grounded) | set(probed)):
-        place, label = grounded.get(name, {}), probed.get(name, {})
-        keys = ("num_sentences", "hit_rate", "chance", "auc")
-        table.add_row(name, *(_cell(place.get(key)) for key in keys), *(_cell(label.get(key)) for key in PROBES))
+    keys = ("num_sentences", "hit_rate", "chance", "auc", *PROBES)
+    for name in sorted({*grounded, *probed}):
+        found = {**grounded.get(name, {}), **probed.get(name, {})}
+        table.add_row(name, *(_cell(found.get(key)) for key in keys))
     table.add_section()
-    keys = ("grounding_num_sentences", "grounding_hit_rate", "grounding_chance", "grounding_auc", *PROBES)
-    table.add_row("mean over findings", *(_cell(summary[key]) for key in keys))
+    table.add_row("mean over findings", *(_cell(summary[key if key in PROBES else f"grounding_{key}"]) for key in keys))
     table.caption = (
         "hit rate, chance, AUC: does the best patch of a sentence overlap its true place, would a random one of "
         "tissue, and the area under the curve of these patches (chance 0.5)\ntrained, "
@@ -183,10 +165,6 @@ def _cell(value: float | None) -> str:
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
-
-
-_FILE_COLUMNS = 110
-"""Width of the table where no terminal says its own."""
 
 
 def write_summary(
@@ -213,7 +191,7 @@ def write_summary(
     costs = {"wall_time_s": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
     summary = last_losses(out / "metrics.jsonl") | measured | costs
     replace_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    print_summary(summary, Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS))
+    print_summary(summary, results_console())
 
 
 def last_losses(metrics: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,7 +11,7 @@ from matplotlib.patches import Patch
 
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMaps
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy, Segmenter
-from simcrop.adapters.figures.ct import PLANES, Array, Spacing, oriented, show_ct, slice_extent
+from simcrop.adapters.figures.ct import PLANES, Array, Spacing, oriented, outline, show_ct, slice_extent
 from simcrop.core.evaluation.metrics import mean_present
 
 _TINT = 0.4
@@ -40,7 +39,8 @@ def overlay_figure(
         show_ct(axes, hu, spacing_mm, plane, index)
         extent = slice_extent(hu.shape, spacing_mm, plane)
         axes.imshow(_tint(oriented(predicted, plane, index), colours), extent=extent, interpolation="nearest")
-        _outlines(axes, oriented(truth, plane, index), colours, extent)
+        for number, colour in enumerate(colours, 1):
+            outline(axes, oriented(truth, plane, index) == number, extent, colors=[colour], linewidths=1.4)
         axes.set_xlabel(plane, fontsize=9)
     marks = [Patch(facecolor=colour, label=name) for name, colour in zip(classes, colours, strict=True)]
     styles = [
@@ -71,15 +71,6 @@ def _tint(shown: Array, colours: Sequence[tuple[float, float, float]]) -> Array:
     """RGBA of a slice; transparent where the background is."""
     palette = np.array([(0.0, 0.0, 0.0, 0.0), *((*colour, _TINT) for colour in colours)])
     return palette[shown]
-
-
-def _outlines(
-    axes: Axes, shown: Array, colours: Sequence[tuple[float, float, float]], extent: tuple[float, float, float, float]
-) -> None:
-    for number, colour in enumerate(colours, 1):
-        mask = (shown == number).astype(np.float32)
-        if mask.any():
-            axes.contour(mask, levels=[0.5], colors=[colour], linewidths=1.4, extent=extent, origin="upper")
 
 
 def outcome_figures(found: Sequence[SegmentedStudy], segmenter: Segmenter, maps: OrganMaps) -> dict[str, Figure]:

@@ -3,33 +3,25 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from matplotlib.figure import Figure
+from rich.box import HEAVY_HEAD
 from rich.table import Table
-from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy
-from simcrop.core.evaluation.bootstrap import Estimate, estimates, patient_weights
+from simcrop.adapters.evaluation.tables import cell, draws_of, interval_head, results_table
+from simcrop.core.evaluation.bootstrap import Draws, Estimate, estimated
 from simcrop.core.evaluation.overlap import weighted_means
 from simcrop.core.randomness import derive_seed
 
-_COLUMNS = (
-    "study_id",
-    "volume",
-    "class",
-    "dice",
-    "dice_own_grid",
-    "hausdorff95_mm",
-    "volume_ml",
-    "true_volume_ml",
-    "file",
-)
+_SCORES = ("dice", "dice_own_grid", "hausdorff95_mm")
+_COLUMNS = ("study_id", "volume", "class", *_SCORES, "volume_ml", "true_volume_ml", "file")
 _MEAN = "mean over classes"
 
 
@@ -58,27 +50,18 @@ def segmentation_evaluation(
         figures: name -> picture.
         warnings: what a reader must know.
     """
-    scores = {
-        "dice": [study.dice for study in studies],
-        "dice_own_grid": [study.own_dice for study in studies],
-        "hausdorff95_mm": [study.distances_mm for study in studies],
-    }
+    found = zip(*((study.dice, study.own_dice, study.distances_mm) for study in studies), strict=True)
+    scores = dict(zip(_SCORES, found, strict=True))
     patients = [study.study.patient_id for study in studies]
-    means = {
-        key: _estimates(torch.tensor(rows, dtype=torch.float64), patients, intervals, seed)
-        for key, rows in scores.items()
-    }
-    counts = [sum(not math.isnan(row[index]) for row in scores["dice"]) for index in range(len(classes))]
+    draws = draws_of(intervals, derive_seed("segment", seed))
+    means = {key: _means(rows, patients, draws) for key, rows in scores.items()}
     entries = {
         name: {key: values[index] for key, values in means.items()} for index, name in enumerate([*classes, _MEAN])
     }
-    mean = entries.pop(_MEAN)
+    counts = {name: sum(not math.isnan(row[index]) for row in scores["dice"]) for index, name in enumerate(classes)}
     metrics = {
-        **_tree(mean),
-        "per_class": {
-            name: {**_tree(entry), "num_studies": count}
-            for (name, entry), count in zip(entries.items(), counts, strict=True)
-        },
+        **_tree(entries[_MEAN]),
+        "per_class": {name: {**_tree(entries[name]), "num_studies": counts[name]} for name in classes},
         "classes": ["background", *classes],
         "num_studies": len(studies),
         "confidence": intervals.confidence,
@@ -88,19 +71,15 @@ def segmentation_evaluation(
         task="segment",
         metrics=metrics,
         predictions=Predictions(_COLUMNS, [row for study in studies for row in _rows(study, classes, out)]),
-        table=_table({**entries, _MEAN: mean}, [*counts, len(studies)], intervals, title),
+        table=_table(entries, {**counts, _MEAN: len(studies)}, intervals, title),
         figures=figures,
         warnings=warnings,
     )
 
 
-def _estimates(
-    scores: Float[Tensor, "n C"], patients: Sequence[str], intervals: EvaluationSettings, seed: int
-) -> list[Estimate]:
+def _means(scores: Sequence[Sequence[float]], patients: Sequence[str], draws: Draws) -> list[Estimate]:
     """The mean over the studies that have a class, for each class, and last the mean over classes."""
-    value = weighted_means(scores, torch.ones(1, len(scores), dtype=torch.float64))[0]
-    parts = patient_weights(patients, intervals.bootstrap, seed=derive_seed("segment", seed))
-    return estimates(value, [weighted_means(scores, weights) for weights in parts], intervals.confidence)
+    return estimated(partial(weighted_means, torch.tensor(scores, dtype=torch.float64)), patients, **draws)
 
 
 def _tree(entry: Mapping[str, Estimate]) -> dict[str, Any]:
@@ -121,31 +100,18 @@ def _cell(value: float) -> str:
 
 
 def _table(
-    entries: Mapping[str, Mapping[str, Estimate]], counts: Sequence[int], intervals: EvaluationSettings, title: str
+    entries: Mapping[str, Mapping[str, Estimate]], counts: Mapping[str, int], intervals: EvaluationSettings, title: str
 ) -> Table:
-    caption = (
+    heads = ("Dice", interval_head(intervals), "Dice, own grid", "HD95 mm", "studies")
+    table = results_table(title, "class", heads, no_wrap=False, kind=HEAVY_HEAD)
+    for name, entry in entries.items():
+        dice, own, distance = (entry[key] for key in _SCORES)
+        between = "" if math.isnan(dice.low) else f"{dice.low:.3f} - {dice.high:.3f}"
+        if name == _MEAN:
+            table.add_section()
+        table.add_row(name, cell(dice.value), between, cell(own.value), cell(distance.value, ".1f"), str(counts[name]))
+    table.caption = (
         "Dice on the grid of segmentation, as published; own grid: of the written files, on the volumes' own voxels;\n"
         "HD95: 95 % Hausdorff distance. Classes that a study does not have are left out of its means."
     )
-    table = Table(title=title, caption=caption, caption_justify="left")
-    table.add_column("class")
-    share = f"{intervals.confidence:.0%}".replace("%", " %")
-    for name in ("Dice", f"{share} interval", "Dice, own grid", "HD95 mm", "studies"):
-        table.add_column(name, justify="right")
-    for (name, entry), count in zip(entries.items(), counts, strict=True):
-        dice = entry["dice"]
-        if name == _MEAN:
-            table.add_section()
-        table.add_row(
-            name,
-            _shown(dice.value, ".3f"),
-            "" if math.isnan(dice.low) else f"{dice.low:.3f} - {dice.high:.3f}",
-            _shown(entry["dice_own_grid"].value, ".3f"),
-            _shown(entry["hausdorff95_mm"].value, ".1f"),
-            str(count),
-        )
     return table
-
-
-def _shown(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)

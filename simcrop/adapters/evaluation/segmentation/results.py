@@ -15,7 +15,7 @@ from scipy.ndimage import affine_transform
 from torch import Tensor
 
 from simcrop.adapters.evaluation.segmentation.monai_parts import compute_hausdorff_distance, sliding_window_inference
-from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMap, OrganMaps, read_classes
+from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMaps, read_classes
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.formats.opening import is_nifti, without_suffix
@@ -175,12 +175,9 @@ def segment_study(
 
 def selection_dice(segmenter: Segmenter, maps: OrganMaps, studies: Sequence[Study]) -> float:
     """Mean over classes of the mean Dice over studies, on the grid of segmentation; NaN without any truth."""
-    scores = [_dice(segmenter, maps.read(study.reconstructions[0]), len(maps.classes)) for study in studies]
+    found = (maps.read(study.reconstructions[0]) for study in studies)
+    scores = [dice_of_classes(segmenter(each.voxels), each.classes, len(maps.classes)) for each in found]
     return float(torch.stack(scores).nanmean(0).nanmean())
-
-
-def _dice(segmenter: Segmenter, found: OrganMap, num_classes: int) -> Float[Tensor, "C"]:
-    return dice_of_classes(segmenter(found.voxels), found.classes, num_classes)
 
 
 def _distance(predicted: Tensor, truth: Tensor, number: int, spacing_mm: tuple[float, float, float]) -> float:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from simcrop.core.evaluation.bootstrap import interval, patient_weights
-from simcrop.core.evaluation.classification import Predicted, measure, weighted_auroc
+from simcrop.core.evaluation.classification import Predicted, measure
+from simcrop.core.evaluation.metrics import weighted_auroc
 
 SHIFT = 1.0
 TRUE_AUROC = 0.5 * (1 + math.erf(SHIFT / 2))

@@ -9,6 +9,7 @@ import torch
 
 from simcrop.adapters.checkpoints.unfinished import training_store
 from simcrop.adapters.evaluation.classification.files import (
+    Told,
     fine_tuned,
     finished_fit,
     save_classifier,
@@ -35,13 +36,10 @@ def save(out: Path, classifier: Classifier, step: int = 7, settings: Mapping[str
         out,
         classifier,
         step,
+        Told(("A", "B"), False, LearnedFrom(5, 4, (2, 3))),
         config={"name": "x"},
-        settings=settings,
-        names=("A", "B"),
-        exclusive=False,
-        learned_from=LearnedFrom(5, 4, (2, 3)),
         metrics={"auroc": 0.75, "loss": 0.5},
-        provenance={"git_commit": None},
+        provenance={"git_commit": None, "settings": settings},
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from simcrop.adapters.config.run import EvaluationSettings
-from simcrop.adapters.evaluation.language.grounding_pictures import choose_studies
+from simcrop.adapters.evaluation.language.drawn_maps import choose_studies
 from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report, halves
 from simcrop.adapters.evaluation.output import Evaluation
 from simcrop.core.data.study import Report, Study

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from simcrop.adapters.evaluation.language.heat_map import best_voxel, map_onto
+from simcrop.adapters.evaluation.language.heat_map import map_onto
 
 GRID, PATCH, SPACING = (5, 4, 6), (5, 7, 3), (2.0, 1.5, 3.0)
 SEEN = np.diag([*SPACING, 1.0])
@@ -115,7 +115,7 @@ def test_the_best_voxel_is_the_one_nearest_to_the_best_patch_s_centre(turn: np.n
     patches = np.random.default_rng(1).normal(size=GRID).astype(np.float32)
     patches[3, 2, 4] = 9
     wanted = (np.linalg.inv(affine) @ [*centre_of((3, 2, 4)), 1])[:3]
-    assert np.abs(best_voxel(patches, PATCH, SEEN, SHAPE, affine) - wanted).max() <= 0.5
+    assert np.abs(map_onto(patches, PATCH, SEEN, SHAPE, affine).best_voxel - wanted).max() <= 0.5
 
 
 def test_a_patch_beside_the_scan_is_not_the_best() -> None:
@@ -125,6 +125,6 @@ def test_a_patch_beside_the_scan_is_not_the_best() -> None:
     patches[0] = 5  # 20 mm to the left of the middle; the scan ends after 9
     patches[2, 3, 1] = 1
     wanted = (np.linalg.inv(affine) @ [*centre_of((2, 3, 1)), 1])[:3]
-    assert np.abs(best_voxel(patches, PATCH, SEEN, small, affine) - wanted).max() <= 0.5
+    assert np.abs(map_onto(patches, PATCH, SEEN, small, affine).best_voxel - wanted).max() <= 0.5
     tiny = scan_affine((1, 1, 1), FINE, np.eye(3), (1, 1, 1))
-    assert best_voxel(patches, PATCH, SEEN, (1, 1, 1), tiny) == (0, 0, 0)
+    assert map_onto(patches, PATCH, SEEN, (1, 1, 1), tiny).best_voxel == (0, 0, 0)
