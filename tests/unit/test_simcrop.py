@@ -1,4 +1,4 @@
-"""What the package offers."""
+"""Names that the package offers."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What `simcrop data check` shows on one screen, writes into a report, and returns."""
+"""`simcrop data check`: its screen, its report, its status."""
 
 import json
 import os

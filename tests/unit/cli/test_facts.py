@@ -1,4 +1,4 @@
-"""What `simcrop info` says of this machine and of a checkpoint."""
+"""`simcrop info`: facts of this machine and of a checkpoint."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which operations a model gets: by name, and by device where nobody asks."""
+"""The operations that a model gets: by name, and by device where nobody asks."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the operations refuse, by the name of the argument."""
+"""Arguments that do not fit an operation are refused by name."""
 
 import pytest
 import torch

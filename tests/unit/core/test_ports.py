@@ -1,4 +1,4 @@
-"""What ports give by themselves: a run of one process, and what most data sets do alike."""
+"""Defaults of the ports: a run of one process, and the usual data set."""
 
 from collections.abc import Iterator
 from pathlib import Path

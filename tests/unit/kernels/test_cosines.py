@@ -1,4 +1,4 @@
-"""What the kernels of sentence_patch_topk and sentence_volume_scores share, against the definition of each."""
+"""The kernels of sentence_patch_topk and sentence_volume_scores against their definitions, where they are alike."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a wrong key or value is told: one line, and what was meant."""
+"""Lines that refuse a wrong key or value, and guess what was meant."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where a model looks for sentences: crosses, outlines and slices lie where they should."""
+"""Maps of sentences: crosses, outlines and slices lie where they should."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Where things are: landmarks of a patient come out of `prepare` where they were, however the file is stored."""
+"""Landmarks of a patient come out of `prepare` where they were, however the file is stored."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What evaluations begin and end with: the threads that are asked for, and a warning of other data."""
+"""Begin and end of every evaluation: the threads that are asked for, and a warning of other data."""
 
 import json
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a fine-tuned classifier is to every command: an encoder, and no model that reads sentences."""
+"""A fine-tuned classifier before every command: an encoder, and no model that reads sentences."""
 
 import json
 from dataclasses import dataclass

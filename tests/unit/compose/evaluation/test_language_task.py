@@ -1,4 +1,4 @@
-"""What zero-shot reading, retrieval and grounding have in common: what is refused, and a request to stop."""
+"""Zero-shot reading, retrieval and grounding alike: their refusals, and a request to stop."""
 
 import csv
 from pathlib import Path

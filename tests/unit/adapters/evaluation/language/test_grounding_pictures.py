@@ -1,4 +1,4 @@
-"""Which studies are drawn."""
+"""Studies whose grounding is drawn."""
 
 from simcrop.adapters.evaluation.language.grounding_pictures import choose_studies
 from simcrop.core.evaluation.grounding import Pointing

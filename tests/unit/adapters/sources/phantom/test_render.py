@@ -1,4 +1,4 @@
-"""Where a stored voxel lies in the world, and what its masks are called."""
+"""Places of stored voxels in the world, and names of masks."""
 
 import nibabel as nib
 import numpy as np

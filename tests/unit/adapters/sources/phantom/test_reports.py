@@ -20,7 +20,12 @@ def test_a_sentence_is_its_form_with_place_and_size_filled_in() -> None:
     assert (nodule.finding, nodule.place) == ("Lung nodule", 0)
     assert nodule.text == nodule.form.format(place=NODULE.place, Place="The left upper lobe", size="9.5")
     assert MIN_SENTENCES <= len(sentences) <= MAX_SENTENCES
-    assert all(sentence.finding != "Lung nodule" for sentence in sentences if not sentence.present)
+
+
+def test_what_a_report_asserts_it_does_not_deny() -> None:
+    for seed in range(40):
+        sentences = write_findings((NODULE,), np.random.default_rng(seed))
+        assert all(sentence.finding != "Lung nodule" for sentence in sentences if not sentence.present)
 
 
 def test_an_impression_speaks_of_what_was_found_or_of_nothing() -> None:
