@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
-_WORKER_SECONDS = 20
+WORKER_SECONDS = 20
 """How long a data worker outlives a signal, so that the step which needs its batch can finish."""
 
 
@@ -57,7 +57,7 @@ class Stop:
         if os.getpid() != self._process:
             # A terminal signals its whole group. The main process ends its workers itself; one that it forgot must go.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(_WORKER_SECONDS)
+            signal.alarm(WORKER_SECONDS)
             return
         is_first, self.signal = self.signal is None, number
         if is_first:

@@ -14,7 +14,7 @@ _ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILES = ["manifest.json", "config.json", "model.safetensors", "tokenizer/*", AUTHORS_FILE]
 """All that loading reads of a model; a repository may hold anything beside."""
-_SECONDS = 10.0
+SECONDS = 10.0
 """Longest wait for the hub's first answer, where it would else be the operating system's: minutes."""
 
 
@@ -57,7 +57,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
         except OSError:
             pass
     try:
-        hub.HfApi().model_info(name, revision=revision, timeout=_SECONDS)
+        hub.HfApi().model_info(name, revision=revision, timeout=SECONDS)
     except errors.GatedRepoError as error:
         raise CheckpointError(f"{name}: is gated; ask for access on its page, then run `hf auth login`") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:

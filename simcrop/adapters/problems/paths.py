@@ -6,7 +6,7 @@ from pathlib import Path
 
 from simcrop.core.data.problems import BadFileError, problem
 
-_BOMB_RATIO, _BOMB_BYTES = 400, 1 << 28
+BOMB_RATIO, BOMB_BYTES = 400, 1 << 28
 """A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan.
 
 A mask of 512 x 512 x 600 voxels stays below: deflate packs its zeros a thousand to one.
@@ -78,6 +78,6 @@ def refuse_bomb(path: Path, num_bytes: int, declared: int) -> None:
         declared: unpacked, in bytes.
     """
     ratio = declared / max(1, num_bytes)
-    if declared > _BOMB_BYTES and ratio > _BOMB_RATIO:
+    if declared > BOMB_BYTES and ratio > BOMB_RATIO:
         message = f"has {num_bytes} bytes and claims to hold {declared}, {ratio:.0f} times as many"
         raise BadFileError(problem(path, "container.bomb", message, bytes=num_bytes, declared=declared))

@@ -67,7 +67,7 @@ def test_a_worker_outlives_the_signal_that_its_group_gets_but_not_for_ever() -> 
     code = """
 import os, signal, sys, time
 from simcrop_cli import signals
-signals._WORKER_SECONDS = 1
+signals.WORKER_SECONDS = 1
 with signals.stop.installed():
     signals.stop()
     child = os.fork()

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 from support.data_folders import chest, write_table, write_volume
+from support.trained_run import STEPS, Setting
 
+from simcrop import compose
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.registry import build_source
-from simcrop.compose.data import part_of, prepare_data, verify_prepared
+from simcrop.adapters.text.tokenizer import train_tokenizer
+from simcrop.compose.data import part_of, prepare_data, validation_batches, verify_prepared
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
+from simcrop.core.ports import SingleProcess
 
 NAMES = [f"{number}.nii.gz" for number in range(6)]
 
@@ -177,3 +181,45 @@ def test_verifying_names_every_damaged_array(folder: Path) -> None:
     fresh = prepare_data(config(folder))
     with pytest.raises(DataError, match=r"0\.nii.*: is damaged .* \(and 1 more volumes\)"):
         verify_prepared(fresh)
+
+
+def test_nothing_left_to_train_on_stops_training_but_no_evaluation(done: Setting) -> None:
+    studies = done.yaml.parent / "studies"
+    table = studies / "all_held_out.csv"
+    table.write_text((studies / "studies.csv").read_text().replace("train", "validation"))
+    config = load_config(done.yaml, [*STEPS, f"data.manifest={table}"])
+    with pytest.raises(DataError, match=r"all 8 studies are held out, none is left to train on"):
+        compose.prepare_data(config)
+    assert len(compose.prepare_data(config, for_training=False).held_out) == 8
+
+
+def test_ranks_share_the_held_out_batches_and_can_read_them_again(done: Setting) -> None:
+    class SecondOfTwo(SingleProcess):
+        rank, world_size = 1, 2
+
+    class FirstOfTwo(SingleProcess):
+        world_size = 2
+
+    config = load_config(done.yaml, [*STEPS, "train.batch_size=1"])
+    data = compose.prepare_data(config)
+    tokenizer = train_tokenizer(data.reports(), vocab_size=128, max_tokens=48)
+    shares = [
+        validation_batches(config, data, tokenizer, data.held_out, communicator)
+        for communicator in (FirstOfTwo(), SecondOfTwo(), SingleProcess())
+    ]
+    for _ in range(2):
+        first, second, both = ([batch.inputs.study_ids for batch in share] for share in shares)
+        assert first + second == both == [("s6",), ("s7",)]
+
+
+def test_phantoms_are_made_where_they_are_missing(tmp_path: Path) -> None:
+    yaml = tmp_path / "phantom.yaml"
+    yaml.write_text(
+        f"data: {{cases: 4, root: {tmp_path}/chests, prepared: {tmp_path}/prepared, validation_fraction: 0.5}}\n"
+        "train: {batch_size: 1}\n"
+    )
+    data = compose.prepare_data(load_config(yaml))
+    assert len(data.train) + len(data.held_out) == 4
+    assert data.held_out
+    assert data.prepared.read(data.train[0].reconstructions[0]).shape == (110, 110, 55)
+    assert any(report for report in data.reports())

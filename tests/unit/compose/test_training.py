@@ -3,55 +3,18 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from support.bert import write_bert
-from support.tiny_data import SENTENCES, write_config
+from support.tiny_data import SENTENCES
+from support.trained_run import STEPS, Setting, rows
 
-import simcrop
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
-from simcrop.adapters.system.provenance import weights_sha256
-from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.compose.data import validation_batches
-from simcrop.core.errors import BackendError, CheckpointError, ConfigError, DataError, InputError
-from simcrop.core.ports import SingleProcess
-from simcrop.core.reports.tokens import padded
-
-STEPS = ("train.steps=4", "train.warmup_steps=1", "train.checkpoint_every=2", "train.evaluate_every=2")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A configuration file, and the run that was trained with it."""
-
-    yaml: Path
-    out: Path
-
-    def train(self, out: Path | None = None, *options: str, **arguments: Any) -> compose.TrainResult:
-        config = load_config(self.yaml, [*STEPS, *options])
-        return compose.train(config, out=out or self.out, **arguments)
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    """A finished run; tests only read it."""
-    folder = tmp_path_factory.mktemp("compose")
-    setting = Setting(write_config(folder), folder / "run")
-    result = setting.train()
-    assert result == compose.TrainResult(setting.out, 4, finished=True)
-    return setting
-
-
-def rows(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+from simcrop.core.errors import CheckpointError, ConfigError, DataError
 
 
 def exact_rows(out: Path) -> list[dict[str, Any]]:
@@ -145,61 +108,6 @@ def test_a_changed_report_is_refused(done: Setting, tmp_path: Path) -> None:
         shutil.copy(manifest, config.data.manifest)
 
 
-def test_a_model_is_loaded_ready_to_use(done: Setting) -> None:
-    model = simcrop.load_model(done.out)
-    saved = load_file(done.out / "checkpoints" / "step_00000004" / "model.safetensors")
-    assert saved.keys() == model.state_dict().keys()
-    assert all(torch.equal(saved[name], value) for name, value in model.state_dict().items())
-    assert not model.training
-    assert model.tokenizer is not None
-    words = model.tokenizer.encode(list(SENTENCES[:2]), max_tokens=48)
-    assert max(words.sentence_of_token) == 1
-    features = model.sentence_features(padded([words], model.tokenizer.pad_id), 2)
-    assert features.shape == (1, 2, 16)
-
-
-def test_an_encoder_is_loaded_and_reads_any_type_and_size(done: Setting) -> None:
-    encoder = simcrop.load_encoder(done.out / "checkpoints" / "step_00000004")
-    assert (encoder.spacing_mm, encoder.window, encoder.volume_size) == ((2.0,) * 3, (-1000.0, 1000.0), (16, 16, 16))
-    volume = torch.randint(0, 200, (2, 1, 16, 16, 16))
-    tokens = encoder.encode(volume)
-    assert tokens.shape == (2, 65, 24)
-    for dtype in (torch.uint8, torch.int16, torch.float64):
-        torch.testing.assert_close(encoder.encode(volume.to(dtype)), tokens)
-    assert torch.equal(tokens, simcrop.load_model(done.out).encoder.encode(volume))
-    assert encoder.encode(volume[..., :8]).shape == (2, 33, 24)
-    torch.testing.assert_close(encoder.norm(encoder.encode(volume, normalized=False)), tokens)
-    with pytest.raises(InputError):
-        encoder.encode(volume[..., :7])
-
-
-def test_a_damaged_checkpoint_is_not_loaded(done: Setting, tmp_path: Path) -> None:
-    folder = tmp_path / "step_00000004"
-    shutil.copytree(done.out / "checkpoints" / "step_00000004", folder)
-    data = bytearray((folder / "model.safetensors").read_bytes())
-    data[-1] ^= 1
-    (folder / "model.safetensors").write_bytes(data)
-    for load in (simcrop.load_model, simcrop.load_encoder):
-        with pytest.raises(CheckpointError, match="damaged"):
-            load(folder)
-
-
-def test_a_frozen_text_encoder_is_recorded_and_checked_but_not_copied(done: Setting, tmp_path: Path) -> None:
-    bert, out = tmp_path / "bert", tmp_path / "run"
-    write_bert(bert, seed=0)
-    done.train(out, f"text_encoder.source={bert}", "train.steps=2")
-    folder = out / "checkpoints" / "step_00000002"
-    assert not [name for name in load_file(folder / "model.safetensors") if name.startswith("text_encoder.")]
-    record = json.loads((folder / "manifest.json").read_text())["text_encoder"]
-    assert (record["source"], record["revision"], len(record["sha256"])) == (str(bert), None, 64)
-    model = compose.load_model(out)
-    assert model.text_encoder is not None
-    assert record["sha256"] == weights_sha256(model.text_encoder)
-    write_bert(bert, seed=1)
-    with pytest.raises(CheckpointError, match=r"^text_encoder.source: .*bert has weights of sha256 .*; provide those"):
-        compose.load_model(out)
-
-
 def test_what_a_frozen_encoder_makes_of_the_findings_is_computed_once(done: Setting, tmp_path: Path) -> None:
     bert = tmp_path / "bert"
     write_bert(bert, seed=0)
@@ -216,17 +124,6 @@ def test_what_a_frozen_encoder_makes_of_the_findings_is_computed_once(done: Sett
         for key in (key for key in kept if "loss" in key):
             assert kept[key] == pytest.approx(read[key], rel=2e-3), key
             assert "late" not in key or kept[key] != read[key], "the kept features were not used"
-
-
-def test_a_text_encoder_that_was_trained_on_is_stored(done: Setting, tmp_path: Path) -> None:
-    bert, out = tmp_path / "bert", tmp_path / "run"
-    write_bert(bert, seed=0)
-    done.train(out, f"text_encoder.source={bert}", "text_encoder.frozen=false", "train.steps=2")
-    shutil.rmtree(bert)
-    model = compose.load_model(out)
-    saved = load_file(out / "checkpoints" / "step_00000002" / "model.safetensors")
-    assert any(name.startswith("text_encoder.") for name in saved)
-    assert all(torch.equal(saved[name], value) for name, value in model.state_dict().items())
 
 
 def test_volumes_that_have_no_report_are_trained_on_by_reconstruction_alone(done: Setting, tmp_path: Path) -> None:
@@ -246,21 +143,6 @@ def test_volumes_that_have_no_report_are_trained_on_by_reconstruction_alone(done
     assert compose.load_model(tmp_path / "run").tokenizer is not None
 
 
-def test_without_reports_and_started_from_another_run(done: Setting, tmp_path: Path) -> None:
-    start, out = tmp_path / "start", tmp_path / "run"
-    shutil.copytree(done.out, start)
-    off = [f"objectives.{term}.weight=0" for term in ("report", "alignment", "late_interaction")]
-    config = load_config(done.yaml, [*STEPS, *off, f"model.init={start}"])
-    untrained, _ = compose.build_model(config, reports=lambda: list(SENTENCES))
-    trained = compose.load_encoder(start).state_dict()
-    assert all(torch.equal(trained[name], value) for name, value in untrained.encoder.state_dict().items())
-    done.train(out, *off, f"model.init={start}", "train.steps=2")
-    shutil.rmtree(start)
-    model = compose.load_model(out)
-    assert model.text_encoder is None
-    assert [key for key in rows(out)[0] if key.startswith("loss")] == ["loss", "loss_reconstruction"]
-
-
 def test_compiled_blocks_keep_their_names_and_recomputing_changes_no_number(
     done: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,32 +151,6 @@ def test_compiled_blocks_keep_their_names_and_recomputing_changes_no_number(
     done.train(tmp_path, "train.activation_checkpointing=true", "train.compile=true")
     assert len(compiled) == 2
     assert [row["loss"] for row in rows(tmp_path)] == [row["loss"] for row in rows(done.out)]
-
-
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-
-
-def test_operations_are_chosen_by_name(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simcrop.kernels.support.is_interpreted", lambda: False)
-    assert compose.select_ops("reference", CUDA).name == "reference"
-    with caplog.at_level("INFO"):
-        assert compose.select_ops("auto", CPU).name == "reference"
-    assert "operations: reference (plain torch), since the device is cpu" in caplog.text
-    with pytest.raises(BackendError, match=r"train.ops: triton cannot run here: .*; write auto or reference"):
-        compose.select_ops("triton", CPU)
-
-
-def test_a_gpu_gets_the_kernels_without_being_asked(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reasons: list[str] = []
-    monkeypatch.setattr("simcrop.kernels.why_not", lambda device: reasons)
-    with caplog.at_level("INFO"):
-        assert compose.select_ops("auto", CUDA).name == "triton"
-        reasons.append("Tesla T4 has compute capability 7.5, below 8.0")
-        assert compose.select_ops("auto", CUDA).name == "reference"
-    assert "operations: Triton kernels" in caplog.text
-    assert "operations: reference (plain torch), since Tesla T4 has compute capability 7.5" in caplog.text
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="kernels take CPU tensors in Triton's interpreter only")
@@ -314,57 +170,3 @@ def test_training_with_the_kernels_is_the_same_and_either_continues_the_other(do
 def test_too_few_studies_for_a_batch_is_one_line(done: Setting, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"train.batch_size: 7 are more than the 6 training studies"):
         done.train(tmp_path, "train.batch_size=7")
-
-
-def test_nothing_left_to_train_on_stops_training_but_no_evaluation(done: Setting) -> None:
-    studies = done.yaml.parent / "studies"
-    table = studies / "all_held_out.csv"
-    table.write_text((studies / "studies.csv").read_text().replace("train", "validation"))
-    config = load_config(done.yaml, [*STEPS, f"data.manifest={table}"])
-    with pytest.raises(DataError, match=r"all 8 studies are held out, none is left to train on"):
-        compose.prepare_data(config)
-    assert len(compose.prepare_data(config, for_training=False).held_out) == 8
-
-
-def test_ranks_share_the_held_out_batches_and_can_read_them_again(done: Setting) -> None:
-    class SecondOfTwo(SingleProcess):
-        rank, world_size = 1, 2
-
-    class FirstOfTwo(SingleProcess):
-        world_size = 2
-
-    config = load_config(done.yaml, [*STEPS, "train.batch_size=1"])
-    data = compose.prepare_data(config)
-    tokenizer = train_tokenizer(data.reports(), vocab_size=128, max_tokens=48)
-    shares = [
-        validation_batches(config, data, tokenizer, data.held_out, communicator)
-        for communicator in (FirstOfTwo(), SecondOfTwo(), SingleProcess())
-    ]
-    for _ in range(2):
-        first, second, both = ([batch.inputs.study_ids for batch in share] for share in shares)
-        assert first + second == both == [("s6",), ("s7",)]
-
-
-def test_phantoms_are_made_where_they_are_missing(tmp_path: Path) -> None:
-    yaml = tmp_path / "phantom.yaml"
-    yaml.write_text(
-        f"data: {{cases: 4, root: {tmp_path}/chests, prepared: {tmp_path}/prepared, validation_fraction: 0.5}}\n"
-        "train: {batch_size: 1}\n"
-    )
-    data = compose.prepare_data(load_config(yaml))
-    assert len(data.train) + len(data.held_out) == 4
-    assert data.held_out
-    assert data.prepared.read(data.train[0].reconstructions[0]).shape == (110, 110, 55)
-    assert any(report for report in data.reports())
-
-
-def test_what_the_package_offers_is_imported_when_asked_for() -> None:
-    code = (
-        "import sys, simcrop; heavy = {'torch', 'transformers', 'triton'};"
-        "assert not heavy & set(sys.modules); assert 'load_model' in dir(simcrop);"
-        "print(simcrop.split_sentences('One. Two.'), simcrop.__version__)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"['One.', 'Two.'] {simcrop.__version__}\n"
-    with pytest.raises(AttributeError, match="no attribute 'load_modle'"):
-        simcrop.load_modle  # noqa: B018

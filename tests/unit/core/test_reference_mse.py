@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from simcrop.core.errors import InputError
 from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.reference import masked_patch_mse
 
@@ -124,29 +123,3 @@ def test_the_result_is_fp32_for_low_precision_predictions(dtype: torch.dtype) ->
     assert error.dtype == torch.float32
     expected = (pred.double() - target(volume, IDS, normalized=False)).square().mean().float()
     torch.testing.assert_close(error, expected, rtol=1e-6, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"pred": torch.zeros(2, 4, P - 1)}, r"pred: expected \[B, M, P\] = \(2, 4, 48\), got \(2, 4, 47\)"),
-        ({"pred": torch.zeros(2, 3, P)}, r"pred: expected \[B, M, P\] = \(2, 4, 48\), got \(2, 3, 48\)"),
-        ({"volume": torch.zeros(2, 2, 8, 9, 10, dtype=torch.int16)}, r"window: a volume of torch.int16 needs one"),
-        ({"volume": torch.zeros(2, 2, 8, 9, 11)}, r"volume: 11 voxels on axis 2"),
-        ({"ids_masked": IDS + 1}, r"ids_masked: values 1..30 are outside 0..29"),
-        ({"ids_masked": IDS - 1}, r"ids_masked: values -1..28 are outside 0..29"),
-        ({"ids_masked": IDS.int()}, r"ids_masked: expected int64 \[2, any\], got torch.int32"),
-    ],
-)
-def test_what_does_not_fit_is_refused_by_name(change: dict[str, Tensor], message: str) -> None:
-    pred, volume = inputs(torch.float32)
-    arguments = {"pred": pred, "volume": volume, "ids_masked": IDS} | change
-    with pytest.raises(InputError, match=message):
-        masked_patch_mse(**arguments, patch_size=PATCH)
-
-
-def test_a_patch_of_one_value_cannot_be_normalised() -> None:
-    pred, volume, ids = torch.zeros(1, 1, 1), torch.zeros(1, 1, 2, 2, 2), torch.zeros(1, 1, dtype=torch.int64)
-    assert masked_patch_mse(pred, volume, ids, patch_size=(1, 1, 1)).item() == 0.0
-    with pytest.raises(InputError, match=r"normalize_patches: a patch of one value has no variance"):
-        masked_patch_mse(pred, volume, ids, patch_size=(1, 1, 1), normalize_patches=True)

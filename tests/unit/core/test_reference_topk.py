@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simcrop.core.errors import InputError
 from simcrop.core.reference import sentence_patch_topk, sentence_volume_scores, stable_topk_indices
 
 NAN = float("nan")
@@ -181,28 +180,3 @@ def test_nothing_in_gives_nothing_out(B: int, S: int) -> None:
     assert scores.shape == indices.shape == (B, S, 2)
     assert sentence_volume_scores(torch.zeros(B, S, 4), torch.zeros(3, 6, 4), k=2).shape == (B, 3, S)
     assert sentence_volume_scores(torch.zeros(3, 5, 4), torch.zeros(B, 6, 4), k=2).shape == (3, B, 5)
-
-
-REFUSED: list[tuple[dict[str, object], str]] = [
-    ({"sentences": torch.zeros(3, 4)}, r"sentences: expected \[B, S, E\], got \[3, 4\]"),
-    ({"patches": torch.zeros(2, 6, 5)}, r"patches: expected \[B, N, 4\], got \[2, 6, 5\]"),
-    ({"patches": torch.zeros(6, 4)}, r"patches: expected \[B, N, 4\], got \[6, 4\]"),
-    ({"k": 0}, r"k: 0 is outside 1..6 \(patches: 6\)"),
-    ({"k": 7}, r"k: 7 is outside 1..6 \(patches: 6\)"),
-    ({"k": 129, "patches": torch.zeros(2, 200, 4)}, r"k: 129 is outside 1..128 \(patches: 200\)"),
-    ({"sentence_mask": torch.ones(2, 4, dtype=torch.bool)}, r"sentence_mask: expected bool \[2, 3\], .*\[2, 4\]"),
-    ({"sentence_mask": torch.ones(2, 3)}, r"sentence_mask: expected bool \[2, 3\], got torch.float32"),
-]
-
-
-@pytest.mark.parametrize("operation", [sentence_patch_topk, sentence_volume_scores])
-@pytest.mark.parametrize(("change", "message"), REFUSED)
-def test_what_does_not_fit_is_refused_by_name(operation: object, change: dict[str, object], message: str) -> None:
-    arguments = {"sentences": torch.zeros(2, 3, 4), "patches": torch.zeros(2, 6, 4), "k": 2} | change
-    with pytest.raises(InputError, match=message):
-        operation(**arguments)  # type: ignore[operator]
-
-
-def test_sentences_and_patches_of_other_studies_are_refused() -> None:
-    with pytest.raises(InputError, match=r"sentences: 2 studies do not match the 3 of patches"):
-        sentence_patch_topk(torch.zeros(2, 3, 4), torch.zeros(3, 6, 4), k=2)

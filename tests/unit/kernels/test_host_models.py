@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from simcrop.core.errors import InputError
-from simcrop.kernels import MaskedPatchEmbed3d, accelerate_
+from simcrop.kernels import accelerate_
 
 monai = pytest.importorskip("monai.networks.nets")
 BACKENDS = ["triton", "reference", "auto"]
@@ -123,52 +123,3 @@ def test_rows_that_mask_unequally_are_refused() -> None:
     mask[0, 0] = True
     with pytest.raises(InputError, match=r"bool_masked_pos: every row must leave equally many visible, got \[11, 12\]"):
         model(Draw().normal(2, 6, 2, 16, 16), mask)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_from_conv3d_shares_parameters_under_its_own_keys(backend: str) -> None:
-    conv = nn.Conv3d(2, 10, (4, 3, 2), stride=(4, 3, 2))
-    embed = MaskedPatchEmbed3d.from_conv3d(conv, backend=backend)
-    assert list(embed.state_dict()) == ["proj.weight", "proj.bias"]
-    assert embed.proj.weight is conv.weight
-    volume, pos = Draw().normal(2, 2, 8, 9, 10), Draw(1).normal(30, 10)
-    wanted = conv(volume).flatten(2).transpose(1, 2)
-    torch.testing.assert_close(embed(volume), wanted)
-    ids = torch.tensor([[3, 29, 0], [7, 7, 1]])
-    picked = (wanted + pos).gather(1, ids[..., None].expand(-1, -1, 10))
-    torch.testing.assert_close(embed(volume, ids, pos), picked)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_new_embedding_takes_hu(backend: str) -> None:
-    embed = MaskedPatchEmbed3d(1, 10, (4, 3, 2), bias=False, window=(-1000.0, 400.0), backend=backend)
-    assert list(embed.state_dict()) == ["proj.weight"]
-    volume = torch.randint(-1300, 1300, (1, 1, 8, 9, 10), generator=Draw().generator).short()
-    scaled = ((volume.float() + 1000) / 700 - 1).clamp(-1, 1)
-    torch.testing.assert_close(embed(volume), embed.proj(scaled).flatten(2).transpose(1, 2))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"stride": 2}, r"stride \(2, 2, 2\) \(must be \(4, 4, 4\)\)"),
-        ({"stride": 4, "padding": 1}, r"padding \(1, 1, 1\)"),
-        ({"stride": 4, "dilation": 2}, r"dilation \(2, 2, 2\)"),
-        ({"stride": 4, "groups": 2}, r"groups 2"),
-    ],
-)
-def test_other_convolutions_are_refused(options: dict[str, int], message: str) -> None:
-    with pytest.raises(InputError, match=f"conv: not a patch embedding: {message}"):
-        MaskedPatchEmbed3d.from_conv3d(nn.Conv3d(2, 4, 4, **options))
-
-
-def test_auto_says_what_it_chose_once(caplog: pytest.LogCaptureFixture) -> None:
-    from simcrop.kernels import patch_embed_module
-
-    patch_embed_module.say_once.cache_clear()
-    embed, volume = MaskedPatchEmbed3d(1, 4, (4, 3, 2)), torch.zeros(1, 1, 8, 9, 10)
-    with caplog.at_level("INFO", logger="simcrop"):
-        embed(volume)
-        embed(volume)
-    said = [record.message for record in caplog.records]
-    assert said == ["patch embedding on cpu: plain torch, since its tensors are on the CPU"]

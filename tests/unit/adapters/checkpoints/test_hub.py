@@ -102,7 +102,7 @@ def test_no_network_and_nothing_cached_says_both(tmp_path: Path, monkeypatch: py
 
 
 def test_a_hub_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simcrop.adapters.checkpoints.hub._SECONDS", 0.2)
+    monkeypatch.setattr("simcrop.adapters.checkpoints.hub.SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         point_to(f"http://127.0.0.1:{silent.getsockname()[1]}", monkeypatch, tmp_path / "cache")
         with pytest.raises(CheckpointError, match=r"the hub cannot be reached \(.*timed out\)"):

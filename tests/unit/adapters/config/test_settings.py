@@ -1,6 +1,5 @@
 """Configurations: who wins, what is derived, and one helpful line for whatever is wrong."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import REPOSITORY
 from support.configuration_guide import GUIDE, guide_text
+from support.configurations import load, message
 
 from simcrop.adapters.config.settings import DataSettings, RunConfig, as_tree, as_yaml, config_from_tree, load_config
 from simcrop.adapters.config.yaml_text import parse_yaml
 from simcrop.core.errors import ConfigError
-from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe
-
-
-def load(folder: Path, text: str, *overrides: str) -> RunConfig:
-    path = folder / "pretrain.yaml"
-    path.write_text(text, encoding="utf-8")
-    return load_config(path, overrides)
-
-
-def message(folder: Path, text: str, *overrides: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load(folder, text, *overrides)
-    line = str(caught.value).replace(f"{folder}/", "")
-    assert "\n" not in line
-    return line
+from simcrop.core.recipe import AlignmentRecipe, ModelRecipe
 
 
 def load_or_explain(folder: Path, text: str, *overrides: str) -> RunConfig | None:
@@ -116,50 +102,6 @@ def test_every_mistake_is_one_line_naming_place_and_remedy(
     assert message(tmp_path, text, *options).startswith(expected)
 
 
-TORCHRUN = "a GPU is a process: torchrun --nproc-per-node N -m simcrop_cli train CONFIG"
-
-
-@pytest.mark.parametrize(
-    ("key", "hint"),
-    [
-        ("train.learning_rate", "did you mean train.lr?"),
-        ("finetune.learning-rate", "did you mean finetune.lr?"),
-        ("learning_rate", "did you mean train.lr?"),
-        ("train.epochs", "simcrop counts steps, not epochs; did you mean train.steps?"),
-        ("epochs", "simcrop counts steps, not epochs; did you mean train.steps?"),
-        ("segment.epochs", "simcrop counts steps, not epochs; did you mean segment.steps?"),
-        ("train.gpus", TORCHRUN),
-        ("devices", TORCHRUN),
-        ("data.workers", "did you mean data.num_workers?"),
-        ("train.num_worker", "did you mean data.num_workers?"),
-        ("train.num_workers", "did you mean data.num_workers?"),
-        ("train.batchsize", "did you mean train.batch_size?"),
-        ("data.batch", "did you mean train.batch_size?"),
-        ("retrieval.zzz", "known here: weights"),
-        ("train.zzz", "known here: steps, batch_size, optimizer, lr, min_lr, ..."),
-    ],
-)
-def test_what_other_programs_call_a_key_is_understood(tmp_path: Path, key: str, hint: str) -> None:
-    assert message(tmp_path, "", f"{key}=3") == f"--set: {key}: unknown key; {hint}"
-
-
-@pytest.mark.parametrize("term", ["alignment", "late_interaction"])
-def test_top_k_above_the_visible_patches_is_refused_and_at_them_accepted(tmp_path: Path, term: str) -> None:
-    model = "model: {volume_size: [96, 96, 48], patch_size: [12, 12, 6], mask_ratio: 0.9}"
-    text = f"{model}\nobjectives: {{{term}: {{top_k: TOP_K}}}}"
-    assert message(tmp_path, text.replace("TOP_K", "52")).startswith(
-        f"pretrain.yaml: objectives.{term}.top_k: 52 is above the 51 visible patches"
-    )
-    assert getattr(load(tmp_path, text.replace("TOP_K", "51")).objectives, term).top_k == 51
-
-
-def test_values_are_checked_however_a_config_is_made() -> None:
-    config = RunConfig()
-    with pytest.raises(ConfigError, match=r"late_interaction\.top_k"):
-        replace(config, objectives=replace(config.objectives, late_interaction=LateInteractionRecipe(top_k=128)),
-                model=ModelRecipe(mask_ratio=0.9))  # fmt: skip
-
-
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nope\.yaml: cannot be read \(No such file"):
         load_config(tmp_path / "nope.yaml")
@@ -226,13 +168,3 @@ def test_any_text_gives_a_config_or_a_config_error(tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("fuzz", numbered=True)
     for config in (load_or_explain(folder, text), load_or_explain(folder, "", f"train.steps={text}", f"{text}=1")):
         assert config is None or config_from_tree(parse_yaml(as_yaml(config), "config.yaml"), "config.yaml") == config
-
-
-def test_aliases_inside_aliases_are_refused_in_one_short_line(tmp_path: Path) -> None:
-    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    path = tmp_path / "run.yaml"
-    path.write_text("data:\n  cases:\n" + "\n".join(f"    {level}" for level in levels), encoding="utf-8")
-    with pytest.raises(ConfigError) as refused:
-        load_config(path)
-    assert len(str(refused.value)) < 400 + len(str(path))

@@ -127,14 +127,3 @@ def test_only_weights_that_began_at_random_are_bound_by_their_own_data_alone(
     assert ("bind nobody" in shown) == (init == "scratch")
     assert (GENERIC in shown) == (init != "scratch")
     assert ("is not recorded" in shown) == (init != "scratch")
-
-
-def test_code_for_a_model_on_the_hub_downloads_it() -> None:
-    for kind, name in (("authors", "simcrop.pth"), ("monai", "monai_vit.safetensors")):
-        shown = card(kind=kind, class_token=0.01)
-        assert f'hf_hub_download("somebody/chest", "{name}")' in shown
-        assert "from huggingface_hub import hf_hub_download\n" in shown
-    assert "by 1.00% of their length" in shown
-    local = card(kind="authors", where="chest")
-    assert 'torch.load("chest/simcrop.pth", weights_only=True)' in local
-    assert "huggingface_hub" not in local

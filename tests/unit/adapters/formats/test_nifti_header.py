@@ -1,4 +1,4 @@
-"""The header of a NIfTI file: what it says, and what is told of it. `test_damage` has each kind of damage."""
+"""The header of a NIfTI file: what it says, and what is told of it. sources/test_checking_damage has all damage."""
 
 from pathlib import Path
 

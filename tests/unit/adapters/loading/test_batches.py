@@ -1,13 +1,12 @@
 """Batches by position: resuming, workers and ranks change nothing."""
 
 import itertools
-import os
 import pickle
-import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -142,13 +141,6 @@ def test_fixed_draws_repeat_the_first_epochs(prepared: PreparedVolumes, fixed: b
     assert all(torch.equal(volumes[0][study], volumes[1][study]) for study in first) == fixed
 
 
-def test_reading_draws_nothing_from_torchs_generator(prepared: PreparedVolumes) -> None:
-    before = torch.get_rng_state()
-    _take(_source(prepared), 1, 2)
-    _take(_source(prepared, num_workers=1), 1, 2)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 @pytest.mark.parametrize(("world_size", "message"), [(1, "12 are more than the 11"), (2, "2 ranks of 12 .* most 5")])
 def test_too_few_studies_are_refused(prepared: PreparedVolumes, world_size: int, message: str) -> None:
     with pytest.raises(ConfigError, match=f"train.batch_size: {message}"):
@@ -163,21 +155,30 @@ def test_a_damaged_volume_is_named_in_one_line(prepared: PreparedVolumes, tmp_pa
     assert "\n" not in str(refused.value)
 
 
-def test_a_killed_worker_is_told_with_a_remedy(prepared: PreparedVolumes, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = _source(prepared, num_workers=1)
-    monkeypatch.setattr(PreparedVolumes, "read", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(DataError, match=r"data\.num_workers: a data worker was ended by the system"):
-        _take(source, 1, 1)
+class Recording(ItemReader):
+    """Remembers the studies that it was given."""
+
+    given: ClassVar[list[Study]] = []
+
+    def for_training(self, study: Study, epoch: int) -> Any:
+        self.given.append(study)
+        return super().for_training(study, epoch)
 
 
-def test_studies_survive_the_packing(prepared: PreparedVolumes) -> None:
+def test_studies_are_read_as_they_were_given(prepared: PreparedVolumes) -> None:
     odd = replace(
         _studies()[0], report=Report("Größe „normal“.\n", "🙂"), split="train", labels={"Emphysema": 1, "Nodule": 0}
     )
-    source = _source(prepared, studies=[odd, *_studies()])
-    assert source._at._studies[0] == odd
-    assert source._at._studies[NUM_STUDIES] == _studies()[-1]
-    assert pickle.loads(pickle.dumps(source._at))((0, (1, 2))).inputs.study_ids == ("s0", "s1")
+    studies = [odd, *_studies()[1:4]]
+    reader = Recording(prepared, ReportReader(WordTokenizer(), 32), _reader(prepared, 0).spec)
+    _take(StudyBatches(studies, reader, TrainRecipe(batch_size=4, accumulate=1)), 1, 1)
+    assert sorted(reader.given, key=lambda study: study.study_id) == studies
+
+
+def test_what_reads_batches_can_be_sent_to_another_process(prepared: PreparedVolumes) -> None:
+    source = _source(prepared)
+    again = pickle.loads(pickle.dumps(source))
+    assert all(_same(a, b) for a, b in zip(_take(source, 1, 2), _take(again, 1, 2), strict=True))
 
 
 def _held_out(prepared: PreparedVolumes, seed: int = 0, **ranks: int) -> HeldOutBatches:

@@ -195,7 +195,7 @@ def test_a_flipped_byte_is_seen(root: Path) -> None:
 
 
 def test_a_bomb_is_not_unpacked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simcrop.adapters.problems.paths._BOMB_BYTES", 1 << 20)
+    monkeypatch.setattr("simcrop.adapters.problems.paths.BOMB_BYTES", 1 << 20)
     write_npz(root / "trn00001.npz", np.zeros((9, 512, 512), np.int16))
     assert codes(RadChestCTSource(root).inspect, "trn00001") == ["container.bomb"]
 

@@ -1,6 +1,5 @@
 """Tokens and the sentences they belong to."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import BertTokenizer
 
 from simcrop.adapters.text.tokenizer import HFTokenizer, train_tokenizer
 from simcrop.core.errors import CheckpointError, ConfigError
@@ -19,9 +19,10 @@ WORDS = st.sampled_from(["the", "trachea", "9.5", "mm", "left", "Xylophone", "é
 SENTENCES = st.lists(st.lists(WORDS, max_size=6).map(" ".join), max_size=6)
 
 
-def test_special_tokens_frame_the_text_and_sentences_are_numbered() -> None:
+def test_special_tokens_frame_the_text_and_sentences_are_numbered(tmp_path: Path) -> None:
     coded = TOKENIZER.encode(["Trachea is open.", "No nodule."], max_tokens=64)
-    words = TOKENIZER._tokenizer.convert_ids_to_tokens(list(coded.ids))
+    TOKENIZER.save(tmp_path)
+    words = BertTokenizer.from_pretrained(tmp_path).convert_ids_to_tokens(list(coded.ids))
     assert words == ["[CLS]", "trachea", "is", "open", ".", "no", "nodule", ".", "[SEP]"]
     assert coded.sentence_of_token == (-1, 0, 0, 0, 0, 1, 1, 1, -1)
     assert coded.num_cut == 0
@@ -67,20 +68,19 @@ def test_the_vocabulary_is_limited_and_lower_cased() -> None:
     assert TOKENIZER.encode(["TRACHEA"], max_tokens=8) == TOKENIZER.encode(["trachea"], max_tokens=8)
     assert len(TOKENIZER.encode(["trachea"], max_tokens=8).ids) == 3
     unknown = TOKENIZER.encode(["🙂"], max_tokens=8).ids[1]
-    assert unknown == TOKENIZER._tokenizer.unk_token_id
+    assert unknown == TOKENIZER.unk_id
 
 
-def _digest(texts: list[str]) -> str:
-    vocabulary = train_tokenizer(texts, vocab_size=150, max_tokens=64)._tokenizer.get_vocab()
-    return hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest()
+def learned_from(texts: list[str]) -> str:
+    return train_tokenizer(texts, vocab_size=150, max_tokens=64).identity
 
 
 def test_every_process_learns_the_same_vocabulary() -> None:
     # The trainer's hash maps are seeded anew in every process, and in every call.
     texts = [f"{a}{b} {b}{a}{b}" for a in "abcdefghkl" for b in "mnopqrstuv"]
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from test_tokenizer import _digest; import json;"
-        "print(_digest(json.loads(sys.argv[2])))"
+        "import sys; sys.path.insert(0, sys.argv[1]); from test_tokenizer import learned_from; import json;"
+        "print(learned_from(json.loads(sys.argv[2])))"
     )
     out = subprocess.run(
         [sys.executable, "-c", code, str(Path(__file__).parent), json.dumps(texts)],
@@ -88,7 +88,7 @@ def test_every_process_learns_the_same_vocabulary() -> None:
         text=True,
         check=True,
     )
-    assert {_digest(texts) for _ in range(5)} == {out.stdout.strip()}
+    assert {learned_from(texts) for _ in range(5)} == {out.stdout.strip()}
 
 
 def test_a_saved_tokenizer_is_the_same(tmp_path: Path) -> None:
@@ -100,12 +100,13 @@ def test_a_saved_tokenizer_is_the_same(tmp_path: Path) -> None:
 
 
 def test_cutting_and_padding_stored_in_a_file_are_ignored(tmp_path: Path) -> None:
-    backend = TOKENIZER._tokenizer.backend_tokenizer
-    backend.enable_truncation(4)
-    backend.enable_padding(length=30)
     TOKENIZER.save(tmp_path)
-    backend.no_truncation()
-    backend.no_padding()
+    stored = BertTokenizer.from_pretrained(tmp_path)
+    stored.backend_tokenizer.enable_truncation(4)
+    stored.backend_tokenizer.enable_padding(length=30)
+    stored.save_pretrained(tmp_path)
+    rules = json.loads((tmp_path / "tokenizer.json").read_text())
+    assert (rules["truncation"]["max_length"], rules["padding"]["strategy"]) == (4, {"Fixed": 30})
     assert HFTokenizer.load(tmp_path).encode(TEXTS, max_tokens=64) == TOKENIZER.encode(TEXTS, max_tokens=64)
 
 

@@ -23,7 +23,7 @@ from simcrop.core.recipe import (
     ReportRecipe,
     TrainRecipe,
 )
-from simcrop.core.training.learner import PreTraining, attention_order, counts_of, held_out_losses
+from simcrop.core.training.learner import PreTraining, counts_of, held_out_losses
 from simcrop.core.training.loop import Outside, fit, train_step
 from simcrop.core.training.optimization import load_optimizer_state, lr_at, make_optimizers, parameter_groups
 from simcrop.core.training.progress import Progress
@@ -143,20 +143,6 @@ def test_the_rate_of_the_step_is_used() -> None:
         assert {group["lr"] for group in parameter_groups(learner.optimizers)} == {row["lr"]}
 
 
-def test_dropout_depends_on_seed_step_and_micro_batch_and_on_nothing_else() -> None:
-    def loss(step: int, seed: int, micro: int = 0) -> float:
-        torch.rand(step + seed)  # whatever was drawn before must not matter
-        learner = make_learner(make_model(WITHOUT_NEGATIVES, dropout=0.5), seed=seed)
-        batches = [make_batch([4], key=key) for key in ("filler", "same")]
-        batches = batches if micro else batches[::-1]
-        with torch.no_grad():
-            learner.model.text_encoder.dense.bias.zero_()
-        return train_step(learner, batches, step=step, communicator=ALONE)["loss"]
-
-    assert loss(1, 0) == loss(1, 0)
-    assert len({loss(1, 0), loss(2, 0), loss(1, 1), loss(1, 0, micro=1)}) == 4
-
-
 @pytest.mark.parametrize("poison", ["loss", "gradient"])
 def test_values_that_are_not_finite_stop_before_the_update(poison: str) -> None:
     learner = make_learner()
@@ -269,36 +255,6 @@ def test_ranks_without_rank_0_write_nothing() -> None:
     assert not pictures.steps
 
 
-def test_held_out_losses_do_not_depend_on_dropout_or_on_how_batches_are_shared_out() -> None:
-    class Summed(SingleProcess):
-        """Rank 0 of two; adds what the other rank would send."""
-
-        def __init__(self, other: list[Tensor]) -> None:
-            self.other = other
-
-        def sum(self, value: Tensor) -> Tensor:
-            return value + self.other.pop() if self.other else value
-
-    class Kept(SingleProcess):
-        def __init__(self) -> None:
-            self.sent: list[Tensor] = []
-
-        def sum(self, value: Tensor) -> Tensor:
-            self.sent.append(value.clone())
-            return value
-
-    learner = make_learner(make_model(dropout=0.5))
-    batches = [make_batch(counts, key=counts).augmented() for counts in ([1, 2], [3], [0])]
-    whole = held_out_losses(learner, batches, ALONE)
-    other = Kept()
-    held_out_losses(learner, batches[1::2], other)
-    assert held_out_losses(learner, batches[::2], Summed(other.sent)) == whole
-    assert learner.model.training
-    single = [held_out_losses(learner, [batch], ALONE)["validation_loss_report"] for batch in batches[:2]]
-    # 3 and 3 sentences, so equally many masked words; the study without a sentence has none.
-    assert whole["validation_loss_report"] == pytest.approx(sum(single) / 2, rel=1e-6)
-
-
 def test_without_held_out_studies_there_is_no_held_out_loss() -> None:
     rows = Rows()
     assert run(make_learner(), held_out=[], metrics=rows).best is None
@@ -381,18 +337,3 @@ def test_what_is_not_finite_is_named_with_its_studies_and_changes_nothing() -> N
         "batch: inf; check them, or lower the learning rate (lr)"
     )
     assert learner.weight == 1.0
-
-
-@pytest.mark.parametrize(
-    ("attention", "capability", "first"),
-    [("auto", (9, 0), "CUDNN"), ("auto", (8, 0), None), ("torch", (9, 0), None), ("flash", (8, 0), "FLASH")],
-)
-def test_the_attention_that_a_gpu_tries_first(
-    attention: str, capability: tuple[int, int], first: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    order = attention_order(torch.device("cuda"), TrainRecipe(attention=attention))
-    assert (order[0].name.split("_")[0] if order else None) == first
-    assert len(set(order)) == len(order)
-    assert not order or order[-1].name == "MATH"
-    assert attention_order(torch.device("cpu"), TrainRecipe(attention=attention)) == []

@@ -10,7 +10,6 @@ import torch
 from rich.console import Console
 
 from simcrop.adapters.config.run import EvaluationSettings
-from simcrop.adapters.evaluation.language.drawn_maps import choose_studies
 from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report, halves
 from simcrop.adapters.evaluation.output import Evaluation
 from simcrop.core.data.study import Report, Study
@@ -122,22 +121,3 @@ def test_halves_are_of_equal_size_and_keep_patients_whole() -> None:
     assert half != halves(patients, 1)
     shuffled = halves(patients[::-1], 0)
     assert half == shuffled[::-1]
-
-
-def test_studies_are_drawn_by_rule() -> None:
-    def pointings(hits: str, auc: float) -> list[Pointing]:
-        return [Pointing("x", hit == "1", 0.1, auc) for hit in hits]
-
-    studies = {
-        "a": pointings("00", 0.9),
-        "b": pointings("11", 0.6),
-        "c": pointings("1", 0.7),
-        "d": pointings("10", 0.1),
-        "e": pointings("0", 0.2),
-    }
-    assert choose_studies(studies, 1) == {"best_1": "c", "worst_1": "e", "middle_1": "d"}
-    assert choose_studies(studies, 2) == {
-        "best_1": "c", "best_2": "b", "worst_1": "e", "worst_2": "a", "middle_2": "d"
-    }  # fmt: skip
-    assert choose_studies({"a": studies["a"]}, 2) == {"best_1": "a"}
-    assert choose_studies(studies, 0) == {}

@@ -1,35 +1,18 @@
-"""Phantom chests as files: bytes, layout, orientation, Hounsfield units, masks."""
+"""The package phantom as a whole: chests on disk, their orientation, Hounsfield units, lesions and masks."""
 
-import csv
-import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from simcrop.adapters.sources.checking import check_folder, check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource
-from simcrop.adapters.sources.label_tables import LABELS
 from simcrop.adapters.sources.phantom import write_phantoms
-from simcrop.core.errors import DataError
 
 NUM_CASES = 8
-
-
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(folder, num_cases=NUM_CASES, seed=6, workers=2)
-    return folder
-
-
-def digest(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @lru_cache(maxsize=32)
@@ -58,66 +41,6 @@ def lungs_of(truth_folder: Path) -> NDArray[np.bool_]:
 def volume_of(truth_folder: Path) -> Path:
     (volume,) = truth_folder.parents[1].glob(f"dataset/*/*/*/{truth_folder.name}.nii.gz")
     return volume
-
-
-def test_the_same_seed_gives_the_same_bytes_with_one_process(phantoms: Path, tmp_path: Path) -> None:
-    write_phantoms(tmp_path / "again", num_cases=NUM_CASES, seed=6, workers=1)
-    assert digest(tmp_path / "again") == digest(phantoms)
-
-
-def test_an_interrupted_set_is_completed_to_the_same_bytes(phantoms: Path, tmp_path: Path) -> None:
-    class InterruptionError(Exception):
-        pass
-
-    def interrupt(done: int, total: int) -> None:
-        if done == 3:
-            raise InterruptionError
-
-    folder = tmp_path / "cut"
-    with pytest.raises(InterruptionError):
-        write_phantoms(folder, num_cases=NUM_CASES, seed=6, workers=1, progress=interrupt)
-    written = {path: path.stat().st_mtime_ns for path in folder.glob("dataset/**/*.nii.gz")}
-    assert written
-    write_phantoms(folder, num_cases=NUM_CASES, seed=6, workers=1)
-    assert {path: path.stat().st_mtime_ns for path in written} == written
-    assert digest(folder) == digest(phantoms)
-
-
-def test_a_complete_set_is_left_alone_and_other_parameters_are_refused(phantoms: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in phantoms.rglob("*")}
-    write_phantoms(phantoms, num_cases=NUM_CASES, seed=6)
-    assert {path: path.stat().st_mtime_ns for path in phantoms.rglob("*")} == before
-    with pytest.raises(DataError, match=r"seed is 6, asked for 7.*choose another folder or delete it"):
-        write_phantoms(phantoms, num_cases=NUM_CASES, seed=7)
-
-
-def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match="holds no phantoms"):
-        write_phantoms(tmp_path, num_cases=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-@pytest.mark.parametrize(("cases", "fraction"), [(0, 0.3), (3, 1.0), (3, -0.1)])
-def test_impossible_parameters_are_refused(tmp_path: Path, cases: int, fraction: float) -> None:
-    with pytest.raises(DataError, match="out of range"):
-        write_phantoms(tmp_path / "none", num_cases=cases, validation_fraction=fraction)
-
-
-def test_the_tables_have_ct_rates_columns_and_a_row_a_volume(phantoms: Path) -> None:
-    volumes = {path.name for path in phantoms.glob("dataset/*/*/*/*.nii.gz")}
-    for table, columns in {
-        "radiology_text_reports/{}_reports.csv": {"VolumeName", "Findings_EN", "Impressions_EN"},
-        "metadata/{}_metadata.csv": {"VolumeName", "RescaleIntercept", "RescaleSlope", "XYSpacing", "ZSpacing"},
-    }.items():
-        rows = []
-        for split in ("train", "validation"):
-            with (phantoms / table.format(split)).open(newline="") as file:
-                rows += list(csv.DictReader(file))
-        assert columns <= set(rows[0])
-        assert {row["VolumeName"] for row in rows} == volumes
-    with (phantoms / "multi_abnormality_labels/train_predicted_labels.csv").open(newline="") as file:
-        assert next(csv.reader(file)) == ["VolumeName", *LABELS]
 
 
 def test_the_ct_rate_adapter_reads_them(phantoms: Path) -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from simcrop.adapters.sources.label_tables import LABELS
 from simcrop.adapters.sources.phantom.findings import FOCAL
-from simcrop.adapters.sources.phantom.reports import forms
+from simcrop.adapters.sources.phantom.reports import (
+    forms,
+)
 from simcrop.adapters.sources.phantom.specification import StudySpec, plan, sample_study
 from simcrop.core.reports.text import clean, split_sentences
 
@@ -56,16 +58,6 @@ def test_sentences_come_back_from_the_splitter_exactly(studies: list[StudySpec])
         assert split_sentences(clean(study.findings_text)) == [sentence.text for sentence in study.sentences]
 
 
-def test_there_are_at_least_sixty_forms_with_sides_and_decimals(studies: list[StudySpec]) -> None:
-    assert len(set(forms())) >= 60
-    used = {sentence.form for study in studies for sentence in study.sentences}
-    assert len(used) >= 60
-    text = " ".join(study.findings_text for study in studies)
-    assert re.search(r"\d+\.\d mm", text)
-    assert "left" in text
-    assert "right" in text
-
-
 def test_a_sentence_names_the_side_of_its_lesion(studies: list[StudySpec]) -> None:
     for study in studies:
         for sentence in study.sentences:
@@ -99,3 +91,13 @@ def test_a_study_depends_on_its_index_and_seed_alone() -> None:
     few, many = plan(5, 1, 0.2), plan(50, 1, 0.2)
     assert sample_study(few[3], 1) == sample_study(many[3], 1)
     assert sample_study(few[3], 1) != sample_study(few[3], 2)
+
+
+def test_there_are_at_least_sixty_forms_with_sides_and_decimals(studies: list[StudySpec]) -> None:
+    assert len(set(forms())) >= 60
+    used = {sentence.form for study in studies for sentence in study.sentences}
+    assert len(used) >= 60
+    text = " ".join(study.findings_text for study in studies)
+    assert re.search(r"\d+\.\d mm", text)
+    assert "left" in text
+    assert "right" in text

@@ -1,4 +1,4 @@
-"""What the kernels are measured against computes the same, as far as that can be seen without a GPU."""
+"""Baselines of the kernels compute the same, as far as that can be seen without a GPU."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What only a GPU can show: bf16, full sizes, equal bits from run to run, memory."""
+"""The kernels on a GPU alone: bf16, full sizes, equal bits from run to run, memory."""
 
 from dataclasses import replace
 

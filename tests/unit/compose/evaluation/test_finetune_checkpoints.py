@@ -1,4 +1,4 @@
-"""What a fine-tuned classifier is to every command: an encoder, and no model that reads sentences."""
+"""A fine-tuned classifier before every command: an encoder, and no model that reads sentences."""
 
 import json
 from dataclasses import dataclass
@@ -101,16 +101,6 @@ def test_it_is_no_whole_model(
     assert [path.name for path in tmp_path.rglob("*")] == ["out"], "made for eval, and nothing in it"
 
 
-def test_info_says_what_it_is(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["info", str(made.tuned)]) == 0
-    facts = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
-    step = compose.checkpoint_identity(made.tuned)["step"]
-    holds = f"a classifier of Bright, Noise, Rare, fine-tuned for {step} steps; no text side"
-    assert facts["holds"].strip() == holds
-    assert facts["run"].strip() == "labelled, seed 0"
-    assert "text encoder" not in facts
-
-
 def test_the_state_that_a_kill_left_beside_a_finished_classifier_goes(made: Made, tmp_path: Path) -> None:
     options = ["finetune.steps=2", "finetune.evaluate_every=2", "evaluation.bootstrap=2"]
     config, out = load_config(made.config, options), tmp_path / "out"
@@ -119,3 +109,13 @@ def test_the_state_that_a_kill_left_beside_a_finished_classifier_goes(made: Made
     left.mkdir(parents=True)
     assert finetune(config, checkpoint=str(made.run), out=out)
     assert not (out / "training").exists()
+
+
+def test_info_says_what_it_is(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(made.tuned)]) == 0
+    facts = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    step = compose.checkpoint_identity(made.tuned)["step"]
+    holds = f"a classifier of Bright, Noise, Rare, fine-tuned for {step} steps; no text side"
+    assert facts["holds"].strip() == holds
+    assert facts["run"].strip() == "labelled, seed 0"
+    assert "text encoder" not in facts

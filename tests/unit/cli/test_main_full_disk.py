@@ -1,4 +1,4 @@
-"""Where no file can grow any more, every command that writes says so in one line."""
+"""Every command that writes says in one line that no file can grow any more."""
 
 import resource
 from collections.abc import Generator

@@ -1,0 +1,45 @@
+"""Lines that refuse a wrong key or value, and guess what was meant."""
+
+from pathlib import Path
+
+import pytest
+from support.configurations import message
+
+from simcrop.adapters.config.settings import load_config
+from simcrop.core.errors import ConfigError
+
+TORCHRUN = "a GPU is a process: torchrun --nproc-per-node N -m simcrop_cli train CONFIG"
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("train.learning_rate", "did you mean train.lr?"),
+        ("finetune.learning-rate", "did you mean finetune.lr?"),
+        ("learning_rate", "did you mean train.lr?"),
+        ("train.epochs", "simcrop counts steps, not epochs; did you mean train.steps?"),
+        ("epochs", "simcrop counts steps, not epochs; did you mean train.steps?"),
+        ("segment.epochs", "simcrop counts steps, not epochs; did you mean segment.steps?"),
+        ("train.gpus", TORCHRUN),
+        ("devices", TORCHRUN),
+        ("data.workers", "did you mean data.num_workers?"),
+        ("train.num_worker", "did you mean data.num_workers?"),
+        ("train.num_workers", "did you mean data.num_workers?"),
+        ("train.batchsize", "did you mean train.batch_size?"),
+        ("data.batch", "did you mean train.batch_size?"),
+        ("retrieval.zzz", "known here: weights"),
+        ("train.zzz", "known here: steps, batch_size, optimizer, lr, min_lr, ..."),
+    ],
+)
+def test_what_other_programs_call_a_key_is_understood(tmp_path: Path, key: str, hint: str) -> None:
+    assert message(tmp_path, "", f"{key}=3") == f"--set: {key}: unknown key; {hint}"
+
+
+def test_aliases_inside_aliases_are_refused_in_one_short_line(tmp_path: Path) -> None:
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    path = tmp_path / "run.yaml"
+    path.write_text("data:\n  cases:\n" + "\n".join(f"    {level}" for level in levels), encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        load_config(path)
+    assert len(str(refused.value)) < 400 + len(str(path))

@@ -1,0 +1,43 @@
+"""Items that are read by processes: in order, with errors for the user, and without torch's own generator."""
+
+import itertools
+import os
+import signal
+
+import pytest
+import torch
+
+from simcrop.adapters.loading.workers import read_items
+from simcrop.core.errors import DataError
+
+
+def square(key: int) -> torch.Tensor:
+    if key == 7:
+        raise DataError("7.npy: is damaged")
+    return torch.tensor(key * key)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_items_come_in_the_order_of_endless_keys_and_draw_nothing(num_workers: int) -> None:
+    before = torch.get_rng_state()
+    read = read_items(square, itertools.count(10), num_workers=num_workers)
+    assert [int(item) for item in itertools.islice(read, 5)] == [100, 121, 144, 169, 196]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_for_the_user_arrives_as_it_was_raised(num_workers: int) -> None:
+    read = read_items(square, [1, 7, 2], num_workers=num_workers)
+    assert int(next(read)) == 1
+    with pytest.raises(DataError, match=r"^7.npy: is damaged$"):
+        next(read)
+
+
+def end_itself(key: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return key
+
+
+def test_a_killed_worker_is_told_with_a_remedy() -> None:
+    with pytest.raises(DataError, match=r"^data\.num_workers: a data worker was ended by the system, .* or 0$"):
+        next(read_items(end_itself, [1], num_workers=1))

@@ -1,0 +1,60 @@
+"""Phantom sets on disk: the same bytes for the same seed, completed where they were cut, never over something else."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from simcrop.adapters.sources.phantom import write_phantoms
+from simcrop.core.errors import DataError
+
+NUM_CASES = 8
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_same_seed_gives_the_same_bytes_with_one_process(phantoms: Path, tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "again", num_cases=NUM_CASES, seed=6, workers=1)
+    assert digest(tmp_path / "again") == digest(phantoms)
+
+
+def test_an_interrupted_set_is_completed_to_the_same_bytes(phantoms: Path, tmp_path: Path) -> None:
+    class InterruptionError(Exception):
+        pass
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 3:
+            raise InterruptionError
+
+    folder = tmp_path / "cut"
+    with pytest.raises(InterruptionError):
+        write_phantoms(folder, num_cases=NUM_CASES, seed=6, workers=1, progress=interrupt)
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("dataset/**/*.nii.gz")}
+    assert written
+    write_phantoms(folder, num_cases=NUM_CASES, seed=6, workers=1)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert digest(folder) == digest(phantoms)
+
+
+def test_a_complete_set_is_left_alone_and_other_parameters_are_refused(phantoms: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in phantoms.rglob("*")}
+    write_phantoms(phantoms, num_cases=NUM_CASES, seed=6)
+    assert {path: path.stat().st_mtime_ns for path in phantoms.rglob("*")} == before
+    with pytest.raises(DataError, match=r"seed is 6, asked for 7.*choose another folder or delete it"):
+        write_phantoms(phantoms, num_cases=NUM_CASES, seed=7)
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="holds no phantoms"):
+        write_phantoms(tmp_path, num_cases=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(("cases", "fraction"), [(0, 0.3), (3, 1.0), (3, -0.1)])
+def test_impossible_parameters_are_refused(tmp_path: Path, cases: int, fraction: float) -> None:
+    with pytest.raises(DataError, match="out of range"):
+        write_phantoms(tmp_path / "none", num_cases=cases, validation_fraction=fraction)

@@ -1,0 +1,31 @@
+"""Work on many files: in this process, in several, and where the system ends one."""
+
+import os
+import signal
+
+import pytest
+
+from simcrop.adapters.system.pool import run_all
+from simcrop.core.errors import DataError
+
+
+@pytest.mark.parametrize(("workers", "num_tasks"), [(1, 5), (2, 3), (2, 6)])
+def test_every_task_is_done_once_with_what_is_shared(workers: int, num_tasks: int) -> None:
+    found = dict(run_all(pow, 3, range(num_tasks), workers))
+    assert found == {task: 3**task for task in range(num_tasks)}
+
+
+def test_one_worker_takes_the_tasks_in_their_order_and_one_at_a_time() -> None:
+    begun: list[int] = []
+    results = run_all(lambda shared, task: shared.append(task), begun, [3, 1, 2], 1)
+    assert next(results)[0] == 3
+    assert begun == [3]
+
+
+def end_itself(_: None, task: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_the_system_ends_is_told_with_a_remedy() -> None:
+    with pytest.raises(DataError, match=r"^one of 2 processes was ended by the system, .*; use fewer workers$"):
+        list(run_all(end_itself, None, range(4), 2))

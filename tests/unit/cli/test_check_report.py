@@ -1,0 +1,133 @@
+"""`simcrop data check`: its screen, its report, its status."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.damage import FileDamage, Hospital, field, packed, synthetic_chest, write
+from support.data_folders import write_table
+
+from simcrop_cli.__main__ import main
+
+BAD: dict[str, tuple[FileDamage, str]] = {
+    "empty.nii.gz": (packed(lambda data: b""), "container.empty"),
+    "cut.nii.gz": (packed(lambda data: data[:-8]), "container.truncated"),
+    "crc.nii.gz": (packed(lambda data: data[:-5] + bytes(1) + data[-4:]), "container.crc"),
+    "page.nii.gz": (packed(lambda data: b"<html>"), "container.html"),
+    "huge.nii.gz": (field((42, "3h", (32767, 32767, 32767))), "header.dims_huge"),
+    "sform.nii.gz": (field((280, "f", (float("nan"),))), "header.affine"),
+    "flat.nii.gz": (lambda path: write(path, synthetic_chest() * 0), "content.constant"),
+}
+
+
+KEYS = {"file", "code", "severity", "message", "hint", "values"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Seven bad files, and two good ones that come first and last."""
+    for name in ("a.nii.gz", "z.nii.gz", *BAD):
+        write(tmp_path / "data" / name, synthetic_chest(ord(name[0])))
+    for name, (damage, _) in BAD.items():
+        damage(tmp_path / "data" / name)
+    return tmp_path / "data"
+
+
+def _simcrop(folder: Path, *arguments: object) -> tuple[int, list[dict[str, Any]]]:
+    """Exit status and report of `simcrop data check`, run in the folder's parent."""
+    report = folder.parent / "report.jsonl"
+    status = main(["data", "check", *map(str, arguments), "--report", str(report), "--workers", "1"])
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    lines = report.read_text(encoding="utf-8").splitlines()
+    return status, [json.loads(line, parse_constant=refuse) for line in lines]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The check of a bare folder keeps its verdicts under the current directory.
+    monkeypatch.chdir(tmp_path)
+
+
+def test_one_run_tells_of_every_bad_file(folder: Path) -> None:
+    status, rows = _simcrop(folder, folder)
+    assert {(Path(row["file"]).name, row["code"]) for row in rows} == {(name, code) for name, (_, code) in BAD.items()}
+    assert status == 1
+    for row in rows:
+        assert set(row) == KEYS
+        assert row["severity"] == "error"
+        assert "\n" not in row["message"] + row["hint"]
+        assert isinstance(row["values"], dict)
+
+
+@pytest.mark.parametrize(
+    ("damage", "status", "severities"),
+    [
+        (None, 0, []),
+        (field((123, "B", (0,))), 0, ["note"]),
+        (field((112, "f", (0,))), 1, ["error"]),
+    ],
+)
+def test_the_status_is_1_if_and_only_if_there_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: FileDamage | None, status: int, severities: list[str]
+) -> None:
+    data = Hospital.made_in(tmp_path / "data")
+    if damage is not None:
+        damage(data.victim)
+    write_table(data.table, data.rows)
+    config = tmp_path / "run.yaml"
+    config.write_text(f"data: {{source: manifest, manifest: {data.table}, prepared: {tmp_path / 'cache'}}}\n")
+    for what in (config, data.root):
+        found, rows = _simcrop(data.root, what)
+        assert (found, [row["severity"] for row in rows]) == (status, severities)
+    assert "4 volumes: " in capsys.readouterr().out
+
+
+def test_values_are_json_even_where_numbers_are_none(tmp_path: Path) -> None:
+    for name, offset, value in (("pixdim", 80, float("inf")), ("slope", 112, float("nan")), ("sform", 280, 1e38)):
+        path = tmp_path / "data" / f"{name}.nii.gz"
+        write(path, synthetic_chest())
+        field((offset, "f", (value,)))(path)
+    write(tmp_path / "data/nan.nii.gz", synthetic_chest().astype("f4") * float("nan"))
+    _, rows = _simcrop(tmp_path / "data", tmp_path / "data")
+    values = {Path(row["file"]).name: row["values"] for row in rows if row["code"] != "set.duplicate"}
+    assert values["pixdim.nii.gz"] == {"pixdim": ["inf", 8.0, 10.0]}
+    assert values["slope.nii.gz"]["slope"] == "nan"
+    assert len(values) == 4
+
+
+def test_odd_file_names_are_shown_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["[red]x[bold].nii.gz", "line\nbreak.nii.gz", "\x1b[31mescape.nii.gz", os.fsdecode(b"latin\xe9.nii.gz")]
+    (tmp_path / "data").mkdir()
+    for name in names:
+        (tmp_path / "data" / name).write_bytes(b"")
+        status, rows = _simcrop(tmp_path / "data", tmp_path / "data")
+        assert status == 1
+        assert str(tmp_path / "data" / name) in {row["file"] for row in rows}
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        assert len(out.splitlines()) == 3
+        (tmp_path / "data" / name).unlink()
+
+
+def test_the_summary_fits_80_columns_errors_first_totals_last(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    write(folder / "mask.nii.gz", (synthetic_chest() > 0).astype("u1"))
+    packed(lambda data: data[:-3])(folder / "a.nii.gz")
+    packed(lambda data: data[:-3])(folder / "z.nii.gz")
+    main(["data", "check", str(folder), "--workers", "1"])
+    *lines, total = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert total == "10 volumes: 9 errors, 1 note; --report FILE.jsonl lists all"
+    codes, hints = lines[::2], lines[1::2]
+    assert codes[0] == "error  container.truncated  3 files, such as a.nii.gz: is cut off (its gzip d..."
+    assert hints[0] == "       -> download it again"
+    assert [line.split()[0] for line in codes] == ["error"] * 7 + ["note"]
+    assert codes[-1].startswith("note   content.mask         1 file, mask.nii.gz: holds whole numbers up to 1")
+    assert all(hint.startswith("       -> ") for hint in hints)
