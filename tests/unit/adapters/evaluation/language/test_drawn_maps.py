@@ -1,11 +1,12 @@
-"""A sentence's map, ready to be drawn: the best patch that may be chosen, chance, and words."""
+"""Maps of sentences, ready to be drawn, and the studies that are drawn."""
 
 import pytest
 import torch
 
-from simcrop.adapters.evaluation.language.drawn_maps import sentence_map
+from simcrop.adapters.evaluation.language.drawn_maps import choose_studies, sentence_map
 from simcrop.core.data.held_out import Place
 from simcrop.core.data.study import Report, Study
+from simcrop.core.evaluation.grounding import Pointing
 from simcrop.core.evaluation.sentence_maps import PlacedMap
 from simcrop.core.recipe import ModelRecipe
 
@@ -36,3 +37,22 @@ def test_the_cross_is_at_the_centre_of_the_best_patch_that_may_be_chosen() -> No
 )
 def test_it_is_told_what_a_sentence_speaks_of(finding: str | None, present: bool, about: str) -> None:
     assert sentence_map(placed(finding=finding, present=present), RECIPE).about == about
+
+
+def test_studies_are_drawn_by_rule() -> None:
+    def pointings(hits: str, auc: float) -> list[Pointing]:
+        return [Pointing("x", hit == "1", 0.1, auc) for hit in hits]
+
+    studies = {
+        "a": pointings("00", 0.9),
+        "b": pointings("11", 0.6),
+        "c": pointings("1", 0.7),
+        "d": pointings("10", 0.1),
+        "e": pointings("0", 0.2),
+    }
+    assert choose_studies(studies, 1) == {"best_1": "c", "worst_1": "e", "middle_1": "d"}
+    assert choose_studies(studies, 2) == {
+        "best_1": "c", "best_2": "b", "worst_1": "e", "worst_2": "a", "middle_2": "d"
+    }  # fmt: skip
+    assert choose_studies({"a": studies["a"]}, 2) == {"best_1": "a"}
+    assert choose_studies(studies, 0) == {}
