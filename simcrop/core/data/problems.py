@@ -250,6 +250,11 @@ def problem(file: Path | str, code: str, message: str, **values: Any) -> Problem
     return Problem(str(file), code, message, {name: _plain(value) for name, value in values.items()})
 
 
+def bad_file(file: Path | str, code: str, message: str, **values: Any) -> BadFileError:
+    """The error of a `problem` that leaves nothing to read."""
+    return BadFileError(problem(file, code, message, **values))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
