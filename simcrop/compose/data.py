@@ -21,7 +21,7 @@ from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.problems import Problem
-from simcrop.core.data.refusals import Refusals
+from simcrop.core.data.split import Refusals
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenizer

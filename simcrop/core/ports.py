@@ -12,12 +12,11 @@ from typing import Any, Protocol
 from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.batch import PreparedBatch
+from simcrop.core.data.batch import Encoding, PreparedBatch
 from simcrop.core.data.problems import OnProblem
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.published import UNPUBLISHED, PublishedProbe
-from simcrop.core.reports.tokens import Encoding
 
 State = dict[str, Any]
 """A tree of dicts, lists, numbers, strings and tensors."""

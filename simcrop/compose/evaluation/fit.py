@@ -9,8 +9,7 @@ from typing import Any, Generic
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.resume import leaves
-from simcrop.adapters.checkpoints.unfinished import training_store, unfinished_training
+from simcrop.adapters.checkpoints.resume import leaves, training_store, unfinished_training
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.loading.labelled import AugmentedStudies
 from simcrop.adapters.system.files import make_folder

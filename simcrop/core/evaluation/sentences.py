@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from simcrop.core.data.batch import padded
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.reports.reader import Findings, ReportReader
 from simcrop.core.reports.text import sentence_key, sentence_keys
-from simcrop.core.reports.tokens import padded
 
 _TEXTS_AT_ONCE = 32
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from simcrop.core.data.batch import Encoding
 from simcrop.core.data.study import Report
 from simcrop.core.ports import Tokenizer
 from simcrop.core.reports.text import sentence_keys, sentences_of
-from simcrop.core.reports.tokens import Encoding
 
 
 @dataclass(frozen=True)

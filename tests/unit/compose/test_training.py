@@ -21,9 +21,9 @@ from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.tokenizer import train_tokenizer
 from simcrop.compose.data import validation_batches
+from simcrop.core.data.batch import padded
 from simcrop.core.errors import BackendError, CheckpointError, ConfigError, DataError, InputError
 from simcrop.core.ports import SingleProcess
-from simcrop.core.reports.tokens import padded
 
 STEPS = ("train.steps=4", "train.warmup_steps=1", "train.checkpoint_every=2", "train.evaluate_every=2")
 

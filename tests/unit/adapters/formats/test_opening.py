@@ -21,7 +21,7 @@ from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.manifest import ManifestSource
-from simcrop.adapters.sources.with_masks import WithTruthFolder
+from simcrop.adapters.sources.truth_folders import WithTruthFolder
 from simcrop.core.data.problems import BadFileError, Problem
 
 GRID = Grid((12.0, 12.0, 14.0), (20, 20, 16))

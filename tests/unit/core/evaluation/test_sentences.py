@@ -5,9 +5,9 @@ import torch
 from support.held_out_fakes import FakeSource, WordTokenizer, held_out
 from torch import Tensor, nn
 
+from simcrop.core.data.batch import Tokens
 from simcrop.core.evaluation.sentences import read_alone, read_findings, read_within
 from simcrop.core.reports.reader import ReportReader
-from simcrop.core.reports.tokens import Tokens
 
 
 class EchoModel(nn.Module):
