@@ -10,7 +10,8 @@ from torch import nn
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare, read_error
+from simcrop.adapters.loading.prepared import PreparedVolumes, read_error
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.registry import build_source

@@ -3,13 +3,13 @@ that they follow (.mha)."""
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
-from simcrop.adapters.formats.stored import Header, StoredVolume, check_shape
+from simcrop.adapters.formats.stored import Header, check_shape
 from simcrop.adapters.formats.text_header import data_file, opened_behind
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 
@@ -31,11 +31,6 @@ _MATRIX = ("TransformMatrix", "Rotation", "Orientation")
 _ORDER = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 _MAX_ROTATION_ERROR = 1e-3
 _FLAGS = {"True": True, "False": False}
-
-
-def opened_metaimage(path: Path, on_problem: OnProblem, root: Path | None) -> AbstractContextManager[StoredVolume]:
-    """A volume in .mhd or .mha, as `opened_behind` opens it."""
-    return opened_behind(parse_mhd, path, on_problem, root)
 
 
 def parse_mhd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
@@ -142,3 +137,7 @@ def _flag(path: Path, fields: Mapping[str, str], keys: Sequence[str]) -> bool:
 
 def _invalid(path: Path, key: str, value: str, wanted: str, code: str = "header.invalid") -> BadFileError:
     return bad_file(path, code, f"its header has {key} = {value[:60]}; expected {wanted}", key=key)
+
+
+opened_metaimage = partial(opened_behind, parse_mhd)
+"""Opens a volume in .mhd or .mha."""

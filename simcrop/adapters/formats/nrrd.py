@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from nrrd.errors import NRRDError
 
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
-from simcrop.adapters.formats.stored import Header, StoredVolume, check_shape
+from simcrop.adapters.formats.stored import Header, check_shape
 from simcrop.adapters.formats.text_header import data_file, opened_behind
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.errors import one_line
@@ -44,11 +44,6 @@ _TO_RAS = {
     "left-posterior-superior": LPS_TO_RAS,
     "lps": LPS_TO_RAS,
 }
-
-
-def opened_nrrd(path: Path, on_problem: OnProblem, root: Path | None) -> AbstractContextManager[StoredVolume]:
-    """A volume in .nrrd or .nhdr, as `opened_behind` opens it."""
-    return opened_behind(parse_nrrd, path, on_problem, root)
 
 
 def parse_nrrd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
@@ -136,3 +131,7 @@ def _affine(path: Path, fields: Mapping[str, Any], on_problem: OnProblem) -> np.
     affine = _TO_RAS[space] @ affine
     check_affine(path, affine, on_problem)
     return affine
+
+
+opened_nrrd = partial(opened_behind, parse_nrrd)
+"""Opens a volume in .nrrd or .nhdr."""

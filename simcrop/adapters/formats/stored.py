@@ -146,9 +146,7 @@ def inspect_stored(
         on_problem(bad.problem)
         return None
     shape, spacing = extent(stored.shape, stored.affine)
-    for found in shape_problems(path, shape, spacing):
-        on_problem(found)
-    for found in content_problems(path, scan, expects_hu=expects_hu):
+    for found in (*shape_problems(path, shape, spacing), *content_problems(path, scan, expects_hu=expects_hu)):
         on_problem(found)
     return scan.digest
 

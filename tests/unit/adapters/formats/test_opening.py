@@ -17,7 +17,8 @@ from support.volume_formats import OTHERS, data_file, write_as
 from simcrop.adapters.formats.ground_truth import organ_files
 from simcrop.adapters.formats.opening import inspect_volume, is_nifti, opened, read_volume, suffix_of, without_suffix
 from simcrop.adapters.formats.scan import read_scan, write_map
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.loading.prepared import PreparedVolumes
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.manifest import ManifestSource

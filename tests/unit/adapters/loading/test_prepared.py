@@ -18,7 +18,8 @@ import torch
 from support.data_folders import AFFINE, SHAPE, chest, write_ct_rate, write_table, write_truth, write_volume
 
 from simcrop.adapters.formats.nifti import write_nifti
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.loading.prepared import PreparedVolumes
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid, resample_mask, resample_volume
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.ct_rate import CTRateSource
@@ -34,7 +35,7 @@ PREPARE_FOR_EVER = f"""
 import os, sys
 from pathlib import Path
 from simcrop.adapters.sources.ct_rate import CTRateSource
-from simcrop.adapters.loading.prepared import prepare
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
 
 source = CTRateSource(Path(sys.argv[1]))
