@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.batch import Encoding, PreparedBatch
+from simcrop.core.data.batch import Encoding
 from simcrop.core.data.problems import OnProblem
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
@@ -195,14 +195,6 @@ class SingleProcess:
 
     def barrier(self) -> None:
         return
-
-
-class BatchSource(Protocol):
-    """The training batches of this rank: a function of the position alone."""
-
-    def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
-        """The micro-batches of step `first_step`, `first_step` + 1, ... on the CPU, endless. Steps count from 1."""
-        ...
 
 
 class CheckpointStore(Protocol):

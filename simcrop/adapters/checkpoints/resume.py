@@ -60,7 +60,7 @@ def check_unchanged(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
     before = {
         key: value for key, value in leaves(checkpoint.config()) if key.split(".")[0] in _FIXED and key not in _FREE
     }
-    # A key that an older version did not know is no change.
+    # A key that the checkpoint does not have is no change: it came later.
     check_same(checkpoint.path, before, {key: value for key, value in leaves(config) if key in before})
 
 

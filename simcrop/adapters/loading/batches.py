@@ -25,7 +25,7 @@ Position = tuple[int, tuple[int, ...]]
 
 
 class StudyBatches:
-    """The training batches of one rank (port `BatchSource`).
+    """The training batches of one rank.
 
     An epoch is a shuffled order of all studies, without the last few that fill no micro-batch of all ranks. A
     micro-batch of all ranks together holds what one process with `world_size` times the batch size would take; rank r

@@ -22,7 +22,7 @@ from simcrop.core.evaluation.fitting import LabelledBatch
 from simcrop.core.evaluation.selection import selection_score, without_prefix
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import AugmentRecipe
-from simcrop.core.training.loop import B, Learner, Outside, fit
+from simcrop.core.training.loop import B, Learner, Ports, fit
 from simcrop.core.training.optimization import load_optimizer_state
 from simcrop.core.training.progress import Progress
 from simcrop.core.training.stopping import Stopped
@@ -62,7 +62,7 @@ class Fit(Generic[B]):
         make_folder(self.out)
         progress = self._restore(learner)
         rows, shown = JsonlMetrics(self.out / "training.jsonl"), TrainingProgress(learner.settings.steps)
-        outside = Outside(
+        ports = Ports(
             batches=self.batches,
             score=self.score,
             communicator=SingleProcess(),
@@ -72,10 +72,10 @@ class Fit(Generic[B]):
             clock=time.monotonic if self.timed else None,
         )
         try:
-            progress = fit(learner, outside, progress)
+            progress = fit(learner, ports, progress)
         finally:
-            outside.metrics.close()
-        if not progress.is_over(learner.settings):
+            ports.metrics.close()
+        if not progress.is_finished(learner.settings):
             raise Stopped
         return progress
 

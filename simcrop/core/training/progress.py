@@ -31,7 +31,7 @@ class Progress:
     num_worse: int = 0
     weights: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
-    def is_over(self, settings: Optimisation) -> bool:
+    def is_finished(self, settings: Optimisation) -> bool:
         """Whether all steps are made, or patience is at its end."""
         return self.step >= settings.steps or (settings.patience is not None and self.num_worse >= settings.patience)
 
