@@ -1,4 +1,4 @@
-"""What can be found in a phantom: how often, where, how large. Draws specifications; paints nothing."""
+"""What can be found in a phantom: how often, where and how large, and which painter paints it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from simcrop.adapters.sources.phantom import anatomy as shape
+from simcrop.adapters.sources.phantom import lung_lesions, other_lesions
 from simcrop.adapters.sources.phantom.anatomy import Anatomy
+from simcrop.adapters.sources.phantom.scene import Part, Scene
 from simcrop.adapters.sources.phantom.sites import (
     CORONARIES,
     LOBE_NAMES,
@@ -35,12 +37,14 @@ class Rule:
     Attributes:
         chance: of it in a study.
         draw: places it.
+        paint: paints it into a chest; gives its parts, never none.
         order: where in a report it stands, on the scale of `Normal.order`.
         twice: chance of another one at another site.
     """
 
     chance: float
     draw: Draw
+    paint: Callable[[Scene, Lesion], list[Part]]
     order: float
     twice: float = 0.0
 
@@ -160,24 +164,24 @@ def _material(anatomy: Anatomy, generator: np.random.Generator) -> Lesion:
 
 
 RULES: dict[str, Rule] = {
-    "Mosaic attenuation pattern": Rule(0.22, _mosaic, 18.3),
-    "Emphysema": Rule(0.28, _emphysema, 15),
-    "Interlobular septal thickening": Rule(0.24, _septal, 18.6),
-    "Peribronchial thickening": Rule(0.25, _peribronchial, 10),
-    "Bronchiectasis": Rule(0.26, _bronchiectasis, 16),
-    "Lung opacity": Rule(0.35, _opacity, 14, twice=0.5),
-    "Consolidation": Rule(0.30, _consolidation, 13, twice=0.4),
-    "Pulmonary fibrotic sequela": Rule(0.30, _fibrosis, 17, twice=0.4),
-    "Atelectasis": Rule(0.28, _atelectasis, 18),
-    "Lung nodule": Rule(0.36, _nodule, 12, twice=0.5),
-    "Pleural effusion": Rule(0.30, _pleural, 20),
-    "Cardiomegaly": Rule(0.28, _cardiomegaly, 4),
-    "Pericardial effusion": Rule(0.24, _pericardial, 6),
-    "Lymphadenopathy": Rule(0.30, _node, 9, twice=0.3),
-    "Hiatal hernia": Rule(0.26, _hernia, 8),
-    "Arterial wall calcification": Rule(0.32, _artery, 3),
-    "Coronary artery wall calcification": Rule(0.30, _coronary, 5),
-    "Medical material": Rule(0.28, _material, 1.5),
+    "Mosaic attenuation pattern": Rule(0.22, _mosaic, lung_lesions.mosaic, 18.3),
+    "Emphysema": Rule(0.28, _emphysema, lung_lesions.emphysema, 15),
+    "Interlobular septal thickening": Rule(0.24, _septal, lung_lesions.septal, 18.6),
+    "Peribronchial thickening": Rule(0.25, _peribronchial, lung_lesions.peribronchial, 10),
+    "Bronchiectasis": Rule(0.26, _bronchiectasis, lung_lesions.bronchiectasis, 16),
+    "Lung opacity": Rule(0.35, _opacity, lung_lesions.opacity, 14, twice=0.5),
+    "Consolidation": Rule(0.30, _consolidation, lung_lesions.consolidation, 13, twice=0.4),
+    "Pulmonary fibrotic sequela": Rule(0.30, _fibrosis, lung_lesions.fibrosis, 17, twice=0.4),
+    "Atelectasis": Rule(0.28, _atelectasis, lung_lesions.atelectasis, 18),
+    "Lung nodule": Rule(0.36, _nodule, lung_lesions.nodule, 12, twice=0.5),
+    "Pleural effusion": Rule(0.30, _pleural, other_lesions.pleural, 20),
+    "Cardiomegaly": Rule(0.28, _cardiomegaly, other_lesions.cardiomegaly, 4),
+    "Pericardial effusion": Rule(0.24, _pericardial, other_lesions.pericardial, 6),
+    "Lymphadenopathy": Rule(0.30, _node, other_lesions.node, 9, twice=0.3),
+    "Hiatal hernia": Rule(0.26, _hernia, other_lesions.hernia, 8),
+    "Arterial wall calcification": Rule(0.32, _artery, other_lesions.artery, 3),
+    "Coronary artery wall calcification": Rule(0.30, _coronary, other_lesions.coronary, 5),
+    "Medical material": Rule(0.28, _material, other_lesions.material, 1.5),
 }
 """In the order of painting: what lies in front comes later."""
 
