@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.problems.paths import refuse_bomb
-from simcrop.core.data.problems import BadFileError, Problem, bad_file, problem
+from simcrop.core.data.problems import BadFileError, bad_file
 from simcrop.core.errors import one_line
 
 HEADER_SIZES = (348, 540)
@@ -43,7 +43,7 @@ def opened_bytes(path: Path, *, as_is: bool = False) -> Generator[Any]:
     except EOFError as error:
         raise bad_file(path, "container.truncated", "is cut off (its gzip data has no end)") from error
     except gzip.BadGzipFile as error:
-        raise BadFileError(_gzip_problem(path, error)) from error
+        raise _gzip_error(path, error) from error
     except zlib.error as error:
         raise bad_file(path, "container.corrupt", f"its gzip data is damaged ({one_line(error)})") from error
     except FileNotFoundError as error:
@@ -76,13 +76,13 @@ def _check_packing(path: Path, start: bytes) -> None:
         raise bad_file(path, code, f"is not gzip although its name says so (it begins with {start[:8]!r})")
 
 
-def _gzip_problem(path: Path, error: gzip.BadGzipFile) -> Problem:
+def _gzip_error(path: Path, error: gzip.BadGzipFile) -> BadFileError:
     message = one_line(error)
     if message.startswith("Not a gzipped file"):
-        return problem(path, "container.trailing", "goes on after the end of its gzip data")
+        return bad_file(path, "container.trailing", "goes on after the end of its gzip data")
     if message.startswith(("CRC check failed", "Incorrect length")):
-        return problem(path, "container.crc", f"its gzip data is damaged ({message})")
-    return problem(path, "container.corrupt", f"its gzip data is damaged ({message})")
+        return bad_file(path, "container.crc", f"its gzip data is damaged ({message})")
+    return bad_file(path, "container.corrupt", f"its gzip data is damaged ({message})")
 
 
 def header_size(data: bytes) -> int | None:

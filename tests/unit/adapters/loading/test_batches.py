@@ -15,7 +15,7 @@ from support.data_folders import write_ct_rate
 from support.reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
 
-from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
+from simcrop.adapters.loading.batches import HeldOutBatches, PackedStudies, StudyBatches
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
@@ -174,10 +174,13 @@ def test_studies_survive_the_packing(prepared: PreparedVolumes) -> None:
     odd = replace(
         _studies()[0], report=Report("Größe „normal“.\n", "🙂"), split="train", labels={"Emphysema": 1, "Nodule": 0}
     )
-    source = _source(prepared, studies=[odd, *_studies()])
-    assert source._at._studies[0] == odd
-    assert source._at._studies[NUM_STUDIES] == _studies()[-1]
-    assert pickle.loads(pickle.dumps(source._at))((0, (1, 2))).inputs.study_ids == ("s0", "s1")
+    studies = [odd, *_studies()]
+    packed = pickle.loads(pickle.dumps(PackedStudies(studies)))
+    assert packed[0] == odd
+    assert packed[NUM_STUDIES] == _studies()[-1]
+    source = _source(prepared, studies=studies)
+    (batch,) = next(pickle.loads(pickle.dumps(source)).batches(1))
+    assert batch.study_ids == next(source.batches(1))[0].study_ids
 
 
 def _held_out(prepared: PreparedVolumes, seed: int = 0, **ranks: int) -> HeldOutBatches:
