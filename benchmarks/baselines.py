@@ -1,4 +1,4 @@
-"""What people write in PyTorch today for the four operations: the baselines that the kernels are measured against.
+"""Baselines of the kernels: the four operations as people write them in PyTorch today.
 
 All take and return what the operation does, for fp32, bf16 and fp16 alike; each passes the same correctness gate.
 """

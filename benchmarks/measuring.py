@@ -1,4 +1,4 @@
-"""How a run is timed and its memory measured, on a GPU and on a CPU."""
+"""Time a function and measure its memory, on a GPU and on a CPU."""
 
 import platform
 import weakref

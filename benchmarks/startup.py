@@ -1,4 +1,4 @@
-"""How long `train` takes to its first batch with 50,000 volumes, and how a data worker's memory grows.
+"""Time `train` to its first batch with 50,000 volumes, and watch the memory of a data worker.
 
     python benchmarks/startup.py [--volumes 50000] [--folder FOLDER]
 

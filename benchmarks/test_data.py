@@ -27,8 +27,8 @@ from torch import Tensor
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.formats.opening import read_volume
 from simcrop.adapters.loading.batches import StudyBatches
-from simcrop.adapters.loading.prepare_one import Task, prepare_one
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.loading.prepared import PreparedVolumes, array_name
+from simcrop.adapters.loading.preparing import prepare, prepare_one
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_volume
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.phantom.render import render
@@ -180,9 +180,8 @@ def prepare_by_simcrop(data: Data) -> Tensor:
 
 
 def write_by_simcrop(data: Data) -> Tensor:
-    array = data.folder / "written.npy"
-    assert isinstance(prepare_one((data.source, GRID), Task(data.name, array)), dict)
-    return torch.from_numpy(np.load(array, mmap_mode="c"))
+    assert isinstance(prepare_one((data.source, GRID, data.folder), data.name), dict)
+    return torch.from_numpy(np.load(data.folder / array_name(data.name), mmap_mode="c"))
 
 
 def monai_steps() -> list[Any]:

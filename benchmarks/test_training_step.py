@@ -20,10 +20,9 @@ from simcrop import compose
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import load_config
 from simcrop.core.data.augment import Augmentation
-from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch
+from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch, Tokens
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.ports import SingleProcess
-from simcrop.core.reports.tokens import Tokens
 from simcrop.core.training.learner import PreTraining
 from simcrop.core.training.loop import train_step
 from simcrop.core.training.optimization import make_optimizers

@@ -1,4 +1,4 @@
-"""What the commands of `simcrop eval` have in common."""
+"""Options and steps that the commands of `simcrop eval` share."""
 
 from importlib import import_module
 from pathlib import Path

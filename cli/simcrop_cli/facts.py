@@ -1,4 +1,4 @@
-"""What `simcrop info` knows about this machine or a checkpoint."""
+"""Collect the facts that `simcrop info` prints of this machine or a checkpoint."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""How large a run is and how long its steps take, from one forward and backward pass on random data."""
+"""Measure the memory and time of a run by one forward and backward pass on random data."""
 
 import random
 import resource
@@ -14,13 +14,12 @@ from simcrop import compose
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.core.data.batch import Batch, Inputs, MaskedReport
+from simcrop.core.data.batch import Batch, Inputs, MaskedReport, Tokens
 from simcrop.core.data.split import split_by_patient
 from simcrop.core.model.masking import draw_patch_mask, mask_report_tokens
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.ports import SingleProcess, Tokenizer
-from simcrop.core.reports.tokens import Tokens
 from simcrop.core.training.learner import numerics
 
 _SENTENCES = 20

@@ -1,1 +1,1 @@
-"""What simcrop knows of the outside: settings, files, data sets, text encoders, checkpoints, pictures."""
+"""Everything outside the domain: settings, files, data sets, text encoders, checkpoints, pictures."""

@@ -10,7 +10,8 @@ from torch import nn
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare, read_error
+from simcrop.adapters.loading.prepared import PreparedVolumes, read_error
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.registry import build_source
@@ -21,7 +22,7 @@ from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.problems import Problem
-from simcrop.core.data.refusals import Refusals
+from simcrop.core.data.split import Refusals
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenizer

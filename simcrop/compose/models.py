@@ -46,21 +46,23 @@ def load_aligned(checkpoint: str, device: torch.device) -> tuple[SimCroP, Tokeni
 
 
 def build_model(
-    config: RunConfig, *, reports: Callable[[], Iterable[str]] | None = None, words: Path | None = None
+    config: RunConfig, *, reports: Callable[[], Iterable[str]] | None = None, tokenizer_dir: Path | None = None
 ) -> tuple[SimCroP, HFTokenizer]:
     """An untrained model with the operations that `train.ops` asks for, started from `model.init`, and its tokenizer.
 
     Args:
         config: of the run.
         reports: texts to learn a vocabulary from, where the text encoder is made from scratch.
-        words: the tokenizer's folder in a checkpoint; wins over `reports`.
+        tokenizer_dir: the tokenizer's folder in a checkpoint; wins over `reports`.
 
     Raises:
         ConfigError: the text encoder or `model.init` cannot be loaded.
         BackendError: see `select_ops`.
     """
     device = choose_device(config.train.device)
-    model, tokenizer = make_model(config, select_ops(config.train.ops, device), reports=reports, words=words)
+    model, tokenizer = make_model(
+        config, select_ops(config.train.ops, device), reports=reports, tokenizer_dir=tokenizer_dir
+    )
     if config.model.init != "scratch":
         start_from(model.encoder, Path(config.model.init).expanduser())
     return model, tokenizer
@@ -81,7 +83,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision
     opened = open_weights(local_copy(path, revision))
     checkpoint = opened.whole(path, "use load_encoder, or name the run that it comes from")
     config = checkpoint.run_config()
-    model, _ = make_model(config, select_ops("auto", torch.device(device)), words=checkpoint.tokenizer_folder())
+    model, _ = make_model(config, select_ops("auto", torch.device(device)), tokenizer_dir=checkpoint.tokenizer_folder())
     load_weights(model, config, checkpoint)
     return model.to(device).eval()
 

@@ -1,4 +1,4 @@
-"""Which implementation of the accelerated operations a model gets."""
+"""Choose the implementation of the accelerated operations."""
 
 import logging
 

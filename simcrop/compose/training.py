@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from simcrop.adapters.checkpoints.folder import Checkpoint
-from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_words
+from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_tokenizer
 from simcrop.adapters.checkpoints.resume import check_data, is_finished, starting_point
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
@@ -38,7 +38,7 @@ from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.training.learner import PreTraining, counts_of, held_out_losses
-from simcrop.core.training.loop import Outside, fit
+from simcrop.core.training.loop import Ports, fit
 from simcrop.core.training.optimization import load_optimizer_state, make_optimizers
 from simcrop.core.training.progress import Progress
 
@@ -113,8 +113,8 @@ class _Run:
         self.data = self._prepare()
         if start is not None:
             check_data(start, self.data.fingerprint)
-        words = None if start is None else start.tokenizer_folder()
-        self.model, self.tokenizer = build_model(config, reports=self.data.reports, words=words)
+        tokenizer_dir = None if start is None else start.tokenizer_folder()
+        self.model, self.tokenizer = build_model(config, reports=self.data.reports, tokenizer_dir=tokenizer_dir)
         self.untrained = copy.deepcopy(self.model.encoder).to(device)
         self.learner = self._learner(device)
         self.data = self._read_findings()
@@ -137,12 +137,12 @@ class _Run:
             replace_text(self.out / "config.yaml", as_yaml(self.config))
             if self.start is not None:
                 print(f"{self.out}: continuing from {self.start.path}")
-        outside = self._outside(should_stop)
+        ports = self._ports(should_stop)
         try:
-            progress = fit(self.learner, outside, progress)
+            progress = fit(self.learner, ports, progress)
         finally:
-            outside.metrics.close()
-        finished = progress.is_over(self.config.train)
+            ports.metrics.close()
+        finished = progress.is_finished(self.config.train)
         if finished and self.is_writer and not should_stop():
             seconds = time.monotonic() - self.began
             write_summary(self.out, self.model, self.untrained, self.held_out, self.config.evaluation, seconds=seconds)
@@ -180,13 +180,13 @@ class _Run:
         network = average_gradients(model, self.communicator)
         return PreTraining(model, network, make_optimizers(model, recipe), recipe, self.config.seed, device)
 
-    def _outside(self, should_stop: Callable[[], bool]) -> Outside[PreparedBatch]:
+    def _ports(self, should_stop: Callable[[], bool]) -> Ports[PreparedBatch]:
         config, data, ranks, learner = self.config, self.data, self.communicator, self.learner
         held_out = validation_batches(config, data, self.tokenizer, self.held_out.studies, ranks)
         studies = training_batches(config, data, self.tokenizer, ranks, learner.device)
         pictures = RunPictures(self.out, self.held_out, on_figure=TensorBoardFigures(self.out))
-        return Outside(
-            # A run begins with the last batches before its first epoch; runs of older versions go on as they began.
+        return Ports(
+            # A run begins with the last batches before its first epoch; another start would change every resumed run.
             batches=lambda first_step: studies.batches(first_step - 1),
             score=lambda: held_out_losses(learner, held_out, ranks),
             communicator=ranks,
@@ -211,7 +211,7 @@ class _Run:
             self.out / "checkpoints",
             keep=self.config.train.keep_checkpoints,
             config=as_tree(self.config),
-            save_tokenizer=partial(save_words, self.model, self.config, self.tokenizer),
+            save_tokenizer=partial(save_tokenizer, self.model, self.config, self.tokenizer),
             provenance={
                 "versions": versions(),
                 "git_commit": git_commit(),

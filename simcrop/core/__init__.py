@@ -1,1 +1,1 @@
-"""What a SimCroP is: data types, objectives, model and training, in torch and the standard library alone."""
+"""The domain: studies, reports, model, objectives, training and evaluation, in torch and the standard library alone."""

@@ -1,4 +1,4 @@
-"""What the four operations ask of their arguments, the same for every implementation. Errors name the argument."""
+"""Check the arguments of the four operations, for every implementation alike. Errors name the argument."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What the domain asks of the outside world, as Protocols; `simcrop.adapters` has the implementations.
+"""Protocols of everything that the domain asks of the outside world; `simcrop.adapters` implements them.
 
 Training, evaluation and the model know only these names, so a test hands them a small fake instead.
 """
@@ -12,12 +12,11 @@ from typing import Any, Protocol
 from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.batch import PreparedBatch
+from simcrop.core.data.batch import Encoding
 from simcrop.core.data.problems import OnProblem
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.published import UNPUBLISHED, PublishedProbe
-from simcrop.core.reports.tokens import Encoding
 
 State = dict[str, Any]
 """A tree of dicts, lists, numbers, strings and tensors."""
@@ -196,14 +195,6 @@ class SingleProcess:
 
     def barrier(self) -> None:
         return
-
-
-class BatchSource(Protocol):
-    """The training batches of this rank: a function of the position alone."""
-
-    def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
-        """The micro-batches of step `first_step`, `first_step` + 1, ... on the CPU, endless. Steps count from 1."""
-        ...
 
 
 class CheckpointStore(Protocol):

@@ -5,6 +5,7 @@ a user writes win over both. Every class refuses impossible values on constructi
 key relative to its section.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -12,8 +13,6 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.ops import PatchSize, Window
 
 Size = tuple[int, int, int]
-STRICT = {"extra": "forbid", "allow_inf_nan": False}
-"""How pydantic reads every section: no unknown keys, no NaN."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -22,25 +21,37 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def require_counts(section: object, *keys: str) -> None:
-    """Raise ConfigError where the value of a key is below 1; None may stand for any."""
-    for key in keys:
-        value = getattr(section, key)
-        require(value is None or value >= 1, f"{key}: {value} is below 1")
+class Section:
+    """A section of the configuration: pydantic reads neither unknown keys nor NaN into it.
 
+    The checks name a key as it is given, with or without its section before a dot; None may stand for any value.
+    """
 
-def require_positive(section: object, *keys: str) -> None:
-    """Raise ConfigError where the value of a key is not above 0; None may stand for any."""
-    for key in keys:
-        value = getattr(section, key)
-        require(value is None or value > 0, f"{key}: {value} is not above 0")
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
+
+    def _at_least(self, least: int, *keys: str) -> None:
+        for key, value in self._given(keys):
+            require(value >= least, f"{key}: {value} is below {least}")
+
+    def _above_zero(self, *keys: str) -> None:
+        for key, value in self._given(keys):
+            require(value > 0, f"{key}: {value} is not above 0")
+
+    def _within(self, interval: str, *keys: str) -> None:
+        """Check against an interval such as "[0, 1)", which the message repeats."""
+        low, high = (float(end) for end in interval[1:-1].split(", "))
+        for key, value in self._given(keys):
+            is_inside = low < value < high or (interval[0] == "[" and value == low)
+            require(is_inside or (interval[-1] == "]" and value == high), f"{key}: {value} is outside {interval}")
+
+    def _given(self, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        values = ((key, getattr(self, key.rpartition(".")[2])) for key in keys)
+        return ((key, value) for key, value in values if value is not None)
 
 
 @dataclass(frozen=True)
-class ModelRecipe:
+class ModelRecipe(Section):
     """Sizes of the network and how a volume becomes tokens (docs/method.md, sections 1 to 5)."""
-
-    __pydantic_config__ = STRICT
 
     preset: Literal["tiny", "vit_b"] = "tiny"
     """Named set of defaults for every other key of this section and for `top_k`."""
@@ -88,7 +99,7 @@ class ModelRecipe:
     """Dropout of the fusion layer and the text decoder."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "in_channels")
+        self._at_least(1, "in_channels")
         for axis, (size, patch) in enumerate(zip(self.volume_size, self.patch_size, strict=True)):
             require(patch >= 1 and size >= 1, f"patch_size: axis {axis} has a size below 1")
             require(
@@ -98,7 +109,7 @@ class ModelRecipe:
             )
         require(all(s > 0 for s in self.spacing_mm), "spacing_mm: every value must be above 0")
         require(self.window[0] < self.window[1], f"window: low {self.window[0]} is not below high {self.window[1]}")
-        require(0.0 <= self.mask_ratio < 1.0, f"mask_ratio: {self.mask_ratio} is outside [0, 1)")
+        self._within("[0, 1)", "mask_ratio")
         require(self.num_visible >= 1, f"mask_ratio: {self.mask_ratio} leaves no visible patch of {self.num_patches}")
         _divisible("embed_dim", self.embed_dim, "num_heads", self.num_heads)
         _divisible("decoder_dim", self.decoder_dim, "decoder_heads", self.decoder_heads)
@@ -106,8 +117,8 @@ class ModelRecipe:
         if self.position_embedding == "sincos_hw":
             for key in ("embed_dim", "decoder_dim"):
                 require(getattr(self, key) % 2 == 0, f"{key}: sincos_hw needs an even width, not {getattr(self, key)}")
-        require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
-        require_counts(self, "depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
+        self._within("[0, 1)", "dropout")
+        self._at_least(1, "depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
 
     @property
     def grid(self) -> Size:
@@ -136,7 +147,7 @@ def _divisible(width_key: str, width: int, heads_key: str, heads: int) -> None:
     require(width >= 1 and width % heads == 0, f"{width_key}: {width} is not divisible by {heads_key} {heads}")
 
 
-class ObjectiveSection:
+class ObjectiveSection(Section):
     """What every objective's section says."""
 
     weight: float
@@ -151,8 +162,6 @@ class ObjectiveSection:
 class ReconstructionRecipe(ObjectiveSection):
     """Masked volume reconstruction (docs/method.md, section 3)."""
 
-    __pydantic_config__ = STRICT
-
     weight: float = 1.0
     """Factor in the total; 0 switches the decoder off."""
     target: Literal["patch_norm", "raw"] = "patch_norm"
@@ -165,8 +174,6 @@ class ReconstructionRecipe(ObjectiveSection):
 class ReportRecipe(ObjectiveSection):
     """Masked report reconstruction (docs/method.md, section 5)."""
 
-    __pydantic_config__ = STRICT
-
     weight: float = 1.0
     """Factor in the total; 0 switches fusion and text decoder off."""
     mask_ratio: float = 0.75
@@ -178,14 +185,12 @@ class ReportRecipe(ObjectiveSection):
     reads_reports = True
 
     def __post_init__(self) -> None:
-        require(0.0 < self.mask_ratio <= 1.0, f"report.mask_ratio: {self.mask_ratio} is outside (0, 1]")
+        self._within("(0, 1]", "report.mask_ratio")
 
 
 @dataclass(frozen=True)
 class AlignmentRecipe(ObjectiveSection):
     """Similarity-driven alignment (docs/method.md, section 4)."""
-
-    __pydantic_config__ = STRICT
 
     weight: float = 1.0
     """Factor in the total; 0 switches the objective off."""
@@ -203,14 +208,12 @@ class AlignmentRecipe(ObjectiveSection):
 
     def __post_init__(self) -> None:
         require(1 <= self.top_k <= 128, f"alignment.top_k: {self.top_k} is outside 1..128")
-        require(self.temperature > 0, f"alignment.temperature: {self.temperature} is not above 0")
+        self._above_zero("alignment.temperature")
 
 
 @dataclass(frozen=True)
 class LateInteractionRecipe(ObjectiveSection):
     """Every sentence against every volume (docs/method.md, section 4, item 5; not in the paper)."""
-
-    __pydantic_config__ = STRICT
 
     weight: float = 1.0
     """Factor in the total; 0 switches the objective off."""
@@ -225,10 +228,8 @@ class LateInteractionRecipe(ObjectiveSection):
 
 
 @dataclass(frozen=True)
-class ObjectivesRecipe:
+class ObjectivesRecipe(Section):
     """The terms of the loss; their sum, weighted, is what is minimised (docs/method.md, section 6)."""
-
-    __pydantic_config__ = STRICT
 
     reconstruction: ReconstructionRecipe = field(default_factory=ReconstructionRecipe)
     report: ReportRecipe = field(default_factory=ReportRecipe)
@@ -263,10 +264,8 @@ TERMS = tuple(section.name for section in fields(ObjectivesRecipe))
 
 
 @dataclass(frozen=True)
-class TextEncoderRecipe:
+class TextEncoderRecipe(Section):
     """The report encoder (docs/method.md, section 7)."""
-
-    __pydantic_config__ = STRICT
 
     source: str = "scratch"
     """scratch, a hub id, or a folder with a BERT-type model and its tokenizer."""
@@ -295,10 +294,10 @@ class TextEncoderRecipe:
     """scratch only: of its layers and attention."""
 
     def __post_init__(self) -> None:
-        require(self.max_tokens >= 8, f"max_tokens: {self.max_tokens} is below 8")
+        self._at_least(8, "max_tokens")
         _divisible("hidden_size", self.hidden_size, "num_heads", self.num_heads)
-        require(self.vocab_size >= 128, f"vocab_size: {self.vocab_size} is below 128")
-        require(0.0 <= self.dropout < 1.0, f"dropout: {self.dropout} is outside [0, 1)")
+        self._at_least(128, "vocab_size")
+        self._within("[0, 1)", "dropout")
 
     @property
     def is_frozen(self) -> bool:
@@ -317,10 +316,9 @@ class TextEncoderRecipe:
 
 
 @dataclass(frozen=True)
-class Optimisation:
+class Optimisation(Section):
     """How weights are updated, scored and saved, whatever is trained (docs/method.md, section 6)."""
 
-    __pydantic_config__ = STRICT
     least_steps: ClassVar[int] = 1
 
     steps: int = 300
@@ -349,15 +347,15 @@ class Optimisation:
     """Steps between saved states, from which a run that was stopped or killed goes on."""
 
     def __post_init__(self) -> None:
-        require(self.steps >= self.least_steps, f"steps: {self.steps} is below {self.least_steps}")
-        require_counts(self, "batch_size", "evaluate_every", "patience", "checkpoint_every")
-        require_positive(self, "lr")
+        self._at_least(self.least_steps, "steps")
+        self._at_least(1, "batch_size", "evaluate_every", "patience", "checkpoint_every")
+        self._above_zero("lr")
         require(0 <= self.min_lr <= self.lr, f"min_lr: {self.min_lr} is outside [0, lr]")
         require(
             self.warmup_steps is None or 0 <= self.warmup_steps < max(self.steps, 1),
             f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
         )
-        require(self.weight_decay >= 0, f"weight_decay: {self.weight_decay} is below 0")
+        self._at_least(0, "weight_decay")
         require(self.grad_clip is None or self.grad_clip > 0, f"grad_clip: {self.grad_clip} is not above 0; use null")
 
     @property
@@ -369,8 +367,6 @@ class Optimisation:
 @dataclass(frozen=True)
 class TrainRecipe(Optimisation):
     """Optimisation and bookkeeping of pre-training (docs/method.md, section 6)."""
-
-    __pydantic_config__ = STRICT
 
     batch_size: int = 32
     """Studies in a micro-batch on one rank."""
@@ -405,15 +401,13 @@ class TrainRecipe(Optimisation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_counts(self, "accumulate", "picture_every")
-        require(self.keep_checkpoints >= 2, f"keep_checkpoints: {self.keep_checkpoints} is below 2")
+        self._at_least(1, "accumulate", "picture_every")
+        self._at_least(2, "keep_checkpoints")
 
 
 @dataclass(frozen=True)
-class AugmentRecipe:
+class AugmentRecipe(Section):
     """Random changes of a training volume (docs/method.md, section 6)."""
-
-    __pydantic_config__ = STRICT
 
     crop: bool = True
     """Crop at random inside the prepared volume; False: at the centre."""
@@ -430,8 +424,7 @@ class AugmentRecipe:
 
     def __post_init__(self) -> None:
         require(0 < self.scale[0] <= self.scale[1], f"augment.scale: {self.scale} is not an ascending range above 0")
-        for key in ("flip", "shift_probability"):
-            require(0 <= getattr(self, key) <= 1, f"augment.{key}: {getattr(self, key)} is outside [0, 1]")
+        self._within("[0, 1]", "augment.flip", "augment.shift_probability")
 
 
 PAPER: dict[str, Any] = {

@@ -1,5 +1,5 @@
 # pyright: basic, reportInvalidTypeForm=false
-"""What the two sentence operations share: choosing the best patches by cosine, and the gradients of a choice.
+"""Choose the best patches by cosine, and send gradients through the choice, for both sentence operations.
 
 Scores and indices are chosen together as 64-bit keys: the high half orders like the fp32 score (NaN above all), the low
 half prefers the lower index. So a sort of keys breaks ties as the contract says, and needs nothing beside it.

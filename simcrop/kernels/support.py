@@ -1,4 +1,4 @@
-"""Where the kernels can run, and why not elsewhere; what they need to know of the machine.
+"""Tell whether the kernels can run here, and list the reasons where they cannot; describe the machine to them.
 
 The only module that imports triton. Without it, everything here and beside it can still be imported; a call says what
 is missing.

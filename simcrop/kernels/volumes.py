@@ -1,5 +1,5 @@
 # pyright: basic, reportInvalidTypeForm=false
-"""How kernels find and read the voxels of a patch in a volume of any strides (shapes as in simcrop/core/patches.py).
+"""Find and read the voxels of a patch in a volume of any strides (shapes as in simcrop/core/model/patches.py).
 
 Shapes: B studies, K ids a study, N patches a volume on a grid of gH x gW x gD, P = C * PH * PW * PD values a patch.
 """

@@ -1,4 +1,4 @@
-"""Who may import whom, checked twice: by what is loaded, and by what is written."""
+"""Imports point inward: checked twice, by what is loaded and by what is written."""
 
 import subprocess
 import sys

@@ -25,13 +25,11 @@ WITHOUT = {
     "simcrop/adapters/evaluation/segmentation/monai_parts.py": "names of MONAI; tests/e2e/test_segment.py goes without",
     "simcrop/adapters/export/example_volume.py": "one phantom on a grid, which exports for MONAI are tested with",
     "simcrop/adapters/export/results.py": "read into the cards of tests/unit/compose/test_exporting.py",
-    "simcrop/adapters/loading/prepare_one.py": "one volume of what loading/test_prepared.py prepares",
     **{
         f"simcrop/adapters/sources/phantom/{name}.py": _PHANTOM
-        for name in ("anatomy", "body", "findings", "lung_lesions", "normals", "other_lesions", "phrases", "regions")
+        for name in ("anatomy", "body", "findings", "lung_lesions", "normals", "other_lesions", "phrases")
     },
     "simcrop/adapters/sources/phantom/scene.py": _PHANTOM,
-    "simcrop/core/objectives/objective.py": _TYPES,
     "simcrop/core/ops.py": _TYPES,
     "simcrop/core/training/stopping.py": "an exception, raised and caught in tests of what stops",
 }

@@ -19,9 +19,9 @@ from simcrop.core.model.positions import position_table
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.alignment import alignment_loss
 from simcrop.core.objectives.losses import Counts
+from simcrop.core.objectives.objective import Sentences
 from simcrop.core.objectives.reconstruction import reconstruction_share
 from simcrop.core.objectives.report import wanted_tokens
-from simcrop.core.objectives.sentences import Sentences
 from simcrop.core.ports import SingleProcess
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import (

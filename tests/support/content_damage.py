@@ -1,4 +1,4 @@
-"""What can be wrong with the voxels of a file, or with their affine: what is done to it, and what is found."""
+"""Damage to the voxels of a file or to their affine: what is done to it, and the codes that are found."""
 
 from collections.abc import Callable
 

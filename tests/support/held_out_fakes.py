@@ -5,12 +5,12 @@ from pathlib import PurePath
 import torch
 from torch import Tensor, nn
 
+from simcrop.core.data.batch import Encoding, Tokens
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe
 from simcrop.core.reports.reader import ReportReader
-from simcrop.core.reports.tokens import Encoding, Tokens
 
 RECIPE = ModelRecipe(
     volume_size=(12, 8, 6), patch_size=(4, 4, 3), embed_dim=6, num_heads=1, projection_dim=4, fusion_heads=1

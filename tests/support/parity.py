@@ -1,4 +1,4 @@
-"""How the kernels are compared with the reference, on whatever this machine has: a GPU, or Triton's interpreter."""
+"""Compare the kernels with the reference, on whatever this machine has: a GPU, or Triton's interpreter."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from simcrop.adapters.loading.resample import Grid
+from simcrop.core.data.batch import Encoding
 from simcrop.core.recipe import ModelRecipe
-from simcrop.core.reports.tokens import Encoding
 
 MODEL = ModelRecipe(volume_size=(8, 8, 4), patch_size=(4, 4, 2), mask_ratio=0.5)
 GRID = Grid((3.0, 3.0, 6.0), (10, 10, 6))

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from simcrop.core.data.batch import Batch, Inputs, MaskedReport
+from simcrop.core.data.batch import Batch, Inputs, MaskedReport, Tokens
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.randomness import generator
@@ -26,7 +26,6 @@ from simcrop.core.recipe import (
     TextEncoderRecipe,
 )
 from simcrop.core.reference import REFERENCE
-from simcrop.core.reports.tokens import Tokens
 
 VOCABULARY = 40
 CLS, SEP, MASK, FIRST_WORD = 1, 2, 3, 4

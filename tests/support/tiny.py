@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from simcrop.core.data.augment import Augmentation
-from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch
+from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch, Tokens
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Communicator, State
@@ -21,7 +21,6 @@ from simcrop.core.recipe import (
     TextEncoderRecipe,
 )
 from simcrop.core.reference import REFERENCE
-from simcrop.core.reports.tokens import Tokens
 from simcrop.core.training.optimization import make_optimizers
 
 VOCABULARY = 32

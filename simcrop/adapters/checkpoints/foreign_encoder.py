@@ -73,48 +73,42 @@ class EncoderFile:
     weights = encoder_weights
 
     def encoder(self, ops: Ops, model: Mapping[str, Any] | None = None) -> VisionEncoder:
-        """See `encoder_from`."""
-        return encoder_from(self, ops, model)
+        """The encoder; what else the file holds is named in the log and left out.
+
+        A position table of another grid than the recipe's is made anew; one of the same grid is taken as it is.
+
+        Args:
+            ops: implementation of the accelerated operations.
+            model: keys of the configuration's `model` section that win over what the file says or implies, such as
+                num_heads or volume_size.
+
+        Raises:
+            CheckpointError: tensors are absent or of another shape; their number, and the first twenty by name.
+            ConfigError: a key of `model` is wrong.
+        """
+        table = self.tensors.get("pos_embed")
+        known = None if table is None else recognise_table(table)
+        recipe = _recipe(self, known, model or {})
+        encoder = VisionEncoder(recipe, ops)
+        own = encoder.state_dict()
+        tensors = dict(self.tensors)
+        if _is_other_grid(table, known, recipe):
+            _log.info(
+                "%s: position table made anew, %s for a grid of %s", self.path, recipe.position_embedding, recipe.grid
+            )
+            tensors["pos_embed"] = own["pos_embed"]
+        elif known is None and table is not None:
+            _log.warning("%s: its position table is kept as it is, though neither sincos_hw nor sincos3d", self.path)
+        _check_complete(self, tensors, own)
+        unused = [*(name for name in tensors if name not in own), *self.others]
+        if unused:
+            _log.info("%s: not of the encoder, left out: %s", self.path, _listed(unused))
+        encoder.load_state_dict({name: tensors[name] for name in own})
+        return encoder
 
     def whole(self, name: str | Path, remedy: str) -> NoReturn:
         """Raise CheckpointError, as it holds no whole model."""
         raise CheckpointError(f"{name}: holds a vision encoder alone; {remedy}")
-
-
-def encoder_from(file: EncoderFile, ops: Ops, model: Mapping[str, Any] | None = None) -> VisionEncoder:
-    """The encoder that a file holds.
-
-    A position table of another grid than the recipe's is made anew; one of the same grid is taken as it is.
-
-    Args:
-        file: with every tensor of an encoder; what else it holds is named in the log and left out.
-        ops: implementation of the accelerated operations.
-        model: keys of the configuration's `model` section that win over what the file says or implies, such as
-            num_heads or volume_size.
-
-    Raises:
-        CheckpointError: tensors are absent or of another shape; their number, and the first twenty by name.
-        ConfigError: a key of `model` is wrong.
-    """
-    table = file.tensors.get("pos_embed")
-    known = None if table is None else recognise_table(table)
-    recipe = _recipe(file, known, model or {})
-    encoder = VisionEncoder(recipe, ops)
-    own = encoder.state_dict()
-    tensors = dict(file.tensors)
-    if _is_other_grid(table, known, recipe):
-        _log.info(
-            "%s: position table made anew, %s for a grid of %s", file.path, recipe.position_embedding, recipe.grid
-        )
-        tensors["pos_embed"] = own["pos_embed"]
-    elif known is None and table is not None:
-        _log.warning("%s: its position table is kept as it is, though neither sincos_hw nor sincos3d", file.path)
-    _check_complete(file, tensors, own)
-    unused = [*(name for name in tensors if name not in own), *file.others]
-    if unused:
-        _log.info("%s: not of the encoder, left out: %s", file.path, _listed(unused))
-    encoder.load_state_dict({name: tensors[name] for name in own})
-    return encoder
 
 
 def recognise_table(table: Tensor) -> tuple[str, Grid] | None:

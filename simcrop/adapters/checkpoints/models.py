@@ -17,7 +17,11 @@ from simcrop.core.randomness import derive_seed
 
 
 def make_model(
-    config: RunConfig, ops: Ops, *, reports: Callable[[], Iterable[str]] | None = None, words: Path | None = None
+    config: RunConfig,
+    ops: Ops,
+    *,
+    reports: Callable[[], Iterable[str]] | None = None,
+    tokenizer_dir: Path | None = None,
 ) -> tuple[SimCroP, HFTokenizer]:
     """A model with random weights, the same for the same configuration and reports, and its tokenizer.
 
@@ -25,19 +29,19 @@ def make_model(
         config: sizes, objectives and seed.
         ops: implementation of the accelerated operations.
         reports: texts to learn a vocabulary from, where the text encoder is made from scratch.
-        words: folder that `save_words` filled; wins over `reports`, and over `text_encoder.source` where the weights
-            of that one are not needed.
+        tokenizer_dir: folder that `save_tokenizer` filled; wins over `reports`, and over `text_encoder.source` where
+            the weights of that one are not needed.
 
     Raises:
         ConfigError: the text encoder cannot be loaded.
-        CheckpointError: `words` is incomplete.
+        CheckpointError: `tokenizer_dir` is incomplete.
     """
     seed = derive_seed("weights", config.seed)
     torch.manual_seed(seed)
-    if words is not None and _stores_text_encoder(config):
-        tokenizer, text_encoder = restore_text_encoder(words)
+    if tokenizer_dir is not None and _stores_text_encoder(config):
+        tokenizer, text_encoder = restore_text_encoder(tokenizer_dir)
     else:
-        tokenizer, text_encoder = load_text_encoder(config.text_encoder, reports=reports, folder=words)
+        tokenizer, text_encoder = load_text_encoder(config.text_encoder, reports=reports, folder=tokenizer_dir)
     torch.manual_seed(seed)  # however many numbers the text encoder took
     model = SimCroP(
         config.model,
@@ -51,7 +55,7 @@ def make_model(
     return model, tokenizer
 
 
-def save_words(model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, folder: Path) -> None:
+def save_tokenizer(model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, folder: Path) -> None:
     """Write the tokenizer, and the sizes of a text encoder whose weights a checkpoint stores."""
     if _stores_text_encoder(config) and isinstance(model.text_encoder, HFTextEncoder):
         save_text_encoder(tokenizer, model.text_encoder, folder)

@@ -1,11 +1,16 @@
-"""What a run folder already holds, and whether a configuration may continue it."""
+"""Continue what was stopped or killed: a run, or the training of an evaluation, by the same settings alone.
+
+OUT/training/step_00000150/     of an evaluation; removed when its training is over
+"""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint, newest_whole
+from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
 from simcrop.core.errors import CheckpointError
@@ -55,7 +60,7 @@ def check_unchanged(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
     before = {
         key: value for key, value in leaves(checkpoint.config()) if key.split(".")[0] in _FIXED and key not in _FREE
     }
-    # A key that an older version did not know is no change.
+    # A key that the checkpoint does not have is no change: it came later.
     check_same(checkpoint.path, before, {key: value for key, value in leaves(config) if key in before})
 
 
@@ -100,3 +105,49 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+_FOLDER = "training"
+
+
+def unfinished_training(out: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
+    """The newest state of a training of the same settings, where it was stopped or killed.
+
+    Args:
+        out: folder of the evaluation.
+        settings: all that decides what is learned, by key.
+
+    Raises:
+        CheckpointError: it is of other settings, or every state is damaged.
+    """
+    newest = newest_whole(out / _FOLDER)
+    if newest is not None:
+        check_same(newest.path, newest.settings, settings)
+    return newest
+
+
+def training_store(
+    out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int
+) -> FolderCheckpoints:
+    """Where the state is kept.
+
+    Args:
+        out: folder of the evaluation.
+        settings: as for `unfinished_training`.
+        omit: prefixes of weights that never change.
+        start_step: of the state that the training goes on from.
+    """
+    return FolderCheckpoints(
+        out / _FOLDER,
+        keep=2,
+        config={},
+        save_tokenizer=lambda folder: None,
+        provenance={"settings": settings},
+        omit=omit,
+        start_step=start_step,
+    )
+
+
+def remove_training(out: Path) -> None:
+    """Remove the state of a training that is over."""
+    shutil.rmtree(out / _FOLDER, ignore_errors=True)

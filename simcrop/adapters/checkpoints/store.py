@@ -12,6 +12,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,11 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
+@dataclass(eq=False)
 class FolderCheckpoints:
     """The port CheckpointStore over a folder.
 
-    Args:
+    Attributes:
         folder: the run's `checkpoints`.
         keep: newest step folders kept, besides the best.
         config: goes into every `config.json`.
@@ -63,25 +65,15 @@ class FolderCheckpoints:
         start_step: of the checkpoint that this run continues; 0 for a fresh run.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        keep: int,
-        config: Mapping[str, Any],
-        save_tokenizer: Callable[[Path], None],
-        provenance: Mapping[str, Any],
-        omit: tuple[str, ...] = (),
-        start_step: int = 0,
-    ) -> None:
-        self._folder = folder
-        self._keep = keep
-        self._config = config
-        self._save_tokenizer = save_tokenizer
-        self._provenance = provenance
-        self._omit = omit
-        self._start_step = start_step
-        self._written: set[str] = set()
+    folder: Path
+    _: KW_ONLY
+    keep: int
+    config: Mapping[str, Any]
+    save_tokenizer: Callable[[Path], None]
+    provenance: Mapping[str, Any]
+    omit: tuple[str, ...] = ()
+    start_step: int = 0
+    _written: set[str] = field(default_factory=set[str], init=False)
 
     def save(self, step: int, model: nn.Module, state: State, *, metrics: Mapping[str, float] | None = None) -> None:
         """Write one checkpoint; whatever interrupts it, the previous one stays loadable.
@@ -89,13 +81,13 @@ class FolderCheckpoints:
         Raises:
             CheckpointError: the disk refuses.
         """
-        final = self._folder / f"step_{step:08d}"
-        weights = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith(self._omit)}
+        final = self.folder / f"step_{step:08d}"
+        weights = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith(self.omit)}
         with writing(final, CheckpointError, "free some space, then resume"):
-            remove_drafts(self._folder)
+            remove_drafts(self.folder)
             with whole_folder(final) as draft:  # a damaged one may be left over from before a resume
                 self._write(draft, step, weights, state, dict(metrics or {}))
-            replace_text(self._folder / "latest", final.name + "\n")
+            replace_text(self.folder / "latest", final.name + "\n")
             self._mark_best(final.name, dict(metrics or {}))
             self._written.add(final.name)
             self._prune(step)
@@ -109,12 +101,12 @@ class FolderCheckpoints:
         save_file(weights, draft / WEIGHTS)
         save_file(tensors, draft / STATE_TENSORS)
         (draft / STATE).write_text(json.dumps(tree, indent=1), encoding="utf-8")
-        (draft / "config.json").write_text(json.dumps(self._config, indent=1), encoding="utf-8")
-        self._save_tokenizer(draft / "tokenizer")
-        write_manifest(draft, {"step": step, "metrics": metrics, **self._provenance})
+        (draft / "config.json").write_text(json.dumps(self.config, indent=1), encoding="utf-8")
+        self.save_tokenizer(draft / "tokenizer")
+        write_manifest(draft, {"step": step, "metrics": metrics, **self.provenance})
 
     def _best(self) -> str | None:
-        path = self._folder / "best"
+        path = self.folder / "best"
         return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else None
 
     def _mark_best(self, name: str, metrics: Mapping[str, float]) -> None:
@@ -124,15 +116,15 @@ class FolderCheckpoints:
         best, best_loss = self._best(), math.inf
         if best is not None:
             try:
-                best_loss = open_checkpoint(self._folder / best).manifest["metrics"]["validation_loss"]
+                best_loss = open_checkpoint(self.folder / best).manifest["metrics"]["validation_loss"]
             except (CheckpointError, KeyError) as error:
-                _log.warning("%s: no longer the best (%s)", self._folder / best, error)
+                _log.warning("%s: no longer the best (%s)", self.folder / best, error)
         if loss < best_loss or best == name:
-            replace_text(self._folder / "best", name + "\n")
+            replace_text(self.folder / "best", name + "\n")
 
     def _prune(self, step: int) -> None:
-        old = [name for name in step_folders(self._folder) if step_of(name) <= step]
+        old = [name for name in step_folders(self.folder) if step_of(name) <= step]
         # Whoever resumed took the newest whole folder, so one after it that was not written anew is damaged.
-        whole = [name for name in old if step_of(name) <= self._start_step or name in self._written]
-        for name in set(old) - set(whole[-self._keep :]) - {self._best()}:
-            remove_folder(self._folder / name)
+        whole = [name for name in old if step_of(name) <= self.start_step or name in self._written]
+        for name in set(old) - set(whole[-self.keep :]) - {self._best()}:
+            remove_folder(self.folder / name)

@@ -19,23 +19,20 @@ from simcrop.core.evaluation.settings import (
     ZeroShotSettings,
 )
 from simcrop.core.recipe import (
-    STRICT,
     AugmentRecipe,
     ModelRecipe,
     ObjectivesRecipe,
+    Section,
     Size,
     TextEncoderRecipe,
     TrainRecipe,
     require,
-    require_counts,
 )
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Section):
     """Where studies come from and how their volumes reach the model."""
-
-    __pydantic_config__ = STRICT
 
     source: Literal["phantom", "ct_rate", "manifest", "radchestct", "luna16", "cc_ccii", "btcv", "dicom"] = "phantom"
     """phantom makes its own studies; manifest reads one CSV; the others a folder in the layout of that data set, dicom
@@ -73,10 +70,9 @@ class DataSettings:
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
 
     def __post_init__(self) -> None:
-        require(self.cases >= 2, f"cases: {self.cases} is below 2")
-        require(self.num_workers >= 0, f"num_workers: {self.num_workers} is below 0")
-        require(0 <= self.validation_fraction < 1, f"validation_fraction: {self.validation_fraction} is outside [0, 1)")
-        require(0 <= self.max_bad_share < 1, f"max_bad_share: {self.max_bad_share} is outside [0, 1)")
+        self._at_least(2, "cases")
+        self._at_least(0, "num_workers")
+        self._within("[0, 1)", "validation_fraction", "max_bad_share")
         require(
             self.prepared_size is None or min(self.prepared_size) >= 1, "prepared_size: every size must be at least 1"
         )
@@ -100,10 +96,8 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
+class EvaluationSettings(Section):
     """What is measured on held-out studies, during a run, at its end and by `simcrop eval`."""
-
-    __pydantic_config__ = STRICT
 
     loss_studies: int = 64
     """Held-out studies behind `validation_loss` every train.evaluate_every steps."""
@@ -121,16 +115,14 @@ class EvaluationSettings:
     """Share of such intervals that hold the true value."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "loss_studies", "probe_labelled", "probe_test", "batch_size", "max_studies")
-        require(self.bootstrap >= 0, f"bootstrap: {self.bootstrap} is below 0")
-        require(0 < self.confidence < 1, f"confidence: {self.confidence} is outside (0, 1)")
+        self._at_least(1, "loss_studies", "probe_labelled", "probe_test", "batch_size", "max_studies")
+        self._at_least(0, "bootstrap")
+        self._within("(0, 1)", "confidence")
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Section):
     """Everything that decides a run."""
-
-    __pydantic_config__ = STRICT
 
     name: str = "run"
     """Folder of the run under runs/; unset, the name of the YAML file."""
@@ -158,7 +150,7 @@ class RunConfig:
             re.fullmatch(r"\w[\w.-]*", self.name) is not None,
             f"name: {self.name!r} cannot be a folder; use letters, digits, dot, dash and underscore",
         )
-        require(self.seed >= 0, f"seed: {self.seed} is below 0")
+        self._at_least(0, "seed")
         visible = self.model.num_visible
         for term in ("alignment", "late_interaction"):
             top_k = getattr(self.objectives, term).top_k

@@ -1,4 +1,4 @@
-"""What was measured on a checkpoint: the summary of its run, and the evaluations that lie in the run's folder."""
+"""Collect what was measured on a checkpoint: the summary of its run, and the evaluations in the run's folder."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What the encoder saw, what the decoder made of it, and the truth."""
+"""Draw what the encoder saw, what the decoder made of it, and the truth."""
 
 import numpy as np
 from matplotlib.figure import Figure

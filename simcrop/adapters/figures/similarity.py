@@ -1,4 +1,4 @@
-"""Where a model looks for sentences, beside where they point."""
+"""Draw similarity maps of sentences beside the places that they speak of."""
 
 import textwrap
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.problems.paths import refuse_bomb
-from simcrop.core.data.problems import BadFileError, Problem, problem
+from simcrop.core.data.problems import BadFileError, bad_file
 from simcrop.core.errors import one_line
 
 HEADER_SIZES = (348, 540)
@@ -28,8 +28,7 @@ def opened_bytes(path: Path, *, as_is: bool = False) -> Generator[Any]:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
-            message = "cannot be read (it is a folder, a pipe or a device)"
-            raise BadFileError(problem(path, "container.unreadable", message))
+            raise bad_file(path, "container.unreadable", "cannot be read (it is a folder, a pipe or a device)")
         with path.open("rb") as file:
             start = file.read(512)
             file.seek(0)
@@ -42,50 +41,48 @@ def opened_bytes(path: Path, *, as_is: bool = False) -> Generator[Any]:
             with gzip.GzipFile(fileobj=file) as stream:
                 yield stream
     except EOFError as error:
-        raise BadFileError(problem(path, "container.truncated", "is cut off (its gzip data has no end)")) from error
+        raise bad_file(path, "container.truncated", "is cut off (its gzip data has no end)") from error
     except gzip.BadGzipFile as error:
-        raise BadFileError(_gzip_problem(path, error)) from error
+        raise _gzip_error(path, error) from error
     except zlib.error as error:
-        raise BadFileError(
-            problem(path, "container.corrupt", f"its gzip data is damaged ({one_line(error)})")
-        ) from error
+        raise bad_file(path, "container.corrupt", f"its gzip data is damaged ({one_line(error)})") from error
     except FileNotFoundError as error:
-        raise BadFileError(problem(path, "container.missing", "does not exist")) from error
+        raise bad_file(path, "container.missing", "does not exist") from error
     except OSError as error:
-        raise BadFileError(problem(path, "container.unreadable", f"cannot be read ({one_line(error)})")) from error
+        raise bad_file(path, "container.unreadable", f"cannot be read ({one_line(error)})") from error
 
 
 def _check_start(path: Path, start: bytes) -> None:
     """Raise where the first bytes show that this is no such file at all."""
     if not start:
-        raise BadFileError(problem(path, "container.empty", "is empty (0 bytes)"))
+        raise bad_file(path, "container.empty", "is empty (0 bytes)")
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise BadFileError(problem(path, "container.html", "is a web page, not data"))
+        raise bad_file(path, "container.html", "is a web page, not data")
     if text.startswith(b"version https://git-lfs"):
-        raise BadFileError(problem(path, "container.lfs_pointer", "is a git LFS pointer, not the data"))
+        raise bad_file(path, "container.lfs_pointer", "is a git LFS pointer, not the data")
 
 
 def _check_packing(path: Path, start: bytes) -> None:
     """Raise where a file is packed, or not, against its name."""
     if not is_named_gz(path):
         if start.startswith(_GZIP_MAGIC):
-            raise BadFileError(problem(path, "container.format", "is gzip although its name does not say so"))
+            raise bad_file(path, "container.format", "is gzip although its name does not say so")
         return
     if start == _GZIP_MAGIC[:1]:
-        raise BadFileError(problem(path, "container.truncated", "is cut off after 1 byte"))
+        raise bad_file(path, "container.truncated", "is cut off after 1 byte")
     if not start.startswith(_GZIP_MAGIC):
         code = "container.not_gzip" if header_size(start) else "container.format"
-        raise BadFileError(problem(path, code, f"is not gzip although its name says so (it begins with {start[:8]!r})"))
+        raise bad_file(path, code, f"is not gzip although its name says so (it begins with {start[:8]!r})")
 
 
-def _gzip_problem(path: Path, error: gzip.BadGzipFile) -> Problem:
+def _gzip_error(path: Path, error: gzip.BadGzipFile) -> BadFileError:
     message = one_line(error)
     if message.startswith("Not a gzipped file"):
-        return problem(path, "container.trailing", "goes on after the end of its gzip data")
+        return bad_file(path, "container.trailing", "goes on after the end of its gzip data")
     if message.startswith(("CRC check failed", "Incorrect length")):
-        return problem(path, "container.crc", f"its gzip data is damaged ({message})")
-    return problem(path, "container.corrupt", f"its gzip data is damaged ({message})")
+        return bad_file(path, "container.crc", f"its gzip data is damaged ({message})")
+    return bad_file(path, "container.corrupt", f"its gzip data is damaged ({message})")
 
 
 def header_size(data: bytes) -> int | None:
@@ -133,11 +130,11 @@ def voxel_chunks(path: Path, stream: Any, start: bytes, *, offset: int, num_byte
     if arrived < expected:
         message = f"ends after {arrived} of {expected} bytes that its header declares"
         code = "container.length" if is_packed else "container.truncated"
-        raise BadFileError(problem(path, code, message, bytes=arrived, declared=expected))
+        raise bad_file(path, code, message, bytes=arrived, declared=expected)
     behind = start[expected:] or stream.read(4)
     if behind:
         message = f"holds more than the {expected} bytes that its header declares"
         code = "container.length" if is_packed else "container.trailing"
         if header_size(behind):
             message, code = "goes on with a second volume behind its own", "container.trailing"
-        raise BadFileError(problem(path, code, message, declared=expected))
+        raise bad_file(path, code, message, declared=expected)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
+from simcrop.core.data.problems import OnProblem, bad_file, problem, refuse
 
 Row = dict[str, str]
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
@@ -31,16 +31,16 @@ def read_rows(
         with path.open(newline="", encoding="utf-8-sig") as file:
             columns = tuple(name.strip() for name in next(csv.reader(file), []))
     except FileNotFoundError as error:
-        raise BadFileError(problem(path, "container.missing", "does not exist")) from error
+        raise bad_file(path, "container.missing", "does not exist") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadFileError(problem(path, "text.table", f"cannot be read as CSV in UTF-8 ({error})")) from error
+        raise bad_file(path, "text.table", f"cannot be read as CSV in UTF-8 ({error})") from error
     missing = [name for name in required if name not in columns]
     if missing:
         message = f"lacks the column {missing[0]!r}; its columns are {', '.join(columns)[:200] or '(none)'}"
-        raise BadFileError(problem(path, "text.column", message, missing=missing))
+        raise bad_file(path, "text.column", message, missing=missing)
     twice = [name for name in columns if name and columns.count(name) > 1]
     if twice:
-        raise BadFileError(problem(path, "text.column", f"has the column {twice[0]!r} twice", twice=twice[0]))
+        raise bad_file(path, "text.column", f"has the column {twice[0]!r} twice", twice=twice[0])
     return columns, _rows(path, columns, on_problem)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels, require_pydicom
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem
 
 _SUFFIXES = {"", ".dcm", ".ima"}
 _NO_SLICE = {"dicomdir"}
@@ -63,11 +63,11 @@ def _stacked(
         BadFileError: too few slices, or of several series or grids; gaps and tilt are told.
     """
     if len(slices) < 2:
-        raise BadFileError(problem(folder, "content.few_slices", f"holds {len(slices)} slice, which is no volume"))
+        raise bad_file(folder, "content.few_slices", f"holds {len(slices)} slice, which is no volume")
     _check_alike(folder, slices)
     along_row, along_column = slices[0].directions
     if np.abs(slices[0].directions @ slices[0].directions.T - np.eye(2)).max() > _SAME_DIRECTION:
-        raise BadFileError(problem(folder, "header.affine", "its rows and columns are not at right angles"))
+        raise bad_file(folder, "header.affine", "its rows and columns are not at right angles")
     normal = np.cross(along_row, along_column)
     slices = sorted(slices, key=lambda one: float(one.position @ normal))
     positions = np.stack([one.position for one in slices])
@@ -106,9 +106,7 @@ def _check_alike(folder: Path, slices: Sequence[DicomSlice]) -> None:
             what = f"has a spacing of {one.spacing} mm and not {first.spacing}"
         else:
             continue
-        raise BadFileError(
-            problem(folder, "container.mixed", f"holds {first.path.name} and {one.path.name}, which {what}")
-        )
+        raise bad_file(folder, "container.mixed", f"holds {first.path.name} and {one.path.name}, which {what}")
 
 
 def _check_straight(

@@ -15,7 +15,7 @@ from simcrop.adapters.formats.container import opened_bytes
 from simcrop.adapters.formats.stored import hu_dtype
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, problem
+from simcrop.core.data.problems import BadFileError, bad_file
 from simcrop.core.errors import DataError, one_line
 
 _UNCOMPRESSED = {
@@ -82,17 +82,17 @@ def read_header(path: Path, root: Path) -> DicomSlice:
         syntax = str(dataset.file_meta.TransferSyntaxUID)
         if syntax not in _UNCOMPRESSED:
             message = f"is compressed (transfer syntax {syntax}); {', '.join(_UNCOMPRESSED.values())} are read"
-            raise BadFileError(problem(path, "container.compressed", message, transfer_syntax=syntax))
+            raise bad_file(path, "container.compressed", message, transfer_syntax=syntax)
         if int(dataset.get("NumberOfFrames") or 1) != 1 or int(dataset.get("SamplesPerPixel") or 1) != 1:
-            raise BadFileError(problem(path, "content.not_3d", "holds several frames, or colours; expected one slice"))
+            raise bad_file(path, "content.not_3d", "holds several frames, or colours; expected one slice")
         rows, columns = int(_needed(path, dataset, "Rows")), int(_needed(path, dataset, "Columns"))
         if min(rows, columns) < 1:
-            raise BadFileError(problem(path, "header.dims", f"declares {rows} rows and {columns} columns"))
+            raise bad_file(path, "header.dims", f"declares {rows} rows and {columns} columns")
         bits = int(_needed(path, dataset, "BitsAllocated"))
         num_bytes, declared = path.stat().st_size, rows * columns * bits // 8
         if num_bytes < declared:
             message = f"has {num_bytes} bytes, and its header declares {declared} of pixels"
-            raise BadFileError(problem(path, "container.truncated", message, bytes=num_bytes, declared=declared))
+            raise bad_file(path, "container.truncated", message, bytes=num_bytes, declared=declared)
         padding = dataset.get("PixelPaddingValue")
         return DicomSlice(
             path=path,
@@ -127,7 +127,7 @@ def read_pixels(header: DicomSlice, root: Path, dtype: np.dtype[Any], padding_va
         if not declared <= num_bytes <= declared + declared % 2:
             code = "container.truncated" if num_bytes < declared else "container.length"
             message = f"holds {num_bytes} bytes of pixels, and its header declares {declared}"
-            raise BadFileError(problem(path, code, message, bytes=num_bytes, declared=declared))
+            raise bad_file(path, code, message, bytes=num_bytes, declared=declared)
         stored = np.asarray(dataset.pixel_array)
     with np.errstate(over="ignore"):  # beyond any HU: infinite, and refused as such
         hu = stored.astype(np.float64) * header.slope + header.intercept
@@ -150,41 +150,36 @@ def _dataset(path: Path, root: Path, *, stop_before_pixels: bool = False) -> Gen
         except BadFileError:
             raise
         except pydicom.errors.InvalidDicomError as error:
-            raise BadFileError(
-                problem(path, "container.format", "is no DICOM file (it has no DICM at byte 128)")
-            ) from error
+            raise bad_file(path, "container.format", "is no DICOM file (it has no DICM at byte 128)") from error
         except EOFError as error:
-            raise BadFileError(problem(path, "container.truncated", "is cut off inside its header")) from error
+            raise bad_file(path, "container.truncated", "is cut off inside its header") from error
         except (*_DAMAGE, pydicom.errors.BytesLengthException) as error:
-            message = f"its DICOM data is damaged ({one_line(error)[:200]})"
-            raise BadFileError(problem(path, "container.corrupt", message)) from error
+            raise bad_file(path, "container.corrupt", f"its DICOM data is damaged ({one_line(error)[:200]})") from error
 
 
 def _needed(path: Path, dataset: Any, name: str) -> Any:
     value = dataset.get(name)
     if value is None or value == "":
-        raise BadFileError(problem(path, "header.invalid", f"has no {name}", element=name))
+        raise bad_file(path, "header.invalid", f"has no {name}", element=name)
     return value
 
 
 def _numbers(path: Path, dataset: Any, name: str, count: int) -> Sequence[float]:
     values = [float(value) for value in _needed(path, dataset, name)]
     if len(values) != count or not all(math.isfinite(value) for value in values):
-        raise BadFileError(problem(path, "header.invalid", f"has {name} = {values}; expected {count} numbers"))
+        raise bad_file(path, "header.invalid", f"has {name} = {values}; expected {count} numbers")
     return values
 
 
 def _spacing(path: Path, dataset: Any) -> tuple[float, float]:
     rows, columns = _numbers(path, dataset, "PixelSpacing", 2)
     if not (rows > 0 and columns > 0):
-        raise BadFileError(problem(path, "header.pixdim", f"gives the spacing of its pixels as {rows} x {columns} mm"))
+        raise bad_file(path, "header.pixdim", f"gives the spacing of its pixels as {rows} x {columns} mm")
     return rows, columns
 
 
 def _scaling(path: Path, dataset: Any, name: str) -> float:
     value = dataset.get(name)
     if value is None or not math.isfinite(float(value)) or (name == "RescaleSlope" and not float(value)):
-        raise BadFileError(
-            problem(path, "header.scaling", f"has {name} = {value}, so its HU are unknown", element=name)
-        )
+        raise bad_file(path, "header.scaling", f"has {name} = {value}, so its HU are unknown", element=name)
     return float(value)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import OnProblem, bad_file, problem
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the patient's left, back and head, which DICOM and MetaImage count along, to right, front and head."""
@@ -34,10 +34,10 @@ def check_affine(path: Path, affine: np.ndarray, on_problem: OnProblem) -> np.nd
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (np.isfinite(affine).all() and np.isfinite(spacing).all() and spacing.all()):
         message = f"its affine gives a voxel spacing of {spacing.tolist()} mm"
-        raise BadFileError(problem(path, "header.affine", message, spacing_mm=spacing.tolist()))
+        raise bad_file(path, "header.affine", message, spacing_mm=spacing.tolist())
     axes = affine[:3, :3] / spacing
     if abs(np.linalg.det(axes)) < 1e-2:
-        raise BadFileError(problem(path, "header.affine", "its affine is singular (axes lie in one plane)"))
+        raise bad_file(path, "header.affine", "its affine is singular (axes lie in one plane)")
     if not ((spacing >= _SPACING_MM[0]).all() and (spacing <= _SPACING_MM[1]).all()):
         message = f"its voxels are {' x '.join(f'{mm:g}' for mm in spacing)} mm large"
         on_problem(problem(path, "header.spacing", message, spacing_mm=spacing.tolist()))

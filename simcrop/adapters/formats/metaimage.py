@@ -3,15 +3,15 @@ that they follow (.mha)."""
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
-from simcrop.adapters.formats.stored import Header, StoredVolume, check_shape
+from simcrop.adapters.formats.stored import Header, check_shape
 from simcrop.adapters.formats.text_header import data_file, opened_behind
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 
 _LINE_BYTES = 1 << 16
 _LAST = "ElementDataFile"
@@ -33,11 +33,6 @@ _MAX_ROTATION_ERROR = 1e-3
 _FLAGS = {"True": True, "False": False}
 
 
-def opened_metaimage(path: Path, on_problem: OnProblem, root: Path | None) -> AbstractContextManager[StoredVolume]:
-    """A volume in .mhd or .mha, as `opened_behind` opens it."""
-    return opened_behind(parse_mhd, path, on_problem, root)
-
-
 def parse_mhd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
     """The header in a file's first bytes. The affine decides on the axes; `AnatomicalOrientation` is not read.
 
@@ -51,11 +46,11 @@ def parse_mhd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
     dtype = _DTYPES.get(fields.get("ElementType", ""))
     if dtype is None:
         message = f"has voxels of type {fields.get('ElementType')!r}; expected one of {', '.join(_DTYPES)}"
-        raise BadFileError(problem(path, "header.datatype", message))
+        raise bad_file(path, "header.datatype", message)
     channels = fields.get("ElementNumberOfChannels", "1")
     if channels != "1" or fields.get("NDims") != "3":
         message = f"has {fields.get('NDims')} axes and {channels} channels; a 3D volume is needed"
-        raise BadFileError(problem(path, "content.not_3d", message))
+        raise bad_file(path, "content.not_3d", message)
     size = _numbers(path, fields, ("DimSize",), 3)
     if any(n != int(n) for n in size):
         raise _invalid(path, "DimSize", fields["DimSize"], "three whole numbers")
@@ -86,32 +81,29 @@ def _fields(path: Path, start: bytes) -> tuple[Mapping[str, str], int]:
         if not key and not equals:
             continue
         if not (equals and key.isascii() and key.isidentifier()):
-            raise BadFileError(
-                problem(path, "container.format", f"is no MetaImage header (it has the line {line[:40]!r})")
-            )
+            raise bad_file(path, "container.format", f"is no MetaImage header (it has the line {line[:40]!r})")
         if key in fields:
             raise _invalid(path, key, value, "one line for it")
         fields[key] = value
         if key == _LAST:
             if value != _LOCAL and start[position:].strip():
-                raise BadFileError(problem(path, "container.trailing", f"goes on after {_LAST}, its last line"))
+                raise bad_file(path, "container.trailing", f"goes on after {_LAST}, its last line")
             return fields, position
     code = "container.truncated" if "ObjectType" in fields or "NDims" in fields else "container.format"
-    raise BadFileError(problem(path, code, f"is no whole MetaImage header (it has no {_LAST})"))
+    raise bad_file(path, code, f"is no whole MetaImage header (it has no {_LAST})")
 
 
 def _affine(path: Path, fields: Mapping[str, str]) -> np.ndarray:
     spacing = _numbers(path, fields, ("ElementSpacing",), 3, "header.pixdim")
     if not all(mm > 0 for mm in spacing):
         message = f"its header gives the spacing as {list(spacing)} mm"
-        raise BadFileError(problem(path, "header.pixdim", message, spacing_mm=list(spacing)))
+        raise bad_file(path, "header.pixdim", message, spacing_mm=list(spacing))
     if not any(key in fields for key in _MATRIX):
-        message = "has no TransformMatrix, so left and right are unknown"
-        raise BadFileError(problem(path, "header.no_orientation", message))
+        raise bad_file(path, "header.no_orientation", "has no TransformMatrix, so left and right are unknown")
     # The matrix is listed axis by axis: its first three numbers are the direction of x.
     axes = np.reshape(_numbers(path, fields, _MATRIX, 9, "header.affine"), (3, 3)).T
     if np.abs(np.linalg.norm(axes, axis=0) - 1).max() > _MAX_ROTATION_ERROR:
-        raise BadFileError(problem(path, "header.affine", "its TransformMatrix has axes that are not of length 1"))
+        raise bad_file(path, "header.affine", "its TransformMatrix has axes that are not of length 1")
     affine = np.eye(4)
     affine[:3, :3] = axes * spacing
     affine[:3, 3] = _numbers(path, fields, _OFFSET, 3)
@@ -124,7 +116,7 @@ def _numbers(
     """The numbers behind the first of some keys that is there."""
     key = next((key for key in keys if key in fields), None)
     if key is None:
-        raise BadFileError(problem(path, code, f"its header has no {keys[0]}"))
+        raise bad_file(path, code, f"its header has no {keys[0]}")
     try:
         values = tuple(float(part) for part in fields[key].split())
     except ValueError:
@@ -144,4 +136,8 @@ def _flag(path: Path, fields: Mapping[str, str], keys: Sequence[str]) -> bool:
 
 
 def _invalid(path: Path, key: str, value: str, wanted: str, code: str = "header.invalid") -> BadFileError:
-    return BadFileError(problem(path, code, f"its header has {key} = {value[:60]}; expected {wanted}", key=key))
+    return bad_file(path, code, f"its header has {key} = {value[:60]}; expected {wanted}", key=key)
+
+
+opened_metaimage = partial(opened_behind, parse_mhd)
+"""Opens a volume in .mhd or .mha."""

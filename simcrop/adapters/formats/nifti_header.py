@@ -11,7 +11,7 @@ from nibabel.spatialimages import HeaderDataError
 from simcrop.adapters.formats.container import HEADER_SIZES, header_size
 from simcrop.adapters.formats.geometry import check_affine, corners_apart
 from simcrop.adapters.formats.stored import MAX_VOXELS, Header
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import OnProblem, bad_file, problem
 from simcrop.core.errors import one_line
 
 _MAX_CORNER_MM = 1.0
@@ -30,9 +30,9 @@ def parse_header(path: Path, start: bytes, on_problem: OnProblem) -> Header:
     """
     size = header_size(start)
     if size is None:
-        raise BadFileError(problem(path, "container.format", f"is not NIfTI (its first bytes are {start[:16]!r})"))
+        raise bad_file(path, "container.format", f"is not NIfTI (its first bytes are {start[:16]!r})")
     if len(start) < size:
-        raise BadFileError(problem(path, "container.truncated", f"ends inside its header, after {len(start)} bytes"))
+        raise bad_file(path, "container.truncated", f"ends inside its header, after {len(start)} bytes")
     kind = nib.Nifti1Header if size == HEADER_SIZES[0] else nib.Nifti2Header
     return _checked(path, kind(start[:size], check=False), on_problem)
 
@@ -42,7 +42,7 @@ def _checked(path: Path, raw: Any, on_problem: OnProblem) -> Header:
     dtype = _checked_dtype(path, raw)
     offset = float(raw["vox_offset"])
     if not (np.isfinite(offset) and raw.sizeof_hdr <= offset <= 1 << 24):
-        raise BadFileError(problem(path, "header.invalid", f"its header puts the voxels at byte {offset}"))
+        raise bad_file(path, "header.invalid", f"its header puts the voxels at byte {offset}")
     pixdim = [float(mm) for mm in raw["pixdim"][1:4]]
     bad_pixdim = not all(np.isfinite(mm) and mm > 0 for mm in pixdim)
     if bad_pixdim:
@@ -65,13 +65,13 @@ def _checked_shape(path: Path, raw: Any) -> tuple[int, int, int]:
     dims = [int(n) for n in raw["dim"]]
     declared = dims[1 : max(0, min(7, dims[0])) + 1]
     if not 0 <= dims[0] <= 7 or any(n < 1 for n in declared):
-        raise BadFileError(problem(path, "header.dims", f"its header declares dimensions {dims[:8]}", dim=dims))
+        raise bad_file(path, "header.dims", f"its header declares dimensions {dims[:8]}", dim=dims)
     if dims[0] < 3 or any(n != 1 for n in declared[3:]):
-        raise BadFileError(problem(path, "content.not_3d", f"holds {declared} voxels; a 3D volume is needed", dim=dims))
+        raise bad_file(path, "content.not_3d", f"holds {declared} voxels; a 3D volume is needed", dim=dims)
     x, y, z = declared[:3]
     if x * y * z > MAX_VOXELS:
         message = f"its header declares {declared[:3]} voxels, above the limit of 2^31"
-        raise BadFileError(problem(path, "header.dims_huge", message, dim=dims))
+        raise bad_file(path, "header.dims_huge", message, dim=dims)
     return x, y, z
 
 
@@ -80,9 +80,9 @@ def _checked_dtype(path: Path, raw: Any) -> np.dtype[Any]:
         dtype = raw.get_data_dtype()
     except (HeaderDataError, KeyError, TypeError) as error:
         code = int(raw["datatype"])
-        raise BadFileError(problem(path, "header.datatype", f"its header has the unknown datatype {code}")) from error
+        raise bad_file(path, "header.datatype", f"its header has the unknown datatype {code}") from error
     if dtype.kind not in "iuf" or dtype.itemsize not in (1, 2, 4, 8):
-        raise BadFileError(problem(path, "header.datatype", f"its voxels are of type {dtype}, not numbers"))
+        raise bad_file(path, "header.datatype", f"its voxels are of type {dtype}, not numbers")
     return dtype
 
 
@@ -92,13 +92,11 @@ def _checked_affine(
     """The sform, else the qform. Raises where neither can be used."""
     has_sform, has_qform = int(raw["sform_code"]) > 0, int(raw["qform_code"]) > 0
     if not has_sform and not has_qform:
-        raise BadFileError(
-            problem(path, "header.no_orientation", "has neither sform nor qform, so left and right are unknown")
-        )
+        raise bad_file(path, "header.no_orientation", "has neither sform nor qform, so left and right are unknown")
     qform = _qform(path, raw, on_problem) if has_qform and pixdim is not None else None
     affine = np.asarray(raw.get_sform(), np.float64) if has_sform else qform
     if affine is None:
-        raise BadFileError(problem(path, "header.affine", "its qform cannot be used, and it has no sform"))
+        raise bad_file(path, "header.affine", "its qform cannot be used, and it has no sform")
     spacing = check_affine(path, affine, on_problem)
     if has_sform and pixdim is not None and np.abs(spacing / pixdim - 1).max() > _MAX_SPACING_ERROR:
         message = (

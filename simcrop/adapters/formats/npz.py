@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from simcrop.adapters.formats.container import opened_bytes, voxel_chunks
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
 from simcrop.adapters.problems.paths import refuse_bomb
-from simcrop.core.data.problems import BadFileError, problem
+from simcrop.core.data.problems import BadFileError, bad_file
 from simcrop.core.errors import one_line
 
 _ENTRY, _END = b"PK\x03\x04", b"PK\x05\x06"
@@ -35,50 +35,48 @@ def opened_array(path: Path, key: str, affine: np.ndarray) -> Generator[StoredVo
             with zipfile.ZipFile(file) as archive, archive.open(_entry(path, archive, key)) as stream:
                 yield _array(path, stream, archive.getinfo(f"{key}.npy"), affine)
         except EOFError as error:
-            raise BadFileError(problem(path, "container.truncated", "is cut off inside its array")) from error
+            raise bad_file(path, "container.truncated", "is cut off inside its array") from error
         except zipfile.BadZipFile as error:
             code = "container.crc" if str(error).startswith("Bad CRC") else "container.corrupt"
-            raise BadFileError(problem(path, code, f"its zip data is damaged ({one_line(error)})")) from error
+            raise bad_file(path, code, f"its zip data is damaged ({one_line(error)})") from error
         except (zlib.error, struct.error, NotImplementedError, RuntimeError) as error:
-            message = f"its zip data is damaged ({one_line(error)})"
-            raise BadFileError(problem(path, "container.corrupt", message)) from error
+            raise bad_file(path, "container.corrupt", f"its zip data is damaged ({one_line(error)})") from error
 
 
 def _check_ends(path: Path, file: Any) -> None:
     """Raise where the file is no zip from its first byte to its last; zipfile would pass over both ends."""
     start = file.read(4)
     if start != _ENTRY:
-        raise BadFileError(problem(path, "container.format", f"is no .npz (it begins with {start!r})"))
+        raise bad_file(path, "container.format", f"is no .npz (it begins with {start!r})")
     num_bytes = file.seek(0, 2)
     file.seek(max(0, num_bytes - _END_BYTES))
     if not file.read().startswith(_END):
         is_whole = zipfile.is_zipfile(file)
         code = "container.trailing" if is_whole else "container.truncated"
         message = "goes on after the end of its zip data" if is_whole else "is cut off (its zip data has no end)"
-        raise BadFileError(problem(path, code, message))
+        raise bad_file(path, code, message)
 
 
 def _entry(path: Path, archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo:
     names = archive.namelist()
     if f"{key}.npy" not in names:
-        message = f"holds no array {key!r}; it has {', '.join(names)[:200] or '(none)'}"
-        raise BadFileError(problem(path, "container.format", message))
+        raise bad_file(path, "container.format", f"holds no array {key!r}; it has {', '.join(names)[:200] or '(none)'}")
     if min(entry.header_offset for entry in archive.infolist()):
-        raise BadFileError(problem(path, "container.trailing", "begins with something else than its zip data"))
+        raise bad_file(path, "container.trailing", "begins with something else than its zip data")
     return archive.getinfo(f"{key}.npy")
 
 
 def _array(path: Path, stream: Any, entry: zipfile.ZipInfo, affine: np.ndarray) -> StoredVolume:
     shape, is_fortran, dtype = _header(path, stream)
     if dtype.hasobject:
-        raise BadFileError(problem(path, "safety.pickle", "holds an array of Python objects"))
+        raise bad_file(path, "safety.pickle", "holds an array of Python objects")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise BadFileError(problem(path, "header.datatype", f"its voxels are of type {dtype}, not numbers"))
+        raise bad_file(path, "header.datatype", f"its voxels are of type {dtype}, not numbers")
     x, y, z = check_shape(path, shape)
     num_bytes = x * y * z * dtype.itemsize
     if stream.tell() + num_bytes != entry.file_size:
         message = f"its header declares {num_bytes} bytes of voxels, and {entry.file_size - stream.tell()} are there"
-        raise BadFileError(problem(path, "container.length", message, declared=num_bytes))
+        raise bad_file(path, "container.length", message, declared=num_bytes)
     refuse_bomb(path, path.stat().st_size, num_bytes)
     parts = voxel_chunks(path, stream, b"", offset=0, num_bytes=num_bytes, item=dtype.itemsize)
     chunks = (np.frombuffer(part, dtype) for part in parts)
@@ -89,10 +87,9 @@ def _header(path: Path, stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[An
     try:
         version = npy.read_magic(stream)
         if version not in {(1, 0), (2, 0)}:
-            raise BadFileError(problem(path, "container.format", f"its array is of .npy version {version}"))
+            raise bad_file(path, "container.format", f"its array is of .npy version {version}")
         return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(stream)
     except BadFileError:
         raise
     except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
-        message = f"the header of its array is damaged ({one_line(error)})"
-        raise BadFileError(problem(path, "container.corrupt", message)) from error
+        raise bad_file(path, "container.corrupt", f"the header of its array is damaged ({one_line(error)})") from error

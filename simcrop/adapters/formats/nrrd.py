@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from nrrd.errors import NRRDError
 
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
-from simcrop.adapters.formats.stored import Header, StoredVolume, check_shape
+from simcrop.adapters.formats.stored import Header, check_shape
 from simcrop.adapters.formats.text_header import data_file, opened_behind
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.errors import one_line
 
 _END = re.compile(rb"\n[ \t]*\r?\n")
@@ -46,11 +46,6 @@ _TO_RAS = {
 }
 
 
-def opened_nrrd(path: Path, on_problem: OnProblem, root: Path | None) -> AbstractContextManager[StoredVolume]:
-    """A volume in .nrrd or .nhdr, as `opened_behind` opens it."""
-    return opened_behind(parse_nrrd, path, on_problem, root)
-
-
 def parse_nrrd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
     """The header in a file's first bytes.
 
@@ -60,13 +55,13 @@ def parse_nrrd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
     fields, end = _fields(path, start)
     sizes = tuple(int(n) for n in fields["sizes"])
     if not fields["dimension"] == len(sizes) == 3:
-        raise BadFileError(problem(path, "content.not_3d", f"has {list(sizes)} voxels; a 3D volume is needed"))
+        raise bad_file(path, "content.not_3d", f"has {list(sizes)} voxels; a 3D volume is needed")
     for key in ("line skip", "byte skip"):
         _known(path, fields, key, {0: 0}, 0)
     packing = _known(path, fields, "encoding", _PACKINGS)
     if fields["type"] not in _DTYPES:
         message = f"has voxels of type {fields['type']!r}; expected numbers, such as short"
-        raise BadFileError(problem(path, "header.datatype", message))
+        raise bad_file(path, "header.datatype", message)
     dtype = _DTYPES[fields["type"]]
     order = "|" if dtype.endswith("1") else _known(path, fields, "endian", _ORDERS)
     return Header(
@@ -82,7 +77,7 @@ def parse_nrrd(path: Path, start: bytes, on_problem: OnProblem) -> Header:
 def _fields(path: Path, start: bytes) -> tuple[Mapping[str, Any], int]:
     """The fields by their names with blanks, and where the header ends."""
     if not start.startswith(b"NRRD"):
-        raise BadFileError(problem(path, "container.format", f"is no NRRD file (it begins with {start[:8]!r})"))
+        raise bad_file(path, "container.format", f"is no NRRD file (it begins with {start[:8]!r})")
     blank = _END.search(start)
     text, end = (start[: blank.start()], blank.end()) if blank else (start, len(start))
     try:
@@ -91,22 +86,22 @@ def _fields(path: Path, start: bytes) -> tuple[Mapping[str, Any], int]:
     except (NRRDError, ValueError, IndexError, TypeError, OverflowError) as error:
         if not blank:
             raise _cut_off(path) from error
-        raise BadFileError(problem(path, "header.invalid", f"its header is wrong ({one_line(error)})")) from error
+        raise bad_file(path, "header.invalid", f"its header is wrong ({one_line(error)})") from error
     for key in ("data file", "line skip", "byte skip"):
         if key.replace(" ", "") in fields:
             fields[key] = fields[key.replace(" ", "")]
     if not blank and "data file" not in fields:
         raise _cut_off(path)
     if "data file" in fields and start[end:].strip():
-        raise BadFileError(problem(path, "container.trailing", "goes on after its header, which names another file"))
+        raise bad_file(path, "container.trailing", "goes on after its header, which names another file")
     for key in ("type", "dimension", "sizes", "encoding"):
         if key not in fields:
-            raise BadFileError(problem(path, "header.invalid", f"its header has no {key}"))
+            raise bad_file(path, "header.invalid", f"its header has no {key}")
     return fields, end
 
 
 def _cut_off(path: Path) -> BadFileError:
-    return BadFileError(problem(path, "container.truncated", "is cut off inside its header, or has none that ends"))
+    return bad_file(path, "container.truncated", "is cut off inside its header, or has none that ends")
 
 
 def _known(path: Path, fields: Mapping[str, Any], key: str, meanings: Mapping[Any, Any], absent: Any = None) -> Any:
@@ -114,7 +109,7 @@ def _known(path: Path, fields: Mapping[str, Any], key: str, meanings: Mapping[An
     value = fields.get(key, absent)
     if value not in meanings:
         message = f"its header has {key}: {str(value)[:60]}; expected {' or '.join(map(str, meanings))}"
-        raise BadFileError(problem(path, "header.invalid", message, key=key))
+        raise bad_file(path, "header.invalid", message, key=key)
     return meanings[value]
 
 
@@ -123,16 +118,20 @@ def _affine(path: Path, fields: Mapping[str, Any], on_problem: OnProblem) -> np.
     space = str(fields.get("space", "")).lower()
     if space not in _TO_RAS or "space directions" not in fields:
         message = "has no space directions" if space in _TO_RAS else f"lies in the space {space or 'of no name'!r}"
-        raise BadFileError(problem(path, "header.no_orientation", f"{message}, so left and right are unknown"))
+        raise bad_file(path, "header.no_orientation", f"{message}, so left and right are unknown")
     strange = set(fields.get("space units", ())) - {"mm"}
     if strange:
-        raise BadFileError(problem(path, "header.spacing", f"gives lengths in {min(strange)!r} and not in mm"))
+        raise bad_file(path, "header.spacing", f"gives lengths in {min(strange)!r} and not in mm")
     directions, origin = (np.asarray(fields.get(key, ()), float) for key in ("space directions", "space origin"))
     if directions.shape != (3, 3) or origin.shape != (3,) or not np.isfinite([*directions, origin]).all():
         message = f"has space directions {directions.tolist()} and space origin {origin.tolist()}; expected 3 x 3 and 3"
-        raise BadFileError(problem(path, "header.affine", f"{message} numbers"))
+        raise bad_file(path, "header.affine", f"{message} numbers")
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = directions.T, origin
     affine = _TO_RAS[space] @ affine
     check_affine(path, affine, on_problem)
     return affine
+
+
+opened_nrrd = partial(opened_behind, parse_nrrd)
+"""Opens a volume in .nrrd or .nhdr."""

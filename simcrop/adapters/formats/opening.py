@@ -13,7 +13,7 @@ from simcrop.adapters.formats.nifti import opened_nifti
 from simcrop.adapters.formats.nrrd import opened_nrrd
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.paths import is_file, is_folder
-from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
+from simcrop.core.data.problems import OnProblem, bad_file, refuse
 from simcrop.core.data.study import Volume
 
 _Reader = Callable[[Path, OnProblem, Path | None], AbstractContextManager[StoredVolume]]
@@ -67,10 +67,10 @@ def opened(
     elif is_folder(path):
         opening = opened_series(path, path.resolve() if root is None else root, padding_value, on_problem)
     elif not is_file(path):
-        raise BadFileError(problem(path, "container.missing", "does not exist"))
+        raise bad_file(path, "container.missing", "does not exist")
     else:
         message = f"is named like no volume; {SUFFIXES} and folders of DICOM slices are read"
-        raise BadFileError(problem(path, "container.format", message))
+        raise bad_file(path, "container.format", message)
     with opening as stored:
         yield stored
 

@@ -13,7 +13,7 @@ from simcrop.adapters.formats.container import opened_bytes
 from simcrop.adapters.formats.stored import StoredVolume, check_shape, hu_dtype
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import refuse_link_out
-from simcrop.core.data.problems import BadFileError, problem
+from simcrop.core.data.problems import BadFileError, bad_file
 from simcrop.core.errors import one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -56,7 +56,7 @@ def opened_slices(folder: Path, *, root: Path, affine: np.ndarray, scaling: Scal
             grey = _read_picture(root, path)
             if grey.shape != first.shape:
                 message = f"is {grey.shape[1]} x {grey.shape[0]} pixels large, and {files[0].name} {first.shape[1]} x "
-                raise BadFileError(problem(path, "container.mixed", f"{message}{first.shape[0]}"))
+                raise bad_file(path, "container.mixed", f"{message}{first.shape[0]}")
             with np.errstate(over="ignore"):
                 yield (grey.astype(np.float64) * slope + intercept).astype(dtype).ravel()
 
@@ -71,16 +71,16 @@ def _number(path: Path) -> int | None:
 def _check_numbers(folder: Path, files: Sequence[Path]) -> None:
     """Raise where slices are missing, twice there, or in no known order."""
     if not files:
-        raise BadFileError(problem(folder, "container.incomplete", f"holds no slice ({', '.join(SUFFIXES)})"))
+        raise bad_file(folder, "container.incomplete", f"holds no slice ({', '.join(SUFFIXES)})")
     numbers = [_number(path) for path in files]
     if numbers[0] is None:
         message = f"holds {files[0].name}, whose name has no number to put it in order by"
-        raise BadFileError(problem(folder, "container.incomplete", message))
+        raise bad_file(folder, "container.incomplete", message)
     for path, number, following in zip(files, numbers, numbers[1:], strict=False):
         assert number is not None
         if following != number + 1:
             what = f"goes from slice {number} ({path.name}) to slice {following}"
-            raise BadFileError(problem(folder, "container.incomplete", what, after=number, next=following))
+            raise bad_file(folder, "container.incomplete", what, after=number, next=following)
 
 
 def _read_picture(root: Path, path: Path) -> np.ndarray:
@@ -89,16 +89,16 @@ def _read_picture(root: Path, path: Path) -> np.ndarray:
     with opened_bytes(path) as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise BadFileError(problem(path, "header.dims_huge", f"is a picture of more than {_MAX_BYTES} bytes"))
+        raise bad_file(path, "header.dims_huge", f"is a picture of more than {_MAX_BYTES} bytes")
     try:
         with Image.open(io.BytesIO(data), formats=list(_ENDS)) as picture:
             kind = str(picture.format)
             if max(picture.size) > _MAX_SIDE:
                 message = f"is {picture.width} x {picture.height} pixels large, above the limit of {_MAX_SIDE}"
-                raise BadFileError(problem(path, "header.dims_huge", message, size=list(picture.size)))
+                raise bad_file(path, "header.dims_huge", message, size=list(picture.size))
             if picture.mode not in {"L", "RGB"}:
                 message = f"is of mode {picture.mode}; expected 8 bits of grey"
-                raise BadFileError(problem(path, "header.datatype", message, mode=picture.mode))
+                raise bad_file(path, "header.datatype", message, mode=picture.mode)
             _check_end(path, data, _ENDS[kind])
             picture.verify()
         with Image.open(io.BytesIO(data), formats=[kind]) as picture:
@@ -108,23 +108,21 @@ def _read_picture(root: Path, path: Path) -> np.ndarray:
     except Image.UnidentifiedImageError as error:
         if data.startswith(_STARTS):
             _check_end(path, data, _ENDS["PNG" if data.startswith(_STARTS[0]) else "JPEG"])
-        raise BadFileError(
-            problem(path, "container.format", "is neither PNG nor JPEG, or its header is damaged")
-        ) from error
+        raise bad_file(path, "container.format", "is neither PNG nor JPEG, or its header is damaged") from error
     except Exception as error:  # Pillow raises errors of many classes
         raise _damaged(path, error) from error
     if grey.ndim == 3:
         if not (grey == grey[:, :, :1]).all():
-            raise BadFileError(problem(path, "content.not_3d", "is a picture in colour"))
+            raise bad_file(path, "content.not_3d", "is a picture in colour")
         grey = grey[:, :, 0]
     return grey
 
 
 def _check_end(path: Path, data: bytes, end: bytes) -> None:
     if end not in data:
-        raise BadFileError(problem(path, "container.truncated", "is cut off (the picture has no end)"))
+        raise bad_file(path, "container.truncated", "is cut off (the picture has no end)")
     if end == _ENDS["PNG"] and not data.endswith(end):
-        raise BadFileError(problem(path, "container.trailing", "goes on after the end of the picture"))
+        raise bad_file(path, "container.trailing", "goes on after the end of the picture")
 
 
 def _damaged(path: Path, error: Exception) -> BadFileError:
@@ -132,4 +130,4 @@ def _damaged(path: Path, error: Exception) -> BadFileError:
     message = one_line(error)
     by_words = {"truncated": "container.truncated", "checksum": "container.crc"}
     code = next((code for word, code in by_words.items() if word in message.lower()), "container.corrupt")
-    return BadFileError(problem(path, code, f"is a damaged picture ({message})"))
+    return bad_file(path, code, f"is a damaged picture ({message})")

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from simcrop.adapters.formats.geometry import to_ras
 from simcrop.adapters.formats.nifti import nifti_bytes
 from simcrop.adapters.formats.opening import SUFFIXES, is_nifti, read_volume, suffix_of
-from simcrop.adapters.problems.content import ContentScan, content_problems, shape_problems
-from simcrop.adapters.system.files import written_beside
-from simcrop.core.data.problems import refuse
+from simcrop.adapters.problems.content import refuse_content
+from simcrop.adapters.system.files import whole_file
 from simcrop.core.data.study import Volume
 from simcrop.core.errors import DataError
 
@@ -57,10 +56,7 @@ def read_scan(path: Path) -> Scan:
     image = _opened(path) if is_nifti(path) else None
     shape = (x, y, z) if image is None else image.shape[:3]
     affine = volume.affine.double().numpy() if image is None else image.affine
-    scan = ContentScan()
-    scan.add(volume.voxels.numpy())
-    for found in (*shape_problems(str(path), (x, y, z), volume.spacing_mm), *content_problems(str(path), scan)):
-        refuse(found)
+    refuse_content(path, volume)
     return Scan(path, volume, shape, affine, image)
 
 
@@ -86,5 +82,5 @@ def write_map(path: Path, values: NDArray[np.float32], scan: Scan, *, about: str
     fields = {"descrip": about.encode("ascii", "replace")[:79], **limits}
     data = nifti_bytes(path.name, values, scan.affine, like=scan.image, fields=fields)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(path) as draft:
-        draft.write_bytes(data)
+    with whole_file(path) as file:
+        file.write(data)

@@ -14,7 +14,7 @@ from simcrop.adapters.formats.container import voxel_chunks
 from simcrop.adapters.formats.geometry import extent, to_ras
 from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.data.study import Volume
 
 MAX_VOXELS = 2**31
@@ -110,7 +110,7 @@ def read_stored(
         turned, affine = to_ras(voxels, stored.affine, np.int16 if fits else np.float32)
     if not fits and not np.isfinite(turned).all():
         count = int((~np.isfinite(turned)).sum())
-        raise BadFileError(problem(path, "content.not_finite", f"holds {count} NaN or infinite voxels", count=count))
+        raise bad_file(path, "content.not_finite", f"holds {count} NaN or infinite voxels", count=count)
     found = torch.from_numpy(turned)
     if padding_value is not None:
         found = torch.where(found == padding_value, AIR_HU, found)
@@ -146,9 +146,7 @@ def inspect_stored(
         on_problem(bad.problem)
         return None
     shape, spacing = extent(stored.shape, stored.affine)
-    for found in shape_problems(path, shape, spacing):
-        on_problem(found)
-    for found in content_problems(path, scan, expects_hu=expects_hu):
+    for found in (*shape_problems(path, shape, spacing), *content_problems(path, scan, expects_hu=expects_hu)):
         on_problem(found)
     return scan.digest
 
@@ -172,13 +170,13 @@ def check_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
         BadFileError: not three sizes, one below 1, or more voxels than any scan has.
     """
     if any(n < 1 for n in shape):
-        raise BadFileError(problem(path, "header.dims", f"declares {list(shape)} voxels", shape=list(shape)))
+        raise bad_file(path, "header.dims", f"declares {list(shape)} voxels", shape=list(shape))
     if len(shape) != 3:
         message = f"declares {list(shape)} voxels; a 3D volume is needed"
-        raise BadFileError(problem(path, "content.not_3d", message, shape=list(shape)))
+        raise bad_file(path, "content.not_3d", message, shape=list(shape))
     if math.prod(shape) > MAX_VOXELS:
         message = f"declares {list(shape)} voxels, above the limit of 2^31"
-        raise BadFileError(problem(path, "header.dims_huge", message, shape=list(shape)))
+        raise bad_file(path, "header.dims_huge", message, shape=list(shape))
     x, y, z = shape
     return x, y, z
 

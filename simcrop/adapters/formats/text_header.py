@@ -9,7 +9,7 @@ from typing import Any
 from simcrop.adapters.formats.container import opened_bytes
 from simcrop.adapters.formats.stored import Header, StoredVolume, stored_behind
 from simcrop.adapters.problems.paths import refuse_bomb, refuse_link_out
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.errors import one_line
 
 _HEADER_BYTES = 1 << 20
@@ -48,10 +48,9 @@ def data_file(path: Path, key: str, name: str) -> Path:
     """The file that a header names for its voxels, in its own folder. Raises BadFileError for any other name."""
     if name in {"", ".", ".."} or "/" in name or "\\" in name:
         message = f"names the voxels' file {name!r}; it must be the name of a file in the same folder"
-        raise BadFileError(problem(path, "safety.outside", message, name=name))
+        raise bad_file(path, "safety.outside", message, name=name)
     if name.startswith("LIST") or "%" in name:
-        message = f"its header has {key} = {name[:60]}; expected one file"
-        raise BadFileError(problem(path, "header.invalid", message, key=key))
+        raise bad_file(path, "header.invalid", f"its header has {key} = {name[:60]}; expected one file", key=key)
     return path.with_name(name)
 
 
@@ -64,7 +63,7 @@ def _unpacked(header: Header, file: Any) -> Any:
     if declared is not None and declared != packed:
         code = "container.truncated" if packed < declared else "container.trailing"
         message = f"holds {packed} packed bytes, and its header declares {declared}"
-        raise BadFileError(problem(path, code, message, bytes=packed, declared=declared))
+        raise bad_file(path, code, message, bytes=packed, declared=declared)
     refuse_bomb(path, packed, header.num_bytes)
     return _Unpacked(path, file, _WINDOW_BITS[header.packing])
 
@@ -96,4 +95,4 @@ class _Unpacked:
         return b""
 
     def _bad(self, code: str, message: str) -> BadFileError:
-        return BadFileError(problem(self._path, code, message))
+        return bad_file(self._path, code, message)

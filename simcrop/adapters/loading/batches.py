@@ -6,7 +6,8 @@ So a run resumed at any step, with any number of data workers, reads the same ba
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,49 +25,44 @@ Position = tuple[int, tuple[int, ...]]
 """One micro-batch of one rank: its epoch and the indices of its studies."""
 
 
+@dataclass(frozen=True, eq=False)
 class StudyBatches:
-    """The training batches of one rank (port `BatchSource`).
+    """The training batches of one rank.
 
     An epoch is a shuffled order of all studies, without the last few that fill no micro-batch of all ranks. A
     micro-batch of all ranks together holds what one process with `world_size` times the batch size would take; rank r
     reads the r-th part. The micro-batches of a step follow each other, and may lie in two epochs.
+
+    Attributes:
+        studies: the training studies.
+        reader: reads them; its seed is the order's too.
+        train: batch_size, accumulate and fixed_draws are read.
+        rank: of this process.
+        world_size: number of ranks.
+        num_workers: processes that load batches; 0 loads in this one.
+        pin_memory: page-locked batches, for a GPU.
+
+    Raises:
+        ConfigError: if the studies do not fill one micro-batch of all ranks.
     """
 
-    def __init__(
-        self,
-        studies: Sequence[Study],
-        reader: ItemReader,
-        train: TrainRecipe,
-        *,
-        rank: int = 0,
-        world_size: int = 1,
-        num_workers: int = 0,
-        pin_memory: bool = False,
-    ) -> None:
-        """
-        Args:
-            studies: the training studies.
-            reader: reads them; its seed is the order's too.
-            train: batch_size, accumulate and fixed_draws are read.
-            rank: of this process.
-            world_size: number of ranks.
-            num_workers: processes that load batches; 0 loads in this one.
-            pin_memory: page-locked batches, for a GPU.
+    studies: Sequence[Study]
+    reader: ItemReader
+    train: TrainRecipe
+    _: KW_ONLY
+    rank: int = 0
+    world_size: int = 1
+    num_workers: int = 0
+    pin_memory: bool = False
 
-        Raises:
-            ConfigError: if the studies do not fill one micro-batch of all ranks.
-        """
-        wanted = world_size * train.batch_size
-        if len(studies) < wanted:
-            ranks = f"{world_size} ranks of " if world_size > 1 else ""
+    def __post_init__(self) -> None:
+        num_studies, size = len(self.studies), self.train.batch_size
+        if num_studies < self.world_size * size:
+            ranks = f"{self.world_size} ranks of " if self.world_size > 1 else ""
             raise ConfigError(
-                f"train.batch_size: {ranks}{train.batch_size} are more than the {len(studies)} training studies; "
-                f"write at most {len(studies) // world_size}"
+                f"train.batch_size: {ranks}{size} are more than the {num_studies} training studies; "
+                f"write at most {num_studies // self.world_size}"
             )
-        self._at = _BatchAt(studies, reader, fixed_draws=train.fixed_draws)
-        self._num_studies, self._seed, self._train = len(studies), reader.spec.seed, train
-        self._rank, self._world_size = rank, world_size
-        self._num_workers, self._pin_memory = num_workers, pin_memory
 
     def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
         """The micro-batches of steps `first_step`, `first_step` + 1, ..., endless; the first step of a run is 1.
@@ -74,72 +70,69 @@ class StudyBatches:
         Raises:
             DataError: at a damaged volume, or if a data worker was ended by the system.
         """
-        accumulate = self._train.accumulate
+        accumulate = self.train.accumulate
         read = read_items(
-            self._at,
+            partial(_batch_at, PackedStudies(self.studies), self.reader, self.train.fixed_draws),
             map(self.position, itertools.count((first_step - 1) * accumulate)),
-            num_workers=self._num_workers,
+            num_workers=self.num_workers,
             prefetch_factor=max(2, accumulate),
-            pin_memory=self._pin_memory,
+            pin_memory=self.pin_memory,
         )
         while True:
             yield list(itertools.islice(read, accumulate))
 
     def position(self, micro_batch: int) -> Position:
         """What this rank reads as the given micro-batch of the run."""
-        size = self._train.batch_size
-        per_epoch = self._num_studies // (self._world_size * size)
+        size = self.train.batch_size
+        per_epoch = len(self.studies) // (self.world_size * size)
         epoch, number = divmod(micro_batch, per_epoch)
-        first = (number * self._world_size + self._rank) * size
-        order = torch.randperm(self._num_studies, generator=generator(self._seed, "order", epoch))
+        first = (number * self.world_size + self.rank) * size
+        order = torch.randperm(len(self.studies), generator=generator(self.reader.spec.seed, "order", epoch))
         return epoch, tuple(order[first : first + size].tolist())
 
 
+@dataclass(frozen=True, eq=False)
 class HeldOutBatches:
     """One rank's share of the held-out studies in batches that never change, read whenever they are gone through.
 
     Each batch holds the centres of the volumes, under fixed masks; the last of all may be smaller.
+
+    Attributes:
+        studies: the held-out studies.
+        reader: reads them.
+        batch_size: studies of a batch.
+        rank: of this process: every `world_size`-th batch is its own.
+        world_size: number of ranks.
     """
 
-    def __init__(
-        self, studies: Sequence[Study], reader: ItemReader, batch_size: int, *, rank: int = 0, world_size: int = 1
-    ) -> None:
-        """
-        Args:
-            studies: the held-out studies.
-            reader: reads them.
-            batch_size: studies of a batch.
-            rank: of this process: every `world_size`-th batch is its own.
-            world_size: number of ranks.
-        """
-        self._studies, self._reader, self._size = studies, reader, batch_size
-        self._firsts = range(rank * batch_size, len(studies), world_size * batch_size)
+    studies: Sequence[Study]
+    reader: ItemReader
+    batch_size: int
+    _: KW_ONLY
+    rank: int = 0
+    world_size: int = 1
 
     def __len__(self) -> int:
         return len(self._firsts)
 
     def __iter__(self) -> Iterator[Batch]:
         for first in self._firsts:
-            studies = self._studies[first : first + self._size]
-            yield collate([self._reader.for_evaluation(study) for study in studies], pad_id=self._reader.pad_id)
+            studies = self.studies[first : first + self.batch_size]
+            yield collate([self.reader.for_evaluation(study) for study in studies], pad_id=self.reader.pad_id)
+
+    @property
+    def _firsts(self) -> range:
+        return range(self.rank * self.batch_size, len(self.studies), self.world_size * self.batch_size)
 
 
-class _BatchAt:
-    """Reads the training batch of a position."""
-
-    def __init__(self, studies: Sequence[Study], reader: ItemReader, *, fixed_draws: bool) -> None:
-        self._studies = _PackedStudies(studies)
-        self._reader = reader
-        self._fixed_draws = fixed_draws
-
-    def __call__(self, position: Position) -> PreparedBatch:
-        epoch, indices = position
-        draws = 0 if self._fixed_draws else epoch
-        drawn = [self._reader.for_training(self._studies[index], draws) for index in indices]
-        return collate_prepared(drawn, pad_id=self._reader.pad_id)
+def _batch_at(studies: "PackedStudies", reader: ItemReader, fixed_draws: bool, position: Position) -> PreparedBatch:
+    """The training batch of a position."""
+    epoch, indices = position
+    draws = 0 if fixed_draws else epoch
+    return collate_prepared([reader.for_training(studies[index], draws) for index in indices], pad_id=reader.pad_id)
 
 
-class _PackedStudies:
+class PackedStudies:
     """Studies in two arrays: a forked worker shares them, where touching Python objects would copy their pages."""
 
     def __init__(self, studies: Sequence[Study]) -> None:

@@ -1,6 +1,7 @@
 """Volumes for classifiers: centres for prediction, augmented batches for training, by processes of their own."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
 import torch
@@ -32,53 +33,51 @@ def _centres(prepared: PreparedVolumes, size: Size, names: Sequence[str]) -> Int
     return torch.stack([prepared.read_centre(name, size) for name in names])[:, None]
 
 
+@dataclass(frozen=True, eq=False)
 class AugmentedStudies:
-    """Endless training batches: what a step reads is a function of the seed and the step alone."""
+    """Endless training batches: what a step reads is a function of the seed and the step alone.
 
-    def __init__(
-        self,
-        studies: Sequence[Study],
-        truth: Bool[Tensor, "n C"],
-        prepared: PreparedVolumes,
-        augmenter: Augmenter,
-        *,
-        batch_size: int,
-        num_workers: int,
-    ) -> None:
-        """
-        Args:
-            studies: to learn from; the first reconstruction of each is read.
-            truth: their labels.
-            prepared: their volumes.
-            augmenter: draws their changes; its seed is the order's too.
-            batch_size: studies of a step; an epoch leaves out the last few that fill none.
-            num_workers: processes that read ahead; 0 reads in this one.
-        """
-        self._studies, self._truth, self._prepared = studies, truth, prepared
-        self._augmenter, self._num_workers = augmenter, num_workers
-        self._batch_size = min(batch_size, len(studies))
+    Attributes:
+        studies: to learn from; the first reconstruction of each is read.
+        truth: their labels.
+        prepared: their volumes.
+        augmenter: draws their changes; its seed is the order's too.
+        batch_size: studies of a step, at most all; an epoch leaves out the last few that fill none.
+        num_workers: processes that read ahead; 0 reads in this one.
+    """
+
+    studies: Sequence[Study]
+    truth: Bool[Tensor, "n C"]
+    prepared: PreparedVolumes
+    augmenter: Augmenter
+    _: KW_ONLY
+    batch_size: int
+    num_workers: int
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps after which every study, or nearly so, was read once more."""
-        return len(self._studies) // self._batch_size
+        return len(self.studies) // self._size
+
+    @property
+    def _size(self) -> int:
+        return min(self.batch_size, len(self.studies))
 
     def batches(self, first_step: int, last_step: int) -> Iterator[LabelledBatch]:
         """The batches of the steps; the first of a fit is step 1."""
-        return read_items(self.read, range(first_step, last_step + 1), num_workers=self._num_workers)
+        return read_items(self.read, range(first_step, last_step + 1), num_workers=self.num_workers)
 
     def read(self, step: int) -> LabelledBatch:
         """The batch of a step."""
         epoch, number = divmod(step - 1, self.steps_per_epoch)
-        order = torch.randperm(len(self._studies), generator=generator(self._augmenter.seed, "fit order", epoch))
-        chosen = order[number * self._batch_size : (number + 1) * self._batch_size]
-        studies = [self._studies[index] for index in chosen.tolist()]
+        order = torch.randperm(len(self.studies), generator=generator(self.augmenter.seed, "fit order", epoch))
+        chosen = order[number * self._size : (number + 1) * self._size]
+        studies = [self.studies[index] for index in chosen.tolist()]
         return LabelledBatch(
-            volumes=torch.stack([self._prepared.read(study.reconstructions[0]) for study in studies]),
+            volumes=torch.stack([self.prepared.read(study.reconstructions[0]) for study in studies]),
             augmentations=tuple(
-                self._augmenter.draw(self._prepared.grid.size, "fit augment", epoch, study.study_id)
-                for study in studies
+                self.augmenter.draw(self.prepared.grid.size, "fit augment", epoch, study.study_id) for study in studies
             ),
-            truth=self._truth[chosen],
+            truth=self.truth[chosen],
             study_ids=tuple(study.study_id for study in studies),
         )

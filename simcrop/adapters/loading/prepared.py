@@ -12,12 +12,9 @@ last counts.
 
 import hashlib
 import json
-import os
 import re
-import shutil
-import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,24 +24,16 @@ import torch
 from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
-from simcrop.adapters.loading.prepare_one import Task, prepare_one
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask
-from simcrop.adapters.problems.verdicts import source_stamp
-from simcrop.adapters.system.cache_folder import append_row, key_of, make_cache_folder
-from simcrop.adapters.system.pool import Progress, run_all
-from simcrop.adapters.system.progress import duration
+from simcrop.adapters.system.cache_folder import key_of
 from simcrop.core.data.augment import crop_centre
-from simcrop.core.data.problems import Problem
-from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import DataSet, TruthSource
+from simcrop.core.ports import TruthSource
 
 VERSION = 2
 """Goes up when the same source would give other voxels."""
 _UNSAFE = re.compile(r"[^\w.-]")
 _NAME_OF_LINE = re.compile(rb'\{"name": ("(?:[^"\\]|\\.)*"), ')
-_TIMED = 8
-"""Volumes after which the time left is told."""
 
 
 class PreparedVolumes:
@@ -55,12 +44,12 @@ class PreparedVolumes:
         Args:
             source: where masks are read from.
             grid: the grid that the volumes were prepared on.
-            cache: the folder that `prepare` was given.
+            cache: folder of all grids.
         """
         self.grid = grid
         self._source = source
-        self._folder = cache / _folder_name(source, grid)
-        self._lines = _index(self._folder)
+        self.folder = cache / _folder_name(source, grid)
+        self._lines = _index(self.folder)
         self._verified: set[str] = set()
 
     def read(self, reconstruction: str) -> Int16[Tensor, "H W D"]:
@@ -97,7 +86,7 @@ class PreparedVolumes:
 
     def array_file(self, reconstruction: str) -> Path:
         """The file behind a prepared volume."""
-        return self._folder / f"{_file_stem(reconstruction)}.npy"
+        return self.folder / array_name(reconstruction)
 
     def is_current(self, reconstruction: str, source: Mapping[str, Any]) -> bool:
         """Whether the volume is prepared, and from a source file of this stamp."""
@@ -113,7 +102,7 @@ class PreparedVolumes:
     def _row(self, reconstruction: str) -> dict[str, Any]:
         line = self._lines.get(reconstruction)
         if line is None:
-            raise DataError(f"{self._folder}: holds no volume {reconstruction}; run simcrop data prepare")
+            raise DataError(f"{self.folder}: holds no volume {reconstruction}; run simcrop data prepare")
         return json.loads(line)
 
 
@@ -124,89 +113,6 @@ def read_error(prepared: PreparedVolumes, reconstruction: str) -> str | None:
     except DataError as error:
         return str(error)
     return None
-
-
-def prepare(
-    source: DataSet,
-    studies: Sequence[Study],
-    grid: Grid,
-    cache: Path,
-    *,
-    workers: int = 1,
-    progress: Progress | None = None,
-    refused: dict[str, Problem] | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> PreparedVolumes:
-    """Prepare every reconstruction of the studies that is not prepared from its present file.
-
-    Args:
-        source: reads the volumes.
-        studies: what to prepare.
-        grid: where to.
-        cache: folder of all grids.
-        workers: processes, each with one thread; 1 prepares in this process.
-        progress: told at the start and after every volume.
-        refused: receives the volumes that cannot be used, with the reason; without it they are raised.
-        say: is told beforehand how much will be written, and soon how long it takes.
-
-    Raises:
-        DataError: the disk has too little room, or cannot be written; or, after the last volume, some cannot be used.
-    """
-    prepared = PreparedVolumes(source, grid, cache)
-    names = [name for study in studies for name in study.reconstructions]
-    stale = [name for name in names if not prepared.is_current(name, source_stamp(source, name))]
-    tasks = [Task(name, prepared.array_file(name)) for name in stale]
-    done = len(names) - len(tasks)
-    report = progress or (lambda done, total: None)
-    report(done, len(names))
-    if not tasks:
-        return prepared
-    folder = tasks[0].array.parent
-    make_cache_folder(folder)
-    say(_check_room(folder, grid, len(tasks)))
-    bad = {} if refused is None else refused
-    for result in _prepare_all((source, grid), tasks, workers, folder / _index_name(), say):
-        done += 1
-        if isinstance(result, Problem):
-            bad[result.values["volume"]] = result
-        report(done, len(names))
-    if refused is None and bad:
-        more = f" (and {len(bad) - 1} more volumes cannot be used)" if len(bad) > 1 else ""
-        raise DataError(f"{min(map(str, bad.values()))}{more}; or list it under data.quarantine")
-    return PreparedVolumes(source, grid, cache)
-
-
-def _prepare_all(
-    shared: tuple[DataSet, Grid], tasks: Sequence[Task], workers: int, index: Path, say: Callable[[str], None]
-) -> Iterator[dict[str, Any] | Problem]:
-    """Each result, when it is on disk and in the index."""
-    started = time.monotonic()
-    for number, (task, result) in enumerate(run_all(prepare_one, shared, tasks, workers), 1):
-        if isinstance(result, Problem):
-            yield Problem(result.file, result.code, result.message, {**result.values, "volume": task.reconstruction})
-            continue
-        append_row(index, result)
-        if number == _TIMED and len(tasks) > 4 * _TIMED:
-            seconds = (time.monotonic() - started) / number * (len(tasks) - number)
-            say(f"about {duration(seconds)} to go with {workers} processes")
-        yield result
-
-
-def _check_room(folder: Path, grid: Grid, count: int) -> str:
-    """What will be written, in words. Raises DataError where the disk has no room for it."""
-    needed = count * 2 * grid.size[0] * grid.size[1] * grid.size[2]
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DataError(
-            f"{folder}: {count} volumes take {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; free "
-            "some space, or put data.prepared on another disk"
-        )
-    return f"preparing {count} volumes: {needed / 1e9:.2f} GB, {free / 1e9:.0f} GB free"
-
-
-def _index_name() -> str:
-    """Of this process alone: machines that share a folder, and jobs of an array, do not write into one file."""
-    return f"index_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.jsonl"
 
 
 def _index(folder: Path) -> dict[str, bytes]:
@@ -225,9 +131,9 @@ def _folder_name(source: TruthSource, grid: Grid) -> str:
     return f"grid_{key_of([VERSION, source.identity, HU_RANGE, asdict(grid)])}"
 
 
-def _file_stem(reconstruction: str) -> str:
-    """A file name for any name of a volume; names that had to be changed stay apart by a hash."""
+def array_name(reconstruction: str) -> str:
+    """The file name of any volume's array; names that had to be changed stay apart by a hash."""
     stem = _UNSAFE.sub("_", reconstruction)
-    if stem == reconstruction:
-        return stem
-    return f"{stem}-{hashlib.sha256(reconstruction.encode()).hexdigest()[:8]}"
+    if stem != reconstruction:
+        stem += f"-{hashlib.sha256(reconstruction.encode()).hexdigest()[:8]}"
+    return f"{stem}.npy"

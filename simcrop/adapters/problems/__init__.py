@@ -1,1 +1,1 @@
-"""What can be wrong with data: the codes, and the judgement of voxels, paths and reports."""
+"""Judgement of data: voxels, paths, and verdicts that are remembered."""

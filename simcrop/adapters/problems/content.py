@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from simcrop.core.data.problems import Problem, problem
+from simcrop.core.data.problems import Problem, problem, refuse
+from simcrop.core.data.study import Volume
 
 Scaling = tuple[float, float]
 """(slope, intercept): HU = slope * stored + intercept."""
@@ -105,6 +106,15 @@ def _values_and_counts(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray | Non
     counts = np.bincount(sample.astype(np.int64) - lowest)
     values = np.flatnonzero(counts)
     return values + lowest, counts[values]
+
+
+def refuse_content(file: Path | str, volume: Volume) -> None:
+    """Raise BadFileError where a check of the data set would call a volume's extent or content an error."""
+    scan = ContentScan()
+    scan.add(volume.voxels.numpy())
+    x, y, z = volume.voxels.shape
+    for found in (*shape_problems(file, (x, y, z), volume.spacing_mm), *content_problems(file, scan)):
+        refuse(found)
 
 
 def content_problems(file: Path | str, scan: ContentScan, *, expects_hu: bool = True) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from simcrop.core.data.problems import BadFileError, problem
+from simcrop.core.data.problems import bad_file
 
 BOMB_RATIO, BOMB_BYTES = 400, 1 << 28
 """A file that unpacks to more than this many times its size, and to more than this many bytes, is no scan.
@@ -23,7 +23,7 @@ def inside(root: Path, name: str | Path) -> Path:
     """
     path = Path(os.path.normpath(root / name))
     if not path.is_relative_to(root):
-        raise BadFileError(problem(str(name), "safety.outside", f"lies outside {root}", root=str(root)))
+        raise bad_file(str(name), "safety.outside", f"lies outside {root}", root=str(root))
     return path
 
 
@@ -63,10 +63,9 @@ def refuse_link_out(root: Path | None, path: Path) -> None:
     try:
         target = path.resolve()
     except (OSError, RuntimeError) as error:  # pathlib calls links in a circle a RuntimeError
-        raise BadFileError(problem(path, "container.unreadable", "is a link that leads back to itself")) from error
+        raise bad_file(path, "container.unreadable", "is a link that leads back to itself") from error
     if not target.is_relative_to(root.resolve()):
-        message = f"is a link to {target}, outside {root}"
-        raise BadFileError(problem(path, "safety.outside", message, target=str(target)))
+        raise bad_file(path, "safety.outside", f"is a link to {target}, outside {root}", target=str(target))
 
 
 def refuse_bomb(path: Path, num_bytes: int, declared: int) -> None:
@@ -80,4 +79,4 @@ def refuse_bomb(path: Path, num_bytes: int, declared: int) -> None:
     ratio = declared / max(1, num_bytes)
     if declared > BOMB_BYTES and ratio > BOMB_RATIO:
         message = f"has {num_bytes} bytes and claims to hold {declared}, {ratio:.0f} times as many"
-        raise BadFileError(problem(path, "container.bomb", message, bytes=num_bytes, declared=declared))
+        raise bad_file(path, "container.bomb", message, bytes=num_bytes, declared=declared)

@@ -1,4 +1,4 @@
-"""What a check found of each volume's file, remembered by the file's size and time: nothing is looked at twice.
+"""Remember what a check found of each volume's file, by the file's size and time, so that none is read twice.
 
     CACHE/checked_KEY.jsonl    one JSON object a volume: name, source, digest, problems; the last line counts
 

@@ -9,7 +9,7 @@ from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.opening import opened
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.paths import refuse_link_out
-from simcrop.core.data.problems import BadFileError, OnProblem, problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem, refuse
 from simcrop.core.data.study import Report, Study, Volume
 from simcrop.core.ports import DataSet
 
@@ -67,7 +67,7 @@ class Source(DataSet):
             BadFileError: if there is no such folder.
         """
         if not root.is_dir():
-            raise BadFileError(problem(root, "container.missing", "is no folder"))
+            raise bad_file(root, "container.missing", "is no folder")
         self._root = root.resolve()
         padding = f"padding_value={padding_value}" if self.declares_padding else ""
         self.identity = " ".join(part for part in (self.kind, str(self._root), declared, padding) if part)
@@ -110,7 +110,7 @@ class Source(DataSet):
         """Keep the studies. Raises BadFileError where there is none, saying what was looked for."""
         self._studies = tuple(sorted(studies, key=lambda study: study.study_id))
         if not self._studies:
-            raise BadFileError(problem(self._root, "set.no_studies", f"holds no {wanted}"))
+            raise bad_file(self._root, "set.no_studies", f"holds no {wanted}")
 
     def _is_usable(self, name: str) -> bool:
         """Whether a volume is neither in quarantine nor behind a link that leaves the folder."""

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from simcrop.adapters.formats.opening import inspect_volume, read_volume, suffix_of
 from simcrop.adapters.problems.paths import data_files, inside, is_file
 from simcrop.adapters.sources.base import Options, Source, study_of
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import OnProblem, bad_file, problem
 from simcrop.core.data.study import Volume
 
 _TABLE = "dataset.json"
@@ -59,8 +59,7 @@ class BTCVSource(Source):
     def label_file(self, reconstruction: str) -> Path:
         """The file of a volume's mask. Raises BadFileError where `dataset.json` pairs none with it."""
         if reconstruction not in self._labels:
-            message = f"is paired with no mask by {self._root / _TABLE}"
-            raise BadFileError(problem(reconstruction, "container.missing", message))
+            raise bad_file(reconstruction, "container.missing", f"is paired with no mask by {self._root / _TABLE}")
         return inside(self._root, self._labels[reconstruction])
 
     def files(self) -> Iterator[Path]:
@@ -82,7 +81,7 @@ class BTCVSource(Source):
         strange = [value for value in values.tolist() if value not in range(len(self.class_names))]
         if strange:
             message = f"holds the value {strange[0]:g}, and {_TABLE} names {len(self.class_names)} classes"
-            raise BadFileError(problem(path, "text.value", message, values=strange[:10]))
+            raise bad_file(path, "text.value", message, values=strange[:10])
         return Volume(found.voxels.short(), found.affine)
 
     def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
@@ -131,11 +130,11 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise BadFileError(problem(path, "container.missing", "does not exist")) from error
+        raise bad_file(path, "container.missing", "does not exist") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise BadFileError(problem(path, "container.format", f"is no JSON in UTF-8 ({error})")) from error
+        raise bad_file(path, "container.format", f"is no JSON in UTF-8 ({error})") from error
     if not isinstance(content, dict):
-        raise BadFileError(problem(path, "container.format", "is no JSON object"))
+        raise bad_file(path, "container.format", "is no JSON object")
     return content
 
 
@@ -145,7 +144,7 @@ def _class_names(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     names = [labels.get(str(number)) for number in range(len(labels))] if isinstance(labels, dict) else []
     if len(names) < 2 or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         message = 'needs "labels": {"0": "background", "1": "spleen", ...}, numbered without a gap, each name once'
-        raise BadFileError(problem(path, "text.column", message))
+        raise bad_file(path, "text.column", message)
     return tuple(str(name) for name in names)
 
 
@@ -158,7 +157,7 @@ def _entries(path: Path, content: Mapping[str, Any], on_problem: OnProblem) -> l
             names = [entry.get(key) for key in ("image", "label")] if isinstance(entry, dict) else []
             if len(names) != 2 or not all(isinstance(name, str) and name for name in names):
                 message = f'has no {{"image": ..., "label": ...}} as entry {number} of "{part}"'
-                raise BadFileError(problem(path, "text.value", message, part=part, entry=number))
+                raise bad_file(path, "text.value", message, part=part, entry=number)
             image, label = (str(name).removeprefix("./") for name in names)
             if any(image == other for _, other, _ in found):
                 on_problem(problem(path, "text.duplicate_row", f"lists {image} twice", image=image))

@@ -18,7 +18,7 @@ from simcrop.adapters.problems.paths import is_file
 from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.label_tables import CT_RATE
 from simcrop.adapters.sources.truth_folders import TruthFolders
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation import published
@@ -70,7 +70,7 @@ class CTRateSource(TruthFolders, Source):
         self._studies = self._read_studies(labels)
         if not self._studies:
             message = f"holds no volume of the report tables' {self.num_missing} rows"
-            raise BadFileError(problem(self._root / "dataset", "set.no_studies", message, rows=self.num_missing))
+            raise bad_file(self._root / "dataset", "set.no_studies", message, rows=self.num_missing)
         if self.num_missing:
             message = f"holds no volume for {self.num_missing} rows of the report tables"
             self._tell(self._root / "dataset", "set.partial_download", message, rows=self.num_missing)
@@ -129,8 +129,7 @@ class CTRateSource(TruthFolders, Source):
         tables = self._tables("radiology_text_reports/{name}_reports.csv")
         if not tables:
             folder = self._root / "radiology_text_reports"
-            message = "holds neither train_reports.csv nor validation_reports.csv"
-            raise BadFileError(problem(folder, "set.no_studies", message))
+            raise bad_file(folder, "set.no_studies", "holds neither train_reports.csv nor validation_reports.csv")
         return [study for split, path in tables.items() for study in self._studies_of(split, path, labels)]
 
     def _studies_of(self, split: str, path: Path, labels: Mapping[str, Mapping[str, int]]) -> Iterator[Study]:
@@ -179,10 +178,10 @@ class CTRateSource(TruthFolders, Source):
         if self._hu == "hu":
             if own != (1.0, 0.0):
                 message = f"data.hu says that voxels are HU, but the header rescales them by {own}"
-                raise BadFileError(problem(path, "content.scaled", message, scaling=list(own)))
+                raise bad_file(path, "content.scaled", message, scaling=list(own))
             return own
         if reconstruction not in self._scalings:
-            raise BadFileError(problem(path, "content.no_scaling", "has no row in the metadata tables"))
+            raise bad_file(path, "content.no_scaling", "has no row in the metadata tables")
         return self._scalings[reconstruction]
 
     def _read_scalings(self) -> dict[str, Scaling]:

@@ -14,7 +14,7 @@ from simcrop.adapters.formats.opening import opened, read_volume
 from simcrop.adapters.formats.stored import StoredVolume
 from simcrop.adapters.sources.base import Options, Source, study_of
 from simcrop.core.data.augment import AIR_HU
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import OnProblem, bad_file
 from simcrop.core.data.study import Volume
 from simcrop.core.evaluation.published import LUNA16
 
@@ -74,7 +74,7 @@ class Luna16Source(Source):
     def volume_file(self, reconstruction: str) -> Path:
         """UID.raw in its subset: what a damaged download is seen by. UID.mhd where there is none."""
         if reconstruction not in self._headers:
-            raise BadFileError(problem(reconstruction, "container.missing", f"is no series in {self._root}"))
+            raise bad_file(reconstruction, "container.missing", f"is no series in {self._root}")
         return _with_voxels(self._headers[reconstruction])
 
     def files(self) -> Iterator[Path]:

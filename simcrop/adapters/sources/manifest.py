@@ -11,7 +11,7 @@ from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.truth_folders import TruthFolders
-from simcrop.core.data.problems import BadFileError, OnProblem, problem
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
 
 _REQUIRED = ("volume", "findings", "impression")
@@ -45,7 +45,7 @@ class ManifestSource(TruthFolders, Source):
         everything = list(rows)
         table = [(line, row) for line, row in everything if row["volume"].strip() not in self._quarantine]
         if not table:
-            raise BadFileError(problem(csv_path, "set.no_studies", "has no row"))
+            raise bad_file(csv_path, "set.no_studies", "has no row")
         self.label_names = tuple(
             name
             for name in columns

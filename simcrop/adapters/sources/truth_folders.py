@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from simcrop.adapters.formats.ground_truth import organ_files, read_ground_truth, read_mask
+from simcrop.adapters.formats.opening import without_suffix
+from simcrop.adapters.problems.paths import inside
 from simcrop.core.data.study import SentenceTruth, Volume
+from simcrop.core.errors import ConfigError
+from simcrop.core.ports import TruthSource
 
 
 class TruthFolders(ABC):
@@ -30,3 +34,24 @@ class TruthFolders(ABC):
     def read_mask(self, reconstruction: str, name: str) -> Volume:
         """One ground-truth mask on its own grid."""
         return read_mask(self._truth_folder(reconstruction), name)
+
+
+class WithTruthFolder(TruthFolders):
+    """The ground truth of a data set's volumes, from a folder elsewhere."""
+
+    def __init__(self, source: TruthSource, folder: Path) -> None:
+        """
+        Args:
+            source: the data set.
+            folder: holds one folder for each volume, named as the volume without .nii.gz or the like.
+
+        Raises:
+            ConfigError: there is no such folder.
+        """
+        if not folder.is_dir():
+            raise ConfigError(f"grounding.folder: {folder} does not exist; name a folder as in docs/ground_truth.md")
+        self.label_names, self.identity = source.label_names, source.identity
+        self._folder = folder.resolve()
+
+    def _truth_folder(self, reconstruction: str) -> Path:
+        return inside(self._folder, without_suffix(reconstruction) or reconstruction)

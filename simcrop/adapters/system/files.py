@@ -21,10 +21,14 @@ _DRAFT, _GONE = ".draft", ".gone"
 
 
 @contextmanager
-def whole_file(path: Path) -> Generator[BinaryIO]:
+def whole_file(path: Path, *, durable: bool = True) -> Generator[BinaryIO]:
     """A file that becomes `path`, or takes its place, when the block is done; where the block fails it goes.
 
     Several processes may write the same file at a time: each has a draft of its own, and the last one's stays.
+
+    Args:
+        path: of the file.
+        durable: force it to disk; without that a power cut may undo it, or leave it empty.
 
     Raises:
         OSError: the disk refuses; names the file.
@@ -35,22 +39,27 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
             with draft.open("wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
                 # numpy does not look whether its last bytes found room.
                 if os.fstat(file.fileno()).st_size < file.tell():
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             draft.replace(path)
-            _sync(path.parent)
+            _sync(path.parent, durable=durable)
     finally:
         with suppress(OSError):
             draft.unlink()
 
 
 @contextmanager
-def whole_folder(path: Path) -> Generator[Path]:
+def whole_folder(path: Path, *, durable: bool = True) -> Generator[Path]:
     """A new folder that becomes `path`, or takes its place, when the block is done; where the block fails it goes.
 
     One process at a time may write it.
+
+    Args:
+        path: of the folder.
+        durable: as for `whole_file`.
 
     Raises:
         OSError: the disk refuses; names a file or the folder.
@@ -61,12 +70,11 @@ def whole_folder(path: Path) -> Generator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
             yield draft
-            for each in [*draft.rglob("*"), draft]:
-                _sync(each)
+            _sync(*draft.rglob("*"), draft, durable=durable)
             if path.exists():
                 path.rename(gone)
             draft.rename(path)
-            _sync(path.parent)
+            _sync(path.parent, durable=durable)
     finally:
         if gone.exists() and not path.exists():
             gone.rename(path)
@@ -98,13 +106,6 @@ def replace_text(path: Path, text: str) -> None:
     """Write a whole text file, or replace one, in one instant."""
     with whole_file(path) as file:
         file.write(text.encode())
-
-
-@contextmanager
-def written_beside(path: Path) -> Generator[Path]:
-    """The draft of a file, for who can write to a path alone."""
-    with whole_file(path) as file:
-        yield Path(file.name)
 
 
 @contextmanager
@@ -147,13 +148,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
-    """Force a file, or a folder's list of names, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync(*paths: Path, durable: bool) -> None:
+    """Force files, or folders' lists of names, to disk where they have to be durable."""
+    for path in paths if durable else ():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _gone(path: Path) -> Path:

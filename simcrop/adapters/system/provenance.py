@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: versions, commit, data, and weights that are kept elsewhere."""
+"""Record where a checkpoint comes from: versions, commit, data, and weights that are kept elsewhere."""
 
 import hashlib
 import platform

@@ -1,4 +1,4 @@
-"""What a frozen text encoder makes of each study's findings: computed once and kept, since it never changes.
+"""Keep the features that a frozen text encoder makes of each study's findings: they never change.
 
     CACHE/findings_KEY/TEXT.npz    features: float16 [T, hidden], a row for each token
 
@@ -20,12 +20,12 @@ from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.data.batch import Encoding, padded
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import TextEncoderRecipe
 from simcrop.core.reports.reader import ReportReader
-from simcrop.core.reports.tokens import Encoding, padded
 
 VERSION = 1
 """Goes up when the same findings would be divided into other sentences."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from simcrop.core.data.batch import Encoding
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, one_line
-from simcrop.core.reports.tokens import Encoding
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CONTINUING = "##"

@@ -1,1 +1,1 @@
-"""Where a step's numbers go: metrics.jsonl, TensorBoard, the terminal."""
+"""Sinks of a step's numbers: metrics.jsonl, TensorBoard, the terminal."""

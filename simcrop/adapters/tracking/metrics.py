@@ -1,4 +1,4 @@
-"""Where a step's numbers go: metrics.jsonl, TensorBoard, or several places at once."""
+"""Write a step's numbers to metrics.jsonl, or to several sinks at once."""
 
 import json
 import math

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.unfinished import remove_training
+from simcrop.adapters.checkpoints.resume import remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.evaluation.classification.files import FineTuned, Told, fine_tuned, finished_fit, save_classifier

@@ -9,8 +9,7 @@ from typing import Any
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.resume import leaves
-from simcrop.adapters.checkpoints.unfinished import training_store, unfinished_training
+from simcrop.adapters.checkpoints.resume import leaves, training_store, unfinished_training
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.loading.labelled import AugmentedStudies
 from simcrop.adapters.system.files import make_folder
@@ -24,7 +23,7 @@ from simcrop.core.evaluation.fitting import ClassifierFit, classifier_optimizers
 from simcrop.core.evaluation.selection import selection_score, without_prefix
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import AugmentRecipe, Optimisation
-from simcrop.core.training.loop import B, Learner, Outside, fit
+from simcrop.core.training.loop import B, Learner, Ports, fit
 from simcrop.core.training.optimization import load_optimizer_state
 from simcrop.core.training.progress import Progress
 from simcrop.core.training.stopping import Stopped
@@ -63,7 +62,7 @@ def run_fit(
     """
     make_folder(out)
     progress = _restored(learner, out, settings)
-    outside = Outside(
+    ports = Ports(
         batches=batches,
         score=score,
         communicator=SingleProcess(),
@@ -73,10 +72,10 @@ def run_fit(
         clock=time.monotonic if timed else None,
     )
     try:
-        progress = fit(learner, outside, progress)
+        progress = fit(learner, ports, progress)
     finally:
-        outside.metrics.close()
-    if not progress.is_over(learner.settings):
+        ports.metrics.close()
+    if not progress.is_finished(learner.settings):
         raise Stopped
     return progress
 

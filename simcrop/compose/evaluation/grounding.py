@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.drawn_maps import choose_studies, panel_figure
 from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report
-from simcrop.adapters.sources.with_masks import WithTruthFolder
+from simcrop.adapters.sources.truth_folders import WithTruthFolder
 from simcrop.adapters.system.progress import counted
 from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from simcrop.adapters.checkpoints.unfinished import remove_training
+from simcrop.adapters.checkpoints.resume import remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.compose.evaluation.common import Stop
 from simcrop.compose.evaluation.finetune import new_classifier

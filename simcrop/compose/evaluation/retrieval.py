@@ -15,7 +15,7 @@ from simcrop.compose.evaluation.language_task import LanguageTask, begin_languag
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.retrieval import rarity, report_scores, same_reports
 from simcrop.core.evaluation.sentences import ReadFindings, read_findings
-from simcrop.core.reports.text import sentence_keys, sentences_of
+from simcrop.core.reports.text import sentence_key, sentences_of
 
 _SENTENCES_AT_ONCE = 4096
 """Sentences that are scored at a time: 45 MB of cosines with the 2744 patches of a ViT-B."""
@@ -65,5 +65,5 @@ def _weights(task: LanguageTask, reports: Sequence[ReadFindings]) -> Float[Tenso
     keys = [read.findings.keys[number] for read in reports for number in read.findings.numbers]
     if task.config.retrieval.weights == "equal":
         return torch.ones(len(keys))
-    weight = rarity([sentence_keys(sentences_of(study.report.findings)) for study in task.data.train])
+    weight = rarity([[*map(sentence_key, sentences_of(study.report.findings))] for study in task.data.train])
     return torch.tensor([weight(key) for key in keys])

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from simcrop.adapters.checkpoints.resume import check_same
-from simcrop.adapters.checkpoints.unfinished import remove_training
+from simcrop.adapters.checkpoints.resume import check_same, remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, config_from_tree
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches

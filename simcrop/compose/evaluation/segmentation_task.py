@@ -1,4 +1,4 @@
-"""What there is to segment: studies with masks, on the grid of a model."""
+"""Find the studies with masks, on the grid of a model."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.progress import counted
 from simcrop.compose.data import Data
-from simcrop.core.data.refusals import Refusals
+from simcrop.core.data.split import Refusals
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.evaluation.settings import SegmentSettings

@@ -3,14 +3,82 @@
 B studies, T and R tokens, S sentences, L visible and M masked patches; masks are False at padding.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Self
 
+import torch
 from jaxtyping import Bool, Float, Int, Int16, Int64
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from simcrop.core.data.augment import Augmentation, apply_augmentations
-from simcrop.core.data.tensors import TensorGroup
-from simcrop.core.reports.tokens import Tokens
+
+
+class TensorGroup:
+    """Base of a frozen dataclass whose fields are tensors, groups of them, or plain values."""
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """The same with every tensor on `device`."""
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """The same in page-locked memory (called by torch's DataLoader)."""
+        return self.mapped(lambda tensor: tensor.pin_memory())
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same with every tensor replaced, in the order of the fields."""
+        assert is_dataclass(self)
+        return replace(self, **{f.name: _mapped(getattr(self, f.name), function) for f in fields(self)})
+
+
+def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, TensorGroup):
+        return value.mapped(function)
+    return function(value) if isinstance(value, Tensor) else value
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One tokenised text.
+
+    Attributes:
+        ids: token ids, class token first, separator last.
+        sentence_of_token: index of the sentence of each token, -1 for special tokens.
+        num_cut: sentences that did not fit the limit.
+    """
+
+    ids: tuple[int, ...]
+    sentence_of_token: tuple[int, ...]
+    num_cut: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens(TensorGroup):
+    """Several tokenised texts.
+
+    Attributes:
+        ids: token ids.
+        mask: True at real tokens (class and separator tokens included).
+        sentence_of_token: index of the sentence that a token belongs to, -1 for special tokens and padding.
+    """
+
+    ids: Int64[Tensor, "B T"]
+    mask: Bool[Tensor, "B T"]
+    sentence_of_token: Int64[Tensor, "B T"]
+
+
+def padded(encodings: Sequence[Encoding], pad_id: int) -> Tokens:
+    """The texts side by side, padded to the longest."""
+    ids = pad_rows([torch.tensor(encoding.ids) for encoding in encodings], pad_id)
+    lengths = torch.tensor([len(encoding.ids) for encoding in encodings])
+    sentence_of_token = pad_rows([torch.tensor(encoding.sentence_of_token) for encoding in encodings], -1)
+    return Tokens(ids, torch.arange(ids.shape[1]) < lengths[:, None], sentence_of_token)
+
+
+def pad_rows(rows: Sequence[Tensor], value: float) -> Tensor:
+    """Rows of different lengths as one tensor."""
+    return pad_sequence(list(rows), batch_first=True, padding_value=value)
 
 
 @dataclass(frozen=True, eq=False)

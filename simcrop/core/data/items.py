@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from simcrop.core.data.augment import Augmentation, Augmenter, size_of
-from simcrop.core.data.batch import Batch, Inputs, MaskedReport, PreparedBatch
+from simcrop.core.data.batch import Batch, Encoding, Inputs, MaskedReport, PreparedBatch, pad_rows, padded
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.model.masking import draw_patch_mask, mask_report_tokens
@@ -18,7 +18,6 @@ from simcrop.core.ports import FindingsFeatures, Volumes
 from simcrop.core.randomness import derive_seed, generator
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe
 from simcrop.core.reports.reader import Findings, ReportReader
-from simcrop.core.reports.tokens import Encoding, pad_rows, padded
 
 _CACHED_TEXTS = 1024
 """Studies whose tokens are kept in memory: some 10 MB."""

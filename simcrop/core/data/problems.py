@@ -1,4 +1,4 @@
-"""What can be wrong with a data set: a stable code for each reason, its severity, and what to do about it.
+"""Reasons why data cannot be used: a stable code for each, its severity, its cause and its remedy.
 
 The table is the one source of docs/data-problems.md, of `simcrop data check` and of the readers' own refusals.
 """
@@ -248,6 +248,11 @@ def refuse(problem: Problem) -> None:
 def problem(file: Path | str, code: str, message: str, **values: Any) -> Problem:
     """A `Problem` with its values as keywords; JSON has no NaN and no infinity, so they become text."""
     return Problem(str(file), code, message, {name: _plain(value) for name, value in values.items()})
+
+
+def bad_file(file: Path | str, code: str, message: str, **values: Any) -> BadFileError:
+    """The error of a `problem` that leaves nothing to read."""
+    return BadFileError(problem(file, code, message, **values))
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which patients' labels are learned from, and which of these choose between settings instead."""
+"""Divide patients into those whose labels are learned from and those that choose between settings."""
 
 import math
 from collections.abc import Sequence

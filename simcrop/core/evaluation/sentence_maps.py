@@ -1,4 +1,4 @@
-"""Where a model looks for the sentences whose true place is known."""
+"""Map sentences whose true place is known onto the patches of their volume."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a model makes of sentences: of whole findings, as in training, or of single ones.
+"""Encode sentences with a trained model, in the context of their report or one at a time.
 
 A text encoder that was trained on whole findings (`text_encoder.context: report`) makes something else of a sentence
 that is a text of its own: in a trial on phantoms the maps of such sentences fit their masks no better than chance,
@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from simcrop.core.data.batch import padded
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.reports.reader import Findings, ReportReader
-from simcrop.core.reports.text import sentence_key, sentence_keys
-from simcrop.core.reports.tokens import padded
+from simcrop.core.reports.text import sentence_key
 
 _TEXTS_AT_ONCE = 32
 
@@ -98,7 +98,7 @@ def _features(model: SimCroP, reports: ReportReader, findings: Sequence[Findings
 
 def _placed_among(others: Sequence[str], sentence: str) -> tuple[list[str], int]:
     """The texts with the sentence among them, and its number."""
-    keys, key = sentence_keys(others), sentence_key(sentence)
+    keys, key = [*map(sentence_key, others)], sentence_key(sentence)
     if key in keys:
         return list(others), keys.index(key)
     middle = len(others) // 2

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from simcrop.core.recipe import STRICT, Optimisation, Size, require, require_counts, require_positive
+from simcrop.core.recipe import Optimisation, Section, Size, require
 
 
 @dataclass(frozen=True)
-class LabelSettings:
+class LabelSettings(Section):
     """Which labels probe, knn, finetune and segment learn from."""
-
-    __pydantic_config__ = STRICT
 
     percent: float = 100.0
     """Share of the patients outside the test set whose labels are learned from; those of 1 are among those of 10."""
@@ -27,16 +25,14 @@ class LabelSettings:
     """Share of those patients that choose between settings instead of being learned from."""
 
     def __post_init__(self) -> None:
-        require(0 < self.percent <= 100, f"percent: {self.percent} is outside (0, 100]")
+        self._within("(0, 100]", "percent")
         require(len(set(self.names)) == len(self.names), f"names: {list(self.names)} names one twice")
-        require(0 < self.selection_fraction < 1, f"selection_fraction: {self.selection_fraction} is outside (0, 1)")
+        self._within("(0, 1)", "selection_fraction")
 
 
 @dataclass(frozen=True)
-class ProbeSettings:
+class ProbeSettings(Section):
     """The linear probe of `simcrop eval probe` (docs/method.md, section 9)."""
-
-    __pydantic_config__ = STRICT
 
     features: Literal["encoder", "voxels"] = "encoder"
     """voxels: the volume averaged over 12 x 12 x 12 cells instead of an encoder's features, as a baseline."""
@@ -58,15 +54,13 @@ class ProbeSettings:
             bool(self.inverse_penalties) and all(value > 0 for value in self.inverse_penalties),
             f"inverse_penalties: {list(self.inverse_penalties)} are not one or more numbers above 0",
         )
-        require_positive(self, "steps", "lr", "batch_size", "patience")
-        require(self.warmup_steps is None or self.warmup_steps >= 0, f"warmup_steps: {self.warmup_steps} is below 0")
+        self._above_zero("steps", "lr", "batch_size", "patience")
+        self._at_least(0, "warmup_steps")
 
 
 @dataclass(frozen=True)
-class NeighbourSettings:
+class NeighbourSettings(Section):
     """The nearest neighbours of `simcrop eval knn`."""
-
-    __pydantic_config__ = STRICT
 
     features: Literal["encoder", "voxels"] = "encoder"
     """voxels: the volume averaged over 12 x 12 x 12 cells instead of an encoder's features, as a baseline."""
@@ -80,14 +74,13 @@ class NeighbourSettings:
             bool(self.counts) and all(count >= 1 for count in self.counts),
             f"counts: {list(self.counts)} are not one or more numbers from 1 on",
         )
-        require(self.temperature > 0, f"temperature: {self.temperature} is not above 0")
+        self._above_zero("temperature")
 
 
 @dataclass(frozen=True)
 class FinetuneSettings(Optimisation):
     """The training of encoder and head by `simcrop eval finetune`; volumes are augmented as data.augment says."""
 
-    __pydantic_config__ = STRICT
     least_steps: ClassVar[int] = 0
 
     steps: int = 300
@@ -111,16 +104,12 @@ class FinetuneSettings(Optimisation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.layer_decay is None or 0 < self.layer_decay <= 1, f"layer_decay: {self.layer_decay} is outside (0, 1]"
-        )
+        self._within("(0, 1]", "layer_decay")
 
 
 @dataclass(frozen=True)
 class SegmentSettings(Optimisation):
     """How `simcrop eval segment` trains the encoder as part of a UNETR (docs/method.md, section 9)."""
-
-    __pydantic_config__ = STRICT
 
     steps: int = 5000
     """Updates of the weights, at most."""
@@ -167,16 +156,14 @@ class SegmentSettings(Optimisation):
         require(len(set(self.classes)) == len(self.classes), f"classes: {list(self.classes)} names one twice")
         require(self.spacing_mm is None or min(self.spacing_mm) > 0, "spacing_mm: every value must be above 0")
         require(self.roi_size is None or min(self.roi_size) >= 1, "roi_size: every size must be at least 1")
-        require_counts(self, "feature_size", "crops_per_volume", "selection_studies", "test_studies")
-        require_positive(self, "encoder_lr")
-        require(0 <= self.overlap < 1, f"overlap: {self.overlap} is outside [0, 1)")
+        self._at_least(1, "feature_size", "crops_per_volume", "selection_studies", "test_studies")
+        self._above_zero("encoder_lr")
+        self._within("[0, 1)", "overlap")
 
 
 @dataclass(frozen=True)
-class ZeroShotSettings:
+class ZeroShotSettings(Section):
     """How `simcrop eval zeroshot` asks for the findings of `labels.names`."""
-
-    __pydantic_config__ = STRICT
 
     prompts: str = "reports"
     """reports: sentences of the training reports that speak of a finding; templates: built-in sentences, each a text of
@@ -186,24 +173,20 @@ class ZeroShotSettings:
 
     def __post_init__(self) -> None:
         require(bool(self.prompts.strip()), "prompts: is empty; write reports, templates, or the path of a file")
-        require(self.sentences >= 1, f"sentences: {self.sentences} is below 1")
+        self._at_least(1, "sentences")
 
 
 @dataclass(frozen=True)
-class RetrievalSettings:
+class RetrievalSettings(Section):
     """How `simcrop eval retrieval` scores a report in a volume."""
-
-    __pydantic_config__ = STRICT
 
     weights: Literal["rarity", "equal"] = "rarity"
     """rarity: a sentence counts the more the fewer training reports hold it; equal: all count the same."""
 
 
 @dataclass(frozen=True)
-class GroundingSettings:
+class GroundingSettings(Section):
     """How `simcrop eval grounding` compares similarity maps with masks."""
-
-    __pydantic_config__ = STRICT
 
     folder: Path | None = None
     """Folder of masks in the format of docs/ground_truth.md; null takes ground_truth/ beside the data."""
@@ -211,4 +194,4 @@ class GroundingSettings:
     """Studies drawn of the best, the middle and the worst by the area under the curve of their maps."""
 
     def __post_init__(self) -> None:
-        require(self.pictures >= 0, f"pictures: {self.pictures} is below 0")
+        self._at_least(0, "pictures")

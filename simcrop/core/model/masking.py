@@ -1,4 +1,4 @@
-"""Which patches and which words are hidden (docs/method.md, sections 2 and 5); all draws are the caller's."""
+"""Draw the patches and the words that are hidden (docs/method.md, sections 2 and 5), with the caller's generator."""
 
 import torch
 from jaxtyping import Bool, Int64

@@ -6,19 +6,17 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.batch import Batch
+from simcrop.core.data.batch import Batch, Tokens
 from simcrop.core.errors import InputError
 from simcrop.core.model.decoder import VolumeDecoder
 from simcrop.core.model.encoder import VisionEncoder, initialize
-from simcrop.core.model.fusion import FusionLayer, ProjectionHead
+from simcrop.core.model.fusion import FusionLayer, ProjectionHead, TextDecoder
 from simcrop.core.model.patches import AnyVolume, holds_tissue
-from simcrop.core.model.text_decoder import TextDecoder
 from simcrop.core.objectives.losses import OBJECTIVES, Counts
-from simcrop.core.objectives.sentences import Sentences, sentence_means
+from simcrop.core.objectives.objective import Sentences, sentence_means
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator, Tokenizer
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
-from simcrop.core.reports.tokens import Tokens
 
 
 class SimCroP(nn.Module):

@@ -4,8 +4,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from simcrop.core.objectives.objective import Objective, Pass
-from simcrop.core.objectives.sentences import Sentences, cosines, pad_sentences
+from simcrop.core.objectives.objective import (
+    Objective,
+    Pass,
+    Sentences,
+    cosines,
+    own_columns,
+    pad_sentences,
+    summed_cross_entropy,
+)
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import AlignmentRecipe
 
@@ -60,16 +67,13 @@ def _batch_nce(sentences: Sentences, aligned: Tensor, recipe: AlignmentRecipe, e
         all_aligned = everyone.gather(aligned)
         first = everyone.rank * aligned.shape[0]
     B, S = sentences.mask.shape
-    row_study = torch.arange(first, first + B, device=aligned.device).repeat_interleave(S)
-    column_study = torch.arange(all_aligned.shape[0], device=aligned.device).repeat_interleave(S)
-    own = torch.arange(first * S, (first + B) * S, device=aligned.device)[:, None] == torch.arange(
-        all_aligned.shape[0] * S, device=aligned.device
-    )
+    own = own_columns(first * S, B * S, all_aligned.shape[0] * S, aligned.device)
     allowed = torch.ones_like(own) if recipe.padding_negatives else all_sentences.mask.flatten()[None].expand_as(own)
     if recipe.mask_duplicates:
         same_text = sentences.keys.flatten()[:, None] == all_sentences.keys.flatten()
-        same_study = sentences.study_keys.repeat_interleave(S)[:, None] == all_sentences.study_keys.repeat_interleave(S)
-        allowed = allowed & ~same_text & ~(same_study & (row_study[:, None] != column_study))
+        same_study = sentences.study_keys[:, None] == all_sentences.study_keys
+        another = same_study & ~own_columns(first, B, all_aligned.shape[0], aligned.device)
+        allowed = allowed & ~same_text & ~another.repeat_interleave(S, 0).repeat_interleave(S, 1)
     allowed = (allowed | own)[None]
     rows = sentences.mask.flatten()[None]
     s, a = sentences.features.flatten(0, 1)[None], aligned.flatten(0, 1)[None]
@@ -85,11 +89,8 @@ def _nce(
     rows: Bool[Tensor, "G R"],
     recipe: AlignmentRecipe,
 ) -> Float[Tensor, ""]:
-    """Sum over real rows of -log softmax at the row's own column, over allowed columns."""
-    logits = cosines(queries, keys) / recipe.temperature
-    logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
-    losses = logits.logsumexp(2) - logits.masked_fill(~own, 0.0).sum(2)
-    return losses.masked_fill(~rows, 0.0).sum()
+    """The loss of one direction over `recipe.temperature`."""
+    return summed_cross_entropy(cosines(queries, keys) / recipe.temperature, allowed=allowed, own=own, rows=rows)
 
 
 def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:

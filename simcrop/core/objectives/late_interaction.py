@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from simcrop.core.objectives.objective import Objective, Pass
-from simcrop.core.objectives.sentences import Sentences, cosines
+from simcrop.core.objectives.objective import Objective, Pass, Sentences, cosines, own_columns, summed_cross_entropy
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import LateInteractionRecipe
@@ -73,13 +72,8 @@ class LateInteraction(nn.Module):
     ) -> Float[Tensor, ""]:
         """Sum over this rank's sentences of the cross-entropy over volumes, the target being its own."""
         B, _, num_volumes = scores.shape
-        own = torch.arange(first, first + B, device=scores.device)[:, None] == torch.arange(
-            num_volumes, device=scores.device
-        )
-        own = own[:, None]
-        logits = (scores * self.scale).masked_fill(present & ~own, torch.finfo(scores.dtype).min)
-        losses = logits.logsumexp(2) - logits.masked_fill(~own, 0.0).sum(2)
-        return losses.masked_fill(~mask, 0.0).sum()
+        own = own_columns(first, B, num_volumes, scores.device)[:, None]
+        return summed_cross_entropy(scores * self.scale, allowed=~present | own, own=own, rows=mask)
 
     def _to_sentence(
         self,

@@ -1,4 +1,5 @@
-"""What a term of the loss is, and what it may ask of the network (docs/method.md, section 6).
+"""Define a term of the loss, what it may ask of the network, and the sentences that some compare (docs/method.md,
+sections 4 and 6).
 
 A loss is normalised by a count over the whole step, that is over all ranks and micro-batches, never by a mean of means.
 What an objective computes is this rank's share: summed over micro-batches and averaged over ranks it is the step's
@@ -9,14 +10,97 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from jaxtyping import Bool, Float
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from simcrop.core.data.batch import Batch, Inputs
-from simcrop.core.objectives.sentences import Sentences
+from simcrop.core.data.batch import Batch, Inputs, TensorGroup
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe
+
+
+@dataclass(frozen=True, eq=False)
+class Sentences(TensorGroup):
+    """The sentences of a micro-batch, of one rank or gathered from all.
+
+    Attributes:
+        features: sentence embeddings; a padding row is zero.
+        mask: True where a sentence exists.
+        keys: stable hash of each sentence's text.
+        study_keys: equal for reconstructions of one study.
+        meaning: frozen text features that tell paraphrases, or None where the text encoder is being trained.
+    """
+
+    features: Float[Tensor, "B S E"]
+    mask: Bool[Tensor, "B S"]
+    keys: Int64[Tensor, "B S"]
+    study_keys: Int64[Tensor, "B"]
+    meaning: Float[Tensor, "B S F"] | None = None
+
+    def gathered(self, communicator: Communicator) -> "Sentences":
+        """Those of all ranks, in the order of ranks, padded to the longest report of any."""
+        if communicator.world_size == 1:
+            return self
+        lengths = communicator.gather(torch.tensor([self.mask.shape[1]], device=self.mask.device))
+        return self.padded(int(lengths.max())).mapped(communicator.gather)
+
+    def padded(self, num_sentences: int) -> "Sentences":
+        """The same with room for `num_sentences` in every report."""
+        # The study keys alone have no axis of sentences.
+        return self.mapped(lambda values: pad_sentences(values, num_sentences) if values.ndim > 1 else values)
+
+
+def pad_sentences(values: Tensor, num_sentences: int) -> Tensor:
+    """[B, S, ...] to [B, num_sentences, ...] with zeros."""
+    if values.shape[1] == num_sentences:
+        return values
+    room = values.new_zeros(values.shape[0], num_sentences - values.shape[1], *values.shape[2:])
+    return torch.cat([values, room], dim=1)
+
+
+def sentence_means(
+    tokens: Float[Tensor, "B T E"], sentence_of_token: Int64[Tensor, "B T"], num_sentences: int
+) -> Float[Tensor, "B S E"]:
+    """Mean of the tokens of each sentence; a sentence without a token gives zeros."""
+    belongs = sentence_of_token[:, None] == torch.arange(num_sentences, device=tokens.device)[None, :, None]
+    weights = belongs.to(tokens.dtype)
+    return weights @ tokens / weights.sum(2, keepdim=True).clamp_min(1.0)
+
+
+def own_columns(first: int, num_rows: int, num_columns: int, device: torch.device) -> Bool[Tensor, "R C"]:
+    """True where a row meets itself, the rows being the columns from `first` on: this rank's among those of all."""
+    rows = torch.arange(first, first + num_rows, device=device)
+    return rows[:, None] == torch.arange(num_columns, device=device)
+
+
+def summed_cross_entropy(
+    logits: Float[Tensor, "*G R C"],
+    *,
+    allowed: Bool[Tensor, "*G R C"],
+    own: Bool[Tensor, "*G R C"],
+    rows: Bool[Tensor, "*G R"],
+) -> Float[Tensor, ""]:
+    """Sum over the wanted rows of -log softmax at the row's own column, over the allowed columns."""
+    logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
+    losses = logits.logsumexp(-1) - logits.masked_fill(~own, 0.0).sum(-1)
+    return losses.masked_fill(~rows, 0.0).sum()
+
+
+def cosines(rows: Float[Tensor, "*G R E"], columns: Float[Tensor, "*G C E"]) -> Float[Tensor, "*G R C"]:
+    """Cosine of every row with every column, in fp32 at least; 0 with a zero row.
+
+    Outside autocast: over a temperature of 0.07, a bf16 product is off by several hundredths.
+    """
+    with torch.autocast(rows.device.type, enabled=False):
+        return _unit(rows) @ _unit(columns).transpose(-1, -2)
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Rows over max(norm, 1e-12), in fp32 at least; a zero row stays zero."""
+    features = features if features.dtype == torch.float64 else features.float()
+    return F.normalize(features, dim=-1, eps=1e-12)
 
 
 class Pass(Protocol):

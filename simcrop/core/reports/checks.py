@@ -1,4 +1,4 @@
-"""What can be wrong with reports, labels and splits: seen in the tables, without opening a volume."""
+"""Check reports, labels and splits by the tables alone, without opening a volume."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from simcrop.core.data.batch import Encoding
 from simcrop.core.data.study import Report
 from simcrop.core.ports import Tokenizer
-from simcrop.core.reports.text import sentence_keys, sentences_of
-from simcrop.core.reports.tokens import Encoding
+from simcrop.core.reports.text import sentence_key, sentences_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Findings:
     @cached_property
     def keys(self) -> tuple[int, ...]:
         """`sentence_key` of every sentence."""
-        return sentence_keys(self.texts)
+        return tuple(map(sentence_key, self.texts))
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:

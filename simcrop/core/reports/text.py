@@ -1,7 +1,6 @@
 """Report text: cleaning, splitting into sentences, keys that recognise repeats (docs/method.md, section 8)."""
 
 import re
-from collections.abc import Iterable
 
 from simcrop.core.randomness import derive_seed
 
@@ -82,11 +81,6 @@ def sentences_of(text: str) -> list[str]:
 def sentence_key(text: str) -> int:
     """Stable hash in [0, 2**63) of a sentence, equal for sentences that differ in case and white space only."""
     return derive_seed("sentence", " ".join(text.casefold().split()))
-
-
-def sentence_keys(sentences: Iterable[str]) -> tuple[int, ...]:
-    """`sentence_key` of each."""
-    return tuple(map(sentence_key, sentences))
 
 
 def _without_surplus_space(text: str) -> str:

@@ -1,7 +1,7 @@
 """The one training loop: updates, scores of what is not learned from, the best step, patience, and resumable states.
 
 Pre-training, the fine-tuning of a classifier and that of a segmenter each hand in a `Learner` (the loss) and an
-`Outside` (data, score, ranks, files, clock, signals), so the same loop runs on one CPU, one GPU or several ranks. No
+`Ports` (data, score, ranks, files, clock, signals), so the same loop runs on one CPU, one GPU or several ranks. No
 state lives here: what a continuation needs is the weights, the optimizers' moments and a `Progress` (docs/method.md,
 section 6).
 """
@@ -69,7 +69,7 @@ class Learner(Protocol[B_contra]):
 
 
 @dataclass(frozen=True)
-class Outside(Generic[B]):
+class Ports(Generic[B]):
     """What a training talks to.
 
     Attributes:
@@ -99,14 +99,14 @@ class Outside(Generic[B]):
     puts_best_back: bool = True
 
 
-def fit(learner: Learner[B], outside: Outside[B], progress: Progress) -> Progress:
+def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
     """Train until the last step, the end of patience, or a request to stop; the last state is saved in any case.
 
     A step's row is written before its checkpoint, so that a training resumed from any has every earlier row.
 
     Args:
         learner: model and optimizers in the state of `progress`.
-        outside: the ports.
+        ports: the ports.
         progress: where the training stands; rows after it are dropped.
 
     Returns:
@@ -115,29 +115,29 @@ def fit(learner: Learner[B], outside: Outside[B], progress: Progress) -> Progres
     Raises:
         NonFiniteError: see `train_step`.
     """
-    settings, is_writer = learner.settings, outside.communicator.rank == 0
+    settings, is_writer = learner.settings, ports.communicator.rank == 0
     if is_writer:
-        outside.metrics.rewind(progress.step)
+        ports.metrics.rewind(progress.step)
     learner.model.train()
-    upcoming = iter(outside.batches(progress.step + 1))
-    is_over = stopping = progress.is_over(settings)
+    upcoming = iter(ports.batches(progress.step + 1))
+    is_finished = stopping = progress.is_finished(settings)
     while not stopping:
         step = progress.step + 1
-        row = _timed_step(learner, outside, upcoming, step)
-        score = _score(learner, outside, step)
+        row = _timed_step(learner, ports, upcoming, step)
+        score = _score(learner, ports, step)
         progress = replace(progress, step=step).scored(score, learner.best_by)
         is_best = progress.best_step == step
-        if is_best and outside.puts_best_back:
+        if is_best and ports.puts_best_back:
             progress = replace(progress, weights=trained_weights(learner.model))
         if is_writer:
-            outside.metrics.write({"step": step, **row, **score})
-        is_over = progress.is_over(settings)
-        stopping = is_over or _asked_to_stop(outside)
-        if stopping or (is_best and not outside.puts_best_back) or step % settings.checkpoint_every == 0:
-            _save(learner, outside, progress, score)
-        if outside.pictures and is_writer and (is_over or step % outside.picture_every == 0):
-            _draw(learner.model, outside.pictures, step)
-    if is_over and progress.weights:
+            ports.metrics.write({"step": step, **row, **score})
+        is_finished = progress.is_finished(settings)
+        stopping = is_finished or _asked_to_stop(ports)
+        if stopping or (is_best and not ports.puts_best_back) or step % settings.checkpoint_every == 0:
+            _save(learner, ports, progress, score)
+        if ports.pictures and is_writer and (is_finished or step % ports.picture_every == 0):
+            _draw(learner.model, ports.pictures, step)
+    if is_finished and progress.weights:
         learner.model.load_state_dict(progress.weights, strict=False)
     return progress
 
@@ -190,42 +190,40 @@ def _describe(step: int, row: Mapping[str, float], local: Tensor, batches: Seque
     )
 
 
-def _timed_step(
-    learner: Learner[B], outside: Outside[B], upcoming: Iterator[Sequence[B]], step: int
-) -> dict[str, float]:
-    clock, ranks = outside.clock or (lambda: 0.0), outside.communicator
+def _timed_step(learner: Learner[B], ports: Ports[B], upcoming: Iterator[Sequence[B]], step: int) -> dict[str, float]:
+    clock, ranks = ports.clock or (lambda: 0.0), ports.communicator
     start = clock()
     batches = next(upcoming)
     ready = clock()
     row = train_step(learner, batches, step=step, communicator=ranks)
-    if outside.clock is not None:
+    if ports.clock is not None:
         seconds = max(clock() - start, 1e-9)
         num_studies = sum(len(batch.study_ids) for batch in batches) * ranks.world_size
         row |= {"studies_per_second": num_studies / seconds, "data_wait": (ready - start) / seconds}
-    counts = {name: int(ranks.sum(torch.tensor(value)).item()) for name, value in outside.counts(batches).items()}
+    counts = {name: int(ranks.sum(torch.tensor(value)).item()) for name, value in ports.counts(batches).items()}
     return {**row, **counts}
 
 
-def _score(learner: Learner[B], outside: Outside[B], step: int) -> Mapping[str, float]:
+def _score(learner: Learner[B], ports: Ports[B], step: int) -> Mapping[str, float]:
     every, is_last = learner.settings.evaluate_every, step == learner.settings.steps
     if not is_last and (every is None or step % every):
         return {}
-    score = outside.score()
+    score = ports.score()
     learner.model.train()
     return score
 
 
-def _asked_to_stop(outside: Outside[Any]) -> bool:
+def _asked_to_stop(ports: Ports[Any]) -> bool:
     # A signal may reach one rank alone, or two ranks in different steps: they leave together.
-    asked = torch.tensor(float(outside.should_stop()))
-    return outside.communicator.sum(asked).item() > 0
+    asked = torch.tensor(float(ports.should_stop()))
+    return ports.communicator.sum(asked).item() > 0
 
 
-def _save(learner: Learner[B], outside: Outside[B], progress: Progress, score: Mapping[str, float]) -> None:
-    if outside.communicator.rank == 0:
+def _save(learner: Learner[B], ports: Ports[B], progress: Progress, score: Mapping[str, float]) -> None:
+    if ports.communicator.rank == 0:
         state = {**progress.state(), "optimizer": optimizer_state(learner.optimizers)}
-        outside.checkpoints.save(progress.step, learner.model, state, metrics=score)
-    outside.communicator.barrier()
+        ports.checkpoints.save(progress.step, learner.model, state, metrics=score)
+    ports.communicator.barrier()
 
 
 def _draw(model: nn.Module, pictures: PictureSink, step: int) -> None:

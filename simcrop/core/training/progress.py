@@ -1,4 +1,4 @@
-"""How far a training is: steps made, the best of them, and the patience that is left."""
+"""Progress of a training: steps made, the best of them, and the patience that is left."""
 
 import math
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Progress:
     num_worse: int = 0
     weights: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
-    def is_over(self, settings: Optimisation) -> bool:
+    def is_finished(self, settings: Optimisation) -> bool:
         """Whether all steps are made, or patience is at its end."""
         return self.step >= settings.steps or (settings.patience is not None and self.num_worse >= settings.patience)
 

@@ -1,4 +1,4 @@
-"""How long work ends early when somebody asked it to."""
+"""End long work early where somebody asked for that."""
 
 
 class Stopped(Exception):  # noqa: N818 (it is no error)

@@ -19,9 +19,9 @@ from simcrop import compose
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.export.monai_names import difference, patch_tokens
 from simcrop.compose.exporting import export, publish
+from simcrop.core.data.batch import padded
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model.encoder import VisionEncoder
-from simcrop.core.reports.tokens import padded
 
 STEPS = ("train.steps=4", "train.warmup_steps=1", "train.checkpoint_every=2", "train.evaluate_every=2")
 STEP = "checkpoints/step_00000004"

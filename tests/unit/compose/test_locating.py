@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 
 from simcrop.compose import locating
+from simcrop.core.data.batch import Encoding, Tokens
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputError
 from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.recipe import ModelRecipe
-from simcrop.core.reports.tokens import Encoding, Tokens
 
 RECIPE = ModelRecipe(
     volume_size=(20, 16, 12), patch_size=(4, 4, 3), spacing_mm=(4.0, 4.0, 6.0), embed_dim=6, num_heads=1,

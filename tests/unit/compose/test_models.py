@@ -15,8 +15,8 @@ import simcrop
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.system.provenance import weights_sha256
+from simcrop.core.data.batch import padded
 from simcrop.core.errors import CheckpointError, InputError
-from simcrop.core.reports.tokens import padded
 
 
 def test_a_model_is_loaded_ready_to_use(done: Setting) -> None:

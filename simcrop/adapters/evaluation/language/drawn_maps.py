@@ -52,11 +52,11 @@ def panel_figure(hu: Array, maps: Sequence[PlacedMap], recipe: ModelRecipe, *, t
         recipe: of the model.
         title: above the picture.
     """
-    drawn = [_sentence_map(each, recipe) for each in maps[:SENTENCES]]
+    drawn = [sentence_map(each, recipe) for each in maps[:SENTENCES]]
     return similarity_figure(hu, drawn, recipe.spacing_mm, title=title)
 
 
-def _sentence_map(placed: PlacedMap, recipe: ModelRecipe) -> SentenceMap:
+def sentence_map(placed: PlacedMap, recipe: ModelRecipe) -> SentenceMap:
     """A sentence, its true place and its map, ready to be drawn."""
     place, inside = placed.place, placed.inside(recipe.patch_size)
     best = int(placed.similarity.where(placed.among, -torch.inf).argmax())

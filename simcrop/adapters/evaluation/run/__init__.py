@@ -1,1 +1,1 @@
-"""What a training run shows of itself on held-out studies: pictures, summary.json."""
+"""Pictures and summary.json of a training run, made on held-out studies."""

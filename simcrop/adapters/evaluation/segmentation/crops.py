@@ -1,4 +1,4 @@
-"""What a segmentation network is trained on: regions of volumes, half of them around an organ."""
+"""Cut the regions that a segmentation network is trained on, half of them around an organ."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

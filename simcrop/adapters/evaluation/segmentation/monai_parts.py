@@ -1,4 +1,4 @@
-"""What is used of MONAI, an optional extra: the one place that imports it."""
+"""Import the parts of MONAI, an optional extra, that are used; nothing else imports it."""
 
 from simcrop.core.errors import BackendError
 

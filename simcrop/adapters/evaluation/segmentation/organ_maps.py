@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int16, UInt8
 from torch import Tensor
 
-from simcrop.adapters.loading.prepare_one import check_content
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask, resample_volume
+from simcrop.adapters.problems.content import refuse_content
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_folder
 from simcrop.adapters.system.pool import Progress, run_all
@@ -164,7 +164,7 @@ class OrganMaps:
 
     def _make(self, reconstruction: str, stamp: str) -> OrganMap:
         volume = self.source.read_volume(reconstruction)
-        check_content(self.source, reconstruction, volume)
+        refuse_content(self.source.volume_file(reconstruction), volume)
         grid = covering_grid(volume, self.spacing_mm)
         voxels, affine = resample_volume(volume, grid)
         made = OrganMap(voxels, read_classes(self.source, reconstruction, self.classes, affine, grid.size), affine)

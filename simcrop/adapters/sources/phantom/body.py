@@ -67,13 +67,10 @@ def _skeleton(scene: Scene, cavity: Array) -> None:
     box, distance = canvas.ellipsoid((0, front + 6, 30), (19, 7, 62))
     scene.organ("bones", box, canvas.soft(distance), anatomy.bone_hu + 60)
     for sign in (1, -1):
-        box, distance = canvas.capsule((sign * 16, front - 12, 92), (sign * 105, 10, 112), 6.0)
-        scene.organ("bones", box, canvas.soft(distance), anatomy.bone_hu + 250)
+        scene.tube("bones", ((sign * 16, front - 12, 92, 6.0), (sign * 105, 10, 112, 6.0)), anatomy.bone_hu + 250)
         edge = anatomy.lung_depth + 2
-        box, distance = canvas.capsule((sign * 68, -edge, 78), (sign * 92, -edge + 22, 0), 6.0, 3.5)
-        scene.organ("bones", box, canvas.soft(distance), anatomy.bone_hu + 200)
-        box, distance = canvas.capsule((sign * 70, -edge, 74), (sign * 128, -edge + 52, 92), 6.0)
-        scene.organ("bones", box, canvas.soft(distance), anatomy.bone_hu + 200)
+        scene.tube("bones", ((sign * 68, -edge, 78, 6.0), (sign * 92, -edge + 22, 0, 3.5)), anatomy.bone_hu + 200)
+        scene.tube("bones", ((sign * 70, -edge, 74, 6.0), (sign * 128, -edge + 52, 92, 6.0)), anatomy.bone_hu + 200)
 
 
 def _spine(scene: Scene) -> None:
@@ -204,6 +201,5 @@ def _mediastinum(scene: Scene) -> None:
     for tube in airway:
         scene.tube("trachea", tube, AIR)
     for name in ("aorta", "heart"):
-        for part_box, weight in scene.parts[name]:
-            for lung in scene.lungs.values():
-                lung[part_box] *= 1 - weight
+        for part in scene.parts[name]:
+            scene.displace_lung(*part)

@@ -79,6 +79,15 @@ class Canvas:
         away = np.sqrt((dx - t * along[0]) ** 2 + (dy - t * along[1]) ** 2 + (dz - t * along[2]) ** 2)
         return box, away - (radius + (last - radius) * t)
 
+    def rod(
+        self, start: Point, end: Point, hu: float, radius: float, end_radius: float | None = None
+    ) -> tuple[Box, Array]:
+        """Paint a capsule; its box and weight."""
+        box, distance = self.capsule(start, end, radius, end_radius)
+        weight = self.soft(distance)
+        self.paint(box, weight, hu)
+        return box, weight
+
     def ellipsoid(self, center: Point, half_axes: Point) -> tuple[Box, Array]:
         """Box and approximate signed distance of an ellipsoid along the body axes."""
         half = np.asarray(half_axes, dtype=np.float32)

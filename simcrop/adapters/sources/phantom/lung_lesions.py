@@ -1,11 +1,12 @@
 """Findings of the lungs painted into a chest. Each painter returns what it changed, for the mask."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from simcrop.adapters.sources.phantom import anatomy as shape
-from simcrop.adapters.sources.phantom.anatomy import Array
+from simcrop.adapters.sources.phantom.anatomy import Array, Tube
 from simcrop.adapters.sources.phantom.body import AIR
 from simcrop.adapters.sources.phantom.canvas import Box, smooth_field
 from simcrop.adapters.sources.phantom.scene import Part, Scene
@@ -126,22 +127,29 @@ def fibrosis(scene: Scene, lesion: Lesion) -> list[Part]:
     return parts
 
 
-def bronchiectasis(scene: Scene, lesion: Lesion) -> list[Part]:
-    canvas, generator = scene.canvas, np.random.default_rng(lesion.seed)
-    center, parts = np.asarray(lesion.center), []
-    outward = center - np.asarray(shape.HILUM[lesion.side])
-    outward /= np.linalg.norm(outward)
-    tubes = []
-    for _ in range(int(generator.integers(14, 22))):
-        start = center + generator.standard_normal(3) * 24
-        tubes.append((start - outward * 10, start + outward * 10 + generator.standard_normal(3) * 3))
-    for wall, hu in ((3.0, 10.0), (0.0, AIR)):
-        for start, end in tubes:
-            box, distance = canvas.capsule(start, end, lesion.size_mm / 2 - 1 + wall)
-            weight = canvas.soft(distance) * (scene.lungs[lesion.side][box] > 0.3)
-            canvas.paint(box, weight, hu)
+def _airways(scene: Scene, side: str, tubes: Sequence[Tube], layers: Sequence[tuple[float, float]]) -> list[Part]:
+    """Paint tubes in a lung layer by layer; a layer is how much wider it is than the tube, and its HU."""
+    parts: list[Part] = []
+    for wall, hu in layers:
+        for first, last in (pair for tube in tubes for pair in pairwise(tube)):
+            box, distance = scene.canvas.capsule(first[:3], last[:3], first[3] + wall, last[3] + wall)
+            weight = scene.canvas.soft(distance) * (scene.lungs[side][box] > 0.3)
+            scene.canvas.paint(box, weight, hu)
             parts.append((box, weight))
     return parts
+
+
+def bronchiectasis(scene: Scene, lesion: Lesion) -> list[Part]:
+    generator, center = np.random.default_rng(lesion.seed), np.asarray(lesion.center)
+    outward = center - np.asarray(shape.HILUM[lesion.side])
+    outward /= np.linalg.norm(outward)
+    radius = lesion.size_mm / 2 - 1
+    tubes: list[Tube] = []
+    for _ in range(int(generator.integers(14, 22))):
+        start = center + generator.standard_normal(3) * 24
+        end = start + outward * 10 + generator.standard_normal(3) * 3
+        tubes.append(((*(start - outward * 10), radius), (*end, radius)))
+    return _airways(scene, lesion.side, tubes, ((3.0, 10.0), (0.0, AIR)))
 
 
 def emphysema(scene: Scene, lesion: Lesion) -> list[Part]:
@@ -177,10 +185,5 @@ def peribronchial(scene: Scene, lesion: Lesion) -> list[Part]:
     for side in sides(lesion):
         lobes = [f"{side}_lower"] if lesion.site == "lower" else [n for n in shape.LOBES if n.startswith(side)]
         tubes = [tube for lobe in lobes for tube in scene.airways[lobe]]
-        for wall, hu in ((lesion.size_mm, lesion.hu), (0.3, AIR)):
-            for first, last in (pair for tube in tubes for pair in pairwise(tube)):
-                box, distance = scene.canvas.capsule(first[:3], last[:3], first[3] + wall, last[3] + wall)
-                weight = scene.canvas.soft(distance) * (scene.lungs[side][box] > 0.3)
-                scene.canvas.paint(box, weight, hu)
-                parts.append((box, weight))
+        parts += _airways(scene, side, tubes, ((lesion.size_mm, lesion.hu), (0.3, AIR)))
     return parts

@@ -124,25 +124,3 @@ NORMALS = (
         "No fracture is seen in the vertebrae.",
     ), 25),
 )  # fmt: skip
-
-ORDER_OF_FINDING = {
-    "Medical material": 1.5,
-    "Arterial wall calcification": 3,
-    "Cardiomegaly": 4,
-    "Coronary artery wall calcification": 5,
-    "Pericardial effusion": 6,
-    "Hiatal hernia": 8,
-    "Lymphadenopathy": 9,
-    "Peribronchial thickening": 10,
-    "Lung nodule": 12,
-    "Consolidation": 13,
-    "Lung opacity": 14,
-    "Emphysema": 15,
-    "Bronchiectasis": 16,
-    "Pulmonary fibrotic sequela": 17,
-    "Atelectasis": 18,
-    "Mosaic attenuation pattern": 18.3,
-    "Interlobular septal thickening": 18.6,
-    "Pleural effusion": 20,
-}
-"""Where in a report a finding stands, on the scale of `Normal.order`."""

@@ -38,20 +38,13 @@ def pericardial(scene: Scene, lesion: Lesion) -> list[Part]:
     weight = canvas.soft(outer) * (1 - canvas.soft(distance))
     weight *= 1 - union(canvas, scene.parts["aorta"] + scene.parts["trachea"])[box]
     canvas.paint(box, weight, lesion.hu)
-    for lung in scene.lungs.values():
-        lung[box] *= 1 - weight
+    scene.displace_lung(box, weight)
     return [(box, weight)]
 
 
 def _plaques(scene: Scene, lesion: Lesion, centers: list[Array], along: Array) -> list[Part]:
-    canvas, parts = scene.canvas, []
-    for center in centers:
-        half = max(lesion.size_mm / 2 - 3.0, 0.5) * along
-        box, distance = canvas.capsule(center - half, center + half, 3.0)
-        weight = canvas.soft(distance)
-        canvas.paint(box, weight, lesion.hu)
-        parts.append((box, weight))
-    return parts
+    half = max(lesion.size_mm / 2 - 3.0, 0.5) * along
+    return [scene.canvas.rod(center - half, center + half, lesion.hu, 3.0) for center in centers]
 
 
 def artery(scene: Scene, lesion: Lesion) -> list[Part]:
@@ -87,8 +80,7 @@ def hernia(scene: Scene, lesion: Lesion) -> list[Part]:
     canvas.paint(box, canvas.soft(distance + 6), -60.0)
     y = canvas.coordinates(box)[1]
     canvas.paint(box, canvas.soft(np.maximum(distance + 6, lesion.center[1] + 0.12 * lesion.size_mm - y)), -900.0)
-    for lung in scene.lungs.values():
-        lung[box] *= 1 - weight
+    scene.displace_lung(box, weight)
     return [(box, weight)]
 
 
@@ -96,8 +88,7 @@ def node(scene: Scene, lesion: Lesion) -> list[Part]:
     box, distance = blob(scene, lesion, 0.12, (1.0, 1.0, 1.35))
     weight = scene.canvas.soft(distance)
     scene.canvas.paint(box, weight, lesion.hu)
-    for lung in scene.lungs.values():
-        lung[box] *= 1 - weight
+    scene.displace_lung(box, weight)
     return [(box, weight)]
 
 
@@ -116,10 +107,4 @@ def material(scene: Scene, lesion: Lesion) -> list[Part]:
         "catheter": [((34, 16, 150), (25, 14, 90), 2.0), ((25, 14, 90), (26, 12, 0), 2.0)],
         "sternotomy": [((-13, front + 4, z), (13, front + 4, z), 2.2) for z in (-20.0, 2.0, 24.0, 46.0, 68.0)],
     }  # fmt: skip
-    parts: list[Part] = []
-    for start, end, radius in wires[lesion.kind]:
-        box, distance = scene.canvas.capsule(start, end, radius)
-        weight = scene.canvas.soft(distance)
-        scene.canvas.paint(box, weight, lesion.hu)
-        parts.append((box, weight))
-    return parts
+    return [scene.canvas.rod(start, end, lesion.hu, radius) for start, end, radius in wires[lesion.kind]]

@@ -10,9 +10,8 @@ from scipy.ndimage import gaussian_filter
 from simcrop.adapters.sources.phantom.anatomy import Array
 from simcrop.adapters.sources.phantom.body import paint_chest
 from simcrop.adapters.sources.phantom.canvas import Canvas, union
-from simcrop.adapters.sources.phantom.lesions import paint_lesion
-from simcrop.adapters.sources.phantom.regions import region
-from simcrop.adapters.sources.phantom.scene import Part
+from simcrop.adapters.sources.phantom.findings import RULES
+from simcrop.adapters.sources.phantom.scene import Part, region
 from simcrop.adapters.sources.phantom.specification import Reconstruction, StudySpec
 
 Mask = NDArray[np.bool_]
@@ -46,7 +45,7 @@ def render(study: StudySpec, grid: Reconstruction) -> Rendering:
     scene = paint_chest(canvas, study.anatomy)
     masks: dict[str, Mask] = {}
     for number, lesion in enumerate(study.lesions):
-        masks[mask_name(number)] = _threshold(canvas, paint_lesion(scene, lesion))
+        masks[mask_name(number)] = _threshold(canvas, RULES[lesion.finding].paint(scene, lesion))
     wanted = {s.place for s in study.sentences if isinstance(s.place, str)} | set(ORGANS)
     for name in sorted(wanted):
         masks[name] = _threshold(canvas, region(scene, name))

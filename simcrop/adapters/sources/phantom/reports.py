@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simcrop.adapters.sources.phantom.normals import NORMALS, ORDER_OF_FINDING, Normal
+from simcrop.adapters.sources.phantom.findings import RULES
+from simcrop.adapters.sources.phantom.normals import NORMALS, Normal
 from simcrop.adapters.sources.phantom.phrases import IMPRESSION, NO_FINDINGS, POSITIVE
-from simcrop.adapters.sources.phantom.sites import Lesion
+from simcrop.adapters.sources.phantom.sites import Lesion, pick
 
 MIN_SENTENCES, MAX_SENTENCES = 6, 20
 
@@ -40,7 +41,7 @@ def write_findings(lesions: tuple[Lesion, ...], generator: np.random.Generator) 
     """Sentences of the findings section in reading order: each lesion, and about as many normal statements."""
     ordered: list[tuple[float, Sentence]] = []
     for number, lesion in enumerate(lesions):
-        ordered.append((ORDER_OF_FINDING[lesion.finding], _positive(number, lesion, generator)))
+        ordered.append((RULES[lesion.finding].order, _positive(number, lesion, generator)))
     present = {lesion.finding for lesion in lesions}
     allowed = [n for n in NORMALS if n.finding not in present and not n.unless & present]
     wanted = len(lesions) + int(generator.integers(0, 3))
@@ -56,28 +57,24 @@ def write_impression(lesions: tuple[Lesion, ...], generator: np.random.Generator
     if generator.uniform() < 0.08:
         return "Not given."
     if not lesions:
-        return NO_FINDINGS[int(generator.integers(len(NO_FINDINGS)))]
+        return pick(generator, NO_FINDINGS)
     count = min(len(lesions), int(generator.integers(1, 4)))
     chosen = sorted(generator.choice(len(lesions), size=count, replace=False))
-    sentences = [_fill(_any(IMPRESSION[lesions[i].finding], generator), lesions[i]) for i in chosen]
+    sentences = [_fill(pick(generator, IMPRESSION[lesions[i].finding]), lesions[i]) for i in chosen]
     return " ".join(dict.fromkeys(sentences))
 
 
 def _positive(number: int, lesion: Lesion, generator: np.random.Generator) -> Sentence:
     group = POSITIVE.get(lesion.finding) or POSITIVE[f"{lesion.finding}/{lesion.kind}"]
-    form = _any(group, generator)
+    form = pick(generator, group)
     return Sentence(_fill(form, lesion), form, lesion.finding, True, number)
 
 
 def _normal(normal: Normal, generator: np.random.Generator) -> Sentence:
-    form = _any(normal.forms, generator)
+    form = pick(generator, normal.forms)
     return Sentence(form, form, normal.finding, False, normal.place)
 
 
 def _fill(form: str, lesion: Lesion) -> str:
     place = lesion.place
     return form.format(place=place, Place=place[0].upper() + place[1:], size=f"{lesion.size_mm:.1f}")
-
-
-def _any(options: tuple[str, ...], generator: np.random.Generator) -> str:
-    return options[int(generator.integers(len(options)))]

@@ -23,6 +23,12 @@ STATIONS = {
     "right axillary": (128, 8, 84),
     "left axillary": (-128, 8, 84),
 }
+REGION_NAMES = {
+    "upper": "{side} upper {lobe}",
+    "lower": "{side} lower {lobe}",
+    "lung": "{side} {lung}",
+    "pleura": "{side} pleural {space}",
+}
 CORONARIES = {
     "left anterior descending": (-0.30, 0.86, 0.42),
     "circumflex": (-0.82, -0.42, 0.40),
@@ -51,18 +57,14 @@ class Lesion:
     side: str
     site: str
     place: str
-    size_mm: float
-    center: tuple[float, float, float]
-    hu: float
-    seed: int
+    size_mm: float = 0.0
+    center: tuple[float, float, float] = (0, 0, 0)
+    hu: float = 0.0
+    seed: int = 0
 
 
 def pick(generator: np.random.Generator, options: tuple[str, ...], weights: tuple[float, ...] | None = None) -> str:
     return options[int(generator.choice(len(options), p=weights))]
-
-
-def draw_seed(generator: np.random.Generator) -> int:
-    return int(generator.integers(2**31))
 
 
 def draw_size(generator: np.random.Generator, median: float, spread: float, low: float, high: float) -> float:
@@ -80,14 +82,16 @@ def in_lobe(
     center = shape.sample_lung_points(anatomy, side, generator, count=1, margin=margin, lobe=lobe)[0]
     x, y, z = (float(value) for value in center)
     place = pick(generator, LOBE_NAMES[lobe])
-    return Lesion(finding, kind, side, lobe, place, size_mm, (x, y, z), hu, draw_seed(generator))
+    return Lesion(finding, kind, side, lobe, place, size_mm, (x, y, z), hu)
 
 
-def sided(finding: str, kind: str, generator: np.random.Generator, site: str, words: str, hu: float, size: float = 0.0,
-           weights: tuple[float, float, float] = (0.25, 0.25, 0.5)) -> Lesion:  # fmt: skip
-    """A finding of a region on one side or both; `words` names the region with {side}."""
+def sided(
+    finding: str, kind: str, generator: np.random.Generator, site: str, hu: float, size_mm: float = 0.0,
+    *, weights: tuple[float, float, float] = (0.25, 0.25, 0.5),
+) -> Lesion:  # fmt: skip
+    """A finding of a region on one side or both."""
     side = pick(generator, ("right", "left", "both"), weights)
     lung, lobe, space = {"both": ("lungs", "lobes", "spaces")}.get(side, ("lung", "lobe", "space"))
     article = "both" if side == "both" else f"the {side}"
-    place = words.format(side=article, lung=lung, lobe=lobe, space=space)
-    return Lesion(finding, kind, side, site, place, size, (0, 0, 0), hu, draw_seed(generator))
+    place = REGION_NAMES[site].format(side=article, lung=lung, lobe=lobe, space=space)
+    return Lesion(finding, kind, side, site, place, size_mm, hu=hu)

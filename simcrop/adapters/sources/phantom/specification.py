@@ -1,4 +1,4 @@
-"""What each phantom study is, drawn before anything is painted: patient, split, findings, words, grids."""
+"""Draw what each phantom study is before anything is painted: patient, split, findings, words, grids."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from simcrop.adapters.sources.phantom.anatomy import Anatomy, sample_anatomy
 from simcrop.adapters.sources.phantom.findings import sample_findings, sample_present
 from simcrop.adapters.sources.phantom.phrases import CLINICAL, TECHNIQUE
 from simcrop.adapters.sources.phantom.reports import Sentence, write_findings, write_impression
-from simcrop.adapters.sources.phantom.sites import Lesion
+from simcrop.adapters.sources.phantom.sites import Lesion, pick
 from simcrop.core.randomness import derive_seed
 
 TWO_SCANS, TWO_RECONSTRUCTIONS = 0.12, 0.08
@@ -128,7 +128,7 @@ def sample_study(slot: Slot, seed: int) -> StudySpec:
         lesions=lesions,
         sentences=sentences,
         impression=impression,
-        clinical=CLINICAL[int(generator.integers(len(CLINICAL)))],
+        clinical=pick(generator, CLINICAL),
         technique=technique.format(spacing=f"{grids[0].spacing_mm[2]:.1f}"),
         reconstructions=grids,
     )
@@ -148,7 +148,7 @@ def _sample_grid(generator: np.random.Generator, *, sharp: bool) -> Reconstructi
         shape=(columns, rows, slices),
         spacing_mm=(in_plane, in_plane, between),
         center_mm=(uniform(-5, 5), uniform(-8, 2), uniform(-17, -7)),
-        orientation=ORIENTATIONS[int(generator.integers(len(ORIENTATIONS)))],
+        orientation=pick(generator, ORIENTATIONS),
         tilt_deg=(tilt[0], tilt[1], tilt[2]),
         origin_mm=(round(uniform(-12, 12), 2), round(uniform(-180, -120), 2), round(uniform(-420, 180), 2)),
         blur=uniform(0.38, 0.48) if sharp else uniform(0.5, 0.68),

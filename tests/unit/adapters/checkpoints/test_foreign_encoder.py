@@ -14,7 +14,7 @@ from support.tiny import MODEL
 from torch import Tensor
 
 from simcrop.adapters.checkpoints.encoder_file import read_encoder_file
-from simcrop.adapters.checkpoints.foreign_encoder import PUBLISHED, EncoderFile, encoder_from, recognise_table
+from simcrop.adapters.checkpoints.foreign_encoder import PUBLISHED, EncoderFile, recognise_table
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.positions import position_table
@@ -54,7 +54,7 @@ def test_sizes_follow_from_the_tensors_and_outputs_are_the_sources(
 ) -> None:
     source = make_source()
     with caplog.at_level(logging.INFO):
-        encoder = encoder_from(authors_file(tmp_path / "simcrop.pth", dict(source.state_dict())), REFERENCE, HEADS)
+        encoder = authors_file(tmp_path / "simcrop.pth", dict(source.state_dict())).encoder(REFERENCE, HEADS)
     assert encoder.recipe == replace(
         PUBLISHED,
         **{key: getattr(RECIPE, key) for key in ("volume_size", "patch_size", "embed_dim", "depth", "num_heads")},
@@ -70,8 +70,8 @@ def test_sizes_follow_from_the_tensors_and_outputs_are_the_sources(
 def test_heads_are_64_channels_each_unless_told(tmp_path: Path, width: int, heads: int) -> None:
     source = make_source(embed_dim=width, num_heads=1, depth=1)
     file = authors_file(tmp_path / "a.pth", dict(source.state_dict()))
-    assert encoder_from(file, REFERENCE).recipe.num_heads == heads
-    assert encoder_from(file, REFERENCE, {"num_heads": 2}).recipe.num_heads == 2
+    assert file.encoder(REFERENCE).recipe.num_heads == heads
+    assert file.encoder(REFERENCE, {"num_heads": 2}).recipe.num_heads == 2
 
 
 def test_the_published_checkpoint_loads_whole(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_published_checkpoint_loads_whole(tmp_path: Path) -> None:
     tensors = {name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}
     tensors["pos_embed"] = position_table("sincos_hw", (14, 14, 14), 768)
     file = EncoderFile(tmp_path / "simcrop.pth", tensors)
-    encoder = encoder_from(file, REFERENCE)
+    encoder = file.encoder(REFERENCE)
     assert encoder.recipe == PUBLISHED
     assert (PUBLISHED.volume_size, PUBLISHED.patch_size, PUBLISHED.depth) == ((224, 224, 112), (16, 16, 8), 12)
     assert (PUBLISHED.embed_dim, PUBLISHED.num_heads, PUBLISHED.position_embedding) == (768, 12, "sincos_hw")
@@ -105,7 +105,7 @@ def test_the_published_checkpoint_loads_whole(tmp_path: Path) -> None:
     # Without its last block it is not a smaller model but a damaged file.
     fewer = {name: value for name, value in tensors.items() if not name.startswith("blocks.11.")}
     with pytest.raises(CheckpointError, match=r"12 of the encoder's 150 tensors .*: blocks.11.norm1.weight is absent"):
-        encoder_from(EncoderFile(file.path, fewer), REFERENCE)
+        EncoderFile(file.path, fewer).encoder(REFERENCE)
 
 
 def test_every_lacking_tensor_is_named(tmp_path: Path) -> None:
@@ -117,14 +117,14 @@ def test_every_lacking_tensor_is_named(tmp_path: Path) -> None:
         r"blocks.0.attn.qkv.weight is \(24, 24\), not \(72, 24\); blocks.1.mlp.fc2.bias is absent, not \(24,\);"
     )
     with pytest.raises(CheckpointError, match=message):
-        encoder_from(authors_file(tmp_path / "a.pth", tensors), REFERENCE)
+        authors_file(tmp_path / "a.pth", tensors).encoder(REFERENCE)
     with pytest.raises(CheckpointError, match=r"150 of the encoder's 150 tensors are absent .* and 130 more"):
-        encoder_from(EncoderFile(tmp_path / "other.pth", {"fc.weight": torch.zeros(1)}), REFERENCE)
+        EncoderFile(tmp_path / "other.pth", {"fc.weight": torch.zeros(1)}).encoder(REFERENCE)
     flat = dict(make_source().state_dict()) | {"patch_embed.proj.weight": torch.zeros(24, 3, 16, 16)}
     with pytest.raises(
         CheckpointError, match=r"patch_embed.proj.weight is \(24, 3, 16, 16\), not \(24, 1, 16, 16, 8\)"
     ):
-        encoder_from(EncoderFile(tmp_path / "mae.pth", flat), REFERENCE)
+        EncoderFile(tmp_path / "mae.pth", flat).encoder(REFERENCE)
 
 
 @pytest.mark.parametrize("kind", ["sincos_hw", "sincos3d"])
@@ -132,7 +132,7 @@ def test_a_table_of_another_grid_is_made_anew(tmp_path: Path, kind: Any, caplog:
     source = make_source(position_embedding=kind)
     file = authors_file(tmp_path / "a.pth", dict(source.state_dict()))
     with caplog.at_level(logging.INFO):
-        encoder = encoder_from(file, REFERENCE, HEADS | {"volume_size": (8, 8, 8)}).eval()
+        encoder = file.encoder(REFERENCE, HEADS | {"volume_size": (8, 8, 8)}).eval()
     assert f"position table made anew, {kind} for a grid of (2, 2, 4)" in caplog.text
     assert torch.equal(encoder.pos_embed, position_table(kind, (2, 2, 4), 24))
     x = volume()[..., :8, :8, :8]
@@ -141,7 +141,7 @@ def test_a_table_of_another_grid_is_made_anew(tmp_path: Path, kind: Any, caplog:
 
 def test_as_many_patches_in_another_grid_are_seen(tmp_path: Path) -> None:
     file = authors_file(tmp_path / "a.pth", dict(make_source().state_dict()))
-    encoder = encoder_from(file, REFERENCE, {"volume_size": (8, 16, 12)})
+    encoder = file.encoder(REFERENCE, {"volume_size": (8, 16, 12)})
     assert torch.equal(encoder.pos_embed, position_table("sincos_hw", (2, 4, 6), 24))
 
 
@@ -149,7 +149,7 @@ def test_a_published_file_with_a_small_table_keeps_the_published_grid(tmp_path: 
     shapes = {"norm.weight": (768,), "patch_embed.proj.weight": (768, 1, 16, 16, 8), "pos_embed": (1, 217, 768)}
     tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
     with pytest.raises(CheckpointError, match="147 of the encoder's 150 tensors") as error:
-        encoder_from(EncoderFile(tmp_path / "a.pth", tensors), REFERENCE)
+        EncoderFile(tmp_path / "a.pth", tensors).encoder(REFERENCE)
     assert "pos_embed" not in str(error.value)
 
 
@@ -159,7 +159,7 @@ def test_an_unknown_table_is_kept_with_a_warning_or_its_grid_asked_for(
     source = make_source(volume_size=(8, 8, 4))
     tensors = dict(source.state_dict()) | {"pos_embed": torch.rand(1, 9, 24)}
     file = authors_file(tmp_path / "a.pth", tensors)
-    encoder = encoder_from(file, REFERENCE, HEADS)
+    encoder = file.encoder(REFERENCE, HEADS)
     assert encoder.volume_size == (8, 8, 4)
     assert torch.equal(encoder.pos_embed, tensors["pos_embed"])
     assert "its position table is kept as it is, though neither sincos_hw nor sincos3d" in caplog.text
@@ -167,8 +167,8 @@ def test_an_unknown_table_is_kept_with_a_warning_or_its_grid_asked_for(
     with pytest.raises(
         CheckpointError, match=r"pos_embed is for 6 patches, .* give it, as in load_encoder\(path, model="
     ):
-        encoder_from(file, REFERENCE)
-    assert encoder_from(file, REFERENCE, {"volume_size": (8, 8, 4)}).pos_embed.shape == (1, 9, 24)
+        file.encoder(REFERENCE)
+    assert file.encoder(REFERENCE, {"volume_size": (8, 8, 4)}).pos_embed.shape == (1, 9, 24)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_an_unknown_table_is_kept_with_a_warning_or_its_grid_asked_for(
 def test_a_wrong_key_is_one_line(tmp_path: Path, model: dict[str, Any], message: str) -> None:
     file = authors_file(tmp_path / "a.pth", dict(make_source().state_dict()))
     with pytest.raises(ConfigError, match=message):
-        encoder_from(file, REFERENCE, model)
+        file.encoder(REFERENCE, model)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,4 +1,4 @@
-"""What earlier versions stored is read as this one writes it."""
+"""Files that earlier versions stored are read as this one writes it."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: metrics.json stands for a whole result, and for this one alone."""
+"""Files of an evaluation: metrics.json stands for a whole result, and for this one alone."""
 
 import csv
 import json

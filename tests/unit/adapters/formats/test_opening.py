@@ -17,11 +17,12 @@ from support.volume_formats import OTHERS, data_file, write_as
 from simcrop.adapters.formats.ground_truth import organ_files
 from simcrop.adapters.formats.opening import inspect_volume, is_nifti, opened, read_volume, suffix_of, without_suffix
 from simcrop.adapters.formats.scan import read_scan, write_map
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.loading.prepared import PreparedVolumes
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.manifest import ManifestSource
-from simcrop.adapters.sources.with_masks import WithTruthFolder
+from simcrop.adapters.sources.truth_folders import WithTruthFolder
 from simcrop.core.data.problems import BadFileError, Problem
 
 GRID = Grid((12.0, 12.0, 14.0), (20, 20, 16))

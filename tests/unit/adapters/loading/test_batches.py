@@ -15,12 +15,12 @@ from support.reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
 
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.loading.prepared import PreparedVolumes
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
-from simcrop.core.data.batch import Batch, PreparedBatch
+from simcrop.core.data.batch import Batch, PreparedBatch, TensorGroup
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.study import Report, Study
-from simcrop.core.data.tensors import TensorGroup
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.recipe import AugmentRecipe, ReportRecipe, TrainRecipe
 from simcrop.core.reports.reader import ReportReader

@@ -11,7 +11,8 @@ from nibabel.processing import resample_from_to
 from support.data_folders import write_table
 
 from simcrop.adapters.formats.nifti import write_nifti
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.loading.prepared import PreparedVolumes
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.sources.manifest import ManifestSource
 

@@ -1,4 +1,4 @@
-"""What was found is remembered as long as a file is as it was."""
+"""Verdicts are remembered as long as a file is as it was."""
 
 import os
 from pathlib import Path

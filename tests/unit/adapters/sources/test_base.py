@@ -1,4 +1,4 @@
-"""What a new data set gets without writing it."""
+"""A new data set gets defaults for all but its files."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager

@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from support.data_folders import SHAPE, write_truth
+import pytest
+import torch
+from support.data_folders import SHAPE, write_table, write_truth, write_volume
 
-from simcrop.adapters.sources.truth_folders import TruthFolders
+from simcrop.adapters.sources.manifest import ManifestSource
+from simcrop.adapters.sources.truth_folders import TruthFolders, WithTruthFolder
+from simcrop.core.errors import ConfigError, DataError
 
 
 class _Folders(TruthFolders):
@@ -29,3 +33,32 @@ def test_a_volume_without_a_folder_has_nothing(tmp_path: Path) -> None:
     folders = _Folders(tmp_path)
     assert (folders.ground_truth("b"), folders.organs("b")) == ((), {})
     assert folders.organ_files("b") == (tmp_path / "b/sentences.json",)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> ManifestSource:
+    write_volume(tmp_path / "data/sub/a.nii.gz")
+    row = {"volume": "sub/a.nii.gz", "findings": "Normal.", "impression": "Normal.", "mass": 1}
+    write_table(tmp_path / "data/reports.csv", [row])
+    return ManifestSource(tmp_path / "data/reports.csv")
+
+
+@pytest.mark.parametrize("name", ["sub/a.nii.gz", "sub/a.nii", "sub/a"])
+def test_masks_of_another_folder_replace_those_of_the_data(tmp_path: Path, data: ManifestSource, name: str) -> None:
+    mask = np.zeros(SHAPE)
+    mask[0, 1, 2] = 1
+    write_truth(tmp_path / "masks/sub/a", mask)
+    there = WithTruthFolder(data, tmp_path / "masks")
+    nodule, other = there.ground_truth(name)
+    assert (nodule.text, nodule.finding, nodule.mask, other.mask) == ("A nodule.", "Lung nodule", "01.nii.gz", None)
+    assert torch.equal(there.read_mask(name, "01.nii.gz").voxels.nonzero(), torch.tensor([[0, 1, 2]]))
+    assert data.ground_truth("sub/a.nii.gz") == ()
+    assert there.ground_truth("b.nii.gz") == ()
+    assert (there.label_names, there.identity) == (("mass",), data.identity)
+
+
+def test_the_folder_has_to_be_there_and_is_not_left(tmp_path: Path, data: ManifestSource) -> None:
+    with pytest.raises(ConfigError, match=r"^grounding.folder: .*nowhere does not exist; name a folder as in docs/"):
+        WithTruthFolder(data, tmp_path / "nowhere")
+    with pytest.raises(DataError, match="lies outside"):
+        WithTruthFolder(data, tmp_path / "data").ground_truth("../elsewhere/a.nii.gz")

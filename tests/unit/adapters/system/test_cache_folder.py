@@ -1,4 +1,4 @@
-"""What several processes keep in one folder."""
+"""The cache, kept by several processes in one folder."""
 
 import json
 import os

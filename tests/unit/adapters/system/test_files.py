@@ -20,7 +20,6 @@ from simcrop.adapters.system.files import (
     whole_file,
     whole_folder,
     writing,
-    written_beside,
 )
 from simcrop.core.errors import CheckpointError, ConfigError, DataError
 
@@ -59,8 +58,8 @@ def test_a_file_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
         assert path.read_bytes() == "first µ".encode()
     replace_text(path, "second")
     assert path.read_text() == "second"
-    with written_beside(path) as draft:
-        draft.write_text("third")
+    with whole_file(path, durable=False) as file:
+        file.write(b"third")
     assert path.read_text() == "third"
     assert list(tmp_path.iterdir()) == [path]
 

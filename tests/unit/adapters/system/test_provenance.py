@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from."""
+"""The record of where a checkpoint comes from."""
 
 import subprocess
 from dataclasses import replace

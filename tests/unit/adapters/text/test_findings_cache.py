@@ -1,4 +1,4 @@
-"""What a frozen text encoder makes of findings: computed once, found again, never taken for another's."""
+"""Features of a frozen text encoder: computed once, found again, never taken for another's."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder
 from simcrop.adapters.text.findings_cache import StoredFindings, keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.data.batch import Encoding
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.recipe import TextEncoderRecipe
 from simcrop.core.reports.text import sentences_of
-from simcrop.core.reports.tokens import Encoding
 
 RECIPE = TextEncoderRecipe(
     hidden_size=16, depth=1, num_heads=2, vocab_size=128, max_tokens=24, dropout=0.1, frozen=True

@@ -1,4 +1,4 @@
-"""What a person sees of a training."""
+"""The progress of a training on a terminal."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Which studies there are to segment."""
+"""The studies that are segmented."""
 
 import logging
 from pathlib import Path

@@ -1,10 +1,52 @@
 """Batches as they are loaded, and as the model sees them."""
 
+from dataclasses import dataclass, fields
+
 import torch
+from support import small_models
 from support.tiny import make_batch
+from torch import Tensor
 
 from simcrop.core.data.augment import Augmentation
-from simcrop.core.data.batch import Batch, PreparedBatch
+from simcrop.core.data.batch import Batch, Encoding, PreparedBatch, TensorGroup, padded
+
+
+def check_moved(before: object, after: object, name: str = "") -> int:
+    """Number of tensors that were compared."""
+    if isinstance(before, Tensor):
+        assert isinstance(after, Tensor)
+        assert after.device.type == "meta", name
+        assert (after.shape, after.dtype) == (before.shape, before.dtype)
+        return 1
+    if isinstance(before, TensorGroup):
+        assert type(after) is type(before)
+        return sum(check_moved(getattr(before, f.name), getattr(after, f.name), f.name) for f in fields(before))  # type: ignore[arg-type]
+    assert after == before
+    return 0
+
+
+def test_a_batch_moves_whole() -> None:
+    batch = small_models.make_batch([2, 1])
+    assert check_moved(batch, batch.to("meta")) == 13
+    assert batch.volume.device.type == "cpu"
+
+
+def test_what_is_no_tensor_stays() -> None:
+    @dataclass(frozen=True, eq=False)
+    class Named(TensorGroup):
+        values: Tensor
+        names: tuple[str, ...]
+        missing: Tensor | None = None
+
+    moved = Named(torch.zeros(2), ("a", "b")).to("meta")
+    assert (moved.values.device.type, moved.names, moved.missing) == ("meta", ("a", "b"), None)
+
+
+def test_texts_are_padded_to_the_longest() -> None:
+    tokens = padded([Encoding((2, 3), (-1, -1), 0), Encoding((2, 8, 9, 3), (-1, 0, 1, -1), 1)], pad_id=7)
+    assert tokens.ids.tolist() == [[2, 3, 7, 7], [2, 8, 9, 3]]
+    assert tokens.mask.tolist() == [[True, True, False, False], [True] * 4]
+    assert tokens.sentence_of_token.tolist() == [[-1, -1, -1, -1], [-1, 0, 1, -1]]
 
 
 def test_the_length_of_a_batch_is_its_studies() -> None:

@@ -1,4 +1,4 @@
-"""Which sentences of a held-out report can be located, and on which grid their masks lie."""
+"""The sentences of a held-out report that can be located, and the grid of their masks."""
 
 import torch
 from support.held_out_fakes import FakeSource, box, held_out

@@ -9,7 +9,8 @@ from support.data_folders import write_ct_rate
 from support.reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
 
-from simcrop.adapters.loading.prepared import PreparedVolumes, prepare
+from simcrop.adapters.loading.prepared import PreparedVolumes
+from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.core.data.augment import Augmentation, apply_augmentation, crop_centre
 from simcrop.core.data.batch import Batch

@@ -19,7 +19,7 @@ from simcrop.core.ports import SingleProcess
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import ModelRecipe, Optimisation, TrainRecipe
 from simcrop.core.reference import REFERENCE
-from simcrop.core.training.loop import Outside, fit
+from simcrop.core.training.loop import Ports, fit
 from simcrop.core.training.optimization import load_optimizer_state
 from simcrop.core.training.progress import Progress, trained_weights
 
@@ -97,8 +97,8 @@ def run(
         said = probabilities(logits, exclusive=False)
         return selection_score(said, TRUTH, learned=torch.tensor([True]), exclusive=False)
 
-    outside = Outside(batches, score, SingleProcess(), memory, memory, memory.should_stop)
-    return fit(learner, outside, progress or Progress())
+    ports = Ports(batches, score, SingleProcess(), memory, memory, memory.should_stop)
+    return fit(learner, ports, progress or Progress())
 
 
 def test_it_learns_what_is_to_be_seen() -> None:
@@ -129,7 +129,7 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(
     expected = run(make_learner(optimizer=optimizer), undisturbed)
     learner = make_learner(optimizer=optimizer)
     stopped = run(learner, first)
-    assert (stopped.step, stopped.is_over(learner.settings)) == (stop_after, False)
+    assert (stopped.step, stopped.is_finished(learner.settings)) == (stop_after, False)
     # A kill loses what came after the last regular checkpoint, and leaves rows behind.
     at = stop_after if not killed else max(step for step in first.states if step % 2 == 0)
     weights, state = first.states[at]

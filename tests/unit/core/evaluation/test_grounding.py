@@ -1,4 +1,4 @@
-"""Which patches a mask touches, whether a map points at them, and the averages over findings."""
+"""Patches that a mask touches, maps that point at them, and averages over findings."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Which patients' labels are learned from."""
+"""The patients whose labels are learned from."""
 
 import pytest
 from hypothesis import given

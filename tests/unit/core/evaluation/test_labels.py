@@ -1,4 +1,4 @@
-"""Which labels a data set has, and what each study has of them."""
+"""The labels of a data set, and their values for each study."""
 
 import re
 from collections.abc import Sequence

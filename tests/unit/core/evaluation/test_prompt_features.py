@@ -1,4 +1,4 @@
-"""Which sentences of training reports become prompts, and that a model of known behaviour tells its finding by them."""
+"""Sentences of training reports become prompts, and a model of known behaviour tells its finding by them."""
 
 import torch
 from support.held_out_fakes import FakeSource, box, held_out

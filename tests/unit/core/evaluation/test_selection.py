@@ -1,4 +1,4 @@
-"""How settings are compared."""
+"""Comparison of settings."""
 
 import math
 

@@ -1,13 +1,13 @@
-"""How sentences are read: in their report, amid others, or alone."""
+"""Sentences are encoded in their report, among others, or alone."""
 
 import pytest
 import torch
 from support.held_out_fakes import FakeSource, WordTokenizer, held_out
 from torch import Tensor, nn
 
+from simcrop.core.data.batch import Tokens
 from simcrop.core.evaluation.sentences import read_alone, read_findings, read_within
 from simcrop.core.reports.reader import ReportReader
-from simcrop.core.reports.tokens import Tokens
 
 
 class EchoModel(nn.Module):

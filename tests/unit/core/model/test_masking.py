@@ -1,4 +1,4 @@
-"""Which patches and which words are hidden."""
+"""Masks of patches and of words."""
 
 import torch
 from hypothesis import given, settings

@@ -10,7 +10,7 @@ from support.small_models import ThreadRank, on_ranks
 from torch import Tensor
 
 from simcrop.core.objectives.alignment import alignment_loss
-from simcrop.core.objectives.sentences import Sentences, cosines
+from simcrop.core.objectives.objective import Sentences, cosines
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import AlignmentRecipe
 

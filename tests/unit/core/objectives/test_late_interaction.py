@@ -9,7 +9,7 @@ from support.small_models import ThreadRank, on_ranks
 from torch import Tensor
 
 from simcrop.core.objectives.late_interaction import LateInteraction
-from simcrop.core.objectives.sentences import Sentences
+from simcrop.core.objectives.objective import Sentences
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import LateInteractionRecipe
 from simcrop.core.reference import REFERENCE

@@ -1,4 +1,4 @@
-"""What tables alone show of reports, labels and splits."""
+"""Tables alone show what is wrong with reports, labels and splits."""
 
 import pytest
 

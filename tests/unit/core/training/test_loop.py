@@ -24,7 +24,7 @@ from simcrop.core.recipe import (
     TrainRecipe,
 )
 from simcrop.core.training.learner import PreTraining, counts_of, held_out_losses
-from simcrop.core.training.loop import Outside, fit, train_step
+from simcrop.core.training.loop import Ports, fit, train_step
 from simcrop.core.training.optimization import load_optimizer_state, lr_at, make_optimizers, parameter_groups
 from simcrop.core.training.progress import Progress
 
@@ -70,12 +70,10 @@ class Drawn:
 HELD_OUT = [make_batch([1, 2], key="held out").augmented()]
 
 
-def make_outside(
-    learner: PreTraining, *, held_out: Sequence[Batch] = HELD_OUT, **changes: Any
-) -> Outside[PreparedBatch]:
-    outside = Outside(
+def make_ports(learner: PreTraining, *, held_out: Sequence[Batch] = HELD_OUT, **changes: Any) -> Ports[PreparedBatch]:
+    ports = Ports(
         batches=FixedBatches().batches,
-        score=lambda: held_out_losses(learner, held_out, outside.communicator),
+        score=lambda: held_out_losses(learner, held_out, ports.communicator),
         communicator=ALONE,
         checkpoints=KeptInMemory(),
         metrics=Rows(),
@@ -85,11 +83,11 @@ def make_outside(
         picture_every=4,
         puts_best_back=False,
     )
-    return replace(outside, **changes)
+    return replace(ports, **changes)
 
 
 def run(learner: PreTraining, progress: Progress | None = None, **changes: Any) -> Progress:
-    return fit(learner, make_outside(learner, **changes), progress or Progress())
+    return fit(learner, make_ports(learner, **changes), progress or Progress())
 
 
 def gradients(model: SimCroP) -> dict[str, Tensor]:
@@ -223,15 +221,15 @@ def test_a_continued_run_is_the_run_that_never_stopped(stop_after: int) -> None:
     whole = Rows()
     run(learner(), metrics=whole, clock=lambda: 0.0)
     rows, store = Rows(), KeptInMemory()
-    outside = {"metrics": rows, "checkpoints": store, "clock": lambda: 0.0}
-    stopped = run(learner(), should_stop=lambda: len(rows.rows) == stop_after, **outside)
+    ports = {"metrics": rows, "checkpoints": store, "clock": lambda: 0.0}
+    stopped = run(learner(), should_stop=lambda: len(rows.rows) == stop_after, **ports)
     assert stopped.step == stop_after
     rows.write({"step": stopped.step + 1})  # written by a process that died before it could save
     weights, state, _ = store.saved[stopped.step]
     resumed = learner()
     resumed.model.load_state_dict(weights)
     load_optimizer_state(resumed.optimizers, state["optimizer"])
-    run(resumed, Progress.of(stopped.step, state), **outside)
+    run(resumed, Progress.of(stopped.step, state), **ports)
     assert rows.rows == whole.rows
 
 
@@ -248,8 +246,8 @@ def test_ranks_without_rank_0_write_nothing() -> None:
         rank, world_size = 1, 2
 
     store, rows, pictures = KeptInMemory(), Rows(), Drawn()
-    outside = {"communicator": SecondOfTwo(), "checkpoints": store, "metrics": rows, "pictures": pictures}
-    run(make_learner(make_model(WITHOUT_NEGATIVES)), **outside)
+    ports = {"communicator": SecondOfTwo(), "checkpoints": store, "metrics": rows, "pictures": pictures}
+    run(make_learner(make_model(WITHOUT_NEGATIVES)), **ports)
     assert not store.saved
     assert not rows.rows
     assert not pictures.steps
@@ -264,10 +262,10 @@ def test_without_held_out_studies_there_is_no_held_out_loss() -> None:
 SMALL = Optimisation(steps=6, lr=0.1, weight_decay=0.0, warmup_steps=0, evaluate_every=1, patience=2)
 
 
-def small_outside(scores: Sequence[float], **changes: Any) -> Outside[Numbers]:
+def small_ports(scores: Sequence[float], **changes: Any) -> Ports[Numbers]:
     """One that gives these scores, one after the other; the larger is the better."""
     told = iter(scores)
-    outside = Outside[Numbers](
+    ports = Ports[Numbers](
         batches=lambda first: ([Numbers((float(step),))] for step in itertools.count(first)),
         score=lambda: {"score": next(told)},
         communicator=ALONE,
@@ -275,7 +273,7 @@ def small_outside(scores: Sequence[float], **changes: Any) -> Outside[Numbers]:
         metrics=Rows(),
         should_stop=lambda: False,
     )
-    return replace(outside, **changes)
+    return replace(ports, **changes)
 
 
 def test_a_steps_loss_and_gradient_are_those_of_its_micro_batches_together() -> None:
@@ -288,7 +286,7 @@ def test_a_steps_loss_and_gradient_are_those_of_its_micro_batches_together() -> 
 
 def test_patience_ends_training_and_the_best_weights_are_put_back() -> None:
     learner, store, rows = OneWeight(SMALL), KeptInMemory(), Rows()
-    progress = fit(learner, small_outside([1, 3, 2, 3, 9], checkpoints=store, metrics=rows), Progress())
+    progress = fit(learner, small_ports([1, 3, 2, 3, 9], checkpoints=store, metrics=rows), Progress())
     assert (progress.step, progress.best_step, progress.best, progress.num_worse) == (4, 2, {"score": 3}, 2)
     assert list(store.saved) == [4]
     assert learner.weight == progress.weights["weight"].item() != store.saved[4][0]["weight"].item()
@@ -298,7 +296,7 @@ def test_patience_ends_training_and_the_best_weights_are_put_back() -> None:
 
 def test_where_the_best_step_is_a_checkpoint_of_its_own_the_last_weights_stay() -> None:
     learner, store = OneWeight(SMALL), KeptInMemory()
-    progress = fit(learner, small_outside([1, 3, 2, 2], checkpoints=store, puts_best_back=False), Progress())
+    progress = fit(learner, small_ports([1, 3, 2, 2], checkpoints=store, puts_best_back=False), Progress())
     assert list(store.saved) == [1, 2, 4]
     assert not progress.weights
     assert learner.weight == store.saved[4][0]["weight"].item()
@@ -306,7 +304,7 @@ def test_where_the_best_step_is_a_checkpoint_of_its_own_the_last_weights_stay() 
 
 def test_the_last_step_is_scored_and_no_other_where_no_interval_is_given() -> None:
     rows, settings = Rows(), replace(SMALL, evaluate_every=None)
-    progress = fit(OneWeight(settings), small_outside([5], metrics=rows), Progress())
+    progress = fit(OneWeight(settings), small_ports([5], metrics=rows), Progress())
     assert [row["step"] for row in rows.rows if "score" in row] == [6]
     assert (progress.best_step, progress.num_worse) == (6, 0)
 
@@ -315,15 +313,15 @@ def test_the_last_step_is_scored_and_no_other_where_no_interval_is_given() -> No
 def test_a_stopped_training_goes_on_with_its_best_weights_and_its_patience(stop_after: int) -> None:
     scores = [1, 3, 2, 3, 9]
     whole, store, rows = OneWeight(SMALL), KeptInMemory(), Rows()
-    expected = fit(whole, small_outside(scores), Progress())
+    expected = fit(whole, small_ports(scores), Progress())
     stop = {"checkpoints": store, "metrics": rows, "should_stop": lambda: len(rows.rows) == stop_after}
-    first = fit(OneWeight(SMALL), small_outside(scores, **stop), Progress())
-    assert not first.is_over(SMALL)
+    first = fit(OneWeight(SMALL), small_ports(scores, **stop), Progress())
+    assert not first.is_finished(SMALL)
     weights, state, _ = store.saved[stop_after]
     learner = OneWeight(SMALL)
     learner.model.load_state_dict(weights)
     load_optimizer_state(learner.optimizers, state["optimizer"])
-    second = fit(learner, small_outside(scores[stop_after:]), Progress.of(stop_after, state))
+    second = fit(learner, small_ports(scores[stop_after:]), Progress.of(stop_after, state))
     assert replace(second, weights={}) == replace(expected, weights={})
     assert learner.weight == whole.weight
 

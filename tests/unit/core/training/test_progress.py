@@ -1,4 +1,4 @@
-"""Which step is the best, when patience ends, and what a checkpoint keeps of that."""
+"""The best step, the end of patience, and what a checkpoint keeps of both."""
 
 import math
 
@@ -23,7 +23,7 @@ def after(*scores: float) -> Progress:
 
 
 @pytest.mark.parametrize(
-    ("scores", "best", "is_over"),
+    ("scores", "best", "is_finished"),
     [
         ((), 0, False),
         ((0.3,), 1, False),
@@ -37,16 +37,16 @@ def after(*scores: float) -> Progress:
         ((math.nan, math.nan, math.nan), 1, True),
     ],
 )
-def test_the_first_best_step_counts_and_patience_ends(scores: tuple[float, ...], best: int, is_over: bool) -> None:
+def test_the_first_best_step_counts_and_patience_ends(scores: tuple[float, ...], best: int, is_finished: bool) -> None:
     progress = after(*scores)
-    assert progress.is_over(SETTINGS) is is_over
+    assert progress.is_finished(SETTINGS) is is_finished
     assert progress.best_step == best
-    assert not progress.is_over(Optimisation(steps=100)), "without patience all steps are made"
+    assert not progress.is_finished(Optimisation(steps=100)), "without patience all steps are made"
 
 
 def test_the_last_step_ends_it() -> None:
-    assert Progress(100).is_over(SETTINGS)
-    assert not Progress(99).is_over(SETTINGS)
+    assert Progress(100).is_finished(SETTINGS)
+    assert not Progress(99).is_finished(SETTINGS)
 
 
 def test_a_step_without_a_score_changes_nothing() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from simcrop.adapters.checkpoints.unfinished import training_store
+from simcrop.adapters.checkpoints.resume import training_store
 from simcrop.adapters.evaluation.classification.files import (
     Told,
     fine_tuned,

@@ -1,4 +1,4 @@
-"""What is written and printed of predictions."""
+"""Predictions as they are written and printed."""
 
 import csv
 import json

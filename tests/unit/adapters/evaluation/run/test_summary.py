@@ -1,4 +1,4 @@
-"""What the summary of a run says of a network whose behaviour is known."""
+"""The summary of a run, of a network whose behaviour is known."""
 
 import io
 import json

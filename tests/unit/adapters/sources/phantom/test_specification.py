@@ -1,4 +1,4 @@
-"""What phantom studies are, drawn many times without painting any."""
+"""Phantom studies, drawn many times without painting any."""
 
 import re
 from collections import Counter

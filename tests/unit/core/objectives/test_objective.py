@@ -3,7 +3,7 @@
 import torch
 from support.small_models import ThreadRank, on_ranks
 
-from simcrop.core.objectives.sentences import Sentences, sentence_means
+from simcrop.core.objectives.objective import Sentences, sentence_means
 
 
 def test_sentence_means_leave_special_tokens_out() -> None:
