@@ -93,13 +93,13 @@ class Source(DataSet):
 
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU, RAS+ order."""
-        opening = self._opened_inside(reconstruction, refuse)
-        return read_stored(self.volume_file(reconstruction), opening, self._padding_value)
+        path = self.volume_file(reconstruction)
+        return read_stored(path, self._opened_inside(path, refuse), self._padding_value)
 
     def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume; a hash of its voxels."""
-        opening = self._opened_inside(reconstruction, on_problem)
         path = self.volume_file(reconstruction)
+        opening = self._opened_inside(path, on_problem)
         return inspect_stored(path, opening, on_problem, padding_value=self._padding_value)
 
     def _tell(self, file: Path | str, code: str, message: str, **values: Any) -> None:
@@ -127,15 +127,14 @@ class Source(DataSet):
         """A path as the volume's name: within the folder, with / on any system."""
         return "/".join(path.relative_to(self._root).parts) or "."
 
-    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
-        """Opens a volume; `on_problem` is told of what can be passed over."""
-        path = self.volume_file(reconstruction)
+    def opening(self, path: Path, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        """Opens the file, or the folder, of a volume; `on_problem` is told of what can be passed over."""
         return opened(path, root=self._root, padding_value=self._padding_value, on_problem=on_problem)
 
     @contextmanager
-    def _opened_inside(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
-        refuse_link_out(self._root, self.volume_file(reconstruction))
-        with self._opening(reconstruction, on_problem) as stored:
+    def _opened_inside(self, path: Path, on_problem: OnProblem) -> Generator[StoredVolume]:
+        refuse_link_out(self._root, path)
+        with self.opening(path, on_problem) as stored:
             yield stored
 
 

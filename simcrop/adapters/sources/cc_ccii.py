@@ -95,7 +95,6 @@ class CCCCIISource(Source):
             if name not in self._quarantine and "/." not in f"/{name}":
                 yield path
 
-    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
-        return opened_slices(
-            self.volume_file(reconstruction), root=self._root, affine=self._affine, scaling=self._scaling
-        )
+    def opening(self, path: Path, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        """Opens the pictures of a scan's folder."""
+        return opened_slices(path, root=self._root, affine=self._affine, scaling=self._scaling)

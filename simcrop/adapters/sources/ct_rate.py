@@ -166,23 +166,22 @@ class CTRateSource(TruthFolders, Source):
             )
 
     @contextmanager
-    def _opening(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
-        with super()._opening(reconstruction, on_problem) as stored:
-            yield replace(stored, scaling=self._scaling(reconstruction, stored.scaling))
+    def opening(self, path: Path, on_problem: OnProblem) -> Generator[StoredVolume]:
+        """Opens a file, its numbers scaled as declared."""
+        with super().opening(path, on_problem) as stored:
+            yield replace(stored, scaling=self._scaling(path, stored.scaling))
 
-    def _scaling(self, reconstruction: str, own: Scaling) -> Scaling:
-        """Of a volume whose header has the scaling `own`."""
-        path = self.volume_file(reconstruction)
-        if self._hu == "header":
-            return own
-        if self._hu == "hu":
-            if own != (1.0, 0.0):
-                message = f"data.hu says that voxels are HU, but the header rescales them by {own}"
-                raise bad_file(path, "content.scaled", message, scaling=list(own))
-            return own
-        if reconstruction not in self._scalings:
-            raise bad_file(path, "content.no_scaling", "has no row in the metadata tables")
-        return self._scalings[reconstruction]
+    def _scaling(self, path: Path, own: Scaling) -> Scaling:
+        """Of a file whose header has the scaling `own`."""
+        if self._hu == "raw+csv":
+            name = path.name.removesuffix(_SUFFIX)
+            if name not in self._scalings:
+                raise bad_file(path, "content.no_scaling", "has no row in the metadata tables")
+            return self._scalings[name]
+        if self._hu == "hu" and own != (1.0, 0.0):
+            message = f"data.hu says that voxels are HU, but the header rescales them by {own}"
+            raise bad_file(path, "content.scaled", message, scaling=list(own))
+        return own
 
     def _read_scalings(self) -> dict[str, Scaling]:
         scalings: dict[str, Scaling] = {}

@@ -98,8 +98,9 @@ class Luna16Source(Source):
         return Volume(torch.isin(found.voxels, torch.tensor(_values(found, name))).short(), found.affine)
 
     @contextmanager
-    def _opening(self, reconstruction: str, on_problem: OnProblem) -> Generator[StoredVolume]:
-        with opened(self._headers[reconstruction], root=self._root, on_problem=on_problem) as stored:
+    def opening(self, path: Path, on_problem: OnProblem) -> Generator[StoredVolume]:
+        """Opens the header of a file with voxels; what lies below any HU is air."""
+        with opened(self._headers[path.stem], root=self._root, on_problem=on_problem) as stored:
             yield replace(stored, chunks=(np.where(chunk < _PADDING_BELOW, AIR_HU, chunk) for chunk in stored.chunks))
 
     def _mask_file(self, reconstruction: str) -> Path:

@@ -89,8 +89,9 @@ class RadChestCTSource(Source):
             if path.stem not in self._quarantine and (match is None or match[1] in self._splits):
                 yield path
 
-    def _opening(self, reconstruction: str, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
-        return opened_array(self.volume_file(reconstruction), _KEY, _AFFINE)
+    def opening(self, path: Path, on_problem: OnProblem) -> AbstractContextManager[StoredVolume]:
+        """Opens the array of a file."""
+        return opened_array(path, _KEY, _AFFINE)
 
     def _is_listed(self, name: str) -> bool:
         return _NAME.fullmatch(name) is not None and self._is_usable(name)

@@ -35,8 +35,8 @@ class _TextSource(Source):
         return (path for path in self._root.glob("*.txt") if path.stem not in self._quarantine)
 
     @contextmanager
-    def _opening(self, reconstruction: str, on_problem: Callable[[Problem], None]) -> Generator[StoredVolume]:
-        voxels = np.full((2, 2, 2), float(self.volume_file(reconstruction).read_text()))
+    def opening(self, path: Path, on_problem: Callable[[Problem], None]) -> Generator[StoredVolume]:
+        voxels = np.full((2, 2, 2), float(path.read_text()))
         yield StoredVolume((2, 2, 2), voxels.dtype, np.eye(4), iter([voxels]), "C")
 
 
@@ -104,8 +104,8 @@ class _ArraySource(Source):
         return iter(self._root.glob("*.npy"))
 
     @contextmanager
-    def _opening(self, reconstruction: str, on_problem: Callable[[Problem], None]) -> Generator[StoredVolume]:
-        voxels = np.load(self.volume_file(reconstruction))
+    def opening(self, path: Path, on_problem: Callable[[Problem], None]) -> Generator[StoredVolume]:
+        voxels = np.load(path)
         yield StoredVolume(voxels.shape, voxels.dtype, AFFINE, iter([voxels]), "C")
 
 
