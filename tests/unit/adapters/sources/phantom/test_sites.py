@@ -10,11 +10,10 @@ from simcrop.adapters.sources.phantom.sites import in_lobe as lesion_in_lobe
 
 @pytest.mark.parametrize(
     ("weights", "place"),
-    [((1, 0, 0), "the lower lobe of the right lung"), ((0, 0, 1), "the lower lobes of both lungs")],
+    [((1, 0, 0), "the right lower lobe"), ((0, 0, 1), "both lower lobes")],
 )
 def test_words_agree_with_the_side(weights: tuple[float, float, float], place: str) -> None:
-    words = "the lower {lobe} of {side} {lung}"
-    made = sided("Finding", "kind", np.random.default_rng(0), "lower", words, 40.0, weights=weights)
+    made = sided("Finding", "kind", np.random.default_rng(0), "lower", 40.0, weights=weights)
     assert made.place == place
     assert made.side == ("both" if weights[2] else "right")
 
