@@ -1,4 +1,4 @@
-"""What `simcrop train --dry-run` prints."""
+"""Print the size of a run before it begins: `simcrop train --dry-run`."""
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_yaml

@@ -1,4 +1,4 @@
-"""What the commands of `simcrop eval` have in common."""
+"""Run an evaluation by its name, for the commands of `simcrop eval`."""
 
 from importlib import import_module
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `simcrop info` knows about this machine or a checkpoint."""
+"""Facts about this machine or a checkpoint, for `simcrop info`."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""Where a model looks for sentences, beside where they point."""
+"""Picture of the places where a model looks for sentences, beside where they point."""
 
 import textwrap
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which patients' labels are learned from, and which of these choose between settings instead."""
+"""Draw the patients whose labels are learned from, and those of them that choose between settings instead."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How well predicted organs cover the true ones, and what their means are over studies and classes."""
+"""Overlap of predicted organs with the true ones, and its means over studies and classes."""
 
 import torch
 from jaxtyping import Float, UInt8

@@ -1,4 +1,4 @@
-"""How settings and steps are compared on the selection patients."""
+"""Compare settings and steps on the selection patients."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,1 +1,1 @@
-"""What a training run shows of itself on held-out studies: pictures, summary.json."""
+"""Results of a training run on held-out studies: pictures, summary.json."""

@@ -1,4 +1,4 @@
-"""What is used of MONAI, an optional extra: the one place that imports it."""
+"""Parts of MONAI, an optional extra: the one place that imports it."""
 
 from simcrop.core.errors import BackendError
 
