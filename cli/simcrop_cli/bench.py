@@ -7,7 +7,7 @@ import typer
 
 
 class What(StrEnum):
-    """What can be timed by itself: the names by which pytest selects it."""
+    """Names by which pytest selects what can be timed by itself."""
 
     MASKED_PATCH_EMBED = "masked_patch_embed"
     SENTENCE_PATCH_TOPK = "sentence_patch_topk"

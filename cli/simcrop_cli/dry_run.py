@@ -1,4 +1,4 @@
-"""Print the plan of a run for `simcrop train --dry-run`."""
+"""Print the size of a run before it begins: `simcrop train --dry-run`."""
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_yaml

@@ -1,4 +1,4 @@
-"""Options and steps that the commands of `simcrop eval` share."""
+"""Run an evaluation by its name, for the commands of `simcrop eval`."""
 
 from importlib import import_module
 from pathlib import Path

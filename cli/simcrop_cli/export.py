@@ -10,7 +10,7 @@ from simcrop_cli.options import Checkpoint
 
 
 class Format(StrEnum):
-    """Who is to read the export."""
+    """Formats of an export, by who reads them."""
 
     SIMCROP = "simcrop"
     AUTHORS = "authors"

@@ -1,4 +1,4 @@
-"""Collect the facts that `simcrop info` prints of this machine or a checkpoint."""
+"""Facts about this machine or a checkpoint, for `simcrop info`."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

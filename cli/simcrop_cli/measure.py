@@ -1,4 +1,4 @@
-"""Measure the memory and time of a run by one forward and backward pass on random data."""
+"""Measure the size of a run and the time of its steps by one forward and backward pass on random data."""
 
 import random
 import resource
@@ -30,7 +30,7 @@ _FIRST_STUDIES = 2
 
 @dataclass(frozen=True)
 class Size:
-    """What a run will take.
+    """Memory and time that a run will take.
 
     Attributes:
         parameters: part of the model -> (all, trained).

@@ -1,12 +1,13 @@
-"""A trained model in the formats that others read, and on the hub."""
+"""Export of a trained model in the formats that others read, and to the hub."""
 
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from simcrop.adapters.checkpoints.encoder_file import Trained, open_weights
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.hub import local_copy, publish
-from simcrop.adapters.export.example_volume import example_volume
 from simcrop.adapters.export.formats import (
     Format,
     check_target,
@@ -18,9 +19,13 @@ from simcrop.adapters.export.formats import (
 from simcrop.adapters.export.model_card import CardFacts, model_card
 from simcrop.adapters.export.monai_names import difference
 from simcrop.adapters.export.results import results_of
-from simcrop.adapters.loading.resample import Grid
+from simcrop.adapters.formats.geometry import to_ras
+from simcrop.adapters.loading.resample import Grid, resample_volume
+from simcrop.adapters.sources.phantom.render import render
+from simcrop.adapters.sources.phantom.specification import plan, sample_study
 from simcrop.adapters.system.provenance import versions
 from simcrop.compose.models import load_encoder
+from simcrop.core.data.study import Volume
 from simcrop.core.model.encoder import VisionEncoder
 
 __all__ = ["export", "publish"]
@@ -82,8 +87,11 @@ def _facts(opened: Trained, encoder: VisionEncoder, kind: Format, licence: str |
 
 def _class_token(encoder: VisionEncoder) -> float:
     """How much MONAI's tokens of a phantom chest differ from the encoder's, relative."""
-    recipe = encoder.recipe
-    volume = example_volume(Grid(recipe.spacing_mm, recipe.volume_size))
+    recipe, study = encoder.recipe, sample_study(plan(1, 0, 0.0)[0], 0)
+    rendering = render(study, study.reconstructions[0])
+    voxels, affine = to_ras(rendering.hu, rendering.affine, rendering.hu.dtype)
+    chest = Volume(torch.from_numpy(voxels), torch.from_numpy(affine))
+    volume, _ = resample_volume(chest, Grid(recipe.spacing_mm, recipe.volume_size))
     return difference(encoder, volume.expand(1, recipe.in_channels, *volume.shape))
 
 

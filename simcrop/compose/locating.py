@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from simcrop.core.errors import DataError, InputError
 from simcrop.core.evaluation.grounding import similarity_maps
 from simcrop.core.evaluation.sentences import read_within
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.recipe import Size
 from simcrop.core.reports.prompts import normal_findings
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import clean, sentences_of
@@ -32,32 +30,9 @@ _DPI = 130
 _log = logging.getLogger("simcrop")
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The place where a model looks for a sentence.
-
-    Attributes:
-        heat: the map on the grid of the scan's file.
-        best_mm: its best voxel in world coordinates, mm, RAS.
-    """
-
-    heat: HeatMap
-    best_mm: tuple[float, float, float]
-
-    @property
-    def best_voxel(self) -> Size:
-        """The best voxel, along the axes of the file."""
-        return self.heat.best_voxel
-
-    @property
-    def cosine(self) -> float:
-        """The value there."""
-        return float(self.heat.values[self.best_voxel])
-
-
 def locate(
     checkpoint: str, volume: Path, sentence: str, outs: Sequence[Path], *, findings: Path | None = None
-) -> Found:
+) -> HeatMap:
     """Draw and write the map of a sentence, and print where its best place is.
 
     Args:
@@ -97,7 +72,7 @@ def locate(
         if is_picture:
             save_figure(out, located_figure(_located(scan, found, sentence, facts)), dpi=_DPI)
         else:
-            write_map(out, found.heat.values, scan, about="simcrop: cosine similarity to a sentence")
+            write_map(out, found.values, scan, about="simcrop: cosine similarity to a sentence")
     print("\n".join([*facts, *map(str, outs)]))
     return found
 
@@ -119,13 +94,12 @@ def _read_findings(path: Path) -> list[str]:
 
 
 @torch.no_grad()
-def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> Found:
+def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> HeatMap:
     recipe = model.recipe
     voxels, seen = resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size))
     patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
     similarity = similarity_maps(sentence[None], patches)[0].reshape(recipe.grid).cpu().numpy()
     heat = map_onto(similarity, recipe.patch_size, seen.numpy(), scan.shape, scan.affine)
-    at = scan.affine @ (*heat.best_voxel, 1)
     if heat.share_outside > 0:
         _log.warning(
             "%.1f %% of %s lie outside of the %s mm around its centre that the model sees; the map has its lowest "
@@ -134,7 +108,7 @@ def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> Found:
             scan.path,
             _extent(model),
         )
-    return Found(heat, (float(at[0]), float(at[1]), float(at[2])))
+    return heat
 
 
 def _extent(model: SimCroP) -> str:
@@ -142,18 +116,18 @@ def _extent(model: SimCroP) -> str:
     return " x ".join(f"{size * spacing:g}" for size, spacing in sizes)
 
 
-def _facts(scan: Scan, model: SimCroP, found: Found, checkpoint: str) -> list[str]:
+def _facts(scan: Scan, model: SimCroP, found: HeatMap, checkpoint: str) -> list[str]:
     place = ", ".join(f"{axis} {mm:.1f}" for axis, mm in zip("xyz", found.best_mm, strict=True))
     voxel = ", ".join(map(str, found.best_voxel))
     seen = f"the model {checkpoint} sees {_extent(model)} mm around the centre"
-    if found.heat.share_outside > 0:
-        seen += f", {100 * (1 - found.heat.share_outside):.0f} % of the scan (dashed line)"
+    if found.share_outside > 0:
+        seen += f", {100 * (1 - found.share_outside):.0f} % of the scan (dashed line)"
     return [f"{scan.path.name}: cosine {found.cosine:.3f} at {place} mm (RAS), voxel {voxel}", seen]
 
 
-def _located(scan: Scan, found: Found, sentence: str, facts: Sequence[str]) -> Located:
+def _located(scan: Scan, found: HeatMap, sentence: str, facts: Sequence[str]) -> Located:
     """The same on axes to the patient's right, front and head."""
-    values = scan.as_ras(found.heat.values)
+    values = scan.as_ras(found.values)
     world = np.linalg.inv(scan.volume.affine.double().numpy()) @ (*found.best_mm, 1)
     x, y, z = (int(index) for index in np.rint(world[:3]))
     return Located(
@@ -161,7 +135,7 @@ def _located(scan: Scan, found: Found, sentence: str, facts: Sequence[str]) -> L
         facts=facts,
         hu=scan.volume.voxels.numpy(),
         similarity=values,
-        inside=scan.as_ras(found.heat.inside.astype(np.float32)) > 0,
+        inside=scan.as_ras(found.inside.astype(np.float32)) > 0,
         best_voxel=(x, y, z),
         spacing_mm=scan.volume.spacing_mm,
     )

@@ -21,7 +21,7 @@ _HUB_LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a model card says.
+    """Facts that a model card tells.
 
     Attributes:
         name: of the model.

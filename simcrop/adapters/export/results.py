@@ -1,4 +1,4 @@
-"""Collect what was measured on a checkpoint: the summary of its run, and the evaluations in the run's folder."""
+"""Results of a checkpoint: the summary of its run, and the evaluations that lie in the run's folder."""
 
 import json
 import logging

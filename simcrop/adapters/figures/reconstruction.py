@@ -1,4 +1,4 @@
-"""Draw what the encoder saw, what the decoder made of it, and the truth."""
+"""Picture of a volume as the encoder saw it, as the decoder rebuilt it, and as it is."""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -21,7 +21,7 @@ _CHANCE = "#808080"
 
 
 @dataclass(frozen=True, eq=False)
-class RocPanel:
+class _Panel:
     """One label's curve, None where it has none, and the area under it."""
 
     name: str
@@ -30,10 +30,10 @@ class RocPanel:
     is_mean: bool = False
 
 
-def roc_curves_figure(
+def roc_figure(
     predicted: Predicted, measured: Measurement, names: Sequence[str], what: str, *, title: str, **draws: Unpack[Draws]
 ) -> Figure:
-    """The curve of every label, and first their mean where there are several.
+    """The curve of every label with its band and the area under it; the diagonal is chance. First their mean.
 
     Args:
         predicted: of the test set.
@@ -44,20 +44,14 @@ def roc_curves_figure(
         draws: behind the bands.
     """
     curves, mean = roc_curves(predicted, **draws)
-    panels = [RocPanel(*each) for each in zip(names, curves, measured.by_label["auroc"], strict=True)]
+    panels = [_Panel(*each) for each in zip(names, curves, measured.by_label["auroc"], strict=True)]
     if len(panels) > 1:
-        panels.insert(0, RocPanel(f"Mean over {what}", mean, measured.overall["auroc"], is_mean=True))
+        panels.insert(0, _Panel(f"Mean over {what}", mean, measured.overall["auroc"], is_mean=True))
     band = f"; bands: {100 * draws['confidence']:g} % intervals over patients" if draws["num_draws"] else ""
-    return roc_figure(panels, title=title + band)
+    return _panels_figure(panels, title + band)
 
 
-def roc_figure(panels: Sequence[RocPanel], *, title: str) -> Figure:
-    """Each curve with its band and the area under it; the diagonal is chance.
-
-    Args:
-        panels: in the order of the picture.
-        title: above the picture.
-    """
+def _panels_figure(panels: Sequence[_Panel], title: str) -> Figure:
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     width = max(5.0, 2.5 * columns)
@@ -78,7 +72,7 @@ def roc_figure(panels: Sequence[RocPanel], *, title: str) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, panel: RocPanel) -> None:
+def _draw(axes: Axes, panel: _Panel) -> None:
     axes.set_title(textwrap.fill(panel.name, _TITLE_WIDTH), fontsize=9.5, weight="bold" if panel.is_mean else "normal")
     axes.plot([0, 1], [0, 1], color=_CHANCE, linewidth=0.8, linestyle="--")
     axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))

@@ -1,4 +1,4 @@
-"""Draw similarity maps of sentences beside the places that they speak of."""
+"""Picture of the places where a model looks for sentences, beside where they point."""
 
 import textwrap
 from collections.abc import Sequence

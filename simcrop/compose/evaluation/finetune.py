@@ -47,64 +47,57 @@ def finetune(config: RunConfig, checkpoint: str | None, out: Path, should_stop: 
     refuse_published(config, "fine-tuning")
     settings = config.finetune
     before = None if checkpoint is None or settings.new_head else fine_tuned(Path(checkpoint))
-    if settings.steps:
-        _train_and_measure(config, checkpoint, before, out, should_stop)
-    elif before is not None:
-        _measure_again(config, before, str(checkpoint), out, should_stop)
-    else:
+    if not settings.steps and before is None:
         raise ConfigError(
             f"finetune.steps: 0 measures a fine-tuned checkpoint, and {checkpoint or 'no --checkpoint'} is none; "
             "write 1 or more"
         )
-
-
-def _measure_again(config: RunConfig, before: FineTuned, checkpoint: str, out: Path, should_stop: Stop) -> None:
-    task = begin_task(config, checkpoint, draws=False)
-    classifier = new_classifier(task, frozen=True)
-    _continue(classifier, before, task)
-    task.require_measurable(before.learned_from)
-    logits = predict(task, classifier, task.test, should_stop, progress="test studies")
-    _conclude(task, logits, before, {"step": before.checkpoint.step}, out)
-
-
-def _train_and_measure(
-    config: RunConfig, checkpoint: str | None, before: FineTuned | None, out: Path, should_stop: Stop
-) -> None:
-    task = begin_task(config, checkpoint)
+    task = begin_task(config, checkpoint, draws=settings.steps > 0)
     if checkpoint is None:
         task = with_notes(task, "no --checkpoint: the encoder was trained from scratch on these labels alone")
-    task.require_measurable(task.learned_from(task.split.learn))
-    classifier = new_classifier(task, frozen=False)
+    classifier = new_classifier(task, frozen=settings.steps == 0)
     if before is not None:
-        _continue(classifier, before, task)
-    settings = fit_settings(
-        task, {"finetune": {k: v for k, v in asdict(config.finetune).items() if k != "checkpoint_every"}}
-    )
-    made = finished_fit(out, settings)
-    if made is not None:
+        before.require(task.columns.names, exclusive=task.columns.exclusive)
+        before.load_into(classifier)
+    made = before if before is not None and not settings.steps else _trained(task, classifier, out, should_stop)
+    task.require_measurable(made.learned_from)
+    logits = predict(task, classifier, task.test, should_stop, bar="test studies")
+    chosen: dict[str, Any] = {"step": made.checkpoint.step}
+    if settings.steps:
+        chosen |= made.checkpoint.manifest["metrics"]
+        task = with_notes(task, BLIND_SELECTION) if math.isnan(chosen["auroc"]) else task
+    scores = probabilities(logits, exclusive=task.columns.exclusive)
+    conclude("finetune", task, scores, learned_from=made.learned_from, chosen=chosen, out=out)
+
+
+def _trained(task: LabelledTask, classifier: Classifier, out: Path, should_stop: Stop) -> FineTuned:
+    """The classifier of the best step, trained now or by an earlier call."""
+    task.require_measurable(task.learned_from(task.split.learn))
+    section = {key: value for key, value in asdict(task.config.finetune).items() if key != "checkpoint_every"}
+    settings = fit_settings(task, {"finetune": section})
+    if finished_fit(out, settings) is not None:
         print(f"{out}: trained by an earlier call of the same configuration; measuring that")
-        made.load_into(classifier)
-        remove_training(out)  # a kill may have come before it was
     else:
-        made = _train(task, classifier, settings, out, should_stop)
-    logits = predict(task, classifier, task.test, should_stop, progress="test studies")
-    chosen = made.checkpoint.manifest["metrics"]
-    if math.isnan(chosen["auroc"]):
-        task = with_notes(task, BLIND_SELECTION)
-    _conclude(task, logits, made, {"step": made.checkpoint.step, **chosen}, out)
+        _train(task, classifier, settings, out, should_stop)
+    made = finished_fit(out, settings)
+    assert made is not None
+    made.load_into(classifier)
+    remove_training(out)  # after an earlier call too: a kill may have come before it was
+    return made
 
 
 def _train(
     task: LabelledTask, classifier: Classifier, settings: Mapping[str, Any], out: Path, should_stop: Stop
-) -> FineTuned:
+) -> None:
     """Fit, and keep the best step's classifier."""
-    config, select = task.config, task.split.select
+    config, select, given = task.config, task.split.select, task.config.finetune.layer_decay
+    default = 1.0 if task.checkpoint["path"] is None else _LAYER_DECAY
     progress = fit_classifier(
         task,
         classifier,
         config.finetune,
         augment=config.data.augment,
-        layer_decay=_layer_decay(task),
+        layer_decay=default if given is None else given,
         score=lambda: predict(task, classifier, task.some(select), should_stop),
         truth=task.truth[list(select)],
         out=out,
@@ -123,27 +116,6 @@ def _train(
         metrics=best_score(progress),
         provenance={**about, "settings": settings},
     )
-    remove_training(out)
-    made = finished_fit(out, settings)
-    assert made is not None
-    return made
-
-
-def _layer_decay(task: LabelledTask) -> float:
-    given = task.config.finetune.layer_decay
-    if given is not None:
-        return given
-    return 1.0 if task.checkpoint["path"] is None else _LAYER_DECAY
-
-
-def _continue(classifier: Classifier, before: FineTuned, task: LabelledTask) -> None:
-    before.require(task.columns.names, exclusive=task.columns.exclusive)
-    before.load_into(classifier)
-
-
-def _conclude(task: LabelledTask, logits: Tensor, made: FineTuned, chosen: dict[str, Any], out: Path) -> None:
-    scores = probabilities(logits, exclusive=task.columns.exclusive)
-    conclude("finetune", task, scores, learned_from=made.learned_from, chosen=chosen, out=out)
 
 
 def new_classifier(task: LabelledTask, *, frozen: bool) -> Classifier:
@@ -155,12 +127,7 @@ def new_classifier(task: LabelledTask, *, frozen: bool) -> Classifier:
 
 @torch.no_grad()
 def predict(
-    task: LabelledTask,
-    classifier: Classifier,
-    studies: Sequence[Study],
-    should_stop: Stop,
-    *,
-    progress: str | None = None,
+    task: LabelledTask, classifier: Classifier, studies: Sequence[Study], should_stop: Stop, *, bar: str | None = None
 ) -> Float[Tensor, "n C"]:
     """Logits of the centres of the studies' first reconstructions, on the CPU.
 
@@ -169,7 +136,7 @@ def predict(
         classifier: on the device that computes.
         studies: to predict.
         should_stop: asked after every batch.
-        progress: what the bar says; None shows none.
+        bar: what it says of the progress; None shows none.
 
     Raises:
         DataError: a volume is damaged.
@@ -185,12 +152,12 @@ def predict(
     )
     logits: list[Tensor] = []
     done = 0
-    with counted(progress or "") as tell:
+    with counted(bar or "") as tell:
         for volumes in centres:
             with numerics(task.device, config.train):
                 logits.append(classifier(volumes.to(task.device)).cpu())
             done += len(volumes)
-            if progress is not None:
+            if bar is not None:
                 tell(done, len(studies))
             if should_stop():
                 raise Stopped

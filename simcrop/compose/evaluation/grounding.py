@@ -1,7 +1,6 @@
-"""`simcrop eval grounding`: whether a model finds the places that sentences speak of."""
+"""`simcrop eval grounding`: comparison of a model's maps with the places that sentences speak of."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.grounding import Pointing
 from simcrop.core.evaluation.map_overlap import overlap, voxel_map
-from simcrop.core.evaluation.sentence_maps import PlacedMap, absent_maps, placed_maps
+from simcrop.core.evaluation.sentence_maps import PlacedMap, placed_maps
 from simcrop.core.training.stopping import Stopped
 
 _RULE = "by the share of sentences that hit, then by the area under the curve"
@@ -38,31 +37,26 @@ def grounding(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) 
             f"data: none of the {len(held_out.studies)} held-out studies has a mask of a finding that its report "
             "asserts; put ground_truth/ beside the data, or name its folder by grounding.folder (docs/ground_truth.md)"
         )
-    found = _measure(task, held_out, studies, should_stop)
-    if not found.sentences:
+    sentences, num_untold = _measure(task, held_out, studies, should_stop)
+    if not sentences:
         raise DataError(
-            f"data: the masks of all {found.num_untold} sentences lie outside of what the model sees, or fill it; see "
+            f"data: the masks of all {num_untold} sentences lie outside of what the model sees, or fill it; see "
             "whether they lie on the volumes"
         )
     report = grounding_report(
-        found.sentences,
+        sentences,
         config.evaluation,
         seed=config.seed,
-        figures=_pictures(task, held_out, found.sentences),
-        warnings=list(_warnings(found)),
+        figures=_pictures(task, held_out, sentences),
+        warnings=list(_warnings(sentences, num_untold)),
     )
     task.finish(out, report)
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """The sentences that could be measured, and how many masks told nothing."""
-
-    sentences: Sequence[GroundedSentence]
-    num_untold: int
-
-
-def _measure(task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study], should_stop: Stop) -> _Found:
+def _measure(
+    task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study], should_stop: Stop
+) -> tuple[list[GroundedSentence], int]:
+    """(the sentences that could be measured, how many masks told nothing)."""
     sentences: list[GroundedSentence] = []
     num_untold = 0
     batch_size = task.config.evaluation.batch_size
@@ -76,13 +70,13 @@ def _measure(task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Stu
             progress(first + len(part), len(studies))
             if should_stop():
                 raise Stopped("nothing was kept")
-    return _Found(sentences, num_untold)
+    return sentences, num_untold
 
 
 def _maps(task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study]) -> list[PlacedMap]:
     patches = task.patches(torch.stack([held_out.volume(study) for study in studies]))
     arguments = (task.model, held_out, studies, patches, asserts_finding)
-    return [*placed_maps(*arguments), *absent_maps(*arguments)]
+    return [*placed_maps(*arguments), *placed_maps(*arguments, reported=False)]
 
 
 def _grounded(task: LanguageTask, each: PlacedMap) -> GroundedSentence | None:
@@ -97,13 +91,13 @@ def _grounded(task: LanguageTask, each: PlacedMap) -> GroundedSentence | None:
     return GroundedSentence(each.study, each.place.text, pointing, inside, each.among, covered, each.is_reported)
 
 
-def _warnings(found: _Found) -> Iterator[str]:
-    if found.num_untold:
+def _warnings(sentences: Sequence[GroundedSentence], num_untold: int) -> Iterator[str]:
+    if num_untold:
         yield (
-            f"{found.num_untold} sentences were left out: no patch or every patch that the model sees and takes for "
+            f"{num_untold} sentences were left out: no patch or every patch that the model sees and takes for "
             "tissue overlaps their mask"
         )
-    if count := sum(not each.is_reported for each in found.sentences):
+    if count := sum(not each.is_reported for each in sentences):
         yield (
             f"{count} sentences are not in their report word for word, or beyond what the model reads of it, and were "
             "read in the middle of it"

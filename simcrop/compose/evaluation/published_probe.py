@@ -27,18 +27,7 @@ _COPIED = ("Pleural effusion", "Pericardial effusion")
 
 
 def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
-    """Train a linear layer as the authors do, and measure it on the held-out studies.
-
-    Args:
-        config: data and labels; the section `probe`.
-        checkpoint: of the encoder; None measures an untrained one.
-        out: folder of the result.
-        should_stop: asked after every step and batch.
-
-    Raises:
-        SimcropError: wrong checkpoint, data or labels, or a loss that is not finite.
-        Stopped: `should_stop` said so; the same call goes on from there.
-    """
+    """Train a linear layer as the authors do, and measure it on the held-out studies; arguments as for a `Command`."""
     if config.probe.features == "voxels":
         raise ConfigError("probe.features: the published protocol trains on an encoder alone; write encoder, or honest")
     task = _with_faults(begin_task(config, checkpoint, as_published=True))

@@ -1,4 +1,4 @@
-"""Find the studies with masks, on the grid of a model."""
+"""Beginning of a segmentation: studies with masks, on the grid of a model."""
 
 import logging
 import os

@@ -1,7 +1,7 @@
 """`simcrop eval zeroshot`: findings that a model reads off a volume by sentences, with no label learned from."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.zeroshot_report import ZeroShotOutcome, zeroshot_report
 from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
-from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
+from simcrop.core.data.held_out import asserts_finding
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.classification import Predicted
@@ -41,7 +41,8 @@ def zeroshot(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) -
     patients = [study.patient_id for study in studies]
     predicted, asserted = (Predicted(each, truth, patients, False, learned) for each in (present - absent, present))
     held_out = task.reader(studies)
-    placed = frozenset(_with_place(held_out)) & set(columns.names)
+    truths = (truth for study in held_out.studies for truth in held_out.truths(study))
+    placed = frozenset(str(truth.finding) for truth in truths if asserts_finding(truth)) & set(columns.names)
     if left_out := len(task.data.held_out) - len(studies):
         notes = (*notes, f"{left_out} studies without a label were left out")
     outcome = ZeroShotOutcome(columns.names, studies, predicted, asserted, prompts, placed, notes)
@@ -76,8 +77,3 @@ def _scores(
     names = [study.reconstructions[0] for study in studies]
     scores = task.volume_scores(names, compute, ["zeroshot sides", digest.hexdigest()], should_stop)
     return scores.unflatten(1, (len(prompts), 2))
-
-
-def _with_place(held_out: HeldOutStudies) -> Iterator[str]:
-    for study in held_out.studies:
-        yield from (str(truth.finding) for truth in held_out.truths(study) if asserts_finding(truth))

@@ -1,4 +1,4 @@
-"""Measure how well scores tell findings or classes, each number with an interval (docs/method.md, section 9).
+"""Metrics of scores that tell findings or classes, each with an interval (docs/method.md, section 9).
 
 Every metric is computed from weights of the studies: all 1 for its value, how often a bootstrap draw took each for its
 interval. Where a ratio has nothing below (no predicted positive, no positive) it is 0, as with zero_division=0 in
@@ -23,7 +23,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """What is known of the test studies, and what was said of them.
+    """Truth of the test studies, and the scores that they were given.
 
     Attributes:
         scores: [n, C] probabilities.

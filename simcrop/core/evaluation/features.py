@@ -16,7 +16,7 @@ VOXEL_GRID = (12, 12, 12)
 
 
 class VolumeEncoder(Protocol):
-    """What a probe needs of an encoder."""
+    """An encoder as a probe needs it."""
 
     def encode(self, volume: AnyVolume, *, normalized: bool) -> Float[Tensor, "B N+1 E"]:
         """Class token and every patch token; before the final norm where `normalized` is False."""

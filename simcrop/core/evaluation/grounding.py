@@ -1,4 +1,4 @@
-"""Does the similarity map of a sentence point at the place the sentence speaks of?
+"""Pointing of the similarity map of a sentence at the place that the sentence speaks of.
 
 A patch is inside if its box overlaps the true mask. Only patches that a sentence can choose count: a model may leave
 those of air out (model.ignore_air), and to know tissue from air is not to find a place. Every number stands beside the
@@ -62,7 +62,7 @@ def comparable(patches: Float[Tensor, "*B N E"]) -> Bool[Tensor, "*B N"]:
 
 @dataclass(frozen=True)
 class Pointing:
-    """How the map of one sentence fits its mask, among the patches that it can choose.
+    """Fit of one sentence's map to its mask, among the patches that it can choose.
 
     Attributes:
         finding: what the sentence speaks of.
@@ -147,9 +147,5 @@ def summarize(pointings: Sequence[Pointing]) -> Grounding:
 
 
 def _mean(rows: Sequence[Pointing]) -> FindingGrounding:
-    return FindingGrounding(
-        hit_rate=fmean(row.hit for row in rows),
-        chance=fmean(row.chance for row in rows),
-        auc=fmean(row.auc for row in rows),
-        num_sentences=len(rows),
-    )
+    hit_rate, chance, auc = (fmean(getattr(row, key) for row in rows) for key in ("hit", "chance", "auc"))
+    return FindingGrounding(hit_rate, chance, auc, len(rows))

@@ -1,4 +1,4 @@
-"""Divide patients into those whose labels are learned from and those that choose between settings."""
+"""Draw the patients whose labels are learned from, and those of them that choose between settings instead."""
 
 import math
 from collections.abc import Sequence

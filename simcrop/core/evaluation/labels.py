@@ -19,7 +19,7 @@ _log = logging.getLogger("simcrop")
 
 @dataclass(frozen=True)
 class LabelColumns:
-    """What is to be told of a study.
+    """Labels that are to be told of a study.
 
     Attributes:
         names: of the labels, in order.
@@ -55,7 +55,7 @@ class LabelColumns:
 
 @dataclass(frozen=True)
 class LearnedFrom:
-    """What the studies hold that a head was learned from.
+    """Counts of the studies that a head was learned from.
 
     Attributes:
         num_studies, num_patients: how many they are.

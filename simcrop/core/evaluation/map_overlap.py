@@ -1,4 +1,4 @@
-"""Measure how far a similarity map, cut at a threshold, covers the place that a sentence speaks of.
+"""Overlap of a similarity map, cut at a threshold, with the place that a sentence speaks of.
 
 Every number stands beside that of marking the whole volume, which no map that knows nothing of the place exceeds on
 average.

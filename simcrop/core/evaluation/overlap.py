@@ -1,4 +1,4 @@
-"""Measure how well predicted organs cover the true ones, with means over studies and classes."""
+"""Overlap of predicted organs with the true ones, and its means over studies and classes."""
 
 import torch
 from jaxtyping import Float, UInt8

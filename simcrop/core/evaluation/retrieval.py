@@ -76,7 +76,7 @@ def first_match_ranks(scores: Float[Tensor, "Q C"], matches: Bool[Tensor, "Q C"]
 
 @dataclass(frozen=True)
 class Chance:
-    """What candidates in random order give.
+    """Results of candidates in random order.
 
     Attributes:
         num_candidates: of every query.

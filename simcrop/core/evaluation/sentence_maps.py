@@ -1,6 +1,6 @@
-"""Map sentences whose true place is known onto the patches of their volume."""
+"""Maps of the sentences whose true place is known."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
@@ -47,6 +47,8 @@ def placed_maps(
     studies: Sequence[Study],
     patches: Float[Tensor, "B N E"],
     wanted: Callable[[SentenceTruth], bool],
+    *,
+    reported: bool = True,
 ) -> list[PlacedMap]:
     """The maps of all wanted sentences of the reports that have a mask, encoded in the context of their findings.
 
@@ -56,13 +58,25 @@ def placed_maps(
         studies: of a batch.
         patches: features of every patch of their volumes.
         wanted: which sentences.
+        reported: False takes those that the reports do not hold, each read in the middle of its report.
     """
+    if not reported:
+        return [each for pair in zip(studies, patches, strict=True) for each in _absent(model, held_out, *pair, wanted)]
     places = [held_out.places(study, wanted) for study in studies]
     rows = [row for row, each in enumerate(places) if each]
     maps: list[PlacedMap] = []
     for row, read in zip(rows, read_findings(model, held_out, [studies[row] for row in rows]), strict=True):
         maps += maps_of(read, places[row], patches[row])
     return maps
+
+
+def _absent(
+    model: SimCroP, held_out: HeldOutStudies, study: Study, patches: Tensor, wanted: Callable[[SentenceTruth], bool]
+) -> Iterator[PlacedMap]:
+    among, texts = comparable(patches).cpu(), held_out.findings(study).texts
+    for place in held_out.absent_from_report(study, wanted):
+        sentence = read_within(model, held_out.reports, place.text, texts)
+        yield PlacedMap(study, place, similarity_maps(sentence[None], patches)[0].cpu(), among, is_reported=False)
 
 
 def maps_of(read: ReadFindings, places: Sequence[Place], patches: Float[Tensor, "N E"]) -> list[PlacedMap]:
@@ -76,25 +90,3 @@ def maps_of(read: ReadFindings, places: Sequence[Place], patches: Float[Tensor, 
     sentences = read.features[[read.findings.numbers.index(place.sentence) for place in places]]
     similarity, among = similarity_maps(sentences, patches).cpu(), comparable(patches).cpu()
     return [PlacedMap(read.study, place, each, among) for place, each in zip(places, similarity, strict=True)]
-
-
-def absent_maps(
-    model: SimCroP,
-    held_out: HeldOutStudies,
-    studies: Sequence[Study],
-    patches: Float[Tensor, "B N E"],
-    wanted: Callable[[SentenceTruth], bool],
-) -> list[PlacedMap]:
-    """The maps of the wanted sentences with a mask that the reports do not hold, each read in the middle of its report.
-
-    Arguments as for `placed_maps`.
-    """
-    maps: list[PlacedMap] = []
-    for row, study in enumerate(studies):
-        findings = held_out.findings(study)
-        among = comparable(patches[row]).cpu()
-        for place in held_out.absent_from_report(study, wanted):
-            sentence = read_within(model, held_out.reports, place.text, findings.texts)
-            similarity = similarity_maps(sentence[None], patches[row])[0].cpu()
-            maps.append(PlacedMap(study, place, similarity, among, is_reported=False))
-    return maps

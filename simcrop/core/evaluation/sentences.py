@@ -1,4 +1,4 @@
-"""Encode sentences with a trained model, in the context of their report or one at a time.
+"""Features of sentences: of whole findings, as in training, or of single ones.
 
 A text encoder that was trained on whole findings (`text_encoder.context: report`) makes something else of a sentence
 that is a text of its own: in a trial on phantoms the maps of such sentences fit their masks no better than chance,

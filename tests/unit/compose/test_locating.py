@@ -126,7 +126,7 @@ def test_a_picture_and_maps_are_written_together_and_what_was_found_is_printed(
     outs = [tmp_path / "new" / name for name in ("a.png", "b.nii", "c.NII.GZ")]
     found = locating.locate("run", path, "Something bright.", outs)
     assert outs[0].read_bytes().startswith(b"\x89PNG")
-    assert outs[1].stat().st_size > 4 * found.heat.values.size
+    assert outs[1].stat().st_size > 4 * found.values.size
     assert outs[2].read_bytes().startswith(b"\x1f\x8b")
     lines = capsys.readouterr().out.splitlines()
     voxel = ", ".join(map(str, found.best_voxel))
@@ -143,8 +143,8 @@ def test_how_much_of_a_large_scan_is_not_seen_is_a_warning(
     write_scan(path, np.eye(3), (1, 2, 1), shape=(50, 48, 46))
     found = locating.locate("run", path, "Something bright.", [tmp_path / "map.nii"])
     share = 1 - (80 / 1.9 // 2 * 2) * (64 / 2.0) * (72 / 2.1 // 2 * 2) / (50 * 48 * 46)
-    assert found.heat.share_outside == pytest.approx(share, abs=0.01)
-    assert f"{100 * found.heat.share_outside:.1f} % of" in caplog.text
+    assert found.share_outside == pytest.approx(share, abs=0.01)
+    assert f"{100 * found.share_outside:.1f} % of" in caplog.text
     assert "lie outside of the 80 x 64 x 72 mm around its centre that the model sees" in caplog.text
     caplog.clear()
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
@@ -160,10 +160,10 @@ def test_the_sentence_is_read_amid_built_in_findings_or_those_of_a_file(tmp_path
     findings.write_text("The lungs are clear. Something  BRIGHT. The heart is normal.")
     again = locating.locate("run", path, "Something bright.", [tmp_path / "map.nii"], findings=findings)
     assert model.num_read == 3
-    assert np.array_equal(bright.heat.values, again.heat.values)
+    assert np.array_equal(bright.values, again.values)
     dark = locating.locate("run", path, "Something dark.", [tmp_path / "map.nii"], findings=findings)
     assert model.num_read == 4
-    assert np.allclose(dark.heat.values[dark.heat.inside], -bright.heat.values[dark.heat.inside])
+    assert np.allclose(dark.values[dark.inside], -bright.values[dark.inside])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ VERSION = 1
 PART_SECONDS = 60.0
 """Computing that a kill can cost."""
 _log = logging.getLogger("simcrop")
+_Row = tuple[str, str, Tensor]
+"""Name, stamp, features."""
 
 
 @dataclass(frozen=True)
 class FeatureKind:
-    """What is computed of a volume.
+    """A kind of features, and how they are computed of a volume.
 
     Attributes:
         identity: all that decides the features but the volume; plain values.
@@ -48,24 +50,6 @@ class FeatureKind:
     identity: Sequence[Any]
     compute: Callable[[Tensor], Tensor]
     size: Size
-
-
-@dataclass
-class _Part:
-    """Rows that are not on disk yet."""
-
-    names: list[str] = field(default_factory=list[str])
-    stamps: list[str] = field(default_factory=list[str])
-    features: list[Tensor] = field(default_factory=list[Tensor])
-
-    def write(self, folder: Path) -> None:
-        """Put the rows into a file of their own, and forget them."""
-        if self.names:
-            path = folder / f"part_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.npz"
-            rows = torch.cat(self.features).numpy()
-            with cache_file(path) as file:
-                np.savez(file, names=np.array(self.names), stamps=np.array(self.stamps), features=rows)
-        self.names, self.stamps, self.features = [], [], []
 
 
 def volume_features(
@@ -118,26 +102,35 @@ def _compute(
     should_stop: Callable[[], bool],
     clock: Callable[[], float],
 ) -> None:
-    part, done, began = _Part(), 0, clock()
+    rows: list[_Row] = []
+    done, began = 0, clock()
     written = began
     try:
         for volumes in centres:
-            features = kind.compute(volumes).float().cpu()
             now = names[done : done + len(volumes)]
-            part.names += now
-            part.stamps += [stamps[name] for name in now]
-            part.features.append(features)
+            features = kind.compute(volumes).float().cpu()
+            rows += [(name, stamps[name], row) for name, row in zip(now, features, strict=True)]
             done += len(volumes)
             pace = done / max(clock() - began, 1e-9)
             bar.update(done, f"{pace:.1f} volumes/s  {duration((len(names) - done) / pace)} left")
             if clock() - written >= PART_SECONDS:
-                part.write(folder)
+                _write(folder, rows)
                 written = clock()
             if should_stop():
                 raise Stopped
     finally:
         # Whatever ends the work, an exit by a signal too, keeps what is computed.
-        part.write(folder)
+        _write(folder, rows)
+
+
+def _write(folder: Path, rows: list[_Row]) -> None:
+    """Put rows into a file of their own, and forget them."""
+    if rows:
+        names, stamps, features = zip(*rows, strict=True)
+        path = folder / f"part_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.npz"
+        with cache_file(path) as file:
+            np.savez(file, names=np.array(names), stamps=np.array(stamps), features=torch.stack(features).numpy())
+        rows.clear()
 
 
 def _stamp(array: Path) -> str:

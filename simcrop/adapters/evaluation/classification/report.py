@@ -17,7 +17,7 @@ from simcrop.adapters.evaluation.tables import (
     interval_note,
     results_table,
 )
-from simcrop.adapters.figures.roc import roc_curves_figure
+from simcrop.adapters.figures.roc import roc_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate
 from simcrop.core.evaluation.classification import Measurement, Predicted, measure
@@ -72,7 +72,7 @@ def classification_report(
         metrics=_tree(outcome, measured, labels, intervals),
         predictions=Predictions(("study_id", "patient_id", "label", "truth", "score"), list(_rows(outcome))),
         table=_table(outcome, measured, intervals, title),
-        figures={"roc": roc_curves_figure(predicted, measured, outcome.names, "labels", title=title, **draws)},
+        figures={"roc": roc_figure(predicted, measured, outcome.names, "labels", title=title, **draws)},
         warnings=(*outcome.warnings, *_unmeasured(outcome, measured.by_label["auroc"])),
     )
 
@@ -148,17 +148,11 @@ def _table(outcome: Outcome, measured: Measurement, intervals: EvaluationSetting
 
 
 def _unmeasured(outcome: Outcome, areas: Sequence[Estimate]) -> Iterator[str]:
-    predicted = outcome.predicted
-    learned = [name for name, known in zip(outcome.names, predicted.learned.tolist(), strict=True) if not known]
-    if learned:
+    known = dict(zip(outcome.names, outcome.predicted.learned.tolist(), strict=True))
+    if not_learned := [name for name, is_known in known.items() if not is_known]:
         yield (
-            f"{', '.join(learned)}: not measured, as the studies learned from have one class of it alone; raise "
+            f"{', '.join(not_learned)}: not measured, as the studies learned from have one class of it alone; raise "
             "labels.percent"
         )
-    tested = [
-        name
-        for name, known, area in zip(outcome.names, predicted.learned.tolist(), areas, strict=True)
-        if known and math.isnan(area.value)
-    ]
-    if tested:
-        yield f"{', '.join(tested)}: no area under the curve, as the test set has one class of it alone"
+    if flat := [name for name, area in zip(known, areas, strict=True) if known[name] and math.isnan(area.value)]:
+        yield f"{', '.join(flat)}: no area under the curve, as the test set has one class of it alone"

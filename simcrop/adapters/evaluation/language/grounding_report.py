@@ -14,7 +14,7 @@ from torch import Tensor
 from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.evaluation.tables import cell, draws_of, interval_head, interval_note, results_table
-from simcrop.adapters.figures.grounding import FindingBar, finding_figure
+from simcrop.adapters.figures.grounding import finding_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate, estimated
 from simcrop.core.evaluation.grounding import Pointing, point, usual_places
@@ -77,7 +77,8 @@ def grounding_report(
     measured = _measured(sentences, seed)
     findings = sorted({each.pointing.finding for each in sentences})
     table = _averages(measured, findings, settings, seed)
-    bars = [FindingBar(name, row["hit_rate"], row["hit_rate_chance"].value) for name, row in table.items()]
+    rates = {name: row["hit_rate"] for name, row in table.items()}
+    chances = {name: row["hit_rate_chance"].value for name, row in table.items()}
     studies = {each.study.study_id for each in sentences}
     title = f"grounding: {len(sentences)} sentences of {len(studies)} test studies"
     counts = {name: sum(each.pointing.finding == name for each in sentences) for name in findings}
@@ -98,7 +99,7 @@ def grounding_report(
         },
         predictions=Predictions((*columns, "reported"), list(_rows(measured))),
         table=_table(table, counts, title, settings),
-        figures={"findings": finding_figure(bars, title=title), **figures},
+        figures={"findings": finding_figure(rates, chances, title=title), **figures},
         warnings=(*warnings, *alone),
     )
 

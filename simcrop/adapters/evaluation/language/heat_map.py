@@ -21,11 +21,18 @@ class HeatMap:
             theirs go on; outside of what the model sees, the lowest of all.
         inside: True where the model sees the scan.
         best_voxel: nearest to the centre of the best patch; patches with a centre off the grid do not count.
+        best_mm: the same place in world coordinates, mm.
     """
 
     values: NDArray[np.float32]
     inside: NDArray[np.bool_]
     best_voxel: Size
+    best_mm: tuple[float, float, float]
+
+    @property
+    def cosine(self) -> float:
+        """The value at the best voxel."""
+        return float(self.values[self.best_voxel])
 
     @property
     def share_outside(self) -> float:
@@ -60,7 +67,9 @@ def map_onto(
     values = np.asarray(values, np.float32)
     inside = _inside(matrix, offset, np.asarray(patches.shape), shape)
     values[~inside] = patches.min()
-    return HeatMap(values, inside, _best_voxel(patches, patch, np.linalg.inv(affine) @ seen, shape))
+    voxel = _best_voxel(patches, patch, np.linalg.inv(affine) @ seen, shape)
+    x, y, z, _ = (float(value) for value in affine @ (*voxel, 1))
+    return HeatMap(values, inside, voxel, (x, y, z))
 
 
 def _best_voxel(

@@ -20,7 +20,7 @@ from simcrop.adapters.evaluation.tables import (
     interval_note,
     results_table,
 )
-from simcrop.adapters.figures.recall import RecallCurve, recall_figure
+from simcrop.adapters.figures.recall import recall_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate, estimated
 from simcrop.core.evaluation.retrieval import TOP, Chance, first_match_ranks, weighted_median
@@ -70,9 +70,9 @@ def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *,
     at_random = Chance.of(outcome.same)
     chance = [at_random.within(k) for k in range(1, num + 1)]
     recall = {
-        name: [float((each.ranks <= k).double().mean()) for k in range(1, num + 1)] for name, each in directions.items()
+        DIRECTIONS[name]: [float((each.ranks <= k).double().mean()) for k in range(1, num + 1)]
+        for name, each in directions.items()
     }
-    curves = [RecallCurve(DIRECTIONS[name], values, chance) for name, values in recall.items()]
     columns = ("study_id", "patient_id", "rank_of_volume", "rank_of_report", "best_volume", "best_report")
     return Evaluation(
         task="retrieval",
@@ -84,7 +84,7 @@ def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *,
         },
         predictions=Predictions(columns, list(_rows(outcome, directions))),
         table=_table(directions, title, settings),
-        figures={"recall": recall_figure(curves, title=title)},
+        figures={"recall": recall_figure(recall, chance, title=title)},
         warnings=outcome.warnings,
     )
 

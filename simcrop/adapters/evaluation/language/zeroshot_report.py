@@ -18,7 +18,7 @@ from simcrop.adapters.evaluation.tables import (
     interval_note,
     results_table,
 )
-from simcrop.adapters.figures.roc import roc_curves_figure
+from simcrop.adapters.figures.roc import roc_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Draws, Estimate
 from simcrop.core.evaluation.classification import Measurement, Predicted, measure
@@ -72,14 +72,14 @@ def zeroshot_report(outcome: ZeroShotOutcome, settings: EvaluationSettings, *, s
             ("study_id", "patient_id", "finding", "truth", "score", "asserted"), list(_rows(outcome))
         ),
         table=_table(outcome, areas, asserted, title, settings),
-        figures={"roc": roc_curves_figure(predicted, areas.measured, outcome.names, "findings", title=title, **draws)},
+        figures={"roc": roc_figure(predicted, areas.measured, outcome.names, "findings", title=title, **draws)},
         warnings=(*outcome.warnings, *one_class),
     )
 
 
 @dataclass(frozen=True)
 class _Areas:
-    """What was measured of all findings, and the mean area over those with a place (over all where none has one)."""
+    """Measurement of all findings, and the mean area over those with a place (over all where none has one)."""
 
     measured: Measurement
     placed_mean: Estimate

@@ -1,1 +1,1 @@
-"""Pictures and summary.json of a training run, made on held-out studies."""
+"""Results of a training run on held-out studies: pictures, summary.json."""

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import Tensor
 
 from simcrop.adapters.config.run import EvaluationSettings
+from simcrop.adapters.evaluation.output import without_nan
 from simcrop.adapters.evaluation.run.summary_probe import label_values, probe_areas, split_studies
 from simcrop.adapters.evaluation.tables import results_console, results_table
 from simcrop.adapters.system.files import replace_text
@@ -55,48 +56,38 @@ def evaluate_run(
     studies = held_out.studies[: settings.max_studies]
     was_training = model.training
     model.eval()
+    measured: list[tuple[dict[str, Tensor], list[Pointing]]] = []
     try:
-        features, pointings = _measure(model, untrained, held_out, studies, settings.batch_size, progress)
+        for first in range(0, len(studies), settings.batch_size):
+            part = studies[first : first + settings.batch_size]
+            measured.append(_measure(model, untrained, held_out, part))
+            progress(first + len(part), len(studies))
     finally:
         model.train(was_training)
-    return {
-        "num_held_out": len(studies),
-        **_grounding(pointings),
-        **_probes(features, studies, held_out.label_names, settings),
-    }
+    features = {name: torch.cat([each[name] for each, _ in measured]) for name in PROBES.values() if measured}
+    pointings = [pointing for _, each in measured for pointing in each]
+    probes = _probes(features, studies, held_out.label_names, settings)
+    return without_nan({"num_held_out": len(studies), **_grounding(pointings), **probes})
 
 
 @torch.no_grad()
 def _measure(
-    model: SimCroP,
-    untrained: VolumeEncoder,
-    held_out: HeldOutStudies,
-    studies: Sequence[Study],
-    batch_size: int,
-    progress: Callable[[int, int], None],
+    model: SimCroP, untrained: VolumeEncoder, held_out: HeldOutStudies, studies: Sequence[Study]
 ) -> tuple[dict[str, Tensor], list[Pointing]]:
-    """(features of the studies for each probe, each [studies, F] on the CPU; how their sentences point)."""
-    rows: dict[str, list[Tensor]] = {name: [] for name in PROBES.values()}
-    pointings: list[Pointing] = []
-    for first in range(0, len(studies), batch_size):
-        part = studies[first : first + batch_size]
-        volume = torch.stack([held_out.volume(study) for study in part]).to(model.encoder.cls_token.device)
-        trained, patches = model_features(model, volume)
-        rows["trained"].append(trained.cpu())
-        rows["untrained"].append(probe_features(untrained, volume).cpu())
-        rows["voxels"].append(voxel_features(volume, held_out.recipe.window).cpu())
-        if patches is not None:
-            # Every sentence that asserts a finding at a known place, encoded in the context of its findings.
-            maps = placed_maps(model, held_out, part, patches, asserts_finding)
-            pointings += [found for each in maps if (found := each.pointing(held_out.recipe.patch_size)) is not None]
-        progress(first + len(part), len(studies))
-    return {name: torch.cat(row) for name, row in rows.items() if row}, pointings
+    """(features of a batch for each probe, each [studies, F] on the CPU; how sentences that assert a finding point)."""
+    volume = torch.stack([held_out.volume(study) for study in studies]).to(model.encoder.cls_token.device)
+    trained, patches = model_features(model, volume)
+    found = trained, probe_features(untrained, volume), voxel_features(volume, held_out.recipe.window)
+    features = {name: each.cpu() for name, each in zip(PROBES.values(), found, strict=True)}
+    maps = [] if patches is None else placed_maps(model, held_out, studies, patches, asserts_finding)
+    pointings = [each.pointing(held_out.recipe.patch_size) for each in maps]
+    return features, [pointing for pointing in pointings if pointing is not None]
 
 
 def _grounding(pointings: Sequence[Pointing]) -> dict[str, Any]:
     result = summarize(pointings)
     return {
-        **{f"grounding_{key}": _or_none(getattr(result, key)) for key in ("hit_rate", "chance", "auc")},
+        **{f"grounding_{key}": getattr(result, key) for key in ("hit_rate", "chance", "auc")},
         "grounding_num_sentences": len(pointings),
         "grounding_findings": {name: asdict(finding) for name, finding in result.findings.items()},
     }
@@ -109,12 +100,12 @@ def _probes(
     truth = label_values(studies, names)
     columns = {key: probe_areas(features[name], truth, split) if studies else [] for key, name in PROBES.items()}
     labels = {
-        name: {key: _or_none(values[index]) for key, values in columns.items()}
+        name: {key: values[index] for key, values in columns.items()}
         for index, name in enumerate(names)
         if studies and not math.isnan(columns["probe_auroc"][index])
     }
     return {
-        **{key: _or_none(mean_present(values)) for key, values in columns.items()},
+        **{key: mean_present(values) for key, values in columns.items()},
         "probe_num_labelled": len(split.labelled),
         "probe_num_test": len(split.test),
         "probe_labels": labels,
@@ -129,10 +120,6 @@ def _shortage(num_labelled: int, num_test: int, settings: EvaluationSettings) ->
         f"probe on {num_labelled} labelled and {num_test} test studies instead of {settings.probe_labelled} and at "
         f"least {settings.probe_test}: the data set holds out no more"
     )
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Cut the regions that a segmentation network is trained on, half of them around an organ."""
+"""Regions of volumes that a segmentation network is trained on, half of them around an organ."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _SEEDS = 2**32
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """What a step learns from, on the CPU.
+    """Regions that a step learns from, on the CPU.
 
     Attributes:
         voxels: HU.

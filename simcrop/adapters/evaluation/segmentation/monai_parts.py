@@ -1,4 +1,4 @@
-"""Import the parts of MONAI, an optional extra, that are used; nothing else imports it."""
+"""Parts of MONAI, an optional extra: the one place that imports it."""
 
 from simcrop.core.errors import BackendError
 

@@ -121,7 +121,7 @@ def write_prediction(folder: Path, reconstruction: str, classes: UInt8[Tensor, "
 
 @dataclass(frozen=True)
 class SegmentedStudy:
-    """How well one held-out volume was segmented; a list has one entry for each class, NaN where there is no truth.
+    """Scores of one held-out volume; a list has one entry for each class, NaN where there is no truth.
 
     Attributes:
         study: the study.

@@ -1,7 +1,7 @@
-"""Cells of results, and what stands around them."""
+"""Tables of estimates, as people read them."""
 
+import io
 import math
-from io import StringIO
 
 from rich.console import Console
 
@@ -14,31 +14,29 @@ from simcrop.adapters.evaluation.tables import (
     interval_note,
     results_table,
 )
-from simcrop.core.evaluation.bootstrap import Draws, Estimate
+from simcrop.core.evaluation.bootstrap import Estimate
 
-SETTINGS = EvaluationSettings(bootstrap=200, confidence=0.9)
+SETTINGS = EvaluationSettings(bootstrap=20, confidence=0.9)
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
 def test_what_cannot_be_measured_is_a_dash() -> None:
-    assert (cell(0.12345), cell(math.nan), cell(12.4, ".0f")) == ("0.123", "-", "12")
+    assert [cell(0.12345), cell(7.0, ".0f"), cell(math.nan)] == ["0.123", "7", "-"]
     assert interval_cell(Estimate(0.5, 0.25, 0.75)) == "0.250 to 0.750"
-    assert interval_cell(Estimate(3.0, 1.0, 12.0), ".0f") == "1 to 12"
-    assert interval_cell(Estimate(0.5, math.nan, math.nan)) == "-"
+    assert [interval_cell(Estimate(3.0, 2.0, 4.0), ".0f"), interval_cell(UNKNOWN)] == ["2 to 4", "-"]
 
 
-def test_intervals_are_named_as_they_are_drawn() -> None:
-    assert draws_of(SETTINGS, 7) == Draws(num_draws=200, confidence=0.9, seed=7)
+def test_intervals_are_told_as_they_were_drawn() -> None:
     assert interval_head(SETTINGS) == "90 % interval"
-    assert interval_note(SETTINGS) == "intervals: patients drawn again, 200 times"
-    assert interval_note(SETTINGS, "patients of the queries").startswith("intervals: patients of the queries drawn")
+    assert interval_note(SETTINGS) == "intervals: patients drawn again, 20 times"
+    assert interval_note(SETTINGS, "queries") == "intervals: queries drawn again, 20 times"
+    assert draws_of(SETTINGS, seed=3) == {"num_draws": 20, "confidence": 0.9, "seed": 3}
 
 
-def test_names_stand_left_and_numbers_right() -> None:
-    table = results_table("title", "finding", ["AUROC", "chance"])
-    table.add_row("Nodule", "0.5", "0.25")
-    console = Console(width=60, record=True, file=StringIO())
+def test_names_stand_on_the_left_and_numbers_on_the_right() -> None:
+    table = results_table("Title", "name", ("AUROC",))
+    table.add_row("a", "1")
+    console = Console(file=io.StringIO(), width=60, record=True)
     console.print(table)
-    lines = [line.rstrip() for line in console.export_text().splitlines() if line.strip()]
-    assert lines[0].strip() == "title"
-    assert lines[1].split() == ["finding", "AUROC", "chance"]
-    assert lines[-1].endswith("0.5     0.25")
+    row = next(line for line in console.export_text().splitlines() if line.strip().startswith("a"))
+    assert row.rstrip() == "  a          1"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from simcrop.core.evaluation.bootstrap import interval, patient_weights
+from simcrop.core.evaluation.bootstrap import Estimate, estimated, interval, patient_weights
 from simcrop.core.evaluation.classification import Predicted, measure
 from simcrop.core.evaluation.metrics import weighted_auroc
 
@@ -91,3 +91,17 @@ def test_a_weighted_area_is_that_of_repeated_studies() -> None:
         repeated = torch.arange(30).repeat_interleave(row.long())
         expected = weighted_auroc(scores[repeated], truth[repeated], alone.expand(1, len(repeated)))
         assert found == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_a_statistic_is_estimated_from_all_studies_and_from_the_draws_of_their_patients() -> None:
+    values, patients = torch.tensor([1.0, 2.0, 6.0]).double(), ["a", "a", "b"]
+
+    def statistics(weights: torch.Tensor) -> torch.Tensor:
+        mean = weights @ values / weights.sum(1)
+        return torch.stack([mean, torch.full_like(mean, torch.nan)], dim=1)
+
+    mean, unknown = estimated(statistics, patients, num_draws=200, confidence=0.9, seed=0)
+    assert mean == Estimate(3.0, 1.5, 6.0), "patients are drawn, not studies: 1.0 alone never is"
+    assert all(math.isnan(each) for each in (unknown.value, unknown.low, unknown.high))
+    without, _ = estimated(statistics, patients, num_draws=0, confidence=0.9, seed=0)
+    assert (without.value, math.isnan(without.low), math.isnan(without.high)) == (3.0, True, True)

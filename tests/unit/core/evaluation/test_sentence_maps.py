@@ -6,7 +6,7 @@ from support.held_out_fakes import RECIPE, FakeSource, box, held_out
 
 from simcrop.core.data.held_out import asserts_finding
 from simcrop.core.data.study import SentenceTruth
-from simcrop.core.evaluation.sentence_maps import absent_maps, placed_maps
+from simcrop.core.evaluation.sentence_maps import placed_maps
 
 PATCH = box((4, 4, 0), (8, 8, 3))
 SPOT = SentenceTruth("A bright spot.", "Spot", present=True, mask="0.nii.gz")
@@ -26,7 +26,7 @@ def test_reported_and_other_sentences_are_told_apart_and_both_point() -> None:
     studies, model = held_out(source_of(SPOT, REPHRASED, DENIED))
     patches = model.patch_features(studies.volume(studies.studies[0])[None])
     arguments = (model, studies, studies.studies, patches, asserts_finding)
-    [reported], [other] = placed_maps(*arguments), absent_maps(*arguments)
+    [reported], [other] = placed_maps(*arguments), placed_maps(*arguments, reported=False)
     assert (reported.place.text, reported.is_reported) == (SPOT.text, True)
     assert (other.place.text, other.is_reported) == (REPHRASED.text, False)
     for each in (reported, other):
