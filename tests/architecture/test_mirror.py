@@ -23,7 +23,6 @@ WITHOUT = {
     "cli/simcrop_cli/info.py": _FORWARDS,
     "cli/simcrop_cli/options.py": _TYPES,
     "simcrop/adapters/evaluation/segmentation/monai_parts.py": "names of MONAI; tests/e2e/test_segment.py goes without",
-    "simcrop/adapters/export/example_volume.py": "one phantom on a grid, which exports for MONAI are tested with",
     "simcrop/adapters/export/results.py": "read into the cards of tests/unit/compose/test_exporting.py",
     **{
         f"simcrop/adapters/sources/phantom/{name}.py": _PHANTOM

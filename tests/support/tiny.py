@@ -108,7 +108,7 @@ def _text(count: int, most: int, draw: torch.Generator) -> tuple[Tensor, Tensor,
 
 
 class FixedBatches:
-    """The port BatchSource: equally many studies in every micro-batch, all different."""
+    """Training batches: equally many studies in every micro-batch, all different."""
 
     def __init__(self, num_studies: int = 2, accumulate: int = 1) -> None:
         self._num_studies, self._accumulate = num_studies, accumulate

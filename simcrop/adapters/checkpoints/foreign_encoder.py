@@ -20,9 +20,9 @@ from simcrop.adapters.config.errors import describe
 from simcrop.adapters.system.files import sha256_of
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.encoder import VisionEncoder
-from simcrop.core.model.positions import Grid, position_table
+from simcrop.core.model.positions import position_table
 from simcrop.core.ops import Ops
-from simcrop.core.recipe import PRESETS, ModelRecipe
+from simcrop.core.recipe import PRESETS, ModelRecipe, Size
 
 _log = logging.getLogger("simcrop")
 
@@ -111,7 +111,7 @@ class EncoderFile:
         raise CheckpointError(f"{name}: holds a vision encoder alone; {remedy}")
 
 
-def recognise_table(table: Tensor) -> tuple[str, Grid] | None:
+def recognise_table(table: Tensor) -> tuple[str, Size] | None:
     """Kind and grid of a fixed position table [1, N+1, E], or None where it is none of ours."""
     if table.ndim != 3 or table.shape[0] != 1 or not table.is_floating_point():
         return None
@@ -126,7 +126,7 @@ def recognise_table(table: Tensor) -> tuple[str, Grid] | None:
     return None
 
 
-def _is_table(rows: Tensor, kind: Any, grid: Grid) -> bool:
+def _is_table(rows: Tensor, kind: Any, grid: Size) -> bool:
     try:
         computed = position_table(kind, grid, rows.shape[2])[:, 1:]
     except ConfigError:  # the width does not suit the kind
@@ -134,7 +134,7 @@ def _is_table(rows: Tensor, kind: Any, grid: Grid) -> bool:
     return torch.allclose(computed, rows, rtol=0, atol=_SAME_TABLE)
 
 
-def _grids(num_patches: int) -> list[Grid]:
+def _grids(num_patches: int) -> list[Size]:
     """Every grid of so many patches, the most even ones first."""
     grids = [
         (h, w, num_patches // (h * w))
@@ -146,14 +146,14 @@ def _grids(num_patches: int) -> list[Grid]:
     return sorted(grids, key=lambda grid: max(grid) / min(grid))
 
 
-def _is_other_grid(table: Tensor | None, known: tuple[str, Grid] | None, recipe: ModelRecipe) -> bool:
+def _is_other_grid(table: Tensor | None, known: tuple[str, Size] | None, recipe: ModelRecipe) -> bool:
     """Whether a file's position table is for another number of patches, or for as many in another grid."""
     if table is None or table.ndim != 3 or table.shape[2] != recipe.embed_dim:
         return False
     return known[1] != recipe.grid if known else table.shape[1] != recipe.num_patches + 1
 
 
-def _recipe(file: EncoderFile, known: tuple[str, Grid] | None, given: Mapping[str, Any]) -> ModelRecipe:
+def _recipe(file: EncoderFile, known: tuple[str, Size] | None, given: Mapping[str, Any]) -> ModelRecipe:
     if file.model is not None:
         return _validated({**file.model, **given}, file)
     sizes = _sizes(file.tensors)
@@ -195,7 +195,7 @@ def _depth(tensors: Mapping[str, Tensor]) -> int:
     return max((int(match[1]) + 1 for match in map(_BLOCK.match, tensors) if match), default=0)
 
 
-def _volume_size(file: EncoderFile, known: tuple[str, Grid] | None, patch_size: tuple[int, int, int]) -> Grid:
+def _volume_size(file: EncoderFile, known: tuple[str, Size] | None, patch_size: tuple[int, int, int]) -> Size:
     """The volume whose grid the position table is for."""
     table = file.tensors.get("pos_embed")
     if known is None and (table is None or table.ndim != 3):

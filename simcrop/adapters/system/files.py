@@ -110,11 +110,11 @@ def replace_text(path: Path, text: str) -> None:
 
 @contextmanager
 def naming(path: Path) -> Generator[None]:
-    """Name a file or folder in an error of the system while writing that names none, or its draft or a file in that."""
+    """Name a file or folder in an error of the system while writing that names none, or its draft, or what is in it."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and _DRAFT in str(error.filename or _DRAFT):
+        if error.errno is not None and any(part.endswith(_DRAFT) for part in Path(error.filename or _DRAFT).parts):
             error.filename = str(path)
         raise
 

@@ -7,11 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simcrop.core.errors import ConfigError
+from simcrop.core.recipe import Size
 
-Grid = tuple[int, int, int]
 
-
-def position_table(kind: Literal["sincos3d", "sincos_hw"], grid: Grid, width: int) -> Float[Tensor, "1 N+1 width"]:
+def position_table(kind: Literal["sincos3d", "sincos_hw"], grid: Size, width: int) -> Float[Tensor, "1 N+1 width"]:
     """Table of `width` channels for a grid of patches; row 0 belongs to the class token and is zero.
 
     Args:
@@ -26,13 +25,13 @@ def position_table(kind: Literal["sincos3d", "sincos_hw"], grid: Grid, width: in
     return torch.cat([torch.zeros(1, width), table.float()])[None]
 
 
-def _coordinates(grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+def _coordinates(grid: Size) -> tuple[Tensor, Tensor, Tensor]:
     axes = [torch.arange(size, dtype=torch.float64) for size in grid]
     h, w, d = (axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij"))
     return h, w, d
 
 
-def _sincos3d(grid: Grid, width: int) -> Float[Tensor, "N width"]:
+def _sincos3d(grid: Size, width: int) -> Float[Tensor, "N width"]:
     """[sin h, cos h, sin w, cos w, sin d, cos d] with floor(width / 6) frequencies each, the rest 0."""
     num_frequencies = width // 6
     if num_frequencies == 0:
@@ -43,7 +42,7 @@ def _sincos3d(grid: Grid, width: int) -> Float[Tensor, "N width"]:
     return torch.nn.functional.pad(channels, (0, width - channels.shape[1]))
 
 
-def _sincos_hw(grid: Grid, width: int) -> Float[Tensor, "N width"]:
+def _sincos_hw(grid: Size, width: int) -> Float[Tensor, "N width"]:
     """Channel 2i = sin(h * omega_i), 2i + 1 = cos(w * omega_i), omega_i = 10000^(-2i / width); depth is left out."""
     if width % 2:
         raise ConfigError(f"embed_dim: sincos_hw needs an even width, not {width}")

@@ -152,7 +152,7 @@ def test_how_much_of_a_large_scan_is_not_seen_is_a_warning(
     assert not caplog.records
 
 
-def test_the_sentence_is_read_amid_built_in_findings_or_those_of_a_file(tmp_path: Path, model: BrightnessModel) -> None:
+def test_the_sentence_is_read_with_built_in_findings_or_those_of_a_file(tmp_path: Path, model: BrightnessModel) -> None:
     path, findings = tmp_path / "scan.nii", tmp_path / "findings.txt"
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
     bright = locating.locate("run", path, "Something bright.", [tmp_path / "map.nii"])

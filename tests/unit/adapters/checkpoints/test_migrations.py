@@ -21,7 +21,7 @@ from simcrop.adapters.config.settings import as_tree
 @pytest.mark.parametrize(
     ("saved", "read"), [({}, "report"), ({"context": None}, None), ({"context": "report"}, "report")]
 )
-def test_before_sentences_were_read_apart_they_were_read_amid_the_report(
+def test_before_sentences_were_read_apart_they_were_read_among_the_report(
     saved: dict[str, Any], read: str | None
 ) -> None:
     assert migrated({"text_encoder": saved}, 1) == {"text_encoder": {"context": read}}

@@ -43,13 +43,13 @@ def test_a_sentence_read_by_itself_is_the_same_in_every_report() -> None:
     tokenizer, encoder = _scratch(replace(RECIPE, depth=2))
     encoder.eval()
     sentence, others = "No nodule.", ["The trachea is open.", "Heart size is normal."]
-    alone, amid = (tokenizer.encode(texts, max_tokens=24) for texts in ([sentence], [others[0], sentence, others[1]]))
+    alone, among = (tokenizer.encode(texts, max_tokens=24) for texts in ([sentence], [others[0], sentence, others[1]]))
     room = 2  # padding must not be taken for a sentence
     ids, owners = (
         torch.tensor([[*row, *[fill] * room]])
-        for row, fill in ((amid.ids, tokenizer.pad_id), (amid.sentence_of_token, -1))
+        for row, fill in ((among.ids, tokenizer.pad_id), (among.sentence_of_token, -1))
     )
-    mask = torch.tensor([[True] * len(amid.ids) + [False] * room])
+    mask = torch.tensor([[True] * len(among.ids) + [False] * room])
     by_itself = encoder(ids, mask, owners)[0][owners[0] == 1]
     ids, owners = (torch.tensor([row]) for row in (alone.ids, alone.sentence_of_token))
     torch.testing.assert_close(
