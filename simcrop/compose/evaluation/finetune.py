@@ -19,7 +19,7 @@ from simcrop.adapters.evaluation.classification.files import (
     finished_fit,
     save_classifier,
 )
-from simcrop.adapters.loading.labelled import volume_centres
+from simcrop.adapters.loading.batches import volume_centres
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.compose.evaluation.common import say_stopped
