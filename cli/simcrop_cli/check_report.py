@@ -20,7 +20,7 @@ def check_and_report(what: Path, report: Path | None, overrides: Sequence[str], 
     """Check, write the report, print the summary.
 
     Returns:
-        1 if some finding is an error, else 0.
+        1 if some problem is an error, else 0.
     """
     if report is not None:
         report.open("a").close()  # a report that cannot be written is better known before hours of checking
@@ -63,7 +63,7 @@ def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterat
     longest = max(map(len, by_code), default=0)
     for code, problems in sorted(by_code.items(), key=lambda item: (REASONS[item[0]].severity, -len(item[1]))):
         first = problems[0]
-        number = _counted(len(problems), "file" if code.startswith(("container", "header", "content")) else "finding")
+        number = _counted(len(problems), "file" if code.startswith(("container", "header", "content")) else "problem")
         example = f"{_cut(_plain(Path(first.file).name), _LONGEST_NAME)}: {_plain(first.message)}"
         such = f"{number}, {example}" if len(problems) == 1 else f"{number}, such as {example}"
         yield _cut(f"{first.severity:<5}  {code:<{longest}}  {such}", width)

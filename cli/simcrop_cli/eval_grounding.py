@@ -7,7 +7,7 @@ from simcrop_cli.options import Checkpoint, Config, EvaluationFolder, Overrides
 def grounding(
     config: Config, checkpoint: Checkpoint, out: EvaluationFolder = None, overrides: Overrides = None
 ) -> None:
-    """Whether a model finds the places that sentences speak of: pointing game, and overlap of map and mask.
+    """Measure whether a model finds the places that sentences speak of: pointing game, overlap of map and mask.
 
     Example: simcrop eval grounding pretrain.yaml --checkpoint runs/pretrain
 

@@ -12,7 +12,7 @@ def knn(
     out: EvaluationFolder = None,
     overrides: Overrides = None,
 ) -> None:
-    """What the nearest labelled studies have, by the features of an encoder that stays as it is.
+    """Measure an encoder, as it is, by the labels of the studies whose features are nearest.
 
     Example: simcrop eval knn pretrain.yaml --checkpoint runs/pretrain --labels 10
 

@@ -12,7 +12,7 @@ def probe(
     out: EvaluationFolder = None,
     overrides: Overrides = None,
 ) -> None:
-    """What a linear probe reads from the features of an encoder that stays as it is.
+    """Measure an encoder, as it is, by a linear probe that reads the labels from its features.
 
     Example: simcrop eval probe pretrain.yaml --checkpoint runs/pretrain --labels 10
 

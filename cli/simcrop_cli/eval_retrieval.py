@@ -7,7 +7,7 @@ from simcrop_cli.options import Checkpoint, Config, EvaluationFolder, Overrides
 def retrieval(
     config: Config, checkpoint: Checkpoint, out: EvaluationFolder = None, overrides: Overrides = None
 ) -> None:
-    """How often the volume that a report describes is found among all held-out ones, and the report of a volume.
+    """Measure how often a report finds its volume among all held-out ones, and a volume its report.
 
     Example: simcrop eval retrieval pretrain.yaml --checkpoint runs/pretrain
     """

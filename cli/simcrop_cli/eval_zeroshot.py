@@ -5,7 +5,7 @@ from simcrop_cli.options import Checkpoint, Config, EvaluationFolder, Overrides
 
 
 def zeroshot(config: Config, checkpoint: Checkpoint, out: EvaluationFolder = None, overrides: Overrides = None) -> None:
-    """Which findings a model reads off a volume by sentences that assert or deny them, with no label learned from.
+    """Read findings off volumes by sentences that assert or deny them, with no label learned from.
 
     Example: simcrop eval zeroshot pretrain.yaml --checkpoint runs/pretrain
 

@@ -32,7 +32,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def checkpoint_facts(path: Path) -> dict[str, str]:
-    """What a checkpoint is: step, model, data, and what it was made with; of an encoder alone, what its file says.
+    """Facts about a checkpoint: step, model, data, and what it was made with; of an encoder alone, what its file says.
 
     Raises:
         CheckpointError: there is none at `path`, it is damaged, or no command takes it.

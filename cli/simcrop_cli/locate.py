@@ -32,7 +32,7 @@ def locate(
         typer.Option(metavar="FILE.txt", help="Findings of the scan's report, as company.", show_default=False),
     ] = None,
 ) -> None:
-    """Where in a scan a model looks for a sentence: a picture in three planes, a NIfTI map for any viewer, or both.
+    """Show where in a scan a sentence points: a picture in three planes, a NIfTI map for any viewer, or both.
 
     Example: simcrop locate --checkpoint runs/pretrain --volume scan.nii.gz --sentence "The heart is enlarged."
     --out heart.png --out heart_map.nii.gz

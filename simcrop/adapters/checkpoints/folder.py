@@ -1,4 +1,4 @@
-"""Reading one checkpoint folder: every file's hash is compared before its content is believed."""
+"""Read one checkpoint folder: every file's hash is compared before its content is believed."""
 
 import json
 import logging
@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from simcrop.adapters.checkpoints.migrations import NewerVersionError, migrated, migrated_settings, version_of
-from simcrop.adapters.checkpoints.tensor_tree import join_tensors
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import config_from_tree
 from simcrop.adapters.system.files import sha256_of
@@ -209,3 +208,32 @@ def step_folders(folder: Path) -> list[str]:
 def step_of(name: str) -> int:
     """The step in a step folder's name."""
     return int(name.removeprefix("step_"))
+
+
+def split_tensors(state: State) -> tuple[State, dict[str, Tensor]]:
+    """The tree with a name in place of each tensor, and the tensors by name."""
+    tensors: dict[str, Tensor] = {}
+
+    def walk(value: Any, name: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[name] = value.detach().contiguous()
+            return {"tensor": name}
+        if isinstance(value, Mapping):
+            return {key: walk(item, f"{name}/{key}") for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [walk(item, f"{name}/{index}") for index, item in enumerate(value)]
+        return value
+
+    tree = {key: walk(value, key) for key, value in state.items()}
+    return tree, tensors
+
+
+def join_tensors(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The tree that `split_tensors` took apart."""
+    if isinstance(tree, dict):
+        if tree.keys() == {"tensor"}:
+            return tensors[tree["tensor"]]
+        return {key: join_tensors(value, tensors) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [join_tensors(value, tensors) for value in tree]
+    return tree

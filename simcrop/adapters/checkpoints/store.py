@@ -24,11 +24,11 @@ from simcrop.adapters.checkpoints.folder import (
     STATE_TENSORS,
     WEIGHTS,
     open_checkpoint,
+    split_tensors,
     step_folders,
     step_of,
 )
 from simcrop.adapters.checkpoints.migrations import VERSION
-from simcrop.adapters.checkpoints.tensor_tree import split_tensors
 from simcrop.adapters.system.files import (
     remove_drafts,
     remove_folder,

@@ -156,7 +156,8 @@ def _validate(user: Mapping[str, Any], where: str, option_keys: Sequence[str]) -
 
 
 def _origin(key: str, where: str, option_keys: Sequence[str]) -> str:
-    return "--set" if any(key == option or key.startswith(f"{option}.") for option in option_keys) else where
+    among = any(f"{key}.".startswith(f"{option}.") or option.startswith(f"{key}.") for option in option_keys)
+    return "--set" if among else where
 
 
 def _with_derived(config: RunConfig) -> RunConfig:

@@ -21,7 +21,7 @@ _CHANCE = "#808080"
 
 
 @dataclass(frozen=True, eq=False)
-class _Panel:
+class RocPanel:
     """One label's curve, None where it has none, and the area under it."""
 
     name: str
@@ -44,14 +44,15 @@ def roc_figure(
         draws: behind the bands.
     """
     curves, mean = roc_curves(predicted, **draws)
-    panels = [_Panel(*each) for each in zip(names, curves, measured.by_label["auroc"], strict=True)]
+    panels = [RocPanel(*each) for each in zip(names, curves, measured.by_label["auroc"], strict=True)]
     if len(panels) > 1:
-        panels.insert(0, _Panel(f"Mean over {what}", mean, measured.overall["auroc"], is_mean=True))
+        panels.insert(0, RocPanel(f"Mean over {what}", mean, measured.overall["auroc"], is_mean=True))
     band = f"; bands: {100 * draws['confidence']:g} % intervals over patients" if draws["num_draws"] else ""
-    return _panels_figure(panels, title + band)
+    return panels_figure(panels, title=title + band)
 
 
-def _panels_figure(panels: Sequence[_Panel], title: str) -> Figure:
+def panels_figure(panels: Sequence[RocPanel], *, title: str) -> Figure:
+    """Panels in rows of five, in their order, with labels at the rim alone."""
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     width = max(5.0, 2.5 * columns)
@@ -72,7 +73,7 @@ def _panels_figure(panels: Sequence[_Panel], title: str) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, panel: _Panel) -> None:
+def _draw(axes: Axes, panel: RocPanel) -> None:
     axes.set_title(textwrap.fill(panel.name, _TITLE_WIDTH), fontsize=9.5, weight="bold" if panel.is_mean else "normal")
     axes.plot([0, 1], [0, 1], color=_CHANCE, linewidth=0.8, linestyle="--")
     axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))

@@ -14,7 +14,7 @@ from simcrop.adapters.checkpoints.resume import remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.evaluation.classification.files import FineTuned, Told, fine_tuned, finished_fit, save_classifier
-from simcrop.adapters.loading.labelled import volume_centres
+from simcrop.adapters.loading.batches import volume_centres
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.compose.evaluation.common import Stop, command

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simcrop.adapters.checkpoints.resume import leaves, training_store, unfinished_training
 from simcrop.adapters.config.settings import as_tree
-from simcrop.adapters.loading.labelled import AugmentedStudies
+from simcrop.adapters.loading.batches import AugmentedStudies
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress

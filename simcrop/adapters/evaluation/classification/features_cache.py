@@ -21,7 +21,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simcrop.adapters.loading.labelled import volume_centres
+from simcrop.adapters.loading.batches import volume_centres
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_folder
 from simcrop.adapters.system.progress import Bar, duration

@@ -100,8 +100,8 @@ def _write_study(out: Path, seed: int, slot: Slot) -> None:
     for number, grid in enumerate(study.reconstructions):
         name = volume_name(study, number)
         volume = out / "dataset" / slot.split / f"{slot.split}_{slot.patient}" / slot.name / name
-        # The volume is written last, so where it stands everything of it stands.
-        if volume.exists():
+        # The volume is written last, so where it stands everything of it stands; a power cut may leave it empty.
+        if volume.exists() and volume.stat().st_size:
             continue
         rendering = render(study, grid)
         _write_truth(out / "ground_truth" / name.removesuffix(".nii.gz"), study, rendering)

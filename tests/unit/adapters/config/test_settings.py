@@ -67,6 +67,7 @@ def test_scientific_notation_null_and_empty_sections_mean_what_they_look_like(tm
         ("trian: {steps: 3}", (), "pretrain.yaml: trian: unknown key; did you mean train?"),
         ("", ("train.stepz=3",), "--set: train.stepz: unknown key; did you mean steps?"),
         ("zzz: 3", (), "pretrain.yaml: zzz: unknown key; known here: name, seed, recipe, data, model, ..."),
+        ("", ("zzz.steps=3",), "--set: zzz: unknown key; known here: name, seed, recipe, data, model, ..."),
         ("train: {steps: many}", (), "pretrain.yaml: train.steps: expected a whole number, not many"),
         ("train: {steps: true}", (), "pretrain.yaml: train.steps: expected a whole number, not true"),
         ("train: {lr: inf}", (), "pretrain.yaml: train.lr: expected a finite number, not inf"),
