@@ -40,7 +40,7 @@ def locate(
         volume: file of any format, or folder of one DICOM series.
         sentence: what to look for.
         outs: files to write: .png is a picture, .nii and .nii.gz a map on the voxels of the scan.
-        findings: text file with the findings of the scan's report; without it the sentence is read amid findings that
+        findings: text file with the findings of the scan's report; without it the sentence is read among findings that
             deny everything.
 
     Raises:

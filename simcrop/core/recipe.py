@@ -274,8 +274,8 @@ class TextEncoderRecipe(Section):
     frozen: bool | None = None
     """No gradient. Unset: frozen for a loaded encoder, trained for scratch."""
     context: Literal["sentence", "report"] | None = None
-    """How a sentence is read for its place. sentence: by itself; report (paper): amid all findings. Unset: sentence for
-    scratch, report for a loaded encoder, which knows whole texts."""
+    """How a sentence is read for its place. sentence: by itself; report (paper): among all findings. Unset: sentence
+    for scratch, report for a loaded encoder, which knows whole texts."""
     dropout_active: bool = False
     """True (paper): a frozen encoder keeps its dropout."""
     keep_findings: bool = True

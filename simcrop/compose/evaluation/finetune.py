@@ -13,7 +13,13 @@ from torch import Tensor
 from simcrop.adapters.checkpoints.resume import remove_training
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
-from simcrop.adapters.evaluation.classification.files import FineTuned, Told, fine_tuned, finished_fit, save_classifier
+from simcrop.adapters.evaluation.classification.files import (
+    FineTuned,
+    HeadLabels,
+    fine_tuned,
+    finished_fit,
+    save_classifier,
+)
 from simcrop.adapters.loading.batches import volume_centres
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import git_commit, versions
@@ -105,13 +111,13 @@ def _train(
         should_stop=should_stop,
         least_between=_EVALUATE_EVERY,
     )
-    told = Told(task.columns.names, task.columns.exclusive, task.learned_from(task.split.learn))
+    labels = HeadLabels(task.columns.names, task.columns.exclusive, task.learned_from(task.split.learn))
     about = {"versions": versions(), "git_commit": git_commit(), "data_fingerprint": task.data.fingerprint}
     save_classifier(
         out,
         classifier,
         progress.best_step,
-        told,
+        labels,
         config=as_tree(config),
         metrics=best_score(progress),
         provenance={**about, "settings": settings},

@@ -39,14 +39,14 @@ def probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Sto
     learn, select, both, test = _read(task, settings.features, should_stop)
     penalties = sorted(settings.inverse_penalties)
 
-    def told(known: _Labelled, unknown: Tensor, penalties: Sequence[float]) -> list[Tensor]:
+    def predicted(known: _Labelled, unknown: Tensor, penalties: Sequence[float]) -> list[Tensor]:
         truth = known.truth.numpy()
         logits = probe_logits(known.features, truth, unknown, inverse_penalties=penalties, exclusive=exclusive)
         return [probabilities(each, exclusive=exclusive) for each in logits]
 
-    best, score = _choose(learn, select, told(learn, select.features, penalties), exclusive=exclusive)
+    best, score = _choose(learn, select, predicted(learn, select.features, penalties), exclusive=exclusive)
     chosen = {"features": settings.features, "inverse_penalty": penalties[best], **without_prefix(score)}
-    _conclude("probe", task, told(both, test, [penalties[best]])[0], score, chosen, out)
+    _conclude("probe", task, predicted(both, test, [penalties[best]])[0], score, chosen, out)
 
 
 @command
@@ -62,13 +62,13 @@ def knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop)
         )
     learn, select, both, test = _read(task, settings.features, should_stop)
 
-    def told(known: _Labelled, unknown: Tensor, counts: Sequence[int]) -> list[Tensor]:
+    def predicted(known: _Labelled, unknown: Tensor, counts: Sequence[int]) -> list[Tensor]:
         features, asked = standardize(known.features, unknown)
         return list(neighbour_votes(asked, features, known.truth, counts, temperature=settings.temperature))
 
-    best, score = _choose(learn, select, told(learn, select.features, counts), exclusive=task.columns.exclusive)
+    best, score = _choose(learn, select, predicted(learn, select.features, counts), exclusive=task.columns.exclusive)
     chosen = {"features": settings.features, "neighbours": counts[best], **without_prefix(score)}
-    _conclude("knn", task, told(both, test, [counts[best]])[0], score, chosen, out)
+    _conclude("knn", task, predicted(both, test, [counts[best]])[0], score, chosen, out)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 A text encoder that was trained on whole findings (`text_encoder.context: report`) makes something else of a sentence
 that is a text of its own: in a trial on phantoms the maps of such sentences fit their masks no better than chance,
-those of the same sentences amid others almost as well as in their own report. Hence `read_within`; to a model that
+those of the same sentences among others almost as well as in their own report. Hence `read_within`; to a model that
 reads sentences apart the company makes no difference.
 """
 
@@ -72,7 +72,7 @@ def read_alone(model: SimCroP, reports: ReportReader, texts: Sequence[str]) -> F
 
 @torch.no_grad()
 def read_within(model: SimCroP, reports: ReportReader, sentence: str, others: Sequence[str]) -> Float[Tensor, "E"]:
-    """A sentence amid others: at its place where it is one of them, else in their middle.
+    """A sentence among others: at its place where it is one of them, else in their middle.
 
     Args:
         model: trained with alignment, in eval mode.

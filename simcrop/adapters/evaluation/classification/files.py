@@ -21,7 +21,7 @@ _FOLDER = "checkpoints"
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class HeadLabels:
     """Labels that a head tells.
 
     Attributes:
@@ -36,7 +36,7 @@ class Told:
 
 
 @dataclass(frozen=True, eq=False)
-class FineTuned(Told):
+class FineTuned(HeadLabels):
     """A fine-tuned classifier's checkpoint, and what its head tells."""
 
     checkpoint: Checkpoint
@@ -100,7 +100,7 @@ def save_classifier(
     out: Path,
     classifier: Classifier,
     step: int,
-    told: Told,
+    labels: HeadLabels,
     *,
     config: Mapping[str, Any],
     metrics: Mapping[str, float],
@@ -112,7 +112,7 @@ def save_classifier(
         out: folder of the evaluation.
         classifier: with the weights of the best step.
         step: that one.
-        told: by its head.
+        labels: that its head tells apart, and what they were learned from.
         config: of the evaluation, with the encoder's model.
         metrics: how it told the selection patients; goes into the manifest.
         provenance: goes into the manifest; under `settings` those of the fit, by key.
@@ -128,9 +128,9 @@ def save_classifier(
         provenance={
             **provenance,
             "classifier": {
-                "labels": list(told.names),
-                "exclusive": told.exclusive,
-                "learned_from": asdict(told.learned_from),
+                "labels": list(labels.names),
+                "exclusive": labels.exclusive,
+                "learned_from": asdict(labels.learned_from),
             },
         },
     )

@@ -9,7 +9,7 @@ import torch
 
 from simcrop.adapters.checkpoints.resume import training_store
 from simcrop.adapters.evaluation.classification.files import (
-    Told,
+    HeadLabels,
     fine_tuned,
     finished_fit,
     save_classifier,
@@ -36,7 +36,7 @@ def save(out: Path, classifier: Classifier, step: int = 7, settings: Mapping[str
         out,
         classifier,
         step,
-        Told(("A", "B"), False, LearnedFrom(5, 4, (2, 3))),
+        HeadLabels(("A", "B"), False, LearnedFrom(5, 4, (2, 3))),
         config={"name": "x"},
         metrics={"auroc": 0.75, "loss": 0.5},
         provenance={"git_commit": None, "settings": settings},
