@@ -86,7 +86,7 @@ def _facts(opened: Trained, encoder: VisionEncoder, kind: Format, licence: str |
 
 
 def _class_token(encoder: VisionEncoder) -> float:
-    """How much MONAI's tokens of a phantom chest differ from the encoder's, relative."""
+    """Relative difference between MONAI's tokens of a phantom chest and the encoder's."""
     recipe, study = encoder.recipe, sample_study(plan(1, 0, 0.0)[0], 0)
     rendering = render(study, study.reconstructions[0])
     voxels, affine = to_ras(rendering.hu, rendering.affine, rendering.hu.dtype)

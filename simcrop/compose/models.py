@@ -116,7 +116,7 @@ def load_encoder(
 
 
 def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dict[str, Any]:
-    """Which weights a path or hub id means, for `compose.evaluation.finish` and whoever compares results.
+    """Identify the weights that a path or hub id means, for `compose.evaluation.finish` and whoever compares results.
 
     Args:
         path, revision: as for `load_encoder`.

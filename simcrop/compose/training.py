@@ -44,7 +44,7 @@ from simcrop.core.training.progress import Progress
 
 
 def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
-    """What a run needs of its data, ahead of time: volumes resampled, and findings read by a loaded, frozen encoder.
+    """Prepare the data of a run ahead of time: volumes resampled, and findings read by a loaded, frozen encoder.
 
     Args:
         config: of the run.
@@ -65,7 +65,7 @@ def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where a run stands when it returns: `finished` is False after a request to stop."""
+    """State of a run when it returns: `finished` is False after a request to stop."""
 
     folder: Path
     step: int
@@ -99,7 +99,7 @@ def train(
 
 
 class _Run:
-    """What one call of `train` puts together."""
+    """Everything that one call of `train` puts together."""
 
     def __init__(
         self, config: RunConfig, out: Path, start: Checkpoint | None, device: torch.device, communicator: Communicator
@@ -159,7 +159,7 @@ class _Run:
         return prepare_data(self.config)
 
     def _read_findings(self) -> Data:
-        """What a frozen text encoder makes of the findings, where the model needs that."""
+        """Add the features of a frozen text encoder, where the model needs them."""
         model, data = self.model, self.data
         if model.text_encoder is None or not (model.matches_sentences and self.config.text_encoder.reads_findings_once):
             return data

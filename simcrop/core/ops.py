@@ -18,7 +18,7 @@ PatchSize = tuple[int, int, int]
 
 
 class TopK(NamedTuple):
-    """What `sentence_patch_topk` returns.
+    """Result of `sentence_patch_topk`.
 
     Attributes:
         aligned: mean of the k selected, un-normalised patches; the patches' dtype.

@@ -23,7 +23,7 @@ State = dict[str, Any]
 
 
 class TruthSource(Protocol):
-    """What is known of the places that sentences speak of."""
+    """A source of the places that sentences speak of."""
 
     label_names: tuple[str, ...] = ()
     """Of the findings that studies are labelled with."""
@@ -31,7 +31,7 @@ class TruthSource(Protocol):
     """Names the data set and how its files become HU: part of the key under which prepared volumes are kept."""
 
     def ground_truth(self, reconstruction: str) -> Sequence[SentenceTruth]:
-        """What is known of each sentence's place; empty where nothing is."""
+        """Truth about each sentence's place; empty where nothing is known."""
         return ()
 
     @abstractmethod
@@ -54,7 +54,7 @@ class DataSet(TruthSource, Protocol):
     has_exclusive_labels: bool = False
     """Whether a study has exactly one of the labels, unless the configuration says otherwise."""
     organ_names: tuple[str, ...] = ()
-    """What masks tell apart, where the data set has a list of it; empty elsewhere."""
+    """Organs that masks tell apart, where the data set has a list of them; empty elsewhere."""
     published: PublishedProbe = UNPUBLISHED
     """The authors' probe of this data set."""
 
@@ -152,7 +152,7 @@ class TextEncoder(Protocol):
 
 
 class FindingsFeatures(Protocol):
-    """What a frozen text encoder has made of findings, ahead of training."""
+    """Features of findings that a frozen text encoder has made ahead of training."""
 
     def read(self, report: Report, findings: Encoding) -> Float16[Tensor, "T hidden"]:
         """The features of a report's findings, a row for each token. Raises DataError where they are absent."""

@@ -148,7 +148,7 @@ def _divisible(width_key: str, width: int, heads_key: str, heads: int) -> None:
 
 
 class ObjectiveSection(Section):
-    """What every objective's section says."""
+    """Keys that every objective's section has."""
 
     weight: float
     """Factor in the total; 0 switches the objective off."""

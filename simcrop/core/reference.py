@@ -137,7 +137,7 @@ def sentence_volume_scores(
     k: int,
     sentence_mask: Bool[Tensor, "Bs S"] | None = None,
 ) -> Float[Tensor, "Bs Bv S"]:
-    """How well each sentence is met somewhere in each volume: the mean of its k best cosines there.
+    """Score each sentence in each volume: the mean of its k best cosines there.
 
     One volume at a time: the cosines of all pairs are never held at once.
 

@@ -105,7 +105,7 @@ def architecture(device: torch.device) -> int:
 
 
 def num_multiprocessors(device: torch.device) -> int:
-    """How many programs of the largest size run side by side."""
+    """Number of programs of the largest size that run side by side."""
     if device.type != "cuda":
         return _INTERPRETER_SMS
     return torch.cuda.get_device_properties(device).multi_processor_count

@@ -180,7 +180,7 @@ _scores.register_autograd(_backward, setup_context=_save)
 def sentence_volume_scores(
     sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None
 ) -> Tensor:
-    """How well each sentence is met somewhere in each volume: the mean of its k best cosines there.
+    """Score each sentence in each volume: the mean of its k best cosines there.
 
     Arguments and result are those of `simcrop.core.reference.sentence_volume_scores`; cosines are products in the lower
     of the two dtypes, summed in fp32. Once differentiable, through the winners, without atomics.

@@ -73,7 +73,7 @@ class Checkpoint:
         return path
 
     def config(self) -> dict[str, Any]:
-        """What `config.json` holds, as this version would have written it."""
+        """Content of `config.json`, as this version would have written it."""
         return migrated(json.loads(self.file("config.json").read_text(encoding="utf-8")), self.version)
 
     def run_config(self) -> RunConfig:

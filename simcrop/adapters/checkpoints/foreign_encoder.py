@@ -40,7 +40,7 @@ _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 @dataclass(frozen=True)
 class EncoderFile:
-    """What a file of weights holds that is no checkpoint folder; has the members of `Checkpoint` that others use.
+    """A file of weights that is no checkpoint folder; has the members of `Checkpoint` that others use.
 
     Attributes:
         path: of the file.

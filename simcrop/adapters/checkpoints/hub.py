@@ -78,7 +78,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
 
 
 def _cached(name: str, kept: dict[str, Any], reason: Exception) -> Path:
-    """What an earlier download left, where the hub does not answer."""
+    """Files that an earlier download left, where the hub does not answer."""
     import huggingface_hub as hub
 
     try:

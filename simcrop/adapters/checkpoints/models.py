@@ -75,7 +75,7 @@ def provided_elsewhere(config: RunConfig) -> tuple[str, ...]:
 
 
 def provided_weights(model: SimCroP, config: RunConfig) -> dict[str, str | None] | None:
-    """What a checkpoint records of weights that it leaves out: where they are from, and their hash."""
+    """Record of weights that a checkpoint leaves out: where they are from, and their hash."""
     if model.text_encoder is None or not provided_elsewhere(config):
         return None
     text = config.text_encoder

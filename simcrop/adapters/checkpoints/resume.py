@@ -129,7 +129,7 @@ def unfinished_training(out: Path, settings: Mapping[str, Any]) -> Checkpoint | 
 def training_store(
     out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int
 ) -> FolderCheckpoints:
-    """Where the state is kept.
+    """Store of the state of a training.
 
     Args:
         out: folder of the evaluation.

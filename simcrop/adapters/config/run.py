@@ -32,7 +32,7 @@ from simcrop.core.recipe import (
 
 @dataclass(frozen=True)
 class DataSettings(Section):
-    """Where studies come from and how their volumes reach the model."""
+    """Source of the studies, and the way of their volumes to the model."""
 
     source: Literal["phantom", "ct_rate", "manifest", "radchestct", "luna16", "cc_ccii", "btcv", "dicom"] = "phantom"
     """phantom makes its own studies; manifest reads one CSV; the others a folder in the layout of that data set, dicom

@@ -56,10 +56,10 @@ def interval_head(settings: EvaluationSettings) -> str:
 
 
 def interval_note(settings: EvaluationSettings, who: str = "patients") -> str:
-    """How intervals were told, for a caption."""
+    """Say how intervals were drawn, for a caption."""
     return f"intervals: {who} drawn again, {settings.bootstrap} times"
 
 
 def results_console() -> Console:
-    """Where results are printed."""
+    """Console that results are printed on."""
     return Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)

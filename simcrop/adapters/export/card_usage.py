@@ -54,7 +54,7 @@ from those of `simcrop.load_encoder(...).encode(volume)[:, 1:]`, for a phantom c
 
 
 def usage(kind: Format, where: str, recipe: ModelRecipe, class_token: float | None) -> str:
-    """How an export is loaded.
+    """Lines of a model card on how to load an export.
 
     Args:
         kind: its format.

@@ -53,7 +53,7 @@ class CardFacts:
 
     @property
     def classifier(self) -> Mapping[str, Any] | None:
-        """What the manifest of a fine-tuned classifier says of its head."""
+        """Head of a fine-tuned classifier, by its manifest."""
         return self.manifest.get("classifier")
 
     @property

@@ -56,7 +56,7 @@ def monai_arguments(recipe: ModelRecipe) -> dict[str, object]:
 
 @torch.no_grad()
 def patch_tokens(encoder: VisionEncoder, volume: AnyVolume) -> Float[Tensor, "B N E"]:
-    """What the encoder computes without its class token.
+    """Tokens of the encoder without its class token.
 
     Args:
         encoder: in eval mode.

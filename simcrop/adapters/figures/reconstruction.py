@@ -7,7 +7,7 @@ from simcrop.adapters.figures.ct import PLANES, Array, Spacing, show_ct
 
 
 def reconstruction_figure(original: Array, masked: Array, rebuilt: Array, spacing_mm: Spacing, *, title: str) -> Figure:
-    """What the encoder saw, what the decoder made of it, and the truth, in three planes through the middle.
+    """Draw what the encoder saw, what the decoder made of it, and the truth, in three planes through the middle.
 
     Args:
         original: [H, W, D] HU.

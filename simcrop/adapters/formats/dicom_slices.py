@@ -69,7 +69,7 @@ def require_pydicom() -> ModuleType:
 
 
 def read_header(path: Path, root: Path) -> DicomSlice:
-    """What a file says of its slice; its pixels are not read.
+    """Read the header of a slice; its pixels are not read.
 
     Args:
         path: the file.

@@ -50,7 +50,7 @@ def check_affine(path: Path, affine: np.ndarray, on_problem: OnProblem) -> np.nd
 
 
 def corners_apart(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -> float:
-    """How far two affines put the corners of a volume apart, mm at most."""
+    """Largest distance between the corners of a volume by two affines, mm."""
     corners = np.array([[*index, 1] for index in itertools.product(*((0, n - 1) for n in shape[:3]))])
     return float(np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max())
 

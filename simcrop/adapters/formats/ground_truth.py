@@ -29,7 +29,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What one folder says: sentences in the report's order, and organ name -> mask file."""
+    """Content of one folder: sentences in the report's order, and organ name -> mask file."""
 
     sentences: tuple[SentenceTruth, ...] = ()
     organs: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -64,7 +64,7 @@ def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
 def nifti_bytes(
     name: str, voxels: np.ndarray, affine: np.ndarray, *, like: Any = None, fields: Mapping[str, Any] | None = None
 ) -> bytes:
-    """What a NIfTI file holds; the same input gives the same bytes.
+    """Bytes of a NIfTI file; the same input gives the same bytes.
 
     Args:
         name: of the file; gzip packs what is for a name that ends in .gz.

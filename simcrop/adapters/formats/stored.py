@@ -44,7 +44,7 @@ class StoredVolume:
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What a file says of its voxels, after the checks; the first axis runs fastest.
+    """Header of a file after the checks; the first axis runs fastest.
 
     Attributes:
         shape: voxels along the stored axes.

@@ -87,7 +87,7 @@ class StudyBatches:
             yield list(itertools.islice(read, accumulate))
 
     def position(self, micro_batch: int) -> Position:
-        """What this rank reads as the given micro-batch of the run."""
+        """Studies that this rank reads as the given micro-batch of the run."""
         size = self.train.batch_size
         per_epoch = len(self.studies) // (self.world_size * size)
         epoch, number = divmod(micro_batch, per_epoch)

@@ -107,7 +107,7 @@ class PreparedVolumes:
 
 
 def read_error(prepared: PreparedVolumes, reconstruction: str) -> str | None:
-    """Why a prepared volume cannot be read; None where it can."""
+    """Error of reading a prepared volume; None where it can be read."""
     try:
         prepared.read(reconstruction)
     except DataError as error:

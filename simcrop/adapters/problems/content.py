@@ -29,7 +29,7 @@ _WIDTH_MM, _HEIGHT_MM = (180.0, 620.0), (120.0, 800.0)
 
 
 class ContentScan:
-    """What has to be known of the voxels of a volume.
+    """Statistics of the voxels of a volume.
 
     Args:
         scaling: turns the stored numbers into HU.
@@ -118,7 +118,7 @@ def refuse_content(file: Path | str, volume: Volume) -> None:
 
 
 def content_problems(file: Path | str, scan: ContentScan, *, expects_hu: bool = True) -> Iterator[Problem]:
-    """What is wrong with voxels that have all been added."""
+    """Problems of voxels that have all been added."""
     if scan.num_not_finite:
         yield problem(
             file, "content.not_finite", f"holds {scan.num_not_finite} NaN or infinite voxels", count=scan.num_not_finite
@@ -160,7 +160,7 @@ def _hu_problems(file: Path | str, scan: ContentScan, low: float, high: float) -
 def shape_problems(
     file: Path | str, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
 ) -> Iterator[Problem]:
-    """What is wrong with a volume's extent.
+    """Problems of a volume's extent.
 
     Args:
         file: for the message.

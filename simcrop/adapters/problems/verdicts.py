@@ -33,7 +33,7 @@ Stamp = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of one volume's file.
+    """Verdict on one volume's file.
 
     Attributes:
         source: stamp of the file when it was looked at.

@@ -15,7 +15,7 @@ from simcrop.core.ports import DataSet
 
 
 class Options(TypedDict, total=False):
-    """What is said of a data set beside its place.
+    """Options of a data set beside its place.
 
     Attributes:
         padding_value: HU that stand for "outside the field of view" and are read as air.

@@ -16,7 +16,7 @@ from simcrop.core.reports.checks import report_problems, set_problems
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found.
+    """Result of a check.
 
     Attributes:
         num_volumes: looked at, now or before.

@@ -54,7 +54,7 @@ class LabelledTask(Task):
 
     @property
     def device(self) -> torch.device:
-        """Where the encoder is."""
+        """Device of the encoder."""
         return self.encoder.cls_token.device
 
     def some(self, indices: Sequence[int]) -> list[Study]:
@@ -62,7 +62,7 @@ class LabelledTask(Task):
         return [self.studies[index] for index in indices]
 
     def learned_from(self, indices: Sequence[int]) -> LearnedFrom:
-        """What those studies hold."""
+        """Counts of those studies and their labels."""
         return LearnedFrom.of(self.some(indices), self.truth[list(indices)])
 
     def require_measurable(self, learned_from: LearnedFrom) -> None:

@@ -95,7 +95,7 @@ class _Fit:
         return learn, drawn(select, self.task.config.segment.selection_studies)
 
     def fixed(self) -> dict[str, Any]:
-        """What decides how the network comes out, by key."""
+        """Settings that decide how the network comes out, by key."""
         config, tree = self.task.config, as_tree(self.task.config)
         learn, select = self.parts()
         return {

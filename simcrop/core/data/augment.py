@@ -23,7 +23,7 @@ _INT16 = torch.iinfo(torch.int16)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What one study's prepared volume undergoes.
+    """Changes of one study's prepared volume.
 
     Attributes:
         start: first voxel of the box in the prepared volume, negative where the box begins outside.
@@ -59,7 +59,7 @@ class Augmenter:
     seed: int
 
     def draw(self, prepared_size: Size, *occasion: object) -> Augmentation:
-        """What a prepared volume undergoes on an occasion, such as an epoch of a study: always the same."""
+        """Draw the changes of a prepared volume on an occasion, such as an epoch of a study: always the same."""
         recipe, window = self.recipe, self.model.window
         draw = generator(self.seed, *occasion)
         draws: list[float] = torch.rand(9, generator=draw, dtype=torch.float64).tolist()
@@ -130,7 +130,7 @@ def crop_centre(voxels: Int16[Tensor, "H W D"], size: Size) -> Tensor:
 
 
 def centre_start(have: Size, want: Size) -> Size:
-    """Where a box of size `want` begins at the centre of `have`; negative where it is larger."""
+    """Start of a box of size `want` at the centre of `have`; negative where it is larger."""
     return _size((h - w) // 2 for h, w in zip(have, want, strict=True))
 
 

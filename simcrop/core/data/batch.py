@@ -100,7 +100,7 @@ class MaskedReport(TensorGroup):
 
 @dataclass(frozen=True, eq=False)
 class Inputs(TensorGroup):
-    """What a micro-batch holds beside its volumes.
+    """Tensors of a micro-batch beside its volumes.
 
     Attributes:
         ids_keep, ids_masked: visible and masked patches, sorted ascending, together every patch once.

@@ -72,7 +72,7 @@ class HeldOutStudies:
         return self.reports.findings(study.report)
 
     def truths(self, study: Study) -> list[SentenceTruth]:
-        """What is known of the sentences that have a mask; masks are not read yet."""
+        """Truths about the sentences that have a mask; masks are not read yet."""
         return [truth for truth in self._source.ground_truth(study.reconstructions[0]) if truth.mask is not None]
 
     def places(self, study: Study, wanted: Callable[[SentenceTruth], bool]) -> list[Place]:

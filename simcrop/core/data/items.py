@@ -25,7 +25,7 @@ _CACHED_TEXTS = 1024
 
 @dataclass(frozen=True)
 class ReadingSpec:
-    """What decides how studies are read, but for the data and the words.
+    """Settings of how studies are read, but for the data and the tokenizer.
 
     Attributes:
         model: sizes, window and mask ratio.

@@ -206,7 +206,7 @@ class Problem:
 
     @property
     def hint(self) -> str:
-        """What to do."""
+        """Remedy of its reason."""
         return REASONS[self.code].remedy
 
     def __str__(self) -> str:

@@ -97,7 +97,7 @@ class Refusals:
         return split_by_patient(self.usable(), held_out_fraction, listed=self._studies)
 
     def summary(self) -> str | None:
-        """What is left out, in words; None where nothing is."""
+        """Say what is left out; None where nothing is."""
         return f"{self._count()} and are left out, among them {self._first()}" if self._refused else None
 
     def _count(self) -> str:

@@ -56,7 +56,7 @@ class Study:
 
 @dataclass(frozen=True)
 class SentenceTruth:
-    """What is known of where one sentence of a report points.
+    """Truth about the place that one sentence of a report speaks of.
 
     Attributes:
         text: the sentence as it stands in the report.

@@ -17,7 +17,7 @@ VALUES_AT_ONCE = 1 << 22
 def patient_weights(
     patients: Sequence[str], num_draws: int, *, seed: int, values_at_once: int = VALUES_AT_ONCE
 ) -> Iterator[Float[Tensor, "draws n"]]:
-    """How often each study is in each draw of as many patients as there are, with replacement.
+    """Count how often each study is in each draw of as many patients as there are, with replacement.
 
     Args:
         patients: patient of each of the n studies.
@@ -90,7 +90,7 @@ def estimated(
     patients: Sequence[str],
     **draws: Unpack[Draws],
 ) -> list[Estimate]:
-    """What a statistic of the studies is, with its percentile intervals over patients.
+    """Compute a statistic of the studies, with its percentile intervals over patients.
 
     Args:
         statistic: of how often each study counts in each draw.

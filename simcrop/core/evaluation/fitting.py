@@ -77,7 +77,7 @@ class ClassifierFit:
 def classifier_optimizers(
     classifier: Classifier, settings: Optimisation, *, layer_decay: float
 ) -> tuple[Optimizer, ...]:
-    """What updates the layers, each at its own rate.
+    """Optimizers of the layers, each at its own rate.
 
     Args:
         classifier: to train.

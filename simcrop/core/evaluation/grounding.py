@@ -36,7 +36,7 @@ def similarity_maps(sentences: Float[Tensor, "S E"], patches: Float[Tensor, "N E
 
 
 def patches_inside(mask: Bool[Tensor, "H W D"], patch_size: PatchSize) -> Bool[Tensor, "N"]:
-    """Which patches overlap the mask in at least one voxel.
+    """Tell the patches that overlap the mask in at least one voxel.
 
     Args:
         mask: True inside, on the grid of the volume that the model saw.
@@ -56,7 +56,7 @@ def patches_inside(mask: Bool[Tensor, "H W D"], patch_size: PatchSize) -> Bool[T
 
 
 def comparable(patches: Float[Tensor, "*B N E"]) -> Bool[Tensor, "*B N"]:
-    """Which patches a sentence can choose: those that the model left out are zero."""
+    """Tell the patches that a sentence can choose: those that the model left out are zero."""
     return (patches != 0).any(-1)
 
 
@@ -96,7 +96,7 @@ def point(
 
 
 def usual_places(patients: Sequence[str], inside: Sequence[Bool[Tensor, "N"]]) -> list[Float[Tensor, "N"] | None]:
-    """Where a finding lies in the others: the map of somebody who knows anatomy and does not look at the volume.
+    """Mean place of a finding in the others: the map of somebody who knows anatomy and does not look at the volume.
 
     Args:
         patients: of sentences that speak of the same finding.

@@ -37,7 +37,7 @@ class LabelColumns:
         return next(lacking, None)
 
     def table(self, studies: Sequence[Study]) -> Bool[Tensor, "n C"]:
-        """What the studies have.
+        """Labels of the studies.
 
         Raises:
             DataError: of exclusive classes a study has none or several.

@@ -76,7 +76,7 @@ def overlap(similarity: Float[Tensor, "*size"], mask: Bool[Tensor, "*size"], thr
 
 
 def _at_least(reached: Tensor, num_thresholds: int) -> Float[Tensor, "T"]:
-    """How many voxels reach each threshold."""
+    """Number of voxels that reach each threshold."""
     counts = reached.bincount(minlength=num_thresholds + 1)
     return counts.flip(0).cumsum(0).flip(0)[1:].double().cpu()
 

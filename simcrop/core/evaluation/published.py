@@ -81,7 +81,7 @@ def published_recipe(published: PublishedProbe, source: str, percent: float) -> 
 
 
 def counting_note(published: PublishedProbe, studies: Sequence[Study], test: Sequence[Study]) -> str | None:
-    """How the volumes that are read differ from the authors', who count each; None where every one is a patient's only.
+    """Say how the volumes that are read differ from the authors', who count each; None where each patient has one.
 
     Args:
         published: the authors' probe of the data set.

@@ -34,7 +34,7 @@ def rarity(reports: Sequence[Sequence[int]]) -> Callable[[int], float]:
 
 
 def same_reports(reports: Sequence[Sequence[int]]) -> Bool[Tensor, "n n"]:
-    """Which reports hold the same sentences, in any order.
+    """Tell the reports that hold the same sentences, in any order.
 
     Args:
         reports: keys of the sentences of each.

@@ -17,7 +17,7 @@ SELECTION_ORDER = ("selection_auroc", "-selection_loss")
 def selection_score(
     probabilities: Float[Tensor, "n C"], truth: Bool[Tensor, "n C"], *, learned: Bool[Tensor, "C"], exclusive: bool
 ) -> dict[str, float]:
-    """How well the selection patients are told, by the names that training.jsonl has for it.
+    """Score the selection patients, by the names that training.jsonl has for it.
 
     Args:
         probabilities: of each label.

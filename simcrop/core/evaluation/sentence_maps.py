@@ -37,7 +37,7 @@ class PlacedMap:
         return patches_inside(self.place.mask, patch_size)
 
     def pointing(self, patch_size: PatchSize) -> Pointing | None:
-        """How the map fits; None where the mask leaves nothing to tell."""
+        """Score of the map; None where the mask leaves nothing to measure."""
         return point(str(self.place.finding), self.similarity, self.inside(patch_size), self.among)
 
 

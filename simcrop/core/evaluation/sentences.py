@@ -90,7 +90,7 @@ def read_within(model: SimCroP, reports: ReportReader, sentence: str, others: Se
 
 
 def _features(model: SimCroP, reports: ReportReader, findings: Sequence[Findings]) -> Float[Tensor, "B S E"]:
-    """What the model makes of texts; zeros where one has no such sentence."""
+    """Features of texts; zeros where one has no such sentence."""
     tokens = padded([each.encoding for each in findings], reports.tokenizer.pad_id)
     most = max(1, *(len(each.texts) for each in findings))
     return model.sentence_features(tokens.to(model.encoder.cls_token.device), most)

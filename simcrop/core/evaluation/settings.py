@@ -9,7 +9,7 @@ from simcrop.core.recipe import Optimisation, Section, Size, require
 
 @dataclass(frozen=True)
 class LabelSettings(Section):
-    """Which labels probe, knn, finetune and segment learn from."""
+    """Labels that probe, knn, finetune and segment learn from."""
 
     percent: float = 100.0
     """Share of the patients outside the test set whose labels are learned from; those of 1 are among those of 10."""

@@ -36,7 +36,7 @@ class Prompts:
 def finding_scores(
     prompts: Sequence[Prompts], patches: Float[Tensor, "V N E"], score: SentenceVolumeScores, *, k: int
 ) -> Float[Tensor, "V F 2"]:
-    """How well every finding is met in every volume: (its assertions, its denials), each from -1 to 1.
+    """Score every finding in every volume: (its assertions, its denials), each from -1 to 1.
 
     Args:
         prompts: of each finding.

@@ -60,7 +60,7 @@ def gather_patches(view: Tensor, ids: Int64[Tensor, "K"] | None) -> Tensor:
 def holds_tissue(
     volume: AnyVolume, ids: Int64[Tensor, "B K"] | None, patch_size: PatchSize, window: Window
 ) -> Bool[Tensor, "B K"]:
-    """Which patches are mostly more than air: over half of their voxels are above -0.95 of the window.
+    """Tell the patches that are mostly more than air: over half of their voxels are above -0.95 of the window.
 
     Of the default window that is -950 HU: aerated lung lies well above it, the air around a patient below. A rim of
     skin does not make a patch of air one of tissue, as it would if the mean decided.

@@ -133,14 +133,14 @@ class SimCroP(nn.Module):
         return self.decoder(self.encoder(volume, ids_keep), ids_keep, ids_masked)
 
     def read_findings(self, findings: Tokens) -> Float[Tensor, "B T hidden"]:
-        """What the text encoder makes of findings, of each sentence by itself where the recipe says so."""
+        """Features of findings by the text encoder, of each sentence by itself where the recipe says so."""
         apart = self.text_recipe.reads_sentences_apart
         return self.read_text(findings.ids, findings.mask, findings.sentence_of_token if apart else None)
 
     def read_text(
         self, ids: Int64[Tensor, "B T"], mask: Bool[Tensor, "B T"], owners: Int64[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T hidden"]:
-        """What the text encoder makes of texts; without gradient where it is frozen."""
+        """Features of texts by the text encoder; without gradient where it is frozen."""
         assert self.text_encoder is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.text_recipe.is_frozen):
             return self.text_encoder(ids, mask, owners)

@@ -91,7 +91,7 @@ class LateInteraction(nn.Module):
 
 
 def same_sentences(sentences: Sentences, same_above: float) -> Bool[Tensor, "n n"]:
-    """Which real sentences say the same: equal text, or frozen features with a cosine above `same_above`."""
+    """Tell the real sentences that say the same: equal text, or frozen features with a cosine above `same_above`."""
     keys, mask = sentences.keys.flatten(), sentences.mask.flatten()
     same = keys[:, None] == keys
     if sentences.meaning is not None:
@@ -101,7 +101,7 @@ def same_sentences(sentences: Sentences, same_above: float) -> Bool[Tensor, "n n
 
 
 def sentence_presence(sentences: Sentences, same: Bool[Tensor, "n n"]) -> Bool[Tensor, "Bs S Bv"]:
-    """Which volumes a sentence is true of: their report says the same, or they are the same study."""
+    """Tell the volumes that a sentence is true of: their report says the same, or they are the same study."""
     B, S = sentences.mask.shape
     said = cast(Tensor, same.unflatten(1, (B, S)).any(2)).unflatten(0, (B, S))
     same_study = sentences.study_keys[:, None] == sentences.study_keys

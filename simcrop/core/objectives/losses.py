@@ -20,7 +20,7 @@ OBJECTIVES: tuple[Objective, ...] = (RECONSTRUCTION, REPORT, ALIGNMENT, LATE_INT
 
 @dataclass(frozen=True)
 class Counts:
-    """How many things the losses of a step are averaged over.
+    """Numbers of things that the losses of a step are averaged over.
 
     Attributes:
         studies: in the step.

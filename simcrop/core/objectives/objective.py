@@ -119,7 +119,7 @@ class Pass(Protocol):
         ...
 
     def predicted_patches(self) -> Float[Tensor, "B M P"]:
-        """What the decoder makes of the masked patches."""
+        """Masked patches as the decoder predicts them."""
         ...
 
     def predicted_tokens(self, wanted: Bool[Tensor, "B R"]) -> Float[Tensor, "n vocab"]:
@@ -127,7 +127,7 @@ class Pass(Protocol):
         ...
 
     def module(self, name: str) -> nn.Module:
-        """What the objective's `module` has made."""
+        """The module that the objective's `module` has made."""
         ...
 
 

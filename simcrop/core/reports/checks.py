@@ -58,7 +58,7 @@ def has_report(study: Study) -> bool:
 
 
 def unusable(study: Study) -> Iterator[Problem]:
-    """Why nothing can be learned from a study's report, named by its first volume."""
+    """Problems for which nothing can be learned from a study's report, named by its first volume."""
     name, report = study.reconstructions[0], study.report
     if is_filler(report.findings) and is_filler(report.impression):
         yield problem(name, "text.missing_report", "has neither findings nor impression")

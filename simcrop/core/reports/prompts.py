@@ -17,7 +17,7 @@ WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True)
 class FindingWords:
-    """How reports speak of a finding.
+    """Words by which reports speak of a finding.
 
     Attributes:
         names: nouns for it, put into the built-in sentences.

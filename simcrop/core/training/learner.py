@@ -71,7 +71,7 @@ def _without_exchange(network: nn.Module) -> AbstractContextManager[None]:
 
 
 def counts_of(batches: Sequence[PreparedBatch]) -> dict[str, int]:
-    """What a row tells of a step's micro-batches."""
+    """Counts of a step's micro-batches for its row."""
     return {"num_cut": sum(batch.inputs.num_cut for batch in batches)}
 
 

@@ -28,7 +28,7 @@ class Named(Protocol):
 
     @property
     def study_ids(self) -> tuple[str, ...]:
-        """What it is made of, for messages and rates."""
+        """Its studies, for messages and rates."""
         ...
 
 
@@ -37,7 +37,7 @@ B_contra = TypeVar("B_contra", bound=Named, contravariant=True)
 
 
 class Learner(Protocol[B_contra]):
-    """What is trained, and by which loss."""
+    """A network that is trained, and its loss."""
 
     best_by: ClassVar[tuple[str, ...]]
     """Names of the score's numbers that order steps, the first before the second; with a minus, less is better."""
@@ -70,7 +70,7 @@ class Learner(Protocol[B_contra]):
 
 @dataclass(frozen=True)
 class Ports(Generic[B]):
-    """What a training talks to.
+    """Ports of a training.
 
     Attributes:
         batches: gives this rank's micro-batches of a step, counted from 1, and of all that follow it.

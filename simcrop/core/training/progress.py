@@ -15,7 +15,7 @@ _OLD_NAMES: dict[str, str] = {"auroc": "selection_auroc", "loss": "selection_los
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is.
+    """State of a training.
 
     Attributes:
         step: updates made.
@@ -51,7 +51,7 @@ class Progress:
 
     @classmethod
     def of(cls, step: int, state: Mapping[str, Any]) -> "Progress":
-        """What `state` was made from.
+        """Read what `state` has written.
 
         Before 0.2 a pre-training kept its lowest held-out loss alone, and a fit named its scores without `selection_`.
         """
@@ -64,7 +64,7 @@ class Progress:
 
 
 def rank(score: Mapping[str, float], best_by: tuple[str, ...]) -> tuple[float, ...]:
-    """What scores are compared by: larger is better; NaN is worse than any number."""
+    """Key that scores are compared by: larger is better; NaN is worse than any number."""
     values = [-score[name[1:]] if name.startswith("-") else score[name] for name in best_by]
     return tuple(-math.inf if math.isnan(value) else value for value in values)
 

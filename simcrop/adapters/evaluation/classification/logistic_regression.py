@@ -15,7 +15,7 @@ Table = NDArray[np.float64]
 def probe_logits(
     known: Tensor, truth: NDArray[np.bool_], unknown: Tensor, *, inverse_penalties: Sequence[float], exclusive: bool
 ) -> Tensor:
-    """What logistic regressions that were fitted on some studies say of others.
+    """Predict studies by logistic regressions that were fitted on others.
 
     Args:
         known: [n, F] features of the studies to learn from.

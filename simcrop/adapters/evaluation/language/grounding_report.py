@@ -144,7 +144,7 @@ def _numbers(
 
 
 def _blind(sentences: Sequence[GroundedSentence]) -> list[Pointing | None]:
-    """How the usual place of a finding fits that of each patient, of whom nothing is seen."""
+    """Score the usual place of a finding against that of each patient, of whom nothing is seen."""
     maps = usual_places([each.study.patient_id for each in sentences], [each.inside for each in sentences])
     return [
         None if usual is None else point(each.pointing.finding, usual, each.inside, each.among)

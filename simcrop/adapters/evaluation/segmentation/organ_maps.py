@@ -192,7 +192,7 @@ def _prepare(maps: OrganMaps, reconstruction: str) -> Problem | None:
 
 
 def _load(path: Path, stamp: str) -> OrganMap | None:
-    """What a file holds, its checksums compared; None where it is absent, damaged, or made from other files."""
+    """Content of a file, its checksums compared; None where it is absent, damaged, or made from other files."""
     try:
         with np.load(path, allow_pickle=False) as content:
             if str(content["stamp"]) != stamp:

@@ -32,5 +32,5 @@ class PhantomSource(CTRateSource):
 
     @classmethod
     def described(cls, data: DataSettings) -> str:
-        """How many there are."""
+        """Number of phantoms."""
         return f"{data.cases} generated phantom chests, {data.validation_fraction:.0%} of their patients held out"
