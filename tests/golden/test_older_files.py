@@ -12,7 +12,7 @@ and, in tokens.json, what `simcrop.load_encoder("whole")` made of one volume.
 import csv
 import hashlib
 import json
-import tarfile
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,7 @@ SECONDS = 1_790_000_000
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The archive's folder, and the current one: its configuration names the data relative to it."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(ARCHIVE, tmp_path)
     assert (tmp_path / "studies" / "0.nii.gz").stat().st_mtime_ns == SECONDS * 10**9
     (tmp_path / "prepared" / GRID).rename(tmp_path / "prepared" / grid_folder(tmp_path / "studies"))
     run = tmp_path / "labelled.yaml"
