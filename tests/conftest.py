@@ -5,10 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 if not torch.cuda.is_available():
     # Before anything imports triton: afterwards it has no effect.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+# No test fails for being slow on a busy machine; the first draw of a strategy takes seconds there.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(autouse=True)

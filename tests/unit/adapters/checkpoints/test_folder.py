@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.checkpoints import flip_a_byte, make_store, newest, save
 from torch import nn
@@ -167,8 +167,6 @@ def plain(tree: Any) -> Any:
     return ("tensor", tree.tolist()) if isinstance(tree, torch.Tensor) else tree
 
 
-# The first draw is slow on a busy machine: hypothesis reads its tables then.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["weight", "list", "µ"]), TREES, max_size=3))
 def test_a_tree_comes_back_through_json(tree: dict[str, Any]) -> None:
     apart, tensors = split_tensors(tree)
