@@ -1,4 +1,4 @@
-"""Its place puts this folder on the import path, so that tests share `tiny` and `kernel_inputs`."""
+"""Set up Triton, hypothesis and torch for every test."""
 
 import os
 from collections.abc import Iterator
