@@ -176,9 +176,9 @@ class _Tiles(NamedTuple):
 def _forward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
     """The widest that spills no registers (benchmarks/compile_matrix.py): wide tiles read the weight less often."""
     if dtype == torch.float32:
-        return _Tiles(64, 64, 32, 8, 2)
+        return _Tiles(64, 64, 32, 8, 3)
     if architecture(volume.device) != 90:
-        return _Tiles(128, 128, 64 if volume.element_size() == 2 else 32, 8, 2)
+        return _Tiles(128, 128, 64 if volume.element_size() == 2 else 32, 8, 3)
     if triton_version() >= (3, 9):
         return _Tiles(64, 256, 64, 8, 3)
     # Voxels that are converted pass through registers, which leaves room for shorter rows only.
@@ -187,10 +187,10 @@ def _forward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
 
 def _backward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
     if dtype == torch.float32:
-        return _Tiles(32, 128, 64, 8, 2)
+        return _Tiles(32, 128, 64, 8, 5)
     if architecture(volume.device) != 90:
-        return _Tiles(32, 128, 128, 8, 3)
-    return _Tiles(64, 128, 256, 8, 3) if triton_version() < (3, 9) else _Tiles(32, 128, 256, 8, 4)
+        return _Tiles(32, 128, 128, 8, 5)
+    return _Tiles(64, 128, 256, 8, 5) if triton_version() < (3, 9) else _Tiles(32, 128, 256, 8, 5)
 
 
 @torch.library.custom_op("simcrop::masked_patch_embed", mutates_args=())
@@ -398,6 +398,6 @@ def _num_splits(tiles: int, steps: int, multiprocessors: int) -> int:
 
     def gain(splits: int) -> float:
         waves = tiles * splits / multiprocessors
-        return waves / math.ceil(waves) - 0.01 * splits
+        return waves / math.ceil(waves) - 0.03 * splits
 
     return max(range(1, min(16, max(1, steps)) + 1), key=gain)
