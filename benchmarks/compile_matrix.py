@@ -5,7 +5,7 @@
 Each operation is called with tensors that have shapes but no memory; its launches are caught, and compiled with the
 types, alignments and options they would have run with. A row fails if registers spill, if shared memory exceeds what
 the architecture has, or if a loop with a product does not read its next tiles while it computes. For sm_90 a second
-table predicts times (benchmarks/throughput.py). Needs ptxas and cuobjdump, which come with Triton.
+table predicts times (benchmarks/predictions.py). Needs ptxas and cuobjdump, which come with Triton.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from compiling import OPTIONS, Binary, Source, compiled, short, source  # isort:
 
 import torch
 import triton
-from throughput import Call, TorchWork, predictions
+from predictions import Call, predictions
+from throughput import TorchWork
 from torch import Tensor
 from triton.runtime.jit import JITFunction
 

@@ -1,26 +1,24 @@
-"""Predict times on an H200 from compiled code: a model of throughput and latency, good to about 30 %.
+"""A model of the time that a launch takes on an H200, from its compiled code: good to about 30 %.
 
 A kernel takes the longest of
-- memory: bytes over bandwidth; a volume's rows are shorter than a burst of 64 bytes, which is read whole;
-- its busiest multiprocessor, which has ceil(programs / multiprocessors) programs. Each program takes the longest of its
-  issue slots (instructions of all warps over four schedulers), its products, its reads from the L2 cache, and its span
-  (the time of a program that is alone) over the number of programs that are resident side by side.
-In the span, a pipelined loop takes the longest of its reads and its computing, and any other the sum of both, with a
-latency a round. Computing is the longest of issue and products, or their sum where the loop waits for each product.
+- memory: bytes over bandwidth. A volume's rows are shorter than a burst of 64 bytes, which is read whole;
+- its busiest multiprocessor, which has ceil(programs / multiprocessors) programs. Each takes the longest of its issue
+  slots (instructions of all warps over four schedulers), its products, its reads from the L2 cache, and its span (the
+  time of a program that is alone) over the number of programs that are resident side by side;
+- the span of the program whose loops run longest.
+In the span, a round of a pipelined loop takes the longest of reading and computing, and of any other loop the sum of
+both and a latency. Computing is the longest of issue and products, or their sum where the loop waits for each product.
 Every launch begins with LAUNCH_US. Torch's own work is its launches, bytes and FLOPs.
-
-To add a kernel, give its name a line in `WORK`: how often its loops run, outermost first in order of address, each
-counted an entry, and its FLOPs, as functions of the arguments of its launch. To add a goal, give it a line in `GOALS`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain, repeat
 from math import ceil, prod
 from types import SimpleNamespace
 from typing import Any
 
-from compiling import Binary, Source
+from compiling import Binary
 from machine_code import HotLoop
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -54,55 +52,6 @@ class Work:
     """Trips of the program that runs longest, where they differ much."""
 
 
-WORK: Mapping[str, Work] = {
-    "first_voxel_kernel": Work(),
-    "masked_patch_embed_fwd_kernel": Work(lambda a: [a.P / a.BLOCK_P], lambda a: 2 * a.M * a.E * a.P),
-    "masked_patch_embed_bwd_weight_kernel": Work(lambda a: [a.steps], lambda a: 2 * a.M * a.E * a.P),
-    "masked_patch_mse_kernel": Work(),
-    "inverse_norm_kernel": Work(lambda a: [a.E / a.BLOCK_E]),
-    "sentence_patch_topk_block_kernel": Work(lambda a: [a.E / a.BLOCK_E], lambda a: 2 * a.p_shown.numel() * a.N * a.E),
-    "sentence_patch_topk_mean_kernel": Work(lambda a: [a.E / a.BLOCK_E], num_rows=lambda a: a.p_shown.numel() * a.k),
-    "sentence_volume_scores_fwd_kernel": Work(
-        lambda a: [a.blocks, a.E / a.BLOCK_E], lambda a: 2 * a.R * a.p_inverse_n.numel() * a.E
-    ),
-    "cosines_bwd_sentences_kernel": Work(lambda a: [a.W / a.BLOCK_W], num_rows=lambda a: a.p_winners.numel()),
-    "cosines_bwd_patches_kernel": Work(
-        lambda a: [a.p_order.numel() / a.p_inverse_n.numel()],
-        num_rows=lambda a: a.p_inverse_n.numel() * a.HAS_SCORES,
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Goal:
-    """Calls whose time is compared with the floor of KERNELS: FLOPs and bytes that no way to compute can save."""
-
-    name: str
-    calls: tuple[str, ...]
-    gflop: float
-    megabytes: float
-    target: float | None
-
-    @property
-    def floor_us(self) -> float:
-        return max(self.gflop * 1e3 / TFLOPS, self.megabytes / TBPS)
-
-
-INT16, EMBED = "int16 volume, bf16", "patch_embed"
-GOALS = (
-    Goal("embed forward", (f"{EMBED}.embed: {INT16}",), 69.1, 135, 0.55),
-    Goal("embed forward + backward", (f"{EMBED}.embed: {INT16}", f"{EMBED}.weight_gradient: {INT16}"), 138.2, 265, 0.5),
-    Goal("top-k forward, S=32, N=2744, k=32", ("patch_topk.topk: bf16, S=32, N=2744, k=32",), 4.3, 138, 0.45),
-    Goal("top-k forward, S=80, N=2744, k=32", ("patch_topk.topk: bf16, S=80, N=2744, k=32",), 10.8, 144, 0.3),
-    Goal("top-k forward, S=32, N=686, k=32", ("patch_topk.topk: bf16, S=32, N=686, k=32",), 1.1, 37, 0.45),
-    Goal("top-k backward, mean", ("patch_topk.gradient: bf16, S=32, N=2744, k=32, mean",), 0.1, 137, None),
-    Goal("scores 64 x 64, N=2744, k=32", ("volume_scores.scores: bf16, 64 x 64, N=2744, k=32",), 552, 274, 0.3),
-    Goal("scores 32 x 32, N=686, k=4", ("volume_scores.scores: bf16, 32 x 32, N=686, k=4",), 34.5, 36, 0.3),
-    Goal("its backward", ("volume_scores.gradient: bf16, 32 x 32, N=686, k=4",), 0.4, 75, None),
-    Goal("MSE, loss + gradient", (f"patch_mse.mse: {INT16}, normalised",), 0, 810, 0.7),
-)
-
-
 @dataclass(frozen=True)
 class Load:
     """What one launch has to do."""
@@ -127,22 +76,6 @@ class Time:
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call of an operation: what it launches."""
-
-    operation: str
-    case: str
-    arch: int
-    sources: list[Source]
-    arguments: list[dict[str, Any]]
-    torch_work: list["TorchLaunch"]
-
-    @property
-    def name(self) -> str:
-        return f"{self.operation}: {self.case}"
-
-
-@dataclass(frozen=True)
 class TorchLaunch:
     """What one of torch's own operations has to do."""
 
@@ -162,7 +95,7 @@ class TorchWork(TorchDispatchMode):
         given = kwargs or {}
         result = func(*args, **given)
         name = func.overloadpacket.__name__
-        if isinstance(result, Tensor | tuple) and not (func.is_view or "empty" in name):
+        if isinstance(result, Tensor | tuple) and not (func.is_view or "empty" in name or "view" in name):
             count = flop_registry.get(func.overloadpacket)
             flops = count(*args, **given, out_val=result) if count else 0
             self.found.append(TorchLaunch(name, float(_num_bytes((args, given, result))), float(flops)))
@@ -224,15 +157,14 @@ def _span(binary: Binary, segments: list[_Segment], products: float) -> float:
     rounds_with_product = sum(each.rounds for each in segments if each.hot)
     cycles = 0.0
     for each in segments:
-        computing, latency = each.instructions * pace, LATENCY_CYCLES * each.reads
-        if each.hot:
-            product, reading = products / rounds_with_product, each.hot.num_bytes / L2_BYTES_A_CYCLE
-            computing = computing + product if each.hot.waits_for_products else max(computing, product)
-            cycles += each.rounds * (
-                max(computing, reading) if each.hot.is_pipelined else computing + reading + latency
-            )
-        else:
+        computing, latency = each.instructions * pace, LATENCY_CYCLES if each.reads or each.hot else 0
+        if each.hot is None:
             cycles += each.rounds * (computing + latency)
+            continue
+        product, reading = products / rounds_with_product, each.hot.num_bytes / L2_BYTES_A_CYCLE
+        computing = computing + product if each.hot.waits_for_products else max(computing, product)
+        one = max(computing, reading) if each.hot.is_pipelined else computing + reading + latency
+        cycles += each.rounds * one
     return cycles
 
 
@@ -247,40 +179,6 @@ def torch_time(launch: TorchLaunch) -> Time:
     launches = TORCH_LAUNCHES.get(launch.name, 1)
     products, memory = launch.flops / (TFLOPS * LIBRARY_SHARE) / 1e6, launches * launch.num_bytes / TBPS / 1e6
     return Time(0.0, products, 0.0, 0.0, memory, launches * LAUNCH_US + max(products, memory))
-
-
-def predictions(calls: list[Call], binaries: Mapping[Source, Binary]) -> str:
-    """As markdown: what is predicted for each launch, and for each goal beside its floor."""
-    if not calls:
-        return ""
-    times = {call.name: call_times(call, binaries) for call in calls}
-    lines = ["\nPredicted for an H200, us\n", "| call | launch | issue | products | L2 | span | memory | predicted |"]
-    lines.append("|---" * 8 + "|")
-    for call, launched in times.items():
-        for what, time in launched:
-            lines.append(f"| {call} | {what} | " + " | ".join(f"{value:.1f}" for value in astuple(time)) + " |")
-    lines += ["\n| goal | launches | predicted | floor | share | target | reached |", "|---" * 7 + "|"]
-    for goal in GOALS:
-        if all(call in times for call in goal.calls):
-            every = [time for call in goal.calls for _, time in times[call]]
-            predicted = sum(time.total for time in every)
-            share = goal.floor_us / predicted
-            target = (
-                "- | -" if goal.target is None else f"{goal.target:.0%} | {'yes' if share >= goal.target else 'no'}"
-            )
-            lines.append(
-                f"| {goal.name} | {len(every)} | {predicted:.0f} | {goal.floor_us:.1f} | {share:.0%} | {target} |"
-            )
-    return "\n".join(lines)
-
-
-def call_times(call: Call, binaries: Mapping[Source, Binary]) -> list[tuple[str, Time]]:
-    """Each launch of a call, kernels first, by name."""
-    times: list[tuple[str, Time]] = []
-    for given, arguments in zip(call.sources, call.arguments, strict=True):
-        name = given.kernel.strip("_")
-        times.append((name, kernel_time(binaries[given], load(arguments, WORK[name]))))
-    return times + [(f"torch {launch.name}", torch_time(launch)) for launch in call.torch_work]
 
 
 def _num_bytes(tree: object) -> int:
