@@ -97,10 +97,9 @@ def predictions(calls: list[Call], binaries: Mapping[Source, Binary]) -> str:
 
 def _compared(goal: Goal, times: list[Time]) -> str:
     predicted = sum(time.total for time in times)
-    share = goal.floor_us / predicted
-    target, reached = (
-        ("-", "-") if goal.target is None else (f"{goal.target:.0%}", "yes" if share >= goal.target else "no")
-    )
+    share, target, reached = goal.floor_us / predicted, "-", "-"
+    if goal.target is not None:
+        target, reached = f"{goal.target:.0%}", "yes" if share >= goal.target else "no"
     numbers = f"{len(times)} | {predicted:.0f} | {goal.floor_us:.1f} | {share:.0%}"
     return f"| {goal.name} | {numbers} | {target} | {reached} |"
 
