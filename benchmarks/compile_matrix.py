@@ -23,13 +23,16 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-# Sets Triton's environment, so before any kernel is imported.
-from compiling import OPTIONS, Binary, Source, compiled, short, source  # isort: skip
+# Kernels must be Triton's own when they are defined below, and the assembler must tell of registers and spills.
+os.environ.pop("TRITON_INTERPRET", None)
+os.environ.update(TRITON_ALWAYS_COMPILE="1", TRITON_DUMP_PTXAS_LOG="1")
 
 import torch
 import triton
+from compiling import OPTIONS, Source, compiled, short, source
+from machine_code import Binary
 from predictions import Call, predictions
-from throughput import TorchWork
+from throughput import SMS, TorchWork
 from torch import Tensor
 from triton.runtime.jit import JITFunction
 
@@ -40,7 +43,6 @@ from simcrop.kernels import volume_scores as scores
 
 FP32 = torch.float32
 SHARED_BYTES = {80: 166912, 89: 101376, 90: 232448, 100: 232448, 120: 101376}
-SMS = 132
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def row(case: str, given: Source, binary: Binary) -> Row:
         copy_waits=listed(wait for loop in loops for wait in loop.copy_waits),
         product_waits=listed(wait for loop in loops for wait in loop.product_waits),
         loop_instructions=listed(
-            f"{loop.instructions}, {loop.tensor} of them tensor" for loop in binary.code.loops if loop.tensor
+            f"{loop.instructions} ({loop.tensor} tensor)" for loop in binary.code.loops if loop.tensor
         ),
         pipelined=all(loop.is_pipelined for loop in loops),
     )

@@ -1,8 +1,11 @@
-"""Compile a kernel for a GPU that need not be there, as Triton's runtime would for one launch, and read the result."""
+"""Compile a kernel for a GPU that need not be there, as Triton's runtime would for one launch, and read the result.
+
+The environment must have TRITON_DUMP_PTXAS_LOG, for registers and spills, and TRITON_ALWAYS_COMPILE: a kernel from the
+cache would come without them.
+"""
 
 import contextlib
 import io
-import os
 import re
 import subprocess
 import tempfile
@@ -11,13 +14,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-os.environ.pop("TRITON_INTERPRET", None)
-# A kernel from the cache would come without the assembler's account of registers and spills.
-os.environ.update(TRITON_ALWAYS_COMPILE="1", TRITON_DUMP_PTXAS_LOG="1")
-
 import torch
 import triton
-from machine_code import TENSOR, Code, HotLoop, code, hot_loops
+from machine_code import TENSOR, Binary, code, hot_loops
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -39,21 +38,6 @@ class Source:
     constants: tuple[tuple[int, Any], ...]
     aligned: tuple[int, ...]
     options: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class Binary:
-    """What the compiler made of it."""
-
-    num_warps: int
-    num_stages: int
-    registers: int
-    spilled_bytes: int
-    shared_bytes: int
-    tensor_instructions: str
-    loads_128_bit: int
-    code: Code
-    hot_loops: tuple[HotLoop, ...]
 
 
 def source(kernel: JITFunction, arguments: dict[str, Any], arch: int) -> Source:

@@ -64,6 +64,21 @@ class HotLoop:
         return bool(self.product_waits) and max(self.product_waits) == 0
 
 
+@dataclass(frozen=True)
+class Binary:
+    """What the compiler made of a kernel."""
+
+    num_warps: int
+    num_stages: int
+    registers: int
+    spilled_bytes: int
+    shared_bytes: int
+    tensor_instructions: str
+    loads_128_bit: int
+    code: Code
+    hot_loops: tuple[HotLoop, ...]
+
+
 def code(sass: str) -> Code:
     """Loops of machine code: a jump backwards closes one. Those that only wait for a barrier are not counted."""
     listing = [(int(address, 16), text) for address, text in _INSTRUCTION.findall(sass)]
@@ -111,7 +126,7 @@ def _hot_loop(body: str, buffers: dict[str, int], index: dict[str, str]) -> HotL
         (index[place], shape, dtype) for pattern in (_COPY, _TMA) for place, shape, dtype in pattern.findall(body)
     ]
     loads = _LOAD.findall(body)
-    held = {_plain(name): buffers[name] for name, _, _ in copies} | {_plain(name): 0 for name, _, _ in loads}
+    held = {_plain(name): buffers.get(name, 1) for name, _, _ in copies} | {_plain(name): 0 for name, _, _ in loads}
     return HotLoop(
         buffers=tuple(sorted(held.items())),
         copy_waits=tuple(int(n) for n in re.findall(r"async_wait .*?num = (\d+)", body)),

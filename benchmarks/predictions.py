@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from compiling import Binary, Source
+from compiling import Source
+from machine_code import Binary
 from throughput import TBPS, TFLOPS, Time, TorchLaunch, Work, kernel_time, load, torch_time
 
 WORK: Mapping[str, Work] = {

@@ -18,8 +18,7 @@ from math import ceil, prod
 from types import SimpleNamespace
 from typing import Any
 
-from compiling import Binary
-from machine_code import HotLoop
+from machine_code import Binary, HotLoop
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves

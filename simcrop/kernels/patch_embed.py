@@ -29,7 +29,7 @@ from simcrop.kernels.support import (
     triton,
     triton_version,
 )
-from simcrop.kernels.volumes import first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
+from simcrop.kernels.volumes import aligned, first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
 
 
 @triton.jit
@@ -72,7 +72,7 @@ def _masked_patch_embed_fwd_kernel(
     m_e = o_e < E
     first = tl.load(p_first + o_m, mask=o_m < M, other=-1)
     m_first = first >= 0
-    first = tl.multiple_of(tl.where(m_first, first, 0), ALIGN)
+    first = aligned(first, ALIGN)
     b_out = tl.zeros((BLOCK_M, BLOCK_E), tl.float32)
     for start in range(0, P, BLOCK_P):
         o_p = start + tl.arange(0, BLOCK_P)
@@ -143,7 +143,7 @@ def _masked_patch_embed_bwd_weight_kernel(
         o_m = (i_split * steps + step) * BLOCK_M + tl.arange(0, BLOCK_M)
         first = tl.load(p_first + o_m, mask=o_m < M, other=-1)
         m_first = first >= 0
-        first = tl.multiple_of(tl.where(m_first, first, 0), ALIGN)
+        first = aligned(first, ALIGN)
         p_rows = p_grad + o_m[:, None].to(tl.int64) * E + o_e[None, :]
         b_grad = tl.load(p_rows, mask=(o_m < M)[:, None] & m_e[None, :], other=0)
         if HAS_BIAS:

@@ -53,7 +53,7 @@ def test_every_kernel_is_clean(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_dtype_is_clean(tmp_path: Path) -> None:
-    rows = compiled(tmp_path, "--all")
+    rows = compiled(tmp_path, "--all", "--workers", str(os.cpu_count()))
     assert len(rows) > 700
 
 
@@ -63,14 +63,13 @@ def test_a_kernel_that_spills_fails(tmp_path: Path) -> None:
     assert row["spilled_bytes"] > 0
 
 
-@pytest.mark.parametrize("arch", ["80", "90", "100"])
-def test_a_loop_that_is_not_pipelined_fails(arch: str, tmp_path: Path) -> None:
+def test_a_loop_that_is_not_pipelined_fails(tmp_path: Path) -> None:
     """The check can fail: the chain from first voxels to voxels to product needs five stages for two buffers."""
-    rows = rows_with(tmp_path, {"num_stages": 3}, "--arch", arch, "--only", "embed")
+    rows = rows_with(tmp_path, {"num_stages": 3}, "--arch", "90", "--only", "embed")
     (row,) = [row for row in rows if row["kernel"] == "masked_patch_embed_bwd_weight_kernel"]
     assert not row["pipelined"]
     assert row["buffers"] == "b_grad 1, b_x 1, first 1"
-    assert row["copy_waits"] == "0"
+    assert row["copy_waits"] == row["product_waits"] == "0"
 
 
 def rows_with(folder: Path, options: dict[str, int], *arguments: str) -> list[dict]:

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from compiling import Binary
-from machine_code import Code, HotLoop, Loop
+from machine_code import Binary, Code, HotLoop, Loop
 from throughput import LAUNCH_US, Load, TorchLaunch, TorchWork, Work, kernel_time, load, torch_time
 
 
