@@ -153,7 +153,7 @@ def made(config: RunConfig, problem: Problem) -> PreparedBatch:
             findings=Tokens(ids, everywhere, torch.where(is_word, (places - 1) // problem.words, -1)),
             sentence_mask=torch.ones(studies, problem.sentences, dtype=torch.bool),
             sentence_keys=draw.whole(2**40, studies, problem.sentences, low=1),
-            report=MaskedReport(ids, ids, everywhere, is_word & (places % 2 == 1)),
+            report=MaskedReport.of(ids, ids, everywhere, is_word & (places % 2 == 1)),
             study_keys=torch.arange(studies),
             study_ids=tuple(str(b) for b in range(studies)),
         ),

@@ -83,7 +83,7 @@ def test_the_report_is_rebuilt_from_its_masked_words_and_the_visible_patches() -
     patches = model.encoder(batch.volume, batch.inputs.ids_keep)[:, 1:]  # the class token is not among them
     report = batch.inputs.report
     words = fusion(head(text_encoder(report.input_ids, report.mask)), report.mask, patches)
-    logits = decoder(words, report.mask, report.masked)
+    logits = decoder(words, report.mask, report.places)
     expected = torch.nn.functional.cross_entropy(logits, report.ids[report.masked])
     torch.testing.assert_close(terms_of(model, batch)["report"], expected)
 
