@@ -35,20 +35,16 @@ class Watch:
         waits: by operation and the line that asked for it.
     """
 
-    def __init__(self, *optimizers: Optimizer) -> None:
-        """
-        Args:
-            optimizers: their counters of steps are on the CPU wherever the weights are, so to read them waits for
-                nothing.
-        """
+    def __init__(self) -> None:
         self.launches: Counter[str] = Counter()
         self.waits: Counter[tuple[str, str]] = Counter()
-        self._optimizers = optimizers
+        self._optimizers: Sequence[Optimizer] = ()
         self._looks = True
 
     @contextmanager
-    def watching(self) -> Generator[None]:
-        """Count meanwhile."""
+    def watching(self, optimizers: Sequence[Optimizer] = ()) -> Generator[None]:
+        """Count meanwhile; optimizers keep their counters of steps on the CPU, where to read them waits for nothing."""
+        self._optimizers = optimizers
         with _Functions(self), _Operations(self):
             yield
 
