@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -49,15 +50,19 @@ class Watch:
             yield
 
     def blind(self, ops: Ops) -> Ops:
-        """The operations, whose forward passes are not looked into: on a GPU they are kernels."""
+        """The operations, which are not looked into, neither forward nor backward: on a GPU they are kernels."""
 
         def hidden(function: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
                 self._looks = False
                 try:
-                    return function(*args, **kwargs)
+                    result = function(*args, **kwargs)
                 finally:
                     self._looks = True
+                for node in _between(args, result if isinstance(result, tuple) else (result,)):
+                    node.register_prehook(lambda gradients: setattr(self, "_looks", False))
+                    node.register_hook(lambda *gradients: setattr(self, "_looks", True))
+                return result
 
             return call
 
@@ -66,7 +71,8 @@ class Watch:
 
     def note_function(self, function: Any, kwargs: dict[str, Any]) -> None:
         """A call of torch from Python."""
-        sends = function in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None
+        # torch's optimizers write "cpu" for their counters.
+        sends = function in (torch.tensor, torch.as_tensor) and isinstance(kwargs.get("device"), torch.device)
         if self._looks and (sends or getattr(function, "__name__", "") in _READING):
             self.waits[function.__name__, _asker()] += 1
 
@@ -102,6 +108,19 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self._watch.note_operation(func, args)
         return func(*args, **(kwargs or {}))
+
+
+def _between(inputs: Sequence[Any], outputs: Sequence[Tensor]) -> set[Node]:
+    """The nodes of autograd's graph that lead from the outputs to the inputs."""
+    ends = {each.grad_fn for each in inputs if isinstance(each, Tensor)}
+    waiting, found = [each.grad_fn for each in outputs], set[Node]()
+    while waiting:
+        node = waiting.pop()
+        # A node with a variable adds up the gradient of a parameter.
+        if node is not None and node not in ends and node not in found and not hasattr(node, "variable"):
+            found.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    return found
 
 
 def _has_mask(indices: Sequence[Tensor | None]) -> bool:

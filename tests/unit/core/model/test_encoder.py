@@ -173,7 +173,7 @@ def test_compiled_blocks_are_one_graph_a_kind_and_run_in_training_steps_alone(re
         graphs.append(graph)
         return graph.forward
 
-    torch._dynamo.reset()
+    torch.compiler.reset()
     model = nn.ModuleDict({"encoder": make_encoder(), "decoder": VolumeDecoder(replace(MODEL, decoder_depth=3))})
     names, gradients = list(model.state_dict()), []
     for compiled in (False, True):

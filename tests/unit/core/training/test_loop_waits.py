@@ -75,7 +75,7 @@ def test_every_kind_of_question_is_counted() -> None:
         lambda: values.masked_select(values > 1),
         lambda: torch.equal(values, values),
         values.cpu,
-        lambda: torch.tensor([1, 2], device="cpu"),
+        lambda: torch.tensor([1, 2], device=values.device),
         lambda: torch.zeros(4).index_put_((values > 1,), torch.zeros(())),
     ]
     with watch.watching():
