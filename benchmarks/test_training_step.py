@@ -21,9 +21,10 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import load_config
 from simcrop.core.data.augment import Augmentation
 from simcrop.core.data.batch import Inputs, MaskedReport, PreparedBatch, Tokens
+from simcrop.core.model.encoder import compile_blocks
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.ports import SingleProcess
-from simcrop.core.training.learner import PreTraining
+from simcrop.core.training.learner import PreTraining, arrange_blocks
 from simcrop.core.training.loop import train_step
 from simcrop.core.training.optimization import make_optimizers
 
@@ -93,9 +94,10 @@ def test_step(problem: Problem, name: str, measure: Callable[..., None], tmp_pat
     torch.manual_seed(0)
     model, _ = compose.build_model(config, reports=lambda: [vocabulary(config.text_encoder.vocab_size)] * 2)
     model.to(DEVICE).train()
-    if config.train.compile:
-        for block in [*model.encoder.blocks, *(model.decoder.blocks if model.decoder else [])]:
-            block.compile()
+    for part in [model.encoder] if model.decoder is None else [model.encoder, model.decoder]:
+        arrange_blocks(part, DEVICE, config.train)
+        if config.train.compile is True:
+            compile_blocks(part.blocks)
     learner = PreTraining(model, model, make_optimizers(model, config.train), config.train, 0, DEVICE)
     batch = made(config, problem)
     if KEPT in name:
@@ -153,7 +155,7 @@ def made(config: RunConfig, problem: Problem) -> PreparedBatch:
             findings=Tokens(ids, everywhere, torch.where(is_word, (places - 1) // problem.words, -1)),
             sentence_mask=torch.ones(studies, problem.sentences, dtype=torch.bool),
             sentence_keys=draw.whole(2**40, studies, problem.sentences, low=1),
-            report=MaskedReport(ids, ids, everywhere, is_word & (places % 2 == 1)),
+            report=MaskedReport.of(ids, ids, everywhere, is_word & (places % 2 == 1)),
             study_keys=torch.arange(studies),
             study_ids=tuple(str(b) for b in range(studies)),
         ),

@@ -158,7 +158,7 @@ def _random_batch(config: RunConfig, tokenizer: Tokenizer, num_studies: int) -> 
             findings=Tokens(ids, everywhere, owner.expand(num_studies, -1).contiguous()),
             sentence_mask=torch.ones(num_studies, num_sentences, dtype=torch.bool),
             sentence_keys=torch.randint(1, 2**60, (num_studies, num_sentences), generator=draw),
-            report=MaskedReport(ids, torch.stack(inputs), everywhere, torch.stack(hidden)),
+            report=MaskedReport.of(ids, torch.stack(inputs), everywhere, torch.stack(hidden)),
             study_keys=torch.arange(num_studies),
             study_ids=tuple(f"random {number}" for number in range(num_studies)),
         ),

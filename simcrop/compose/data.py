@@ -18,8 +18,10 @@ from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
+from simcrop.adapters.system.ranks import choose_device
 from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.core.data.batch import LONGEST, Rooms
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.problems import Problem
 from simcrop.core.data.split import Refusals
@@ -30,6 +32,7 @@ from simcrop.core.randomness import derive_seed
 from simcrop.core.reports.reader import ReportReader
 
 _VOCABULARY_STUDIES = 8192
+_GPU_TOKENS, _GPU_SENTENCES = 128, 16
 _log = logging.getLogger("simcrop")
 
 
@@ -182,6 +185,16 @@ def validation_batches(
 
 
 def _reader(config: RunConfig, data: Data, tokenizer: Tokenizer) -> ItemReader:
-    spec = ReadingSpec(config.model, config.objectives.report, config.data.augment, config.seed)
+    rooms = text_rooms(config, choose_device(config.train.device))
+    spec = ReadingSpec(config.model, config.objectives.report, config.data.augment, config.seed, rooms)
     reports = ReportReader(tokenizer, config.text_encoder.max_tokens)
     return ItemReader(data.prepared, reports, spec, data.features)
+
+
+def text_rooms(config: RunConfig, device: torch.device) -> Rooms:
+    """Lengths that texts are padded to: on a GPU few that come again, on a CPU none beyond the longest text."""
+    if device.type != "cuda":
+        return LONGEST
+    # Where padding counts as a negative, more of it would be another loss.
+    sentences = 1 if config.objectives.alignment.padding_negatives else _GPU_SENTENCES
+    return Rooms(tokens=_GPU_TOKENS, sentences=sentences, max_tokens=config.text_encoder.max_tokens)

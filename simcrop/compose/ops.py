@@ -1,6 +1,7 @@
 """Choose the implementation of the accelerated operations."""
 
 import logging
+from typing import Literal
 
 import torch
 
@@ -37,3 +38,12 @@ def select_ops(backend: str, device: torch.device) -> Ops:
     chosen = f"reference (plain torch), since {'; '.join(reasons)}" if reasons else "Triton kernels"
     _log.info("operations: %s", chosen)
     return REFERENCE if reasons else TRITON
+
+
+def compiles(choice: bool | Literal["auto"], device: torch.device) -> bool:
+    """Whether torch.compile shall have the blocks (`train.compile`); auto: on a GPU that Triton can use."""
+    if choice != "auto":
+        return choice
+    from simcrop.kernels import why_not
+
+    return device.type == "cuda" and not why_not(device)

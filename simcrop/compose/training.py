@@ -33,11 +33,13 @@ from simcrop.compose.data import (
     with_features,
 )
 from simcrop.compose.models import build_model
+from simcrop.compose.ops import compiles
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.held_out import HeldOutStudies
+from simcrop.core.model.encoder import compile_blocks
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.reports.reader import ReportReader
-from simcrop.core.training.learner import PreTraining, counts_of, held_out_losses
+from simcrop.core.training.learner import PreTraining, arrange_blocks, counts_of, held_out_losses
 from simcrop.core.training.loop import Ports, fit
 from simcrop.core.training.optimization import load_optimizer_state, make_optimizers
 from simcrop.core.training.progress import Progress
@@ -173,10 +175,9 @@ class _Run:
         model.to(device)
         parts = [model.encoder] if model.decoder is None else [model.encoder, model.decoder]
         for part in parts:
-            part.recompute = recipe.activation_checkpointing
-            if recipe.compile:
-                for block in part.blocks:
-                    block.compile()
+            arrange_blocks(part, device, recipe)
+            if compiles(recipe.compile, device):
+                compile_blocks(part.blocks)
         network = average_gradients(model, self.communicator)
         return PreTraining(model, network, make_optimizers(model, recipe), recipe, self.config.seed, device)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import torch
 from jaxtyping import Bool, Float, Float16, Int16, Int64
 from torch import Tensor, nn
 
@@ -166,7 +167,7 @@ class Communicator(Protocol):
     world_size: int
 
     def sum(self, value: Tensor) -> Tensor:
-        """Sum over ranks, without gradient."""
+        """Sum over ranks, without gradient; of a CPU tensor without a GPU."""
         ...
 
     def gather(self, value: Tensor) -> Tensor:
@@ -195,6 +196,12 @@ class SingleProcess:
 
     def barrier(self) -> None:
         return
+
+
+def summed(communicator: Communicator, numbers: Sequence[int]) -> list[int]:
+    """Integers summed over ranks, by their CPUs alone: no GPU is waited for."""
+    sums: list[int] = communicator.sum(torch.tensor(numbers, dtype=torch.int64)).tolist()
+    return sums
 
 
 class CheckpointStore(Protocol):

@@ -385,9 +385,10 @@ class TrainRecipe(Optimisation):
     ops: Literal["auto", "reference", "triton"] = "auto"
     """Implementation of the four accelerated operations."""
     attention: Literal["auto", "torch", "cudnn", "flash", "efficient"] = "auto"
-    """Which implementation of attention a GPU tries first; auto: cudnn on Hopper, torch's own order elsewhere."""
-    compile: bool = False
-    """Compile the transformer blocks with torch.compile."""
+    """Which implementation of attention the encoder and decoder blocks try first on a GPU; auto and torch: torch's own
+    order."""
+    compile: bool | Literal["auto"] = "auto"
+    """Compile the encoder and decoder blocks with torch.compile, for training steps alone; auto: on a GPU."""
     activation_checkpointing: bool = False
     """Recompute encoder and decoder blocks in the backward pass: less memory, more time."""
     threads: int | None = None

@@ -54,6 +54,14 @@ def test_two_ranks_give_the_losses_and_gradients_of_one(results: tuple[Path, Pat
         torch.testing.assert_close(gradients[name], wanted, rtol=1e-5, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(("case", "gathers"), [("report", 3), ("global", 6)])
+def test_a_step_has_few_exchanges(results: tuple[Path, Path], case: str, gathers: int, rank: int) -> None:
+    # Summed: what the CPUs know, the losses, and a gradient for each feature or score that was gathered.
+    counted = json.loads((results[1] / f"{case} exchanges {rank}.json").read_text())
+    assert counted == {"all_reduce": 2 + {"report": 2, "global": 4}[case], "all_gather": gathers}
+
+
 def test_the_cases_differ_so_that_agreement_means_something(results: tuple[Path, Path]) -> None:
     losses = {case: json.loads((results[0] / f"{case}.json").read_text())[0]["loss_alignment"] for case in CASES}
     assert losses["report"] != pytest.approx(losses["global"], rel=0.01)

@@ -5,20 +5,25 @@ torchrun --nproc-per-node N ranks_worker.py OUT; without torchrun it is the one 
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import save_file
 
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import AlignmentRecipe, ObjectivesRecipe, TrainRecipe
-from simcrop.core.training.learner import PreTraining, held_out_losses
-from simcrop.core.training.loop import train_step
+from simcrop.core.training.learner import PreTraining, counts_of, held_out_losses
+from simcrop.core.training.loop import Ports, fit, train_step
 from simcrop.core.training.optimization import make_optimizers
-from support.tiny import OBJECTIVES, make_batch, make_model
+from simcrop.core.training.progress import Progress
+from support.tiny import OBJECTIVES, KeptInMemory, Rows, make_batch, make_model
 
 RECIPE = TrainRecipe(steps=4, warmup_steps=0, lr=0.01, grad_clip=1.0)
 UNEVEN = [[3, 0, 1, 5], [2, 2, 0, 0]]
@@ -52,12 +57,46 @@ def run_case(name: str, communicator: Communicator) -> tuple[list[dict[str, floa
     return [*rows, held_out_losses(learner, mine, communicator)], gradients
 
 
+def exchanges(name: str, communicator: Communicator) -> dict[str, int]:
+    """Collectives that the second step of a loop calls; DDP calls its own from elsewhere."""
+    model, calls, before = make_model(CASES[name]), Counter[str](), list[Counter[str]]()
+    network = average_gradients(model, communicator)
+    learner = PreTraining(model, network, make_optimizers(model, RECIPE), RECIPE, 0, torch.device("cpu"))
+
+    def batches(first_step: int) -> Iterator[Sequence[PreparedBatch]]:
+        while True:
+            before.append(calls.copy())
+            yield [share(UNEVEN[0], first_step, communicator)]
+
+    def counting(kind: str, function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls[kind] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    originals = {kind: getattr(dist, kind) for kind in ("all_reduce", "all_gather")}
+    try:
+        for kind, function in originals.items():
+            setattr(dist, kind, counting(kind, function))
+        ports = Ports(batches, dict, communicator, KeptInMemory(), Rows(), lambda: False, counts=counts_of)
+        fit(learner, ports, Progress())
+    finally:
+        for kind, function in originals.items():
+            setattr(dist, kind, function)
+    return dict(before[2] - before[1])
+
+
 def main(out: Path) -> None:
     """Run every case."""
     torch.set_num_threads(1)
     communicator = connect(choose_device("cpu"))
     try:
         for name in CASES:
+            if communicator.world_size > 1:
+                (out / f"{name} exchanges {communicator.rank}.json").write_text(
+                    json.dumps(exchanges(name, communicator))
+                )
             rows, gradients = run_case(name, communicator)
             if communicator.rank == 0:
                 save_file(gradients, out / f"{name}.safetensors")

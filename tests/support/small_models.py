@@ -124,7 +124,7 @@ def make_batch(sentence_counts: Sequence[int], *, room: int | None = None, first
         findings=Tokens(ids, places <= last, torch.where(is_word, (places - 1) // 3, -1)),
         sentence_mask=present,
         sentence_keys=keys * present,
-        report=MaskedReport(ids, ids.masked_fill(masked, MASK), places <= last, masked),
+        report=MaskedReport.of(ids, ids.masked_fill(masked, MASK), places <= last, masked),
         study_keys=torch.arange(first, first + len(draws)),
         study_ids=tuple(f"study_{first + index}" for index in range(len(draws))),
     )

@@ -91,7 +91,7 @@ def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0
         findings=Tokens(ids, mask, sentence_of_token),
         sentence_mask=present,
         sentence_keys=keys * present,
-        report=MaskedReport(ids, ids.masked_fill(masked, MASK), mask, masked),
+        report=MaskedReport.of(ids, ids.masked_fill(masked, MASK), mask, masked),
         study_keys=torch.tensor([derive_seed("tiny", key, room + index) for index in range(len(draws))]),
         study_ids=tuple(f"study_{key}_{room + index}" for index in range(len(draws))),
     )
@@ -146,8 +146,11 @@ class OneWeight:
     def weight(self) -> float:
         return self.model.weight.item()
 
+    def counts(self, batches: Sequence[Numbers], communicator: Communicator) -> Sequence[int]:
+        return ()
+
     def losses(
-        self, batches: Sequence[Numbers], *, step: int, communicator: Communicator
+        self, batches: Sequence[Numbers], *, step: int, totals: Sequence[int], communicator: Communicator
     ) -> Iterator[dict[str, Tensor]]:
         num = sum(len(batch.values) for batch in batches)
         for batch in batches:

@@ -123,7 +123,8 @@ class HeldOutBatches:
     def __iter__(self) -> Iterator[Batch]:
         for first in self._firsts:
             studies = self.studies[first : first + self.batch_size]
-            yield collate([self.reader.for_evaluation(study) for study in studies], pad_id=self.reader.pad_id)
+            items = [self.reader.for_evaluation(study) for study in studies]
+            yield collate(items, pad_id=self.reader.pad_id, rooms=self.reader.spec.rooms)
 
     @property
     def _firsts(self) -> range:
@@ -134,7 +135,8 @@ def _batch_at(studies: "PackedStudies", reader: ItemReader, fixed_draws: bool, p
     """The training batch of a position."""
     epoch, indices = position
     draws = 0 if fixed_draws else epoch
-    return collate_prepared([reader.for_training(studies[index], draws) for index in indices], pad_id=reader.pad_id)
+    drawn = [reader.for_training(studies[index], draws) for index in indices]
+    return collate_prepared(drawn, pad_id=reader.pad_id, rooms=reader.spec.rooms)
 
 
 class PackedStudies:

@@ -1,4 +1,4 @@
-"""Ranks over torch.distributed, as torchrun starts them: gloo on CPUs, nccl on GPUs."""
+"""Ranks over torch.distributed, as torchrun starts them: gloo for CPU tensors, nccl for those of GPUs."""
 
 import os
 from datetime import timedelta
@@ -40,22 +40,21 @@ class _Gather(torch.autograd.Function):
 class TorchRanks:
     """The port Communicator over the default process group."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self) -> None:
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
 
     def sum(self, value: Tensor) -> Tensor:
         """Sum over ranks, without gradient, on the device that `value` is on."""
-        total = value.detach().to(self._device, copy=True)
+        total = value.detach().clone()
         dist.all_reduce(total)
-        return total.to(value.device)
+        return total
 
     def gather(self, value: Tensor) -> Tensor:
         """Concatenation over ranks along dim 0; bool and CPU tensors included."""
-        sent = value.to(self._device, torch.uint8 if value.dtype == torch.bool else value.dtype).contiguous()
+        sent = value.to(torch.uint8 if value.dtype == torch.bool else value.dtype).contiguous()
         gathered: Tensor = _Gather.apply(sent)
-        return gathered.to(value.device, value.dtype)
+        return gathered.to(value.dtype)
 
     def barrier(self) -> None:
         """Wait for every rank."""
@@ -85,8 +84,9 @@ def connect(device: torch.device) -> Communicator:
         return SingleProcess()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
-    return TorchRanks(device)
+    # What the CPUs know they exchange themselves: through a GPU it would wait for all that the GPU has still to do.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    return TorchRanks()
 
 
 def disconnect() -> None:
@@ -106,4 +106,7 @@ def average_gradients(model: nn.Module, communicator: Communicator) -> nn.Module
         return model
     # A group of its own: gathers inside the backward pass must not queue between the buckets of gradients.
     group = dist.new_group(timeout=_TIMEOUT)
-    return DistributedDataParallel(model, process_group=group)
+    network = DistributedDataParallel(model, process_group=group, gradient_as_bucket_view=True)
+    # They are tables that never change: to send them once is enough. The argument's name depends on torch's version.
+    network.broadcast_buffers = False
+    return network

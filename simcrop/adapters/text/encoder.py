@@ -43,7 +43,8 @@ class HFTextEncoder(nn.Module):
     ) -> Float[Tensor, "B T hidden"]:
         """Last hidden state, of whole texts or of each sentence by itself; padding is attended by no real token."""
         if sentence_of_token is None:
-            return self.bert(input_ids=input_ids, attention_mask=attention_mask.long()).last_hidden_state
+            # Four axes: of two, transformers would ask the device whether the mask hides anything at all.
+            return self.bert(input_ids=input_ids, attention_mask=attention_mask[:, None, None]).last_hidden_state
         owners = sentence_of_token.masked_fill(~attention_mask, _PADDING)
         return self.bert(
             input_ids=input_ids,

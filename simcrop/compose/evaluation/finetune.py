@@ -37,7 +37,7 @@ from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
 from simcrop.core.randomness import derive_seed
-from simcrop.core.training.learner import numerics
+from simcrop.core.training.learner import arrange_blocks, numerics
 from simcrop.core.training.stopping import Stopped
 
 _LAYER_DECAY = 0.75
@@ -127,7 +127,7 @@ def _train(
 def new_classifier(task: LabelledTask, *, frozen: bool) -> Classifier:
     """A new head on the task's encoder, its weights drawn from the seed of the configuration."""
     torch.manual_seed(derive_seed("head", task.config.seed))
-    task.encoder.recompute = task.config.train.activation_checkpointing
+    arrange_blocks(task.encoder, task.device, task.config.train)
     return Classifier(task.encoder, len(task.columns.names), frozen=frozen).to(task.device).eval()
 
 

@@ -3,12 +3,12 @@
 B studies, T and R tokens, S sentences, L visible and M masked patches; masks are False at padding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self
 
 import torch
-from jaxtyping import Bool, Float, Int, Int16, Int64
+from jaxtyping import Bool, Float, Int, Int16, Int64, Shaped
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -68,17 +68,57 @@ class Tokens(TensorGroup):
     sentence_of_token: Int64[Tensor, "B T"]
 
 
-def padded(encodings: Sequence[Encoding], pad_id: int) -> Tokens:
-    """The texts side by side, padded to the longest."""
-    ids = pad_rows([torch.tensor(encoding.ids) for encoding in encodings], pad_id)
+@dataclass(frozen=True)
+class Rooms:
+    """Lengths that the texts of a batch are padded to.
+
+    A GPU likes few lengths that come again: attention and kernels are planned, tuned and allocated for each anew.
+
+    Attributes:
+        tokens: a text's length becomes a multiple of this.
+        sentences: so does the number of sentences.
+        max_tokens: of a text, with its padding; None: no limit.
+    """
+
+    tokens: int = 1
+    sentences: int = 1
+    max_tokens: int | None = None
+
+    def for_tokens(self, lengths: Iterable[int]) -> int:
+        """Tokens to pad texts to."""
+        longest = max(lengths)
+        room = _multiple(longest, self.tokens)
+        return room if self.max_tokens is None else max(longest, min(room, self.max_tokens))
+
+    def for_sentences(self, number: int) -> int:
+        """Sentences to pad the longest text to."""
+        return _multiple(number, self.sentences)
+
+
+LONGEST = Rooms()
+"""No room beyond the longest text."""
+
+
+def _multiple(number: int, of: int) -> int:
+    return -(-number // of) * of
+
+
+def padded(encodings: Sequence[Encoding], pad_id: int, room: int = 0) -> Tokens:
+    """The texts side by side, padded to the longest, or to a room that is larger."""
+    ids = pad_rows([torch.tensor(encoding.ids) for encoding in encodings], pad_id, room)
     lengths = torch.tensor([len(encoding.ids) for encoding in encodings])
-    sentence_of_token = pad_rows([torch.tensor(encoding.sentence_of_token) for encoding in encodings], -1)
+    sentence_of_token = pad_rows([torch.tensor(encoding.sentence_of_token) for encoding in encodings], -1, room)
     return Tokens(ids, torch.arange(ids.shape[1]) < lengths[:, None], sentence_of_token)
 
 
-def pad_rows(rows: Sequence[Tensor], value: float) -> Tensor:
-    """Rows of different lengths as one tensor."""
-    return pad_sequence(list(rows), batch_first=True, padding_value=value)
+def pad_rows(rows: Sequence[Tensor], value: float, room: int = 0) -> Tensor:
+    """Rows of different lengths as one tensor, as long as the longest, or as a room that is larger."""
+    together = pad_sequence(list(rows), batch_first=True, padding_value=value)
+    missing = room - together.shape[1]
+    if missing <= 0:
+        return together
+    padding = together.new_full((together.shape[0], missing, *together.shape[2:]), value)
+    return torch.cat([together, padding], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +130,31 @@ class MaskedReport(TensorGroup):
         input_ids: the same with [MASK] at the drawn positions.
         mask: True at real tokens.
         masked: True at positions that were replaced by [MASK].
+        places: those positions, counted through all rows: known on the CPU, so that a GPU need not be asked for them.
     """
 
     ids: Int64[Tensor, "*B R"]
     input_ids: Int64[Tensor, "*B R"]
     mask: Bool[Tensor, "*B R"]
     masked: Bool[Tensor, "*B R"]
+    places: Int64[Tensor, "n"]
+
+    @classmethod
+    def of(
+        cls,
+        ids: Int64[Tensor, "*B R"],
+        input_ids: Int64[Tensor, "*B R"],
+        mask: Bool[Tensor, "*B R"],
+        masked: Bool[Tensor, "*B R"],
+    ) -> Self:
+        """The report or reports, with the places of what is masked."""
+        return cls(ids, input_ids, mask, masked, masked.flatten().nonzero().flatten())
+
+
+def at_places(words: Shaped[Tensor, "B R *E"], places: Int64[Tensor, "n"] | None) -> Shaped[Tensor, "n *E"]:
+    """The words at places that are counted through all rows; None: all words."""
+    words = words.flatten(0, 1)
+    return words if places is None else words.index_select(0, places)
 
 
 @dataclass(frozen=True, eq=False)

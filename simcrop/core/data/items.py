@@ -10,7 +10,17 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from simcrop.core.data.augment import Augmentation, Augmenter, size_of
-from simcrop.core.data.batch import Batch, Encoding, Inputs, MaskedReport, PreparedBatch, pad_rows, padded
+from simcrop.core.data.batch import (
+    LONGEST,
+    Batch,
+    Encoding,
+    Inputs,
+    MaskedReport,
+    PreparedBatch,
+    Rooms,
+    pad_rows,
+    padded,
+)
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.model.masking import draw_patch_mask, mask_report_tokens
@@ -32,12 +42,14 @@ class ReadingSpec:
         report: masking of the report.
         augment: changes of the volumes in training.
         seed: the run's.
+        rooms: lengths that the texts of a batch are padded to.
     """
 
     model: ModelRecipe
     report: ReportRecipe
     augment: AugmentRecipe
     seed: int
+    rooms: Rooms = LONGEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +128,7 @@ class ItemReader:
             is_real = torch.nn.functional.pad(is_real, room)
         mask_id = self._reports.tokenizer.mask_id
         input_ids, masked = mask_report_tokens(ids, is_real=is_real, mask_id=mask_id, recipe=recipe, generator=draw)
-        return MaskedReport(ids, input_ids, torch.arange(len(ids)) < length, masked)
+        return MaskedReport.of(ids, input_ids, torch.arange(len(ids)) < length, masked)
 
     def _text(self, study: Study) -> tuple[Findings, Encoding]:
         """The findings, and the tokens of the whole report."""
@@ -131,15 +143,17 @@ class ItemReader:
         return text
 
 
-def collate(items: Sequence[Item], *, pad_id: int) -> Batch:
-    """A batch of items whose volumes are as the model sees them, their texts padded to the longest."""
-    return Batch(_volumes(items), _inputs(items, pad_id))
+def collate(items: Sequence[Item], *, pad_id: int, rooms: Rooms = LONGEST) -> Batch:
+    """A batch of items whose volumes are as the model sees them, their texts padded to the longest, or to a room."""
+    return Batch(_volumes(items), _inputs(items, pad_id, rooms))
 
 
-def collate_prepared(drawn: Sequence[tuple[Item, Augmentation]], *, pad_id: int) -> PreparedBatch:
+def collate_prepared(
+    drawn: Sequence[tuple[Item, Augmentation]], *, pad_id: int, rooms: Rooms = LONGEST
+) -> PreparedBatch:
     """A batch of items whose volumes have still to be augmented."""
     items = [item for item, _ in drawn]
-    return PreparedBatch(_volumes(items), tuple(each for _, each in drawn), _inputs(items, pad_id))
+    return PreparedBatch(_volumes(items), tuple(each for _, each in drawn), _inputs(items, pad_id, rooms))
 
 
 def _volumes(items: Sequence[Item]) -> Int16[Tensor, "B 1 H W D"]:
@@ -147,29 +161,30 @@ def _volumes(items: Sequence[Item]) -> Int16[Tensor, "B 1 H W D"]:
     return default_collate([item.voxels for item in items])[:, None]
 
 
-def _inputs(items: Sequence[Item], pad_id: int) -> Inputs:
+def _inputs(items: Sequence[Item], pad_id: int, rooms: Rooms) -> Inputs:
     encodings = [item.findings.encoding for item in items]
-    tokens = padded(encodings, pad_id)
+    tokens = padded(encodings, pad_id, rooms.for_tokens(len(encoding.ids) for encoding in encodings))
     # One sentence at least, so that no tensor is empty; without a token it is masked.
-    num_sentences = max(1, int(tokens.sentence_of_token.max()) + 1)
+    num_sentences = rooms.for_sentences(max(1, int(tokens.sentence_of_token.max()) + 1))
     sentence_mask = (tokens.sentence_of_token[:, :, None] == torch.arange(num_sentences)).any(1)
     keys = torch.tensor([(item.findings.keys + (0,) * num_sentences)[:num_sentences] for item in items])
     features = [item.findings_features for item in items if item.findings_features is not None]
     reports = [item.report for item in items]
+    report_room = rooms.for_tokens(len(report.ids) for report in reports)
     return Inputs(
         ids_keep=torch.stack([item.ids_keep for item in items]),
         ids_masked=torch.stack([item.ids_masked for item in items]),
         findings=tokens,
         sentence_mask=sentence_mask,
         sentence_keys=keys.masked_fill(~sentence_mask, 0),
-        report=MaskedReport(
-            pad_rows([report.ids for report in reports], pad_id),
-            pad_rows([report.input_ids for report in reports], pad_id),
-            pad_rows([report.mask for report in reports], False),
-            pad_rows([report.masked for report in reports], False),
+        report=MaskedReport.of(
+            pad_rows([report.ids for report in reports], pad_id, report_room),
+            pad_rows([report.input_ids for report in reports], pad_id, report_room),
+            pad_rows([report.mask for report in reports], False, report_room),
+            pad_rows([report.masked for report in reports], False, report_room),
         ),
         study_keys=torch.tensor([derive_seed(item.study_id) for item in items]),
         study_ids=tuple(item.study_id for item in items),
         num_cut=sum(encoding.num_cut > 0 for encoding in encodings),
-        findings_features=pad_rows(features, 0) if features else None,
+        findings_features=pad_rows(features, 0, tokens.ids.shape[1]) if features else None,
     )

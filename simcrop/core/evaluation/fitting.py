@@ -51,7 +51,7 @@ class ClassifierFit:
         model: on the device that computes.
         optimizers: from `classifier_optimizers`.
         settings: steps, rate, and when to score and save.
-        train: the `train` section, for precision and attention.
+        train: the `train` section, for precision.
         exclusive: every study has one class.
     """
 
@@ -62,8 +62,12 @@ class ClassifierFit:
     exclusive: bool
     best_by: ClassVar[tuple[str, ...]] = SELECTION_ORDER
 
+    def counts(self, batches: Sequence[LabelledBatch], communicator: Communicator) -> Sequence[int]:
+        """Nothing that its losses need of other processes."""
+        return ()
+
     def losses(
-        self, batches: Sequence[LabelledBatch], *, step: int, communicator: Communicator
+        self, batches: Sequence[LabelledBatch], *, step: int, totals: Sequence[int], communicator: Communicator
     ) -> Iterator[dict[str, Tensor]]:
         """The cross-entropy of the labels; one process, so that ranks do not matter."""
         device = self.model.head.weight.device

@@ -3,10 +3,15 @@
 State-dict names are timm's (`cls_token`, `pos_embed`, `patch_embed.proj.weight`, `blocks.0.attn.qkv.weight`, ...).
 """
 
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from simcrop.core.model.patches import AnyVolume, patch_grid
@@ -16,7 +21,14 @@ from simcrop.core.recipe import ModelRecipe
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with one projection for queries, keys and values."""
+    """Multi-head self-attention with one projection for queries, keys and values.
+
+    Attributes:
+        order: implementations to try, the best first; empty leaves the choice to torch. It is applied here, where no
+            token is hidden from another, so that a block that is computed again in the backward pass takes the same.
+    """
+
+    order: Sequence[SDPBackend] = ()
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
@@ -35,7 +47,9 @@ class Attention(nn.Module):
             weight, bias = self.qkv.weight, self.qkv.bias
             (q,) = self._heads(F.linear(queries, weight[:dim], bias[:dim]), 1)
             k, v = self._heads(F.linear(x, weight[dim:], bias[dim:]), 2)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        with sdpa_kernel(list(self.order), set_priority=True) if self.order else nullcontext():
+            gathered = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(gathered.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Float[Tensor, "B L D"], parts: int) -> tuple[Tensor, ...]:
         return x.unflatten(2, (parts, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind()
@@ -54,7 +68,13 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block."""
+    """Pre-norm transformer block.
+
+    Attributes:
+        compiled: stands in for the block in training steps; see `compile_blocks`.
+    """
+
+    compiled: Callable[[Tensor, Tensor | None], Tensor] | None = None
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: float) -> None:
         super().__init__()
@@ -77,18 +97,36 @@ class Block(nn.Module):
 def run_blocks(
     blocks: nn.ModuleList, x: Tensor, *, recompute: bool, read: Int64[Tensor, "B Q"] | None = None
 ) -> Tensor:
-    """Apply the blocks in turn; `recompute` trades time for the memory of their activations.
+    """Apply the blocks in turn, those that are compiled in a training step alone.
 
     Args:
         blocks: of the transformer, at least one.
         x: [B, L, E].
-        recompute: whether to compute a block again in the backward pass.
+        recompute: whether to compute a block again in the backward pass: more time, less memory for activations.
         read: places of the tokens that are wanted; the last block computes no others.
     """
+    learns = torch.is_grad_enabled()
     for number, block in enumerate(blocks):
+        assert isinstance(block, Block)
         at = read if number == len(blocks) - 1 else None
-        x = checkpoint(block, x, at, use_reentrant=False) if recompute and torch.is_grad_enabled() else block(x, at)
+        run = block.compiled if block.compiled is not None and block.training and learns else block
+        x = checkpoint(run, x, at, use_reentrant=False) if recompute and learns else run(x, at)
     return x
+
+
+def compile_blocks(blocks: nn.ModuleList, **options: Any) -> None:
+    """Let torch.compile have the blocks, for training steps alone.
+
+    There every shape is always the same, so each kind of block is one graph. Held-out batches, small last batches and
+    pictures have other shapes, and would fill Dynamo's cache until it gives up: they run as they are.
+
+    Args:
+        blocks: of a transformer; names in its state dict stay.
+        options: for torch.compile.
+    """
+    for block in blocks:
+        assert isinstance(block, Block)
+        block.compiled = torch.compile(block.forward, dynamic=False, **options)
 
 
 class PatchEmbed(nn.Module):

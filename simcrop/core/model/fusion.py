@@ -1,9 +1,10 @@
 """Let the masked report read the volume, and predict its words (docs/method.md, section 5, items 2 to 6)."""
 
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from simcrop.core.data.batch import at_places
 from simcrop.core.recipe import ModelRecipe
 
 _EPS = 1e-12
@@ -119,9 +120,9 @@ class TextDecoder(nn.Module):
         self.head = nn.Linear(dim, vocab_size)
 
     def forward(
-        self, words: Float[Tensor, "B T dim"], word_mask: Bool[Tensor, "B T"], wanted: Bool[Tensor, "B T"]
+        self, words: Float[Tensor, "B T dim"], word_mask: Bool[Tensor, "B T"], wanted: Int64[Tensor, "n"] | None
     ) -> Float[Tensor, "n vocab"]:
-        """Logits of the wanted positions only, in row-major order: nobody reads the others."""
+        """Logits of the wanted places among all B * T words; None: of every word."""
         for layer in self.layers:
             words = layer(words, word_mask)
-        return self.head(self.norm(F.gelu(self.dense(words[wanted]))))
+        return self.head(self.norm(F.gelu(self.dense(at_places(words, wanted)))))

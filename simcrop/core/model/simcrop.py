@@ -89,7 +89,7 @@ class SimCroP(nn.Module):
         Returns:
             Scalars, each this rank's share: summed over micro-batches and averaged over ranks it is the step's value.
         """
-        step = _Pass(self, batch, communicator, counts.studies)
+        step = _Pass(self, batch, communicator, counts)
         return {each.name: each.share(step, counts.terms[each.name]) for each in self._objectives}
 
     def total(self, terms: Mapping[str, Tensor]) -> Float[Tensor, ""]:
@@ -149,10 +149,10 @@ class SimCroP(nn.Module):
 class _Pass:
     """`objectives.objective.Pass` of one model."""
 
-    def __init__(self, network: SimCroP, batch: Batch, communicator: Communicator, num_studies: int) -> None:
+    def __init__(self, network: SimCroP, batch: Batch, communicator: Communicator, counts: Counts) -> None:
         self.objectives, self.model, self.ops = network.objectives, network.recipe, network.ops
-        self.batch, self.communicator, self.num_studies = batch, communicator, num_studies
-        self._network = network
+        self.batch, self.communicator, self.num_studies = batch, communicator, counts.studies
+        self._network, self._longest = network, counts.longest
         self._matched: tuple[Tensor, Sentences] | None = None
         self._tokens = network.encoder(batch.volume, batch.inputs.ids_keep)
 
@@ -173,14 +173,15 @@ class _Pass:
         place = inputs.findings.sentence_of_token, inputs.sentence_mask.shape[1]
         features = sentence_means(network.text_head(hidden), *place)
         meaning = sentence_means(hidden, *place) if network.text_recipe.is_frozen else None
-        return Sentences(features, inputs.sentence_mask, inputs.sentence_keys, inputs.study_keys, meaning)
+        texts = inputs.sentence_mask, inputs.sentence_keys, inputs.study_keys
+        return Sentences(features, *texts, meaning, self._longest)
 
     def predicted_patches(self) -> Float[Tensor, "B M P"]:
         assert self._network.decoder is not None
         inputs = self.batch.inputs
         return self._network.decoder(self._tokens, inputs.ids_keep, inputs.ids_masked)
 
-    def predicted_tokens(self, wanted: Bool[Tensor, "B R"]) -> Float[Tensor, "n vocab"]:
+    def predicted_tokens(self, wanted: Int64[Tensor, "n"] | None) -> Float[Tensor, "n vocab"]:
         network, report = self._network, self.batch.inputs.report
         assert network.report_head is not None
         assert network.fusion is not None

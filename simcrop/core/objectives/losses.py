@@ -1,9 +1,7 @@
 """The objectives, and what the losses of a step are averaged over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
 
 from simcrop.core.data.batch import Batch, PreparedBatch
 from simcrop.core.objectives.alignment import ALIGNMENT
@@ -11,7 +9,7 @@ from simcrop.core.objectives.late_interaction import LATE_INTERACTION
 from simcrop.core.objectives.objective import Objective
 from simcrop.core.objectives.reconstruction import RECONSTRUCTION
 from simcrop.core.objectives.report import REPORT
-from simcrop.core.ports import Communicator
+from simcrop.core.ports import Communicator, summed
 from simcrop.core.recipe import ObjectivesRecipe
 
 OBJECTIVES: tuple[Objective, ...] = (RECONSTRUCTION, REPORT, ALIGNMENT, LATE_INTERACTION)
@@ -25,19 +23,31 @@ class Counts:
     Attributes:
         studies: in the step.
         terms: name of an objective -> what its `count` counts.
+        longest: sentences that the longest report of any micro-batch has room for.
     """
 
     studies: int
     terms: Mapping[str, int]
+    longest: int = 0
 
     @classmethod
     def of(cls, batches: Sequence[Batch | PreparedBatch], objectives: ObjectivesRecipe) -> "Counts":
         """Counts of some micro-batches of one rank; they are known before the model runs."""
         terms = {each.name: sum(each.count(batch.inputs, objectives) for batch in batches) for each in OBJECTIVES}
-        return cls(sum(len(batch) for batch in batches), terms)
+        longest = max((batch.inputs.sentence_mask.shape[1] for batch in batches), default=0)
+        return cls(sum(len(batch) for batch in batches), terms, longest)
 
-    def reduced(self, communicator: Communicator, device: torch.device | str = "cpu") -> "Counts":
-        """Counts summed over ranks; `device` is one that the communicator can send from."""
-        own = torch.tensor([self.studies, *self.terms.values()], dtype=torch.int64, device=device)
-        studies, *terms = (int(value) for value in communicator.sum(own).tolist())
-        return Counts(studies, dict(zip(self.terms, terms, strict=True)))
+    def row(self, communicator: Communicator) -> list[int]:
+        """The counts as integers whose sums over ranks `of_row` reads; each rank has a place for its longest report."""
+        longest = [self.longest if rank == communicator.rank else 0 for rank in range(communicator.world_size)]
+        return [self.studies, *self.terms.values(), *longest]
+
+    @classmethod
+    def of_row(cls, row: Sequence[int], names: Iterable[str] = tuple(each.name for each in OBJECTIVES)) -> "Counts":
+        """The counts of all ranks, from the sums of their rows."""
+        terms = dict(zip(names, row[1:], strict=False))
+        return cls(row[0], terms, max(row[1 + len(terms) :]))
+
+    def reduced(self, communicator: Communicator) -> "Counts":
+        """The counts of all ranks."""
+        return self.of_row(summed(communicator, self.row(communicator)), self.terms)

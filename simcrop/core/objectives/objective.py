@@ -7,7 +7,7 @@ value, because DDP averages gradients over ranks.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -31,6 +31,7 @@ class Sentences(TensorGroup):
         keys: stable hash of each sentence's text.
         study_keys: equal for reconstructions of one study.
         meaning: frozen text features that tell paraphrases, or None where the text encoder is being trained.
+        longest: sentences that ranks pad their reports to before they exchange them: those of the longest of any.
     """
 
     features: Float[Tensor, "B S E"]
@@ -38,13 +39,24 @@ class Sentences(TensorGroup):
     keys: Int64[Tensor, "B S"]
     study_keys: Int64[Tensor, "B"]
     meaning: Float[Tensor, "B S F"] | None = None
+    longest: int = 0
 
     def gathered(self, communicator: Communicator) -> "Sentences":
         """Those of all ranks, in the order of ranks, padded to the longest report of any."""
         if communicator.world_size == 1:
             return self
-        lengths = communicator.gather(torch.tensor([self.mask.shape[1]], device=self.mask.device))
-        return self.padded(int(lengths.max())).mapped(communicator.gather)
+        own = self.padded(max(self.longest, self.mask.shape[1]))
+        # One exchange for all that is no feature.
+        facts = communicator.gather(torch.cat([own.mask.long(), own.keys, own.study_keys[:, None]], dim=1))
+        mask, keys, study_keys = facts.split([own.mask.shape[1], own.keys.shape[1], 1], dim=1)
+        return replace(
+            own,
+            features=communicator.gather(own.features),
+            mask=mask.bool(),
+            keys=keys,
+            study_keys=study_keys[:, 0],
+            meaning=None if own.meaning is None else communicator.gather(own.meaning),
+        )
 
     def padded(self, num_sentences: int) -> "Sentences":
         """The same with room for `num_sentences` in every report."""
@@ -122,8 +134,8 @@ class Pass(Protocol):
         """Masked patches as the decoder predicts them."""
         ...
 
-    def predicted_tokens(self, wanted: Bool[Tensor, "B R"]) -> Float[Tensor, "n vocab"]:
-        """Logits of the wanted tokens of the report, from its unmasked words and the visible patches."""
+    def predicted_tokens(self, wanted: Int64[Tensor, "n"] | None) -> Float[Tensor, "n vocab"]:
+        """Logits of the report's tokens at the wanted places, from its unmasked words and the visible patches."""
         ...
 
     def module(self, name: str) -> nn.Module:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from simcrop.core.data.batch import MaskedReport
+from simcrop.core.data.batch import MaskedReport, at_places
 from simcrop.core.objectives.objective import Objective, Pass
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import ReportRecipe
@@ -26,9 +26,9 @@ def report_share(
 
 def _share(step: Pass, num_tokens: int) -> Float[Tensor, ""]:
     report = step.batch.inputs.report
-    wanted = wanted_tokens(report, step.objectives.report)
-    logits = step.predicted_tokens(wanted)
-    return report_share(logits, report.ids[wanted], num_tokens=num_tokens, communicator=step.communicator)
+    wanted = report.places if step.objectives.report.loss == "masked" else None
+    targets = at_places(report.ids, wanted)
+    return report_share(step.predicted_tokens(wanted), targets, num_tokens=num_tokens, communicator=step.communicator)
 
 
 REPORT = Objective(

@@ -7,11 +7,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention import SDPBackend
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from simcrop.core.data.batch import Batch, PreparedBatch
+from simcrop.core.model.decoder import VolumeDecoder
+from simcrop.core.model.encoder import Block, VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.ports import Communicator, SingleProcess
@@ -46,14 +48,18 @@ class PreTraining:
     device: torch.device
     best_by: ClassVar[tuple[str, ...]] = ("-validation_loss",)
 
+    def counts(self, batches: Sequence[PreparedBatch], communicator: Communicator) -> list[int]:
+        """What the losses are averaged over."""
+        return Counts.of(batches, self.model.objectives).row(communicator)
+
     def losses(
-        self, batches: Sequence[PreparedBatch], *, step: int, communicator: Communicator
+        self, batches: Sequence[PreparedBatch], *, step: int, totals: Sequence[int], communicator: Communicator
     ) -> Iterator[dict[str, Tensor]]:
         """`loss` and `loss_TERM` for every term that is switched on (a term of weight 0 is absent).
 
         Dropout depends on seed, step, micro-batch and rank.
         """
-        counts = Counts.of(batches, self.model.objectives).reduced(communicator)
+        counts = Counts.of_row(totals)
         for index, batch in enumerate(batches):
             seed = derive_seed("dropout", self.seed, step, index, communicator.rank)
             torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
@@ -77,24 +83,25 @@ def counts_of(batches: Sequence[PreparedBatch]) -> dict[str, int]:
 
 @contextmanager
 def numerics(device: torch.device, recipe: TrainRecipe) -> Generator[None]:
-    """bf16 autocast where `train.precision` asks for it (auto: on a GPU), and attention as `train.attention` says."""
+    """bf16 autocast where `train.precision` asks for it (auto: on a GPU)."""
     enabled = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
-    order = attention_order(device, recipe)
-    with (
-        torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled),
-        sdpa_kernel(order, set_priority=True) if order else nullcontext(),
-    ):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
         yield
 
 
+def arrange_blocks(part: VisionEncoder | VolumeDecoder, device: torch.device, recipe: TrainRecipe) -> None:
+    """Let the blocks attend as `train.attention` says, and compute them twice where memory is to be saved."""
+    part.recompute = recipe.activation_checkpointing
+    for block in part.blocks:
+        assert isinstance(block, Block)
+        block.attn.order = attention_order(device, recipe)
+
+
 def attention_order(device: torch.device, recipe: TrainRecipe) -> list[SDPBackend]:
-    """Implementations of attention, first choice first; empty leaves torch's own order."""
-    chosen = recipe.attention
-    if chosen == "auto" and device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9:
-        chosen = "cudnn"
-    if device.type != "cuda" or chosen in ("auto", "torch"):
+    """Implementations of the image blocks' attention, first choice first; empty leaves torch's own order."""
+    if device.type != "cuda" or recipe.attention in ("auto", "torch"):
         return []
-    first = _ATTENTION[chosen]
+    first = _ATTENTION[recipe.attention]
     return [first, *(other for other in (*_ATTENTION.values(), SDPBackend.MATH) if other != first)]
 
 

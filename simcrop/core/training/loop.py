@@ -9,7 +9,7 @@ section 6).
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import ClassVar, Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from simcrop.core.errors import NonFiniteError
-from simcrop.core.ports import CheckpointStore, Communicator, MetricSink, PictureSink
+from simcrop.core.ports import CheckpointStore, Communicator, MetricSink, PictureSink, summed
 from simcrop.core.recipe import Optimisation
 from simcrop.core.training.optimization import lr_at, optimizer_state, parameter_groups, set_lr
 from simcrop.core.training.progress import Progress, trained_weights
@@ -57,8 +57,12 @@ class Learner(Protocol[B_contra]):
         """Steps, rate, and when to score and save."""
         ...
 
+    def counts(self, batches: Sequence[B_contra], communicator: Communicator) -> Sequence[int]:
+        """Integers of this rank's batches, as many for none as for some; `losses` is given their sums over ranks."""
+        ...
+
     def losses(
-        self, batches: Sequence[B_contra], *, step: int, communicator: Communicator
+        self, batches: Sequence[B_contra], *, step: int, totals: Sequence[int], communicator: Communicator
     ) -> Iterator[Mapping[str, Tensor]]:
         """`loss`, with its graph, and its terms, for one micro-batch after the other.
 
@@ -80,7 +84,7 @@ class Ports(Generic[B]):
         checkpoints, metrics, pictures: written to on rank 0 only; no pictures where it is None.
         should_stop: True once somebody asked to save and leave.
         clock: seconds from any origin, for the rates in a row and nothing else; None leaves them out.
-        counts: more numbers of a step's batches for its row, summed over ranks.
+        counts: more numbers of a step's batches for its row, summed over ranks; the same names for no batch.
         picture_every: steps between pictures.
         puts_best_back: the best step's weights are carried along and are the model's in the end; else that step is
             saved as a checkpoint.
@@ -120,10 +124,13 @@ def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
         ports.metrics.rewind(progress.step)
     learner.model.train()
     upcoming = iter(ports.batches(progress.step + 1))
-    is_finished = stopping = progress.is_finished(settings)
-    while not stopping:
+    is_finished, asked_to_stop, saved = progress.is_finished(settings), False, progress.step
+    score: Mapping[str, float] = {}
+    while not is_finished:
         step = progress.step + 1
-        row = _timed_step(learner, ports, upcoming, step)
+        row = _timed_step(learner, ports, upcoming, step, asked_to_stop=asked_to_stop)
+        if row is None:
+            break
         score = _score(learner, ports, step)
         progress = replace(progress, step=step).scored(score, learner.best_by)
         is_best = progress.best_step == step
@@ -132,24 +139,37 @@ def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
         if is_writer:
             ports.metrics.write({"step": step, **row, **score})
         is_finished = progress.is_finished(settings)
-        stopping = is_finished or _asked_to_stop(ports)
-        if stopping or (is_best and not ports.puts_best_back) or step % settings.checkpoint_every == 0:
+        if is_finished or (is_best and not ports.puts_best_back) or step % settings.checkpoint_every == 0:
             _save(learner, ports, progress, score)
+            saved = step
         if ports.pictures and is_writer and (is_finished or step % ports.picture_every == 0):
             _draw(learner.model, ports.pictures, step)
+        asked_to_stop = ports.should_stop()
+    if saved != progress.step:
+        _save(learner, ports, progress, score)
     if is_finished and progress.weights:
         learner.model.load_state_dict(progress.weights, strict=False)
     return progress
 
 
-def train_step(learner: Learner[B], batches: Sequence[B], *, step: int, communicator: Communicator) -> dict[str, float]:
+def train_step(
+    learner: Learner[B],
+    batches: Sequence[B],
+    *,
+    step: int,
+    communicator: Communicator,
+    totals: Sequence[int] | None = None,
+) -> dict[str, float]:
     """One update from the micro-batches of a step.
+
+    Between the batches' arrival on a GPU and the update the CPU waits for it once: for the numbers of the row.
 
     Args:
         learner: what is trained.
         batches: this rank's micro-batches, on the CPU.
         step: number of the update, from 1; sets the learning rate.
         communicator: the ranks; all call with the same step.
+        totals: the learner's counts summed over ranks, where the caller has summed them already.
 
     Returns:
         The losses, the mean over ranks; `lr`, and `grad_norm` before clipping: the same on every rank.
@@ -161,15 +181,17 @@ def train_step(learner: Learner[B], batches: Sequence[B], *, step: int, communic
     set_lr(learner.optimizers, lr)
     learner.model.zero_grad(set_to_none=True)
     losses: list[Mapping[str, Tensor]] = []
-    for terms in learner.losses(batches, step=step, communicator=communicator):
+    if totals is None:
+        totals = summed(communicator, learner.counts(batches, communicator))
+    for terms in learner.losses(batches, step=step, totals=totals, communicator=communicator):
         terms["loss"].backward()  # pyright: ignore[reportUnknownMemberType]
         losses.append({name: value.detach() for name, value in terms.items()})
     local = torch.stack([torch.stack(list(terms.values())) for terms in losses])
     values = communicator.sum(local.sum(0)) / communicator.world_size
     parameters = [parameter for group in parameter_groups(learner.optimizers) for parameter in group["params"]]
     norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    numbers = cast(list[float], values.tolist())
-    row = dict(zip(losses[0], numbers, strict=True)) | {"lr": lr, "grad_norm": norm.item()}
+    *numbers, grad_norm = cast(list[float], torch.cat([values, norm[None]]).tolist())
+    row = dict(zip(losses[0], numbers, strict=True)) | {"lr": lr, "grad_norm": grad_norm}
     if not all(math.isfinite(value) for value in row.values()):
         raise NonFiniteError(_describe(step, row, local, batches))
     if learner.settings.grad_clip is not None:
@@ -190,18 +212,26 @@ def _describe(step: int, row: Mapping[str, float], local: Tensor, batches: Seque
     )
 
 
-def _timed_step(learner: Learner[B], ports: Ports[B], upcoming: Iterator[Sequence[B]], step: int) -> dict[str, float]:
+def _timed_step(
+    learner: Learner[B], ports: Ports[B], upcoming: Iterator[Sequence[B]], step: int, *, asked_to_stop: bool
+) -> dict[str, float] | None:
+    """The row of a step; None, and nothing is done, where any rank was asked to stop."""
     clock, ranks = ports.clock or (lambda: 0.0), ports.communicator
     start = clock()
-    batches = next(upcoming)
+    batches = () if asked_to_stop else next(upcoming)
     ready = clock()
-    row = train_step(learner, batches, step=step, communicator=ranks)
+    # One exchange for all that the CPUs have to tell each other. A signal may reach one rank alone, or two ranks in
+    # different steps: they leave together.
+    own, noted = learner.counts(batches, ranks), ports.counts(batches)
+    asked, *sums = summed(ranks, [int(asked_to_stop), *own, *noted.values()])
+    if asked:
+        return None
+    row = train_step(learner, batches, step=step, communicator=ranks, totals=sums[: len(own)])
     if ports.clock is not None:
         seconds = max(clock() - start, 1e-9)
         num_studies = sum(len(batch.study_ids) for batch in batches) * ranks.world_size
         row |= {"studies_per_second": num_studies / seconds, "data_wait": (ready - start) / seconds}
-    counts = {name: int(ranks.sum(torch.tensor(value)).item()) for name, value in ports.counts(batches).items()}
-    return {**row, **counts}
+    return {**row, **dict(zip(noted, sums[len(own) :], strict=True))}
 
 
 def _score(learner: Learner[B], ports: Ports[B], step: int) -> Mapping[str, float]:
@@ -211,12 +241,6 @@ def _score(learner: Learner[B], ports: Ports[B], step: int) -> Mapping[str, floa
     score = ports.score()
     learner.model.train()
     return score
-
-
-def _asked_to_stop(ports: Ports[Any]) -> bool:
-    # A signal may reach one rank alone, or two ranks in different steps: they leave together.
-    asked = torch.tensor(float(ports.should_stop()))
-    return ports.communicator.sum(asked).item() > 0
 
 
 def _save(learner: Learner[B], ports: Ports[B], progress: Progress, score: Mapping[str, float]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
+from support.configurations import load
 from support.data_folders import chest, write_table, write_volume
 from support.trained_run import STEPS, Setting
 
@@ -16,7 +18,8 @@ from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.compose.data import part_of, prepare_data, validation_batches, verify_prepared
+from simcrop.compose.data import part_of, prepare_data, text_rooms, validation_batches, verify_prepared
+from simcrop.core.data.batch import LONGEST, Rooms
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import SingleProcess
@@ -223,3 +226,11 @@ def test_phantoms_are_made_where_they_are_missing(tmp_path: Path) -> None:
     assert data.held_out
     assert data.prepared.read(data.train[0].reconstructions[0]).shape == (110, 110, 55)
     assert any(report for report in data.reports())
+
+
+def test_texts_are_padded_to_few_lengths_on_a_gpu_alone(tmp_path: Path) -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    improved, paper = (load(tmp_path, f"recipe: {recipe}") for recipe in ("improved", "paper"))
+    assert text_rooms(improved, cpu) == text_rooms(paper, cpu) == LONGEST
+    assert text_rooms(improved, gpu) == Rooms(tokens=128, sentences=16, max_tokens=256)
+    assert text_rooms(paper, gpu).sentences == 1, "there padding is a negative, and its number a part of the loss"

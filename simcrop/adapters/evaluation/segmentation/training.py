@@ -27,7 +27,7 @@ class SegmenterFit:
         model: on the device that computes.
         optimizers: from `segmenter_optimizers`.
         settings: the `segment` section.
-        train: the `train` section, for precision and attention.
+        train: the `train` section, for precision.
     """
 
     model: UNETR
@@ -36,8 +36,12 @@ class SegmenterFit:
     train: TrainRecipe
     best_by: ClassVar[tuple[str, ...]] = ("selection_dice",)
 
+    def counts(self, batches: Sequence[Regions], communicator: Communicator) -> Sequence[int]:
+        """Nothing that its losses need of other processes."""
+        return ()
+
     def losses(
-        self, batches: Sequence[Regions], *, step: int, communicator: Communicator
+        self, batches: Sequence[Regions], *, step: int, totals: Sequence[int], communicator: Communicator
     ) -> Iterator[dict[str, Tensor]]:
         """Dice and cross-entropy of the voxels; one process, so that ranks do not matter."""
         device = self.model.positions.device

@@ -44,7 +44,7 @@ def test_each_local_rank_takes_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ranks(tmp_path: Path) -> Iterator[TorchRanks]:
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    yield TorchRanks(torch.device("cpu"))
+    yield TorchRanks()
     disconnect()
     assert not dist.is_initialized()
 

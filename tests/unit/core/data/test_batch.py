@@ -8,7 +8,7 @@ from support.tiny import make_batch
 from torch import Tensor
 
 from simcrop.core.data.augment import Augmentation
-from simcrop.core.data.batch import Batch, Encoding, PreparedBatch, TensorGroup, padded
+from simcrop.core.data.batch import LONGEST, Batch, Encoding, PreparedBatch, Rooms, TensorGroup, padded
 
 
 def check_moved(before: object, after: object, name: str = "") -> int:
@@ -27,7 +27,7 @@ def check_moved(before: object, after: object, name: str = "") -> int:
 
 def test_a_batch_moves_whole() -> None:
     batch = small_models.make_batch([2, 1])
-    assert check_moved(batch, batch.to("meta")) == 13
+    assert check_moved(batch, batch.to("meta")) == 14
     assert batch.volume.device.type == "cpu"
 
 
@@ -62,3 +62,10 @@ def test_each_volume_undergoes_its_own_augmentation() -> None:
     assert isinstance(seen, Batch)
     assert torch.equal(seen.volume, torch.stack([loaded.volume[0], loaded.volume[1].flip(2)]))
     assert seen.inputs is loaded.inputs
+
+
+def test_rooms_come_again_and_end_at_the_limit_of_tokens() -> None:
+    rooms = Rooms(tokens=128, sentences=16, max_tokens=200)
+    assert [rooms.for_tokens([3, length]) for length in (4, 128, 129, 200, 210)] == [128, 128, 200, 200, 210]
+    assert [rooms.for_sentences(number) for number in (1, 16, 17)] == [16, 16, 32]
+    assert (LONGEST.for_tokens([3, 7]), LONGEST.for_sentences(5)) == (7, 5)

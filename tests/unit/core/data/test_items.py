@@ -13,7 +13,7 @@ from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.core.data.augment import Augmentation, apply_augmentation, crop_centre
-from simcrop.core.data.batch import Batch
+from simcrop.core.data.batch import Batch, Rooms
 from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate, collate_prepared
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError
@@ -179,3 +179,24 @@ def test_a_batch_is_augmented_as_each_of_its_studies_would_be(prepared: Prepared
     seen = batch.augmented()
     assert torch.equal(seen.volume[:, 0], torch.stack([_seen(item) for item in items]))
     assert seen.inputs is batch.inputs
+
+
+def test_a_room_pads_texts_and_changes_nothing_else(prepared: PreparedVolumes) -> None:
+    reader = _reader(prepared)
+    items = [reader.for_evaluation(study) for study in (TWO, NONE)]
+    features = [torch.ones(len(item.findings.encoding.ids), 4).half() for item in items]
+    items = [replace(item, findings_features=each) for item, each in zip(items, features, strict=True)]
+    plain = collate(items, pad_id=0).inputs
+    roomy = collate(items, pad_id=0, rooms=Rooms(tokens=16, sentences=5, max_tokens=MAX_TOKENS)).inputs
+    assert (roomy.findings.ids.shape, roomy.report.ids.shape, roomy.sentence_mask.shape) == ((2, 16), (2, 16), (2, 5))
+    assert roomy.findings_features is not None
+    assert roomy.findings_features.shape == (2, 16, 4)
+    for name in ("ids", "mask", "sentence_of_token"):
+        padded, value = getattr(roomy.findings, name), -1 if name == "sentence_of_token" else 0
+        assert torch.equal(padded[:, :7], getattr(plain.findings, name))
+        assert (padded[:, 7:] == value).all()
+    assert torch.equal(roomy.sentence_keys[:, :2], plain.sentence_keys)
+    assert not roomy.sentence_mask[:, 2:].any()
+    assert not roomy.report.mask[:, plain.report.mask.shape[1] :].any()
+    for inputs in (plain, roomy):
+        assert inputs.report.places.tolist() == inputs.report.masked.flatten().nonzero().flatten().tolist()

@@ -1,16 +1,21 @@
 """The vision encoder: names, initial weights, order of tokens, other sizes."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from support.small_models import MODEL, make_batch
-from torch import Tensor
+from support.watching import Watch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend
 
+from simcrop.core.data.batch import Batch
 from simcrop.core.errors import InputError
-from simcrop.core.model.encoder import Attention, VisionEncoder, run_blocks
+from simcrop.core.model.decoder import VolumeDecoder
+from simcrop.core.model.encoder import Attention, Block, VisionEncoder, compile_blocks, run_blocks
 from simcrop.core.model.patches import apply_window
 from simcrop.core.model.positions import position_table
 from simcrop.core.recipe import ModelRecipe
@@ -141,3 +146,64 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
     for name, gradient in gradients[0].items():
         assert gradient is not None, name
         torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_chosen_attention_is_taken_in_the_backward_pass_too(recompute: bool) -> None:
+    """Its choice ends with the block; outside it a CPU's own first choice is flash."""
+    encoder, batch = make_encoder(), make_batch([1])
+    encoder.recompute = recompute
+    used = []
+    for order in ([], [SDPBackend.MATH]):
+        for block in encoder.blocks:
+            assert isinstance(block, Block)
+            block.attn.order = order
+        watch = Watch()
+        with watch.watching():
+            encoder(batch.volume, batch.inputs.ids_keep).square().sum().backward()
+        used.append(watch.launches["_scaled_dot_product_flash_attention_for_cpu"])
+    assert used == [len(encoder.blocks) * (1 + recompute), 0]
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_compiled_blocks_are_one_graph_a_kind_and_run_in_training_steps_alone(recompute: bool) -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    model = nn.ModuleDict({"encoder": make_encoder(), "decoder": VolumeDecoder(replace(MODEL, decoder_depth=3))})
+    names, gradients = list(model.state_dict()), []
+    for compiled in (False, True):
+        for part in model.children():
+            part.recompute = recompute
+            if compiled:
+                compile_blocks(part.blocks, backend=backend)
+        model.train().zero_grad()
+        learn(model, make_batch([1, 1, 1]))
+        gradients.append([parameter.grad for parameter in model.parameters()])
+        evaluate(model, [make_batch([1, 1, 1]), make_batch([1, 1]), make_batch([1])])
+        learn(model.train(), make_batch([1, 1, 1]))
+    # The encoder's, the decoder's, and the decoder's last, which computes masked patches alone.
+    assert len(graphs) == 3
+    assert list(model.state_dict()) == names
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def learn(model: nn.ModuleDict, batch: Batch) -> None:
+    """A forward and a backward pass through encoder and decoder."""
+    keep, masked = batch.inputs.ids_keep, batch.inputs.ids_masked
+    model["decoder"](model["encoder"](batch.volume, keep), keep, masked).square().sum().backward()
+
+
+def evaluate(model: nn.ModuleDict, batches: Sequence[Batch]) -> None:
+    """What a run does between steps: held-out batches, a smaller last one, pictures, features of every patch."""
+    with torch.no_grad():
+        for mode in (False, True):
+            for batch in batches:
+                keep, masked = batch.inputs.ids_keep, batch.inputs.ids_masked
+                model.train(mode)["decoder"](model["encoder"](batch.volume, keep), keep, masked)
+                model["encoder"](batch.volume)
+    model.eval()["encoder"](batches[-1].volume).sum().backward()

@@ -104,7 +104,7 @@ def make_decoder() -> TextDecoder:
 def test_only_the_wanted_words_are_answered_in_their_order() -> None:
     decoder, words = make_decoder(), torch.randn(2, 5, 8)
     mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
-    wanted = torch.tensor([[False, True, False, True, False], [True, False, False, False, False]])
+    wanted = torch.tensor([1, 3, 5])
     x = words
     for layer in decoder.layers:
         x = layer(x, mask)
@@ -113,12 +113,13 @@ def test_only_the_wanted_words_are_answered_in_their_order() -> None:
     answers = decoder(words, mask, wanted)
     assert answers.shape == (3, VOCABULARY)
     torch.testing.assert_close(answers, expected)
+    torch.testing.assert_close(decoder(words, mask, None), everything.flatten(0, 1))
     assert len(decoder.layers) == 2
 
 
 def test_no_wanted_word_gives_no_answer_still_connected() -> None:
     decoder, words = make_decoder(), torch.randn(1, 3, 8)
-    answers = decoder(words, torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3, dtype=torch.bool))
+    answers = decoder(words, torch.ones(1, 3, dtype=torch.bool), torch.zeros(0, dtype=torch.int64))
     assert answers.shape == (0, VOCABULARY)
     answers.sum().backward()
     assert decoder.layers[0].get_parameter("feed.weight").grad is not None

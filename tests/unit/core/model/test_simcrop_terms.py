@@ -83,7 +83,7 @@ def test_the_report_is_rebuilt_from_its_masked_words_and_the_visible_patches() -
     patches = model.encoder(batch.volume, batch.inputs.ids_keep)[:, 1:]  # the class token is not among them
     report = batch.inputs.report
     words = fusion(head(text_encoder(report.input_ids, report.mask)), report.mask, patches)
-    logits = decoder(words, report.mask, report.masked)
+    logits = decoder(words, report.mask, report.places)
     expected = torch.nn.functional.cross_entropy(logits, report.ids[report.masked])
     torch.testing.assert_close(terms_of(model, batch)["report"], expected)
 
@@ -222,3 +222,16 @@ def test_under_autocast_the_losses_are_fp32_and_close() -> None:
     for name, value in terms.items():
         assert value.dtype == torch.float32
         torch.testing.assert_close(value, expected[name], rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("negatives", ["report", "batch"])
+def test_losses_and_gradients_do_not_depend_on_padding(negatives: str) -> None:
+    objectives = replace(OBJECTIVES, alignment=AlignmentRecipe(top_k=3, negatives=negatives))  # type: ignore[arg-type]
+    found = []
+    for room in (3, 16):
+        model = make_model(objectives, double=True).eval()
+        terms = terms_of(model, to_double(make_batch([3, 0, 2], room=room)))
+        torch.stack(list(terms.values())).sum().backward()
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        found.append((terms, gradients))
+    torch.testing.assert_close(found[1], found[0])

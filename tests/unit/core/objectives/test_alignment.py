@@ -160,7 +160,8 @@ def test_two_ranks_share_what_one_process_computes(negatives: str, mask_duplicat
         rows, room = slice(2 * rank.rank, 2 * rank.rank + 2), rooms[rank.rank]
         features = whole.features[rows, :room].clone().requires_grad_()
         mine = aligned[rows, :room].clone().requires_grad_()
-        sentences = Sentences(features, whole.mask[rows, :room], keys[rows, :room], whole.study_keys[rows])
+        texts = whole.mask[rows, :room], keys[rows, :room], whole.study_keys[rows]
+        sentences = Sentences(features, *texts, longest=max(rooms))
         return features, mine, alignment_loss(sentences, mine, recipe, num_sentences=9, communicator=rank)
 
     def value(features: Tensor, mine: Tensor) -> Tensor:

@@ -171,7 +171,7 @@ def test_two_ranks_share_what_one_process_computes() -> None:
         features, mine = whole.features[rows, :room].clone().requires_grad_(), patches[rows].clone().requires_grad_()
         meaning = None if whole.meaning is None else whole.meaning[rows, :room]
         texts = whole.mask[rows, :room], whole.keys[rows, :room], whole.study_keys[rows]
-        sentences = Sentences(features, *texts, meaning)
+        sentences = Sentences(features, *texts, meaning, longest=max(rooms))
         objective = make_objective(top_k=2)
         loss = objective(sentences, mine, num_sentences=8, num_studies=4, communicator=rank)
         return features, mine, objective, loss

@@ -1,6 +1,5 @@
 """The objectives, and what the losses of a step are divided by."""
 
-import torch
 from support.small_models import OBJECTIVES, ThreadRank, make_batch, on_ranks
 
 from simcrop.core.objectives.losses import OBJECTIVES as EVERY_OBJECTIVE
@@ -17,7 +16,7 @@ def test_counts_are_of_all_micro_batches() -> None:
     batches = [make_batch([2, 0]), make_batch([3], first=2)]
     # 22 of 30 patches are masked; words 1, 3, 5, ... of 3 a sentence are masked: 3 of 6, 0, 5 of 9.
     terms = {"reconstruction": 66, "report": 8, "alignment": 5, "late_interaction": 5}
-    assert Counts.of(batches, OBJECTIVES) == Counts(3, terms)
+    assert Counts.of(batches, OBJECTIVES) == Counts(3, terms, longest=3)
 
 
 def test_the_papers_report_loss_counts_every_position() -> None:
@@ -27,7 +26,7 @@ def test_the_papers_report_loss_counts_every_position() -> None:
 
 def test_counts_are_summed_over_ranks() -> None:
     def reduced(rank: ThreadRank) -> Counts:
-        return Counts(1 + rank.rank, {"one": 10, "another": 100 * rank.rank}).reduced(rank)
+        return Counts(1 + rank.rank, {"one": 10, "another": 100 * rank.rank}, longest=4 - rank.rank).reduced(rank)
 
-    assert on_ranks(2, reduced) == [Counts(3, {"one": 20, "another": 100})] * 2
-    assert Counts(1, {"one": 2}).reduced(SingleProcess(), torch.device("cpu")) == Counts(1, {"one": 2})
+    assert on_ranks(2, reduced) == [Counts(3, {"one": 20, "another": 100}, longest=4)] * 2
+    assert Counts(1, {"one": 2}).reduced(SingleProcess()) == Counts(1, {"one": 2})

@@ -17,7 +17,7 @@ def test_sentences_are_gathered_rank_after_rank_padded_to_the_longest() -> None:
         room = 1 + rank.rank
         features = torch.full((1, room, 2), 1.0 + rank.rank)
         keys = torch.arange(1, room + 1)[None]
-        own = Sentences(features, torch.ones(1, room, dtype=torch.bool), keys, torch.tensor([7 + rank.rank]))
+        own = Sentences(features, torch.ones(1, room, dtype=torch.bool), keys, torch.tensor([7 + rank.rank]), longest=2)
         return own.gathered(rank)
 
     for everyone in on_ranks(2, gathered):

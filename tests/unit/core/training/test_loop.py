@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.small_models import ThreadRank, on_ranks
 from support.tiny import FixedBatches, KeptInMemory, Numbers, OneWeight, Rows, make_batch, make_model
 from torch import Tensor, nn
 
@@ -335,3 +336,36 @@ def test_what_is_not_finite_is_named_with_its_studies_and_changes_nothing() -> N
         "batch: inf; check them, or lower the learning rate (lr)"
     )
     assert learner.weight == 1.0
+
+
+def test_ranks_leave_together_when_one_of_them_is_asked_to() -> None:
+    def stopped(rank: ThreadRank) -> tuple[Progress, list[int], list[int]]:
+        read, store, asked = list[int](), KeptInMemory(), itertools.count(1)
+
+        def batches(first_step: int) -> Iterator[Sequence[Numbers]]:
+            for step in itertools.count(first_step):
+                read.append(step)
+                yield [Numbers((float(step),))]
+
+        ports = small_ports(
+            [], batches=batches, communicator=rank, checkpoints=store, should_stop=lambda: next(asked) == 2 * rank.rank
+        )
+        return fit(OneWeight(replace(SMALL, evaluate_every=None)), ports, Progress()), list(store.saved), read
+
+    (first, saved, read), (second, _, read_by_the_asked) = on_ranks(2, stopped)
+    assert (first.step, second.step, saved) == (2, 2, [2])
+    assert (read, read_by_the_asked) == ([1, 2, 3], [1, 2]), "who is asked to stop waits for no batch"
+
+
+def test_a_step_has_one_exchange_before_it_and_one_for_its_losses() -> None:
+    class Counting(SingleProcess):
+        def __init__(self) -> None:
+            self.sums: list[torch.dtype] = []
+
+        def sum(self, value: Tensor) -> Tensor:
+            self.sums.append(value.dtype)
+            return value
+
+    ranks = Counting()
+    run(make_learner(recipe=replace(RECIPE, steps=3, evaluate_every=None)), communicator=ranks, held_out=[])
+    assert ranks.sums[:6] == [torch.int64, torch.float32] * 3
