@@ -8,8 +8,8 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from compiling import Backend, Static
 from gather_window import embed_gather_kernel
+from static_graphs import Backend, Static
 from torch import Tensor
 
 from simcrop.core.model.patches import apply_window, patch_view, patchify

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import torch
 from baselines import Implementation, baselines, has_backward
-from compiling import Static, inductor
 from exactness import gate_limits, offences
 from measuring import DEVICE
 from problems import EMBED_WINDOWS, Prepared, Problem, stacked_windows
+from static_graphs import Static, inductor
 from support.kernel_inputs import Call
 from torch import Tensor
 

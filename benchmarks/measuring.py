@@ -42,10 +42,9 @@ class Timing:
 
 
 def timed(function: Callable[[], object], *, rounds: int = 30) -> Timing:
-    """Time a function where it runs: by events on a GPU, by the clock on a CPU, after warm-up."""
+    """Time a function where it runs: by events on a GPU, by the clock on a CPU, where it should have run before."""
     if DEVICE.type == "cuda":
         return device_timing(function, rounds=rounds)
-    function()
     seconds: list[float] = []
     for _ in range(max(2, rounds)):
         began = time.perf_counter()

@@ -222,6 +222,11 @@ def mse_problem(scale: Scale, volume_dtype: torch.dtype) -> Problem:
     )  # fmt: skip
 
 
+def one_of_each(found: list[Problem]) -> list[Problem]:
+    """The first problem of each operation: enough to see that all works."""
+    return list({problem.op: problem for problem in reversed(found)}.values())[::-1]
+
+
 def problems(scale: Scale) -> list[Problem]:
     """Every problem of a scale, those that a training step has first."""
     few, many = scale.sentences

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from compiling import Static, as_traced
+from static_graphs import Static, as_traced
 from torch import Tensor
 
 
