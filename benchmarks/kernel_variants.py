@@ -64,7 +64,8 @@ def launches() -> Generator[dict[str, dict[str, Any]]]:
 
     def run(kernel: Any, *args: Any, **kwargs: Any) -> Any:
         compiled = original(kernel, *args, **kwargs)
-        found[kernel.fn.__name__.strip("_")] = described(compiled)
+        if compiled is not None:
+            found[kernel.fn.__name__.strip("_")] = described(compiled)
         return compiled
 
     compiler.run = run

@@ -81,8 +81,8 @@ def device_timing(function: Callable[[], object], *, rounds: int = 30) -> Timing
 
 def captured(function: Callable[[], object]) -> Callable[[], None] | None:
     """The function as a CUDA graph; None where it waits for the GPU, or cannot be captured for another reason."""
-    beside, before = torch.cuda.Stream(), torch.cuda.get_sync_debug_mode()
-    beside.wait_stream(torch.cuda.current_stream())
+    here, beside, before = torch.cuda.current_stream(), torch.cuda.Stream(), torch.cuda.get_sync_debug_mode()
+    beside.wait_stream(here)
     try:
         with torch.cuda.stream(beside):
             function()
@@ -93,12 +93,13 @@ def captured(function: Callable[[], object]) -> Callable[[], None] | None:
         return None
     finally:
         torch.cuda.set_sync_debug_mode(before)
-        torch.cuda.current_stream().wait_stream(beside)
+        here.wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
             function()
     except RuntimeError:
+        torch.cuda.set_stream(here)  # a capture that failed stays on its own
         torch.cuda.synchronize()
         return None
     return graph.replay

@@ -224,7 +224,10 @@ def mse_problem(scale: Scale, volume_dtype: torch.dtype) -> Problem:
 
 def one_of_each(found: list[Problem]) -> list[Problem]:
     """The first problem of each operation: enough to see that all works."""
-    return list({problem.op: problem for problem in reversed(found)}.values())[::-1]
+    first: dict[str, Problem] = {}
+    for problem in found:
+        first.setdefault(problem.op, problem)
+    return list(first.values())
 
 
 def problems(scale: Scale) -> list[Problem]:

@@ -1,5 +1,6 @@
 """Whole training steps, all objectives on: the settings to compare, and what a step needs."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,6 +98,7 @@ def step_of(problem: StepProblem, variant: Variant, folder: Path, *, backend: st
     with FlopCounterMode(display=False) as counter:
         run()
     if variant.compiled:
+        torch._dynamo.reset()
         for part in (learner.model.encoder, learner.model.decoder):
             for block in part.blocks if part else ():
                 block.compile(dynamic=False, backend=backend)
@@ -127,7 +129,7 @@ def operations(choice: str) -> Ops:
 def batch_of(config: RunConfig, problem: StepProblem, tokenizer: Tokenizer, folder: Path) -> PreparedBatch:
     """The first batch of a run."""
     source = chests(config, problem.studies, sentences=problem.sentences, words=problem.words)
-    volumes = prepared(source, folder / "prepared")
+    volumes = prepared(source, folder / "prepared", workers=min(8, os.cpu_count() or 1))
     (batch,) = next(study_batches(config, source, volumes, tokenizer).batches(1))
     return batch
 

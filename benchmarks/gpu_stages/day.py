@@ -64,6 +64,13 @@ class Day:
         self.out.mkdir(parents=True, exist_ok=True)
         self.rows = read_rows(self.out)
 
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is made on the way, and worth nothing afterwards."""
+        path = self.out / "scratch"
+        path.mkdir(exist_ok=True)
+        return path
+
     def find(self, stage: str, name: str) -> Row | None:
         """A row that is there already."""
         return next((row for row in self.rows if (row["stage"], row["name"]) == (stage, name)), None)

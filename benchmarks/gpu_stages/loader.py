@@ -1,7 +1,6 @@
 """Read batches from a prepared cache to the device, with several numbers of workers: studies a second."""
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -23,10 +22,9 @@ NUM_WORKERS = (8, 2, 0)
 def run(day: Day) -> None:
     """Make the volumes once, then read them with each number of workers."""
     problem, batches = (TINY, 2) if day.rehearses else (FULL, 10)
-    with tempfile.TemporaryDirectory() as folder:
-        for num_workers in NUM_WORKERS[1:] if day.rehearses else NUM_WORKERS:
-            measure = partial(_measured, problem, num_workers, batches, Path(folder))
-            day.row(STAGE, f"{num_workers} workers", measure, kind="loader", guess=40)
+    for num_workers in NUM_WORKERS[1:] if day.rehearses else NUM_WORKERS:
+        measure = partial(_measured, problem, num_workers, batches, day.scratch)
+        day.row(STAGE, f"{num_workers} workers", measure, kind="loader", guess=40)
 
 
 def _measured(problem: StepProblem, num_workers: int, num_batches: int, folder: Path) -> Mapping[str, Any]:
