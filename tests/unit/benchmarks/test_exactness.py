@@ -1,4 +1,4 @@
-"""What is far from float64 is found; where two patches are as good as each other, either may be chosen."""
+"""Find what is far from float64; where two patches are as good as each other, accept either."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the rows of a day settle."""
+"""Decide by the rows of a day: variants, targets, levers of a step, attention, workers."""
 
 from typing import Any
 
