@@ -34,7 +34,7 @@ MOST_DEATHS = 12
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the stages; 0 if none was left out for an error of this program."""
+    """Run the stages; 1 if the process that measures could not go on for a reason that is no row's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", nargs="+", choices=[*MODULES, "report", "all"])
     parser.add_argument("--deadline", type=float, default=1740, help="seconds from now (default: 29 minutes)")
@@ -45,15 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.worker:
         return work(options)
+    status = 0
     if options.deadline <= 0:
         print(f"{' '.join(options.stage)}: no time left, nothing was begun")
     elif options.stage != ["report"]:
-        watch(options)
+        status = watch(options)
     results = [] if options.rehearse else [REPOSITORY / "benchmarks" / "results"]
     if rows := read_rows(options.out):
         for path in write_report(rows, [options.out, *results], rehearsed=options.rehearse):
             print(path)
-    return 0
+    return int(status != 0)
 
 
 def schedule(stages: Sequence[str], began: float, deadline: float) -> Iterator[tuple[str, float]]:
@@ -65,8 +66,12 @@ def schedule(stages: Sequence[str], began: float, deadline: float) -> Iterator[t
         yield stage, began + deadline * spent / total
 
 
-def watch(options: argparse.Namespace) -> None:
-    """Measure in a process of its own, and start another where it dies; never long past the deadline."""
+def watch(options: argparse.Namespace) -> int:
+    """Measure in a process of its own, and start another where it dies; never long past the deadline.
+
+    Returns:
+        0, or the status of a process that ended between two rows.
+    """
     until = options.began + options.deadline
     given = [*options.stage, "--deadline", options.deadline, "--out", options.out, "--began", options.began]
     command = [sys.executable, str(Path(__file__).resolve()), *map(str, given), "--worker"]
@@ -84,9 +89,10 @@ def watch(options: argparse.Namespace) -> None:
             worker.kill()
             status = worker.wait()
         if status != DEVICE_LOST and not record_death(options.out, status):
-            return
+            return status
         if time.time() >= until:
-            return
+            break
+    return 0
 
 
 def record_death(out: Path, status: int) -> bool:

@@ -13,7 +13,6 @@ from simcrop.kernels import TRITON
 from simcrop.kernels.support import is_interpreted, triton
 from simcrop.kernels.variants import CHOICES
 
-_MOST_COMBINATIONS = 8
 _OURS = re.compile(r"simcrop\.kernels\.(\w+)")
 _WAITS = re.compile(r"async_wait[^\n]*num = (\d+)")
 
@@ -37,11 +36,16 @@ def _with_imports(module: ModuleType, seen: set[str]) -> list[ModuleType]:
     return found
 
 
-def variants_of(op: str) -> list[dict[str, str]]:
-    """What can be in use for an operation, the defaults first: all combinations, or one change of many at a time."""
+def variants_of(op: str, *, most: int = 12) -> list[dict[str, str]]:
+    """The combinations of choices that concern an operation, the defaults first.
+
+    Args:
+        op: the operation.
+        most: of more combinations, those are left that differ from the defaults in one choice.
+    """
     choices = choices_of(op)
     combinations = [dict(zip(choices, each, strict=True)) for each in product(*choices.values())]
-    if len(combinations) <= _MOST_COMBINATIONS:
+    if len(combinations) <= most:
         return combinations
     defaults = combinations[0]
     return [each for each in combinations if sum(each[name] != defaults[name] for name in each) <= 1]

@@ -1,6 +1,7 @@
 """A day on a GPU, rehearsed: every stage, with what such a machine has alone; resumed, cut short, and with failures."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -30,9 +31,9 @@ PathFinder.find_spec = find_spec
 OPS = {"masked_patch_embed", "sentence_patch_topk", "sentence_volume_scores", "masked_patch_mse"}
 
 
-def rehearse(out: Path, *arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
+def rehearse(out: Path, *arguments: str, path: str = "", program: Path = PROGRAM) -> subprocess.CompletedProcess[str]:
     """The program with tiny sizes; `path` is searched for modules first."""
-    command = [sys.executable, "-W", "ignore", str(PROGRAM), *arguments, "--rehearse", "--out", str(out)]
+    command = [sys.executable, "-W", "ignore", str(program), *arguments, "--rehearse", "--out", str(out)]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("TRITON", "PYTEST", "COV"))
     }
@@ -106,32 +107,37 @@ def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_a_process_that_never_ends_is_ended_at_the_deadline(tmp_path: Path) -> None:
-    hang = (
-        "import time\ndef run(day):\n    day.row('ceilings', 'endless', lambda: time.sleep(999), kind='x', guess=0)\n"
-    )
-    package = tmp_path / "gpu_stages"
-    package.mkdir()
-    original = REPOSITORY / "benchmarks" / "gpu_stages"
-    for path in original.glob("*.py"):
-        (package / path.name).write_text(hang if path.stem == "ceilings" else path.read_text(encoding="utf-8"))
-    program = tmp_path / "gpu_day.py"
-    program.write_text(PROGRAM.read_text(encoding="utf-8").replace("GRACE = 5", "GRACE = 1"))
-    (tmp_path / "cells.py").write_text((REPOSITORY / "benchmarks" / "cells.py").read_text(encoding="utf-8"))
-    (tmp_path / "measuring.py").write_text("import torch\nDEVICE = torch.device('cpu')\n")
-    command = [
-        sys.executable,
-        str(program),
-        "ceilings",
-        "--deadline",
-        "8",
-        "--rehearse",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    subprocess.run(command, capture_output=True, check=True, timeout=60)
-    (row,) = read_rows(tmp_path / "out")
-    assert (row["name"], row["error"]) == ("endless", "the process ended with status -9")
+DEADLY = """
+import os, time
+
+def run(day):
+    measures = {"dies": lambda: os.kill(os.getpid(), 11), "lives": dict, "never ends": lambda: time.sleep(999)}
+    for name, measure in measures.items():
+        day.row("ceilings", name, measure, kind="x", guess=0)
+"""
+
+
+def test_a_row_that_dies_or_never_ends_costs_only_itself(tmp_path: Path) -> None:
+    """Another process goes on after the first; the second is ended at the deadline."""
+    folder = tmp_path / "benchmarks"
+    shutil.copytree(REPOSITORY / "benchmarks" / "gpu_stages", folder / "gpu_stages")
+    shutil.copy(REPOSITORY / "benchmarks" / "cells.py", folder)
+    (folder / "gpu_stages" / "ceilings.py").write_text(DEADLY, encoding="utf-8")
+    (folder / "measuring.py").write_text("class DEVICE:\n    type = 'cpu'\n", encoding="utf-8")
+    program = folder / "gpu_day.py"
+    program.write_text(PROGRAM.read_text(encoding="utf-8").replace("GRACE = 5", "GRACE = 1"), encoding="utf-8")
+    done = rehearse(tmp_path / "out", "ceilings", "--deadline", "6", program=program)
+    assert done.returncode == 0
+    rows = {row["name"]: row.get("error", "") for row in read_rows(tmp_path / "out")}
+    ended = "the process ended with status"
+    assert rows == {"dies": f"{ended} -11", "lives": "", "never ends": f"{ended} -9"}
+
+
+def test_a_machine_without_torch_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER.replace("'nibabel'", "'torch'"), encoding="utf-8")
+    done = rehearse(tmp_path / "out", "ceilings", path=str(tmp_path))
+    assert done.returncode == 1
+    assert "No module named 'torch'" in done.stderr
 
 
 def test_the_plan_shares_the_time_out() -> None:
