@@ -206,7 +206,6 @@ EAGER: dict[str, dict[str, Implementation]] = {
     "embed_windows": {"index view, windows, linear": windows_index_view},
 }
 
-
 ON_GPU: dict[str, dict[str, Implementation]] = {
     "masked_patch_embed": {"gather kernel, linear": embed_gather_kernel},
     "sentence_patch_topk": {"bmm with fp32 output, scale, topk, gather": topk_fp32_out},

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import torch
 from baselines import Implementation, baselines, has_backward
 from exactness import gate_limits, offences
+from inputs import Prepared
 from measuring import DEVICE
-from problems import EMBED_WINDOWS, Prepared, Problem, stacked_windows
+from problems import EMBED_WINDOWS, Problem, stacked_windows
 from static_graphs import Static, inductor
 from support.kernel_inputs import Call
 from torch import Tensor

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
-from measuring import DEVICE
 from support.kernel_inputs import HU, Call, Draw, embed_call, mse_call, pairs_call
 from torch import Tensor
 
 from simcrop.core.ops import PatchSize, Window
-from simcrop.core.reference import REFERENCE
 
 Windows = tuple[Window, ...]
 WINDOWS: Windows = (HU, (-1350.0, 150.0), (-160.0, 240.0), (-500.0, 1300.0), (-200.0, 0.0))
@@ -24,7 +21,7 @@ class Scale:
     """Sizes that fit a machine; the defaults are a ViT-B's.
 
     Attributes:
-        fine: patches of a finer grid, of which the best `fine_k` are taken.
+        fine: patches of a finer grid, of which the best `fine_k` are taken; 0 leaves this out, and the hubs too.
         pairs: studies of the two problems of every sentence against every volume; 0 leaves the second out.
     """
 
@@ -83,50 +80,6 @@ class Problem:
     flops: float
     bytes: float
     backward: float | None
-
-
-class Inputs:
-    """The inputs of one problem on the device: drawn once, shared by all implementations, freed with the next one."""
-
-    def __init__(self) -> None:
-        self._name, self._prepared = "", None
-
-    def of(self, problem: Problem) -> "Prepared":
-        """The inputs of the problem."""
-        if self._name != problem.name or self._prepared is None:
-            self._prepared = None  # the old ones go before the new ones come
-            self._name, self._prepared = problem.name, Prepared(problem.make(DEVICE.type))
-        return self._prepared
-
-
-class Prepared:
-    """A call on the device, and what it gives in float64."""
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-
-    @cached_property
-    def exact(self) -> dict[str, Tensor]:
-        """Results in float64, without gradients."""
-        with torch.no_grad():
-            return exact_results(replace(self.call, wanted=()).double())
-
-    @cached_property
-    def exact_with_gradients(self) -> dict[str, Tensor]:
-        """Results and gradients in float64."""
-        return self.call.double().run(REFERENCE)
-
-
-def exact_results(call: Call) -> dict[str, Tensor]:
-    """Results of the reference; several windows are several channels that were windowed before."""
-    if call.op != EMBED_WINDOWS:
-        return call.forward(REFERENCE)
-    tensors = dict(call.tensors)
-    volume = tensors["volume"]
-    assert volume is not None
-    tensors["volume"] = stacked_windows(volume, call.options["windows"], torch.float64)
-    options = {"patch_size": call.options["patch_size"]}
-    return Call("masked_patch_embed", tensors, options).forward(REFERENCE)
 
 
 def stacked_windows(volume: Tensor, windows: Windows, dtype: torch.dtype) -> Tensor:
@@ -204,6 +157,21 @@ def scores_problem(scale: Scale, studies: int, num_patches: int, k: int, *, trai
     return Problem(name, "sentence_volume_scores", make, flops, num_bytes, 1.5 if trains else None)
 
 
+def hub_problem(problem: Problem) -> Problem:
+    """The same with one patch a volume that nearly every sentence chooses, as at the start of a run."""
+
+    def make(device: str) -> Call:
+        call = problem.make(device)
+        sentences, patches = call.tensors["sentences"], call.tensors["patches"]
+        assert sentences is not None
+        assert patches is not None
+        shared = Draw(1, device).normal(sentences.shape[2], dtype=sentences.dtype)
+        hubs = torch.cat([shared.expand(len(patches), 1, -1), patches[:, 1:]], 1)
+        return replace(call, tensors={"sentences": sentences + shared, "patches": hubs})
+
+    return replace(problem, name=f"{problem.name}, with hubs", make=make)
+
+
 def mse_problem(scale: Scale, volume_dtype: torch.dtype) -> Problem:
     """Three quarters of the patches predicted."""
     number = scale.num_patches - scale.visible
@@ -235,11 +203,12 @@ def problems(scale: Scale) -> list[Problem]:
     few, many = scale.sentences
     pairs, more_pairs = scale.pairs
     is_low = scale.dtype != torch.float32
+    trained = scores_problem(scale, pairs, scale.visible, min(4, scale.k), trains=True)
     found = [
         embed_problem(scale, torch.int16),
         topk_problem(scale, scale.visible, few, scale.k),
         topk_problem(scale, scale.num_patches, few, scale.k),
-        scores_problem(scale, pairs, scale.visible, min(4, scale.k), trains=True),
+        trained,
         mse_problem(scale, torch.int16),
         topk_problem(scale, scale.num_patches, many, scale.k),
         *([scores_problem(scale, more_pairs, scale.num_patches, scale.k, trains=False)] if more_pairs else []),
@@ -250,5 +219,5 @@ def problems(scale: Scale) -> list[Problem]:
     ]
     if scale.fine:
         fewer = replace(scale, studies=min(8, scale.studies))
-        found.append(topk_problem(fewer, scale.fine, few, scale.fine_k))
+        found += [hub_problem(trained), topk_problem(fewer, scale.fine, few, scale.fine_k)]
     return found

@@ -6,8 +6,9 @@ is timed before it has passed the correctness gate at the same size.
 
 import pytest
 from contest import BACKWARD, FORWARD, OURS_ON_CPU, OURS_ON_GPU, Contestant, contestants, entered
+from inputs import Inputs
 from measuring import DEVICE
-from problems import CPU, GPU, Inputs, Problem, problems
+from problems import CPU, GPU, Problem, problems
 
 ON_GPU = DEVICE.type == "cuda"
 OURS = OURS_ON_GPU if ON_GPU else OURS_ON_CPU

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from exactness import offences, parity_limits
+from inputs import Inputs, Prepared
 from kernel_variants import name_of, variants_of
 from measuring import DEVICE
-from problems import EMBED_WINDOWS, GPU, REHEARSAL, Inputs, Prepared, Problem, Scale, one_of_each, problems
+from problems import EMBED_WINDOWS, GPU, REHEARSAL, Problem, Scale, one_of_each, problems
 from support.kernel_inputs import Call
 from support.poison import poisoned
 

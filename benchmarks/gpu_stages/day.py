@@ -38,7 +38,7 @@ def write_row(out: Path, row: Row) -> None:
     path = out / ROWS
     is_cut_off = path.exists() and not path.read_bytes().endswith(b"\n")
     with path.open("a", encoding="utf-8") as file:
-        file.write(f"{chr(10) if is_cut_off else ''}{json.dumps(row)}\n")
+        file.write(f"{chr(10) if is_cut_off else ''}{json.dumps(row, default=str)}\n")
     (out / RUNNING).unlink(missing_ok=True)
 
 

@@ -24,7 +24,14 @@ TARGETS: Mapping[str, float] = {
 def decisions(rows: list[Row]) -> list[Decision]:
     """Everything that the rows settle."""
     good = [row for row in rows if "error" not in row]
-    found = [*_correctness(rows), *_variants(good), *_targets(good), *_step(good), *_attention(good), *_loader(good)]
+    found = [
+        *_correctness(rows),
+        *_variants(good, refused(rows)),
+        *_targets(good),
+        *_step(good),
+        *_attention(good),
+        *_loader(good),
+    ]
     return found or [("any", "none yet", "no row is there")]
 
 
@@ -36,10 +43,17 @@ def _correctness(rows: list[Row]) -> Iterator[Decision]:
         yield "Do all kernels compute what they promise?", answer, wrong[0] if wrong else f"{len(checked)} comparisons"
 
 
-def _variants(rows: list[Row]) -> Iterator[Decision]:
-    """The fastest variant of every problem, if chance does not explain it."""
+def refused(rows: list[Row]) -> set[tuple[str, str]]:
+    """Operations with the variants that were found to compute something else."""
+    names = [row["name"].partition(", ")[0::2] for row in rows if row["stage"] == "check" and "error" in row]
+    return {(op, rest.rpartition(" | ")[2]) for op, rest in names}
+
+
+def _variants(rows: list[Row], wrong: set[tuple[str, str]]) -> Iterator[Decision]:
+    """The fastest variant of every problem that computes it, if chance does not explain it."""
     for name, members in _ops(rows).items():
         variants = [row for row in members if row["implementation"].startswith(f"{OURS}, ") and "=" in row["name"]]
+        variants = [row for row in variants if (row["op"], _variant(row)) not in wrong]
         first = next((row for row in variants if row["is_default"]), None)
         if first is None or len(variants) < 2:
             continue

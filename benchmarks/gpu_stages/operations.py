@@ -7,9 +7,10 @@ from typing import Any
 
 from baselines import MODES, compiled
 from contest import BACKWARD, FORWARD, Contestant, contestants, entered
+from inputs import Inputs
 from kernel_variants import launches, name_of, variants_of
 from measuring import Ceilings, peak_bytes, timed
-from problems import GPU, REHEARSAL, Inputs, Problem, one_of_each, problems
+from problems import GPU, REHEARSAL, Problem, one_of_each, problems
 from static_graphs import as_traced
 
 from gpu_stages import ceilings

@@ -7,7 +7,8 @@ import torch
 from baselines import EAGER, compiled
 from contest import BACKWARD, FORWARD, Contestant, contestants, entered
 from gather_window import embed_gather_kernel
-from problems import REHEARSAL, Inputs, Problem, problems
+from inputs import Inputs
+from problems import REHEARSAL, Problem, problems
 from static_graphs import Static, as_traced
 from support.kernel_inputs import embed_call, mse_call, pairs_call
 from support.parity import assert_as_exact, on_device

@@ -1,29 +1,8 @@
-"""Problems: the inputs of one at a time, and the work that they are said to be."""
-
-import gc
-import weakref
+"""Problems: the work that they are said to be, and inputs that fit it."""
 
 import pytest
 import torch
-from problems import CPU, GPU, REHEARSAL, Inputs, one_of_each, problems
-
-
-def test_inputs_are_drawn_once_and_freed_before_the_next_are_drawn() -> None:
-    first, second, *_ = problems(REHEARSAL)
-    inputs = Inputs()
-    kept = inputs.of(first)
-    assert inputs.of(first) is kept
-    gone = weakref.ref(kept)
-    del kept
-    freed: list[bool] = []
-
-    def make(device: str) -> object:
-        gc.collect()
-        freed.append(gone() is None)
-        return second.make(device)
-
-    inputs.of(type(second)(**{**vars(second), "make": make}))
-    assert freed == [True]
+from problems import CPU, GPU, REHEARSAL, one_of_each, problems
 
 
 @pytest.mark.parametrize("problem", problems(REHEARSAL), ids=lambda problem: problem.name)
@@ -51,6 +30,17 @@ def test_one_of_each_operation_is_the_first() -> None:
     chosen = one_of_each(problems(REHEARSAL))
     assert len({problem.op for problem in chosen}) == len(chosen) == 5
     assert chosen[0].name == problems(REHEARSAL)[0].name
+
+
+def test_a_hub_is_chosen_by_nearly_every_sentence() -> None:
+    by_name = {problem.name: problem for problem in problems(GPU)}
+    hubs = by_name["sentence_volume_scores, 32 x 32, N=686, k=4, with hubs"].make("cpu")
+    sentences, patches = hubs.tensors["sentences"], hubs.tensors["patches"]
+    assert sentences is not None
+    assert patches is not None
+    units = torch.nn.functional.normalize(patches[:4].float(), dim=2)
+    best = torch.einsum("bse,vne->bsvn", sentences[:4].float(), units).argmax(3)
+    assert (best == 0).float().mean() > 0.99
 
 
 def test_ids_are_visible_once_and_sorted() -> None:

@@ -33,6 +33,12 @@ def test_the_fastest_variant_is_chosen() -> None:
     assert answers(ours(100, 80))[f"Which variant for {PROBLEM}?"] == "embed=fused"
 
 
+def test_a_variant_that_computes_something_else_is_not_chosen() -> None:
+    third = timed("simcrop (Triton), embed=gather", 90.0)
+    wrong = {"stage": "check", "name": "masked_patch_embed, int16 volume, bfloat16 | embed=fused", "error": "off"}
+    assert answers([*ours(100, 80), third, wrong])[f"Which variant for {PROBLEM}?"] == "embed=gather"
+
+
 def test_a_difference_that_chance_explains_changes_nothing() -> None:
     assert answers(ours(100, 95, again_ms=107))[f"Which variant for {PROBLEM}?"] == "embed=auto (no difference)"
 
