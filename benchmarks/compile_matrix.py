@@ -1,42 +1,41 @@
 """The compile matrix: every kernel, as it is launched, compiled for GPUs that need not be there.
 
-    python benchmarks/compile_matrix.py [--arch 90 ...] [--all] [--out FILE.md]
+    python benchmarks/compile_matrix.py [--arch 90 ...] [--all] [--only OPERATION] [--json FILE]
 
 Each operation is called with tensors that have shapes but no memory; its launches are caught, and compiled with the
-types, alignments and options they would have run with. A row fails if registers spill or shared memory exceeds what
-the architecture has. Needs ptxas and cuobjdump, which come with Triton.
+types, alignments and options they would have run with. A row fails if registers spill, if shared memory exceeds what
+the architecture has, or if a loop with a product does not read its next tiles while it computes. For sm_90 a second
+table predicts times (benchmarks/predictions.py). Needs ptxas and cuobjdump, which come with Triton.
 """
 
 import argparse
-import contextlib
 import inspect
-import io
 import json
 import os
-import re
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+# Kernels must be Triton's own when they are defined below, and the assembler must tell of registers and spills.
 os.environ.pop("TRITON_INTERPRET", None)
-# A kernel from the cache would come without the assembler's account of registers and spills.
 os.environ.update(TRITON_ALWAYS_COMPILE="1", TRITON_DUMP_PTXAS_LOG="1")
 
 import torch
 import triton
+from compiling import OPTIONS, Source, compiled, short, source
+from machine_code import Binary
+from predictions import Call, predictions
+from throughput import SMS, TorchWork
 from torch import Tensor
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from simcrop.kernels import cosines
 from simcrop.kernels import patch_embed as embed
 from simcrop.kernels import patch_mse as mse
 from simcrop.kernels import patch_topk as topk
@@ -44,13 +43,6 @@ from simcrop.kernels import volume_scores as scores
 
 FP32 = torch.float32
 SHARED_BYTES = {80: 166912, 89: 101376, 90: 232448, 100: 232448, 120: 101376}
-TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
-OPTIONS = ("num_warps", "num_stages", "maxnreg")
-FINDINGS = {
-    "tensor": r"\b(HGMMA|UTCHMMA|UTCMMA|HMMA|UTC\w*MMA)\b",
-    "async128": r"\bLDGSTS\.E\.\w*\.?128|\bLDGSTS[\w.]*\.128|\bUBLKCP|\bUTMALDG",
-    "load128": r"\bLDG\.E[\w.]*\.128",
-}
 
 
 @dataclass(frozen=True)
@@ -75,10 +67,15 @@ class Row:
     shared_bytes: int
     tensor_instructions: str
     loads_128_bit: int
+    buffers: str
+    copy_waits: str
+    product_waits: str
+    loop_instructions: str
+    pipelined: bool
 
     @property
     def is_clean(self) -> bool:
-        return self.spilled_bytes == 0 and self.shared_bytes <= SHARED_BYTES[self.arch]
+        return self.spilled_bytes == 0 and self.shared_bytes <= SHARED_BYTES[self.arch] and self.pipelined
 
 
 def meta(*shape: int, dtype: torch.dtype) -> Tensor:
@@ -161,88 +158,46 @@ def body(op: Any) -> Callable[..., object]:
     return op._init_fn
 
 
-def short(dtype: torch.dtype) -> str:
-    """bf16 for torch.bfloat16."""
-    return {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}.get(dtype, str(dtype)[6:])
-
-
 def launches(case: Case, arch: int) -> list[tuple[JITFunction, dict[str, Any]]]:
-    """The kernels that a call would launch on an architecture, with their arguments by name."""
+    """The kernels that a call would launch on an architecture, with their arguments, options and `grid` by name."""
     found: list[tuple[JITFunction, dict[str, Any]]] = []
 
     def catch(kernel: JITFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
         options = {name: kwargs.pop(name) for name in OPTIONS if name in kwargs}
         bound = inspect.signature(kernel.fn).bind(*args, **kwargs)
-        found.append((kernel, {**bound.arguments, **options}))
+        found.append((kernel, {**bound.arguments, **options, "grid": grid}))
 
-    original, JITFunction.run = JITFunction.run, catch
-    known = embed.architecture
-    embed.architecture = cosines.architecture = lambda device: arch
-    try:
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(JITFunction, "run", catch))
+        for module in [each for name, each in sys.modules.items() if name.startswith("simcrop.kernels.")]:
+            for name, value in (("architecture", arch), ("num_multiprocessors", SMS)):
+                if hasattr(module, name):
+                    patches.enter_context(patch.object(module, name, lambda device, value=value: value))
         case.call()
-    finally:
-        JITFunction.run = original
-        embed.architecture = cosines.architecture = known
     return found
 
 
-def compile_one(job: tuple[int, int, bool, str]) -> list[Row]:
-    """All kernels of one case on one architecture."""
-    number, arch, every, only = job
-    case = cases(every, only)[number]
-    return [compiled(kernel, arguments, case.name, arch) for kernel, arguments in launches(case, arch)]
-
-
-def compiled(kernel: JITFunction, arguments: dict[str, Any], case: str, arch: int) -> Row:
-    """Compile one launch, and read the assembler's account of it."""
-    options = {name: arguments.pop(name) for name in OPTIONS if name in arguments}
-    signature, constants, attributes = {}, {}, {}
-    for index, parameter in enumerate(kernel.params):
-        value = arguments[parameter.name]
-        kind, aligned = specialised(value, parameter.is_constexpr)
-        signature[parameter.name] = kind
-        if kind == "constexpr":
-            constants[(index,)] = value
-        if aligned:
-            attributes[(index,)] = [["tt.divisibility", 16]]
-    source = ASTSource(kernel, signature, constants, attributes)
-    with contextlib.redirect_stdout(io.StringIO()) as log:
-        binary = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
-    usage = log.getvalue()
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        Path(file.name).write_bytes(binary.asm["cubin"])
-        code = run_tool("cuobjdump", "-sass", file.name)
-    counts = {match: code.count(match) for match in set(re.findall(FINDINGS["tensor"], code))}
+def row(case: str, given: Source, binary: Binary) -> Row:
+    """What the matrix says of one kernel."""
+    loops = binary.hot_loops
     return Row(
-        kernel=kernel.fn.__name__.strip("_"),
+        kernel=given.kernel.strip("_"),
         case=case,
-        arch=arch,
-        num_warps=binary.metadata.num_warps,
-        num_stages=binary.metadata.num_stages,
-        registers=int(re.findall(r"Used (\d+) registers", usage)[-1]),
-        spilled_bytes=sum(int(n) for n in re.findall(r"(\d+) bytes spill", usage)),
-        shared_bytes=binary.metadata.shared,
-        tensor_instructions=", ".join(f"{count} {what}" for what, count in counts.items()) or "-",
-        loads_128_bit=len(re.findall(f"{FINDINGS['async128']}|{FINDINGS['load128']}", code)),
+        arch=given.arch,
+        **{name: getattr(binary, name) for name in Row.__dataclass_fields__ if hasattr(binary, name)},
+        buffers=listed(f"{name} {count}" for loop in loops for name, count in loop.buffers),
+        copy_waits=listed(wait for loop in loops for wait in loop.copy_waits),
+        product_waits=listed(wait for loop in loops for wait in loop.product_waits),
+        loop_instructions=listed(
+            f"{loop.instructions} ({loop.tensor} tensor)" for loop in binary.code.loops if loop.tensor
+        ),
+        pipelined=all(loop.is_pipelined for loop in loops),
     )
 
 
-def specialised(value: Any, is_constexpr: bool) -> tuple[str, bool]:
-    """Type of an argument as Triton's runtime would see it, and whether it is known to be divisible by 16."""
-    if is_constexpr or (type(value) is int and value == 1):
-        return "constexpr", False
-    if isinstance(value, Tensor):
-        return f"*{short(value.dtype).replace('int', 'i').replace('bool', 'i1')}", True
-    if isinstance(value, bool):
-        return "u1", False
-    if isinstance(value, int):
-        return ("i32" if -(2**31) <= value < 2**31 else "i64"), value % 16 == 0
-    return "fp32", False
-
-
-def run_tool(name: str, *arguments: str) -> str:
-    """Output of a tool that Triton ships."""
-    return subprocess.run([str(TOOLS / name), *arguments], capture_output=True, text=True, check=True).stdout
+def listed(values: Iterable[object]) -> str:
+    """Values in a cell."""
+    return ", ".join(map(str, values)) or "-"
 
 
 OPERATIONS = {
@@ -259,7 +214,7 @@ def cases(every: bool, only: str = "") -> list[Case]:
 
 
 def main() -> None:
-    """Compile all, print a table, and leave with status 1 if a kernel is not clean."""
+    """Compile all, print the tables, and leave with status 1 if a kernel is not clean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", type=int, nargs="*", default=list(SHARED_BYTES))
     parser.add_argument("--all", action="store_true", help="every set of dtypes")
@@ -267,22 +222,34 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows here too")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    number = len(cases(options.all, options.only))
-    jobs = [(n, arch, options.all, options.only) for n in range(number) for arch in options.arch]
+    calls = [caught(case, arch) for case in cases(options.all, options.only) for arch in options.arch]
+    sources = list(dict.fromkeys(given for call in calls for given in call.sources))
     with ProcessPoolExecutor(options.workers) as pool:
-        rows = [row for rows in pool.map(compile_one, jobs) for row in rows]
+        binaries = dict(zip(sources, pool.map(compiled, sources), strict=True))
+    rows = list(dict.fromkeys(row(call.case, given, binaries[given]) for call in calls for given in call.sources))
     print(table(rows))
+    print(predictions([call for call in calls if call.arch == 90], binaries))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
     sys.exit(any(not row.is_clean for row in rows))
+
+
+def caught(case: Case, arch: int) -> Call:
+    """A call's launches, kernels and torch's own."""
+    with TorchWork() as torch_work:
+        found = launches(case, arch)
+    sources = [source(kernel, arguments, arch) for kernel, arguments in found]
+    function = case.call.func
+    operation = f"{function.__module__.rpartition('.')[2]}.{function.__name__.strip('_')}"
+    return Call(operation, case.name, arch, sources, [arguments for _, arguments in found], torch_work.found)
 
 
 def table(rows: list[Row]) -> str:
     """As markdown."""
     lines = [f"Triton {triton.__version__}\n", "| " + " | ".join(Row.__dataclass_fields__) + " | clean |"]
     lines.append("|---" * (len(Row.__dataclass_fields__) + 1) + "|")
-    for row in sorted(set(rows), key=lambda r: (r.kernel, r.case, r.arch)):
-        lines.append("| " + " | ".join(str(value) for value in asdict(row).values()) + f" | {row.is_clean} |")
+    for each in sorted(rows, key=lambda r: (r.kernel, r.case, r.arch)):
+        lines.append("| " + " | ".join(str(value) for value in asdict(each).values()) + f" | {each.is_clean} |")
     return "\n".join(lines)
 
 

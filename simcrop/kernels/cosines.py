@@ -216,7 +216,7 @@ def block_arguments(sentences: Tensor, patches: Tensor, k: int, num_rows: int) -
         "DTYPE": getattr(tl, str(lower).removeprefix("torch.")),
         "PRECISION": dot_precision(),
         "num_warps": 8,
-        "num_stages": 3 if is_hopper else 2,
+        "num_stages": 3,
         "maxnreg": 255,  # else the assembler may save registers by spilling
     }
 

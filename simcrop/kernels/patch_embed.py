@@ -29,7 +29,7 @@ from simcrop.kernels.support import (
     triton,
     triton_version,
 )
-from simcrop.kernels.volumes import first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
+from simcrop.kernels.volumes import aligned, first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
 
 
 @triton.jit
@@ -72,7 +72,7 @@ def _masked_patch_embed_fwd_kernel(
     m_e = o_e < E
     first = tl.load(p_first + o_m, mask=o_m < M, other=-1)
     m_first = first >= 0
-    first = tl.multiple_of(tl.where(m_first, first, 0), ALIGN)
+    first = aligned(first, ALIGN)
     b_out = tl.zeros((BLOCK_M, BLOCK_E), tl.float32)
     for start in range(0, P, BLOCK_P):
         o_p = start + tl.arange(0, BLOCK_P)
@@ -143,7 +143,7 @@ def _masked_patch_embed_bwd_weight_kernel(
         o_m = (i_split * steps + step) * BLOCK_M + tl.arange(0, BLOCK_M)
         first = tl.load(p_first + o_m, mask=o_m < M, other=-1)
         m_first = first >= 0
-        first = tl.multiple_of(tl.where(m_first, first, 0), ALIGN)
+        first = aligned(first, ALIGN)
         p_rows = p_grad + o_m[:, None].to(tl.int64) * E + o_e[None, :]
         b_grad = tl.load(p_rows, mask=(o_m < M)[:, None] & m_e[None, :], other=0)
         if HAS_BIAS:
@@ -176,9 +176,9 @@ class _Tiles(NamedTuple):
 def _forward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
     """The widest that spills no registers (benchmarks/compile_matrix.py): wide tiles read the weight less often."""
     if dtype == torch.float32:
-        return _Tiles(64, 64, 32, 8, 2)
+        return _Tiles(64, 64, 32, 8, 3)
     if architecture(volume.device) != 90:
-        return _Tiles(128, 128, 64 if volume.element_size() == 2 else 32, 8, 2)
+        return _Tiles(128, 128, 64 if volume.element_size() == 2 else 32, 8, 3)
     if triton_version() >= (3, 9):
         return _Tiles(64, 256, 64, 8, 3)
     # Voxels that are converted pass through registers, which leaves room for shorter rows only.
@@ -187,10 +187,10 @@ def _forward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
 
 def _backward_tiles(volume: Tensor, dtype: torch.dtype) -> _Tiles:
     if dtype == torch.float32:
-        return _Tiles(32, 128, 64, 8, 2)
+        return _Tiles(32, 128, 64, 8, 5)
     if architecture(volume.device) != 90:
-        return _Tiles(32, 128, 128, 8, 3)
-    return _Tiles(64, 128, 256, 8, 3) if triton_version() < (3, 9) else _Tiles(32, 128, 256, 8, 4)
+        return _Tiles(32, 128, 128, 8, 5)
+    return _Tiles(64, 128, 256, 8, 5) if triton_version() < (3, 9) else _Tiles(32, 128, 256, 8, 5)
 
 
 @torch.library.custom_op("simcrop::masked_patch_embed", mutates_args=())
@@ -398,6 +398,6 @@ def _num_splits(tiles: int, steps: int, multiprocessors: int) -> int:
 
     def gain(splits: int) -> float:
         waves = tiles * splits / multiprocessors
-        return waves / math.ceil(waves) - 0.01 * splits
+        return waves / math.ceil(waves) - 0.03 * splits
 
     return max(range(1, min(16, max(1, steps)) + 1), key=gain)

@@ -17,7 +17,7 @@ from simcrop.core.model.patches import patch_grid
 from simcrop.core.op_checks import check_ids_in_range, check_mse
 from simcrop.core.ops import PatchSize, Window
 from simcrop.kernels.support import checks_ids, on, power_of_two, require, tl, triton
-from simcrop.kernels.volumes import first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
+from simcrop.kernels.volumes import aligned, first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
 
 _MAX_VALUES = 32768
 
@@ -54,7 +54,7 @@ def _masked_patch_mse_kernel(
     m_p = o_p < P
     first = tl.load(p_first + i_row)
     is_inside = first >= 0
-    first = tl.multiple_of(tl.maximum(first, 0), ALIGN)
+    first = aligned(first, ALIGN)
     offset = voxel_offset(o_p, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
     b_x = in_window(tl.load(p_volume + first + offset, mask=m_p & is_inside, other=0), low, slope, HAS_WINDOW)
     if NORMALIZE:

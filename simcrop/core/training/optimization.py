@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from simcrop.core.ports import State
 from simcrop.core.recipe import Optimisation
+from simcrop.core.training.muon import BatchedMuon
 
 
 def lr_at(step: int, settings: Optimisation) -> float:
@@ -58,7 +59,7 @@ def make_optimizers(
     )
     optimizers: list[Optimizer] = [AdamW(by_adamw, lr=settings.lr, betas=settings.betas)] if by_adamw else []
     if by_muon:
-        optimizers.append(Muon(by_muon, lr=settings.lr, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(BatchedMuon(by_muon, lr=settings.lr))
     return tuple(optimizers)
 
 

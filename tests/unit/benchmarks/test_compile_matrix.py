@@ -1,9 +1,11 @@
-"""Every kernel compiles for every GPU generation, without spilling registers and within its shared memory.
+"""Every kernel compiles for every GPU generation, without spilling registers, within its shared memory, pipelined.
 
 In processes of their own: here kernels are defined for Triton's interpreter.
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,32 +37,53 @@ def compiled(folder: Path, *options: str) -> list[dict]:
     return json.loads(out.read_text())
 
 
-@pytest.mark.parametrize("arch", ["80", "89", "90", "100", "120"])
-def test_every_kernel_is_clean(arch: str, tmp_path: Path) -> None:
-    rows = compiled(tmp_path, "--arch", arch)
-    assert {row["kernel"] for row in rows} == KERNELS
+def test_every_kernel_is_clean(tmp_path: Path) -> None:
+    rows = compiled(tmp_path)
+    for arch in (80, 89, 90, 100, 120):
+        assert {row["kernel"] for row in rows if row["arch"] == arch} == KERNELS
     assert all(row["spilled_bytes"] == 0 for row in rows)
     for row in rows:
         if row["kernel"].startswith("masked_patch_embed"):
-            unit = {"90": "HGMMA", "100": "UTCHMMA"}.get(arch, "HMMA")
+            unit = {90: "HGMMA", 100: "UTCHMMA"}.get(row["arch"], "HMMA")
             assert unit in row["tensor_instructions"], row
             assert row["loads_128_bit"] > 0, row
+            assert row["copy_waits"] != "-", row
+            assert "b_x" in row["buffers"], row
 
 
 @pytest.mark.slow
 def test_every_dtype_is_clean(tmp_path: Path) -> None:
-    rows = compiled(tmp_path, "--all")
+    rows = compiled(tmp_path, "--all", "--workers", str(os.cpu_count()))
     assert len(rows) > 700
 
 
 def test_a_kernel_that_spills_fails(tmp_path: Path) -> None:
     """The check can fail: 24 registers are too few."""
-    text = PROGRAM.read_text()
-    before = "    signature, constants, attributes = {}, {}, {}\n"
+    row = rows_with(tmp_path, {"maxnreg": 24}, "--arch", "80", "--only", "mse")[-1]
+    assert row["spilled_bytes"] > 0
+
+
+def test_a_loop_that_is_not_pipelined_fails(tmp_path: Path) -> None:
+    """The check can fail: the chain from first voxels to voxels to product needs five stages for two buffers."""
+    rows = rows_with(tmp_path, {"num_stages": 3}, "--arch", "90", "--only", "embed")
+    (row,) = [row for row in rows if row["kernel"] == "masked_patch_embed_bwd_weight_kernel"]
+    assert not row["pipelined"]
+    assert row["buffers"] == "b_grad 1, b_x 1, first 1"
+    assert row["copy_waits"] == row["product_waits"] == "0"
+
+
+def rows_with(folder: Path, options: dict[str, int], *arguments: str) -> list[dict]:
+    """The rows of a matrix that compiles with other options, and has found something unclean."""
+    text = (PROGRAM.parent / "compiling.py").read_text()
+    before = "options=dict(given.options)"
     assert before in text
-    program = tmp_path / "narrow.py"
-    program.write_text(text.replace(before, f'    options["maxnreg"] = 24\n{before}'))
-    command = [sys.executable, "-W", "ignore", str(program), "--workers", "1", "--arch", "80", "--only", "mse"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (folder / "compiling.py").write_text(text.replace(before, f"options={{**dict(given.options), **{options}}}"))
+    program, out = folder / PROGRAM.name, folder / "rows.json"
+    shutil.copy(PROGRAM, program)
+    paths = [str(PROGRAM.parent), os.environ.get("PYTHONPATH", "")]
+    command = [sys.executable, "-W", "ignore", str(program), "--workers", "1", "--json", str(out), *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1, done.stderr[-3000:]
     assert "| False |" in done.stdout
+    return json.loads(out.read_text())

@@ -1,0 +1,116 @@
+"""Print what the model of benchmarks/throughput.py predicts for each launch, and for each goal beside its floor.
+
+To add a kernel, give it a line in `WORK`, as functions of the arguments of its launch: how often its loops run, and its
+FLOPs. Loops are in the order of their addresses in the machine code, an inner one after the one around it, and counted
+for each time that they are entered. `Work` has more for kernels that gather rows, or whose programs differ much.
+To add a goal, give it a line in `GOALS`, with the calls that it consists of: the first column of predictions has them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from compiling import Source
+from machine_code import Binary
+from throughput import TBPS, TFLOPS, Time, TorchLaunch, Work, kernel_time, load, torch_time
+
+WORK: Mapping[str, Work] = {
+    "first_voxel_kernel": Work(),
+    "masked_patch_embed_fwd_kernel": Work(lambda a: [a.P / a.BLOCK_P], lambda a: 2 * a.M * a.E * a.P),
+    "masked_patch_embed_bwd_weight_kernel": Work(lambda a: [a.steps], lambda a: 2 * a.M * a.E * a.P),
+    "masked_patch_mse_kernel": Work(),
+    "inverse_norm_kernel": Work(lambda a: [a.E / a.BLOCK_E]),
+    "sentence_patch_topk_block_kernel": Work(lambda a: [a.E / a.BLOCK_E], lambda a: 2 * a.p_shown.numel() * a.N * a.E),
+    "sentence_patch_topk_mean_kernel": Work(lambda a: [a.E / a.BLOCK_E], num_rows=lambda a: a.p_shown.numel() * a.k),
+    "sentence_volume_scores_fwd_kernel": Work(
+        lambda a: [a.blocks, a.E / a.BLOCK_E], lambda a: 2 * a.R * a.p_inverse_n.numel() * a.E
+    ),
+    "cosines_bwd_sentences_kernel": Work(lambda a: [a.W / a.BLOCK_W], num_rows=lambda a: a.p_winners.numel()),
+    "cosines_bwd_patches_kernel": Work(
+        lambda a: [a.p_order.numel() / a.p_inverse_n.numel()],
+        num_rows=lambda a: a.p_inverse_n.numel() * a.HAS_SCORES,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Calls whose time is compared with the floor of KERNELS: FLOPs and bytes that no way to compute can save."""
+
+    name: str
+    calls: tuple[str, ...]
+    gflop: float
+    megabytes: float
+    target: float | None
+
+    @property
+    def floor_us(self) -> float:
+        return max(self.gflop * 1e3 / TFLOPS, self.megabytes / TBPS)
+
+
+INT16, EMBED = "int16 volume, bf16", "patch_embed"
+GOALS = (
+    Goal("embed forward", (f"{EMBED}.embed: {INT16}",), 69.1, 135, 0.55),
+    Goal("embed forward + backward", (f"{EMBED}.embed: {INT16}", f"{EMBED}.weight_gradient: {INT16}"), 138.2, 265, 0.5),
+    Goal("top-k forward, S=32, N=2744, k=32", ("patch_topk.topk: bf16, S=32, N=2744, k=32",), 4.3, 138, 0.45),
+    Goal("top-k forward, S=80, N=2744, k=32", ("patch_topk.topk: bf16, S=80, N=2744, k=32",), 10.8, 144, 0.3),
+    Goal("top-k forward, S=32, N=686, k=32", ("patch_topk.topk: bf16, S=32, N=686, k=32",), 1.1, 37, 0.45),
+    Goal("top-k backward, mean", ("patch_topk.gradient: bf16, S=32, N=2744, k=32, mean",), 0.1, 137, None),
+    Goal("scores 64 x 64, N=2744, k=32", ("volume_scores.scores: bf16, 64 x 64, N=2744, k=32",), 552, 274, 0.3),
+    Goal("scores 32 x 32, N=686, k=4", ("volume_scores.scores: bf16, 32 x 32, N=686, k=4",), 34.5, 36, 0.3),
+    Goal("its backward", ("volume_scores.gradient: bf16, 32 x 32, N=686, k=4",), 0.4, 75, None),
+    Goal("MSE, loss + gradient", (f"patch_mse.mse: {INT16}, normalised",), 0, 810, 0.7),
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an operation: what it launches."""
+
+    operation: str
+    case: str
+    arch: int
+    sources: list[Source]
+    arguments: list[dict[str, Any]]
+    torch_work: list[TorchLaunch]
+
+    @property
+    def name(self) -> str:
+        return f"{self.operation}: {self.case}"
+
+
+def predictions(calls: list[Call], binaries: Mapping[Source, Binary]) -> str:
+    """As markdown: what is predicted for each launch, and for each goal beside its floor."""
+    if not calls:
+        return ""
+    times = {call.name: call_times(call, binaries) for call in calls}
+    lines = ["\nPredicted for an H200, us\n", "| call | launch | issue | products | L2 | span | memory | predicted |"]
+    lines.append("|---" * 8 + "|")
+    for call, launched in times.items():
+        for what, time in launched:
+            lines.append(f"| {call} | {what} | " + " | ".join(f"{value:.1f}" for value in astuple(time)) + " |")
+    lines += ["\n| goal | launches | predicted | floor | share | target | reached |", "|---" * 7 + "|"]
+    for goal in GOALS:
+        if all(call in times for call in goal.calls):
+            lines.append(_compared(goal, [time for call in goal.calls for _, time in times[call]]))
+    return "\n".join(lines)
+
+
+def _compared(goal: Goal, times: list[Time]) -> str:
+    predicted = sum(time.total for time in times)
+    share, target, reached = goal.floor_us / predicted, "-", "-"
+    if goal.target is not None:
+        target, reached = f"{goal.target:.0%}", "yes" if share >= goal.target else "no"
+    numbers = f"{len(times)} | {predicted:.0f} | {goal.floor_us:.1f} | {share:.0%}"
+    return f"| {goal.name} | {numbers} | {target} | {reached} |"
+
+
+def call_times(call: Call, binaries: Mapping[Source, Binary]) -> list[tuple[str, Time]]:
+    """Each launch of a call, kernels first, by name."""
+    times: list[tuple[str, Time]] = []
+    for given, arguments in zip(call.sources, call.arguments, strict=True):
+        name = given.kernel.strip("_")
+        if name not in WORK:
+            raise KeyError(f"{name}: add a line to WORK in benchmarks/predictions.py")
+        times.append((name, kernel_time(binaries[given], load(arguments, WORK[name]))))
+    return times + [(f"torch {launch.name}", torch_time(launch)) for launch in call.torch_work]
