@@ -3,12 +3,13 @@
 All take and return what the operation does, for fp32, bf16 and fp16 alike; each passes the same correctness gate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from gather_window import embed_gather_kernel
+from static_graphs import Backend, Static
 from torch import Tensor
 
 from simcrop.core.model.patches import apply_window, patch_view, patchify
@@ -19,6 +20,14 @@ Implementation = Callable[..., object]
 
 def _windowed(volume: Tensor, weight: Tensor, window: Window | None) -> Tensor:
     return apply_window(volume, window).to(weight.dtype)
+
+
+def visible_patches(volume: Tensor, ids: Tensor, patch_size: PatchSize) -> Tensor:
+    """[B, K, P] values of the patches, copied from a permuted view."""
+    view = patch_view(volume, patch_size)
+    gw, gd = view.shape[2], view.shape[3]
+    study = torch.arange(len(ids), device=ids.device)[:, None]
+    return view[study, ids // (gw * gd), ids // gd % gw, ids % gd].flatten(2)
 
 
 def embed_conv3d(
@@ -65,10 +74,7 @@ def embed_index_view(
     window: Window | None = None,
 ) -> Tensor:
     """Index a permuted view, so that only visible patches are copied; F.linear."""
-    view = patch_view(volume, patch_size)
-    gw, gd = view.shape[2], view.shape[3]
-    study = torch.arange(len(ids_keep), device=ids_keep.device)[:, None]
-    visible = view[study, ids_keep // (gw * gd), ids_keep // gd % gw, ids_keep % gd].flatten(2)
+    visible = visible_patches(volume, ids_keep, patch_size)
     return F.linear(_windowed(visible, weight, window), weight.flatten(1), bias) + pos_embed[ids_keep]
 
 
@@ -156,10 +162,7 @@ def mse_masked(
     normalize_patches: bool = False,
 ) -> Tensor:
     """The same with the masked patches indexed first."""
-    view = patch_view(volume, patch_size)
-    gw, gd = view.shape[2], view.shape[3]
-    study = torch.arange(len(ids_masked), device=ids_masked.device)[:, None]
-    rows = view[study, ids_masked // (gw * gd), ids_masked // gd % gw, ids_masked % gd].flatten(2)
+    rows = visible_patches(volume, ids_masked, patch_size)
     return F.mse_loss(pred.float(), _standardized(apply_window(rows, window), normalize_patches))
 
 
@@ -170,27 +173,20 @@ def _standardized(patches: Tensor, normalize: bool) -> Tensor:
     return (patches - mean) / (variance + 1e-6).sqrt()
 
 
-def graphed(function: Implementation) -> Implementation:
-    """The function as a CUDA graph, which costs one launch: a graph for each set of tensors that it is called with."""
-    graphs: dict[tuple[object, ...], tuple[torch.cuda.CUDAGraph, object]] = {}
-
-    def replay(*tensors: Tensor | None, **options: object) -> object:
-        given = [(v.data_ptr(), v.shape) if isinstance(v, Tensor) else v for v in (*tensors, *options.values())]
-        if tuple(given) not in graphs:
-            beside = torch.cuda.Stream()
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
-                function(*tensors, **options)
-            torch.cuda.current_stream().wait_stream(beside)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                result = function(*tensors, **options)
-            graphs[tuple(given)] = graph, result
-        graph, result = graphs[tuple(given)]
-        graph.replay()
-        return result
-
-    return replay
+def windows_index_view(
+    volume: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pos_embed: Tensor,
+    ids_keep: Tensor,
+    *,
+    patch_size: PatchSize,
+    windows: Sequence[Window],
+) -> Tensor:
+    """Index a permuted view once; the windows of the visible patches, beside each other, F.linear."""
+    visible = visible_patches(volume, ids_keep, patch_size)
+    values = torch.cat([_windowed(visible, weight, window) for window in windows], 2)
+    return F.linear(values, weight.flatten(1), bias) + pos_embed[ids_keep]
 
 
 EAGER: dict[str, dict[str, Implementation]] = {
@@ -207,28 +203,48 @@ EAGER: dict[str, dict[str, Implementation]] = {
     },
     "sentence_volume_scores": {"matmul, topk": scores_whole, "matmul, topk, 4 volumes at a time": scores_chunked},
     "masked_patch_mse": {"patchify, normalise, index": mse_all, "index, normalise": mse_masked},
+    "embed_windows": {"index view, windows, linear": windows_index_view},
 }
 
-
-GRAPHED = ", CUDA graph"
 ON_GPU: dict[str, dict[str, Implementation]] = {
     "masked_patch_embed": {"gather kernel, linear": embed_gather_kernel},
-    "sentence_patch_topk": {"bmm with fp32 output, scale, topk, gather": topk_fp32_out}
-    | {f"{name}{GRAPHED}": graphed(function) for name, function in EAGER["sentence_patch_topk"].items()},
+    "sentence_patch_topk": {"bmm with fp32 output, scale, topk, gather": topk_fp32_out},
 }
 """What exists on a GPU alone, beside the eager ones and what torch.compile makes of those."""
+MODES = {"compiled": "default", "max-autotune": "max-autotune-no-cudagraphs"}
+"""Of torch.compile; CUDA graphs are left to the timer, which takes them for every implementation."""
 
 
-def baselines(op: str, device: torch.device) -> dict[str, Implementation]:
-    """The baselines of an operation; on a GPU also compiled, and tuned (which takes CUDA graphs too)."""
-    eager = EAGER[op]
-    if device.type != "cuda":
-        return dict(eager)
-    compiled = {f"{name}, compiled": torch.compile(function) for name, function in eager.items()}
-    tuned = {f"{name}, max-autotune": torch.compile(f, mode="max-autotune") for name, f in eager.items()}
-    return {**eager, **ON_GPU.get(op, {}), **compiled, **tuned}
+def baselines(
+    op: str, device: torch.device, backend: Callable[[str], Backend]
+) -> dict[str, Callable[[], Implementation]]:
+    """The baselines of an operation, each made when it is wanted; on a GPU also compiled, and tuned.
+
+    Args:
+        op: the operation.
+        device: to be measured on.
+        backend: what compiles, in a mode of torch.compile.
+    """
+    found = EAGER[op] | (ON_GPU.get(op, {}) if device.type == "cuda" else {})
+    makers: dict[str, Callable[[], Implementation]] = {name: partial(_as_it_is, f) for name, f in found.items()}
+    if device.type == "cuda":
+        makers |= compiled(op, backend)
+    return makers
+
+
+def compiled(op: str, backend: Callable[[str], Backend]) -> dict[str, Callable[[], Implementation]]:
+    """The eager baselines of an operation in each mode of torch.compile."""
+    return {
+        f"{name}, {what}": partial(Static, function, backend(mode))
+        for what, mode in MODES.items()
+        for name, function in EAGER[op].items()
+    }
+
+
+def _as_it_is(function: Implementation) -> Implementation:
+    return function
 
 
 def has_backward(name: str) -> bool:
     """Whether a baseline can be differentiated."""
-    return GRAPHED not in name and "fp32 output" not in name
+    return "fp32 output" not in name

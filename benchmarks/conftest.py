@@ -9,9 +9,12 @@ import pytest
 if os.environ.get("TRITON_INTERPRET") == "1":
     raise pytest.UsageError("benchmarks measure nothing under TRITON_INTERPRET=1; unset it")
 
-from measuring import DEVICE, device_milliseconds, hardware, peak_bytes, versions
+from cells import table as markdown
+from measuring import DEVICE, Timing, ceilings, device_timing, hardware, peak_bytes, versions
 
 OURS = "simcrop"
+LAUNCHED = " *"
+"""Marks what could not be captured as a CUDA graph."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def measure(benchmark) -> Callable[..., None]:
-    """Time a function once it has been checked: `measure(group, name, run, flops=, num_bytes=, floor_s=)`."""
+    """Time a function once it has been checked: `measure(group, name, run, flops=, num_bytes=)`."""
 
     def time(
         group: str,
@@ -31,25 +34,36 @@ def measure(benchmark) -> Callable[..., None]:
         *,
         flops: float,
         num_bytes: float,
-        floor_s: float,
         rounds: int = 7,
     ) -> None:
         benchmark.group = group
         info = benchmark.extra_info
         info |= {"implementation": name, "device": str(DEVICE), "flops": flops, "bytes": num_bytes}
         info["peak_bytes"] = peak_bytes(run)
-        if DEVICE.type == "cuda":
-            info["median_ms"] = device_milliseconds(run)
+        limits = ceilings()
+        if limits is not None:
+            timing = device_timing(run)
             benchmark.pedantic(run, rounds=1)
-            info["fraction_of_floor"] = floor_s * 1e3 / info["median_ms"]
+            info["fraction_of_floor"] = limits.floor_ms(flops, num_bytes) / timing.median
         else:
             benchmark.pedantic(run, rounds=rounds, warmup_rounds=1)
-            info["median_ms"] = 1e3 * benchmark.stats.stats.median if benchmark.stats else None
-        if info["median_ms"]:
-            info["gflops"] = flops / info["median_ms"] / 1e6
-            info["gb_per_s"] = num_bytes / info["median_ms"] / 1e6
+            timing = benchmark.stats and Timing.of([1e3 * seconds for seconds in benchmark.stats.stats.data])
+        if timing:
+            info |= row_of(timing, flops, num_bytes)
 
     return time
+
+
+def row_of(timing: Timing, flops: float, num_bytes: float) -> dict[str, float | bool]:
+    """Times and rates."""
+    return {
+        "median_ms": timing.median,
+        "low_ms": timing.low,
+        "high_ms": timing.high,
+        "is_captured": timing.is_captured,
+        "gflops": flops / timing.median / 1e6,
+        "gb_per_s": num_bytes / timing.median / 1e6,
+    }
 
 
 @pytest.fixture
@@ -93,7 +107,7 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
             groups.setdefault(done.group, []).append(info)
     if not groups:
         return
-    lines = [f"Measured on {hardware()}. Times are medians."]
+    lines = [f"Measured on {hardware()}. Times are medians.", *ceilings_line()]
     everything = [row for rows in groups.values() for row in rows]
     if any("volumes" in row for row in everything):
         lines.append(f"Volumes are read with {versions('numpy', 'nibabel', 'monai')}.")
@@ -108,20 +122,38 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
         Path(target).write_text(text + "\n", encoding="utf-8")
 
 
+def ceilings_line() -> list[str]:
+    """The ceilings that floors are made of, on a GPU."""
+    limits = ceilings()
+    if limits is None:
+        return []
+    return [
+        f"Ceilings measured first: {limits.tflops:.0f} TFLOP/s (8192 x 8192 products in bf16) and "
+        f"{limits.tb_per_s:.2f} TB/s (a copy, reads and writes counted). *: not a CUDA graph, so launches may count."
+    ]
+
+
 def table(rows: list[dict]) -> list[str]:
     """A group as markdown; `x` is how many times faster than the best baseline, or than the first row without one."""
     others = [row["median_ms"] for row in rows if not row["implementation"].startswith(OURS)]
     best = min(others or [rows[0]["median_ms"]])
-    lines = ["| implementation | ms | x best baseline | of the H200's floor | GFLOP/s | GB/s | extra memory, MB |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    for row in sorted(rows, key=lambda row: row["median_ms"]):
-        share = row.get("fraction_of_floor")
-        lines.append(
-            f"| {row['implementation']} | {row['median_ms']:.3f} | {best / row['median_ms']:.2f} | "
-            f"{f'{share:.0%}' if share else '-'} | {row['gflops']:,.0f} | {row['gb_per_s']:.1f} | "
-            f"{row['peak_bytes'] / 1e6:.0f} |"
-        )
-    return lines
+    on_gpu = any("fraction_of_floor" in row for row in rows)
+    floor = ["of the floor"] if on_gpu else []
+    head = ["implementation", "ms", "quartiles", "x best baseline", *floor, "GFLOP/s", "GB/s", "extra memory, MB"]
+    cells = [
+        [
+            f"{row['implementation']}{LAUNCHED if on_gpu and not row['is_captured'] else ''}",
+            f"{row['median_ms']:.3f}",
+            f"{row['low_ms']:.3f} - {row['high_ms']:.3f}",
+            f"{best / row['median_ms']:.2f}",
+            *([f"{row['fraction_of_floor']:.0%}"] if on_gpu else []),
+            f"{row['gflops']:,.0f}",
+            f"{row['gb_per_s']:.1f}",
+            f"{row['peak_bytes'] / 1e6:.0f}",
+        ]
+        for row in sorted(rows, key=lambda row: row["median_ms"])
+    ]
+    return markdown(head, cells)
 
 
 def reading_table(rows: list[dict]) -> list[str]:

@@ -8,49 +8,42 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import test_training_step as steps
 import torch
+from steps import TINY, VIT_B, StepProblem, Variant, batch_of, configured, learner_of
 from support.watching import Watch
 
-from simcrop import compose
 from simcrop.core.model.patches import holds_tissue
 from simcrop.core.ports import SingleProcess, summed
 from simcrop.core.reference import REFERENCE
-from simcrop.core.training.learner import PreTraining
 from simcrop.core.training.loop import train_step
-from simcrop.core.training.optimization import make_optimizers
 
 ALONE = SingleProcess()
 DEFAULT = ("model.volume_size=[48,48,24]", "model.patch_size=[6,6,3]", "train.optimizer=muon")
 PROBLEMS = {
-    "pretrain.yaml, 32 studies": (replace(steps.TINY, studies=32), DEFAULT),
-    "tiny, improved, 8 studies": (steps.TINY, ()),
-    "tiny, paper, 8 studies": (steps.TINY, ("recipe=paper",)),
-    "vit_b, a frozen BERT-base, 2 studies": (replace(steps.vit_b(), studies=2), ()),
+    "pretrain.yaml, 32 studies": (replace(TINY, studies=32), DEFAULT),
+    "tiny, improved, 8 studies": (TINY, ()),
+    "tiny, paper, 8 studies": (TINY, ("recipe=paper",)),
+    "vit_b, a frozen BERT-base, 2 studies": (replace(VIT_B, studies=2), ()),
 }
 
 
-def count(problem: steps.Problem, options: tuple[str, ...]) -> tuple[Watch, Watch]:
+def count(problem: StepProblem, options: tuple[str, ...]) -> tuple[Watch, Watch]:
     """What the second step of a run launches, and what telling its tissue does."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = steps.configured(Path(folder), replace(problem, variants={"": options}), "")
     watch, tissue = Watch(), Watch()
-    compose.models.select_ops = lambda backend, device: watch.blind(REFERENCE)
-    words = steps.vocabulary(config.text_encoder.vocab_size)
-    model, _ = compose.build_model(config, reports=lambda: [words] * 2)
-    model.train()
-    optimizers = make_optimizers(model, config.train)
-    for optimizer in optimizers:
+    with tempfile.TemporaryDirectory() as folder:
+        config = configured(problem, Variant(options), Path(folder))
+        learner, tokenizer = learner_of(config, watch.blind(REFERENCE))
+        batch = batch_of(config, problem, tokenizer, Path(folder))
+    for optimizer in learner.optimizers:
         for group in optimizer.param_groups if isinstance(optimizer, torch.optim.AdamW) else []:
             group["foreach"] = True
-    learner = PreTraining(model, model, optimizers, config.train, 0, torch.device("cpu"))
-    batch = steps.made(config, problem)
     totals = summed(ALONE, learner.counts([batch], ALONE))
     train_step(learner, [batch], step=1, communicator=ALONE, totals=totals)
     with watch.watching(learner.optimizers):
         train_step(learner, [batch], step=2, communicator=ALONE, totals=totals)
     with tissue.watching():
-        holds_tissue(batch.volume, batch.inputs.ids_keep, config.model.patch_size, config.model.window)
+        seen = batch.augmented()
+        holds_tissue(seen.volume, seen.inputs.ids_keep, config.model.patch_size, config.model.window)
     return watch, tissue
 
 

@@ -1,35 +1,136 @@
-"""Time a function and measure its memory, on a GPU and on a CPU."""
+"""Time a function and measure its memory, on a GPU and on a CPU; measure what the machine can do at best."""
 
 import platform
+import re
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-H200_TFLOPS, H200_TBPS = 788.0, 4.3
-"""Measured ceilings: bf16 products, and copies."""
+_FASTEST_CLOCK_HZ = 3e9
+"""No GPU ticks faster, so that a wait counted in its ticks is never shorter than asked for."""
 
 
-def device_milliseconds(function: Callable[[], object], *, rounds: int = 50) -> float:
-    """Median time on the GPU by events, launches not counted: they are issued while a flush of the cache still runs."""
-    flush = torch.empty(64 * 2**20, dtype=torch.int32, device=DEVICE)
-    for _ in range(5):
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of a call: the median, and the quartiles around it.
+
+    Attributes:
+        is_captured: measured as a CUDA graph, so that launches cost nothing.
+    """
+
+    median: float
+    low: float
+    high: float
+    is_captured: bool = False
+
+    @classmethod
+    def of(cls, milliseconds: Sequence[float], *, is_captured: bool = False) -> "Timing":
+        """The summary of two measurements or more."""
+        low, middle, high = quantiles(milliseconds, n=4, method="inclusive")
+        return cls(middle, low, high, is_captured)
+
+
+def timed(function: Callable[[], object], *, rounds: int = 30) -> Timing:
+    """Time a function where it runs: by events on a GPU, by the clock on a CPU, where it should have run before."""
+    if DEVICE.type == "cuda":
+        return device_timing(function, rounds=rounds)
+    seconds: list[float] = []
+    for _ in range(max(2, rounds)):
+        began = time.perf_counter()
         function()
+        seconds.append(time.perf_counter() - began)
+    return Timing.of([1e3 * each for each in seconds])
+
+
+def device_timing(function: Callable[[], object], *, rounds: int = 30) -> Timing:
+    """Time on the GPU by events, with a cold cache and without the cost of launching.
+
+    The function is replayed as a CUDA graph. One that cannot be captured, since it waits for the GPU, is launched as it
+    is. Before either the GPU idles for as long as the host needs to be ahead of it.
+    """
+    replay = captured(function)
+    call = replay or function
+    flush = torch.empty(64 * 2**20, dtype=torch.int32, device=DEVICE)
+    for _ in range(3):
+        call()
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    call()
+    idle = int((2 * (time.perf_counter() - began) + 50e-6) * _FASTEST_CLOCK_HZ)
     pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(rounds)]
     for start, end in pairs:
         flush.zero_()
+        torch.cuda._sleep(idle)
         start.record()
-        function()
+        call()
         end.record()
     torch.cuda.synchronize()
-    return median(start.elapsed_time(end) for start, end in pairs)
+    return Timing.of([start.elapsed_time(end) for start, end in pairs], is_captured=replay is not None)
+
+
+def captured(function: Callable[[], object]) -> Callable[[], None] | None:
+    """The function as a CUDA graph; None where it waits for the GPU, or cannot be captured for another reason."""
+    here, beside, before = torch.cuda.current_stream(), torch.cuda.Stream(), torch.cuda.get_sync_debug_mode()
+    beside.wait_stream(here)
+    try:
+        with torch.cuda.stream(beside):
+            function()
+            # Asked first: an attempt to capture what waits leaves the allocator in doubt.
+            torch.cuda.set_sync_debug_mode("error")
+            function()
+    except RuntimeError:
+        return None
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+        here.wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            function()
+    except RuntimeError:
+        torch.cuda.set_stream(here)  # a capture that failed stays on its own
+        torch.cuda.synchronize()
+        return None
+    return graph.replay
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The most that a device was seen to do: products in bf16, and copies with reads and writes counted."""
+
+    tflops: float
+    tb_per_s: float
+
+    def floor_ms(self, flops: float, num_bytes: float) -> float:
+        """The least time that so much work can take."""
+        return 1e3 * max(flops / (1e12 * self.tflops), num_bytes / (1e12 * self.tb_per_s))
+
+
+@cache
+def ceilings() -> Ceilings | None:
+    """Measure the ceilings once; a CPU has none here."""
+    return measured_ceilings() if DEVICE.type == "cuda" else None
+
+
+def measured_ceilings(*, num_bytes: int = 2**30, side: int = 8192, rounds: int = 20) -> Ceilings:
+    """Copy so many bytes, and multiply square matrices of random numbers (with zeros, a GPU clocks higher)."""
+    source = torch.empty(num_bytes, dtype=torch.uint8, device=DEVICE).fill_(1)
+    target = torch.empty_like(source)
+    copy = timed(lambda: target.copy_(source), rounds=rounds)
+    a, b = (torch.randn(side, side, device=DEVICE).bfloat16() for _ in range(2))
+    product = timed(lambda: a @ b, rounds=rounds)
+    return Ceilings(2e-9 * side**3 / product.median, 2e-9 * num_bytes / copy.median)
 
 
 def peak_bytes(function: Callable[[], object]) -> int:
@@ -80,16 +181,24 @@ def hardware() -> str:
     if DEVICE.type == "cuda":
         import triton
 
-        driver = torch.cuda.get_device_properties(DEVICE)
+        properties = torch.cuda.get_device_properties(DEVICE)
         return (
-            f"{torch.cuda.get_device_name(DEVICE)} ({driver.total_memory / 2**30:.0f} GiB), torch {torch.__version__}, "
-            f"Triton {triton.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+            f"{torch.cuda.get_device_name(DEVICE)} ({properties.total_memory / 2**30:.0f} GiB), driver {_driver()}, "
+            f"torch {torch.__version__}, Triton {triton.__version__}, CUDA {torch.version.cuda}, "
+            f"cuDNN {torch.backends.cudnn.version()}"
         )
     cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     models = [line.partition(":")[2].strip() for line in cpus.splitlines() if line.startswith("model name")]
     return (
         f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
+
+
+def _driver() -> str:
+    """The version of NVIDIA's kernel module."""
+    path = Path("/proc/driver/nvidia/version")
+    found = re.search(r"Module.*?(\d+\.[\d.]+)", path.read_text(encoding="utf-8")) if path.exists() else None
+    return found[1] if found else "unknown"
 
 
 def versions(*packages: str) -> str:

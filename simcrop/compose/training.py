@@ -173,8 +173,7 @@ class _Run:
         if self.start is not None:
             load_weights(model, self.config, self.start)
         model.to(device)
-        parts = [model.encoder] if model.decoder is None else [model.encoder, model.decoder]
-        for part in parts:
+        for part in model.image_parts:
             arrange_blocks(part, device, recipe)
             if compiles(recipe.compile, device):
                 compile_blocks(part.blocks)

@@ -74,19 +74,20 @@ class Call:
 
 @dataclass(frozen=True)
 class Draw:
-    """Random tensors of a seed."""
+    """Random tensors of a seed, drawn where they are wanted: another device draws others."""
 
     seed: int = 0
-    generator: torch.Generator = field(default_factory=torch.Generator)
+    device: str = "cpu"
+    generator: torch.Generator = field(init=False)
 
     def __post_init__(self) -> None:
-        self.generator.manual_seed(self.seed)
+        object.__setattr__(self, "generator", torch.Generator(self.device).manual_seed(self.seed))
 
     def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return torch.randn(*shape, generator=self.generator).to(dtype)
+        return torch.randn(*shape, generator=self.generator, device=self.device).to(dtype)
 
     def whole(self, high: int, *shape: int, low: int = 0) -> Tensor:
-        return torch.randint(low, high, shape, generator=self.generator)
+        return torch.randint(low, high, shape, generator=self.generator, device=self.device)
 
     def volume(self, *shape: int, dtype: torch.dtype) -> Tensor:
         """HU beyond both ends of the window as int16, else values about that of a windowed volume."""
@@ -109,9 +110,10 @@ def embed_call(
     positions: bool = True,
     window: Window | None = None,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Call:
     """A call of masked_patch_embed; `visible` ids a study, unsorted and repeated, None for every patch."""
-    draw = Draw(seed)
+    draw = Draw(seed, device)
     num_patches = torch.Size(v // p for v, p in zip(volume_size, patch_size, strict=True)).numel()
     if window is None and volume_dtype == torch.int16:
         window = HU
@@ -142,9 +144,10 @@ def mse_call(
     window: Window | None = None,
     normalize_patches: bool = True,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Call:
     """A call of masked_patch_mse; `masked` ids a study, unsorted and repeated."""
-    draw = Draw(seed)
+    draw = Draw(seed, device)
     num_patches = torch.Size(v // p for v, p in zip(volume_size, patch_size, strict=True)).numel()
     if window is None and volume_dtype == torch.int16:
         window = HU
@@ -173,10 +176,11 @@ def pairs_call(
     patches_dtype: torch.dtype | None = None,
     masked: float = 0.3,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Call:
     """A call of sentence_patch_topk or sentence_volume_scores; a share of the sentences is `masked`."""
-    draw = Draw(seed)
+    draw = Draw(seed, device)
     rows = draw.normal(studies, sentences, features, dtype=dtype)
     columns = draw.normal(studies if volumes is None else volumes, patches, features, dtype=patches_dtype or dtype)
-    shown = torch.rand(studies, sentences, generator=draw.generator) >= masked
+    shown = torch.rand(studies, sentences, generator=draw.generator, device=device) >= masked
     return Call(op, {"sentences": rows, "patches": columns}, {"k": k, "sentence_mask": shown}, ("sentences", "patches"))

@@ -1,7 +1,5 @@
 """Compare the kernels with the reference, on whatever this machine has: a GPU, or Triton's interpreter."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON
 from support.kernel_inputs import Call
+from support.poison import poisoned
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ODD_SIZES = settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -62,15 +61,3 @@ def distance(value: Tensor, exact: Tensor) -> float:
     gap = (value.double() - exact.double()).abs()
     gap = torch.where(value.isnan() & exact.isnan(), 0.0, gap)
     return float(gap.nan_to_num(nan=float("inf")).max())
-
-
-@contextmanager
-def poisoned() -> Generator[None]:
-    """Memory that is handed out uninitialised is full of NaN: what a kernel fails to write is seen."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        assert torch.utils.deterministic.fill_uninitialized_memory
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

@@ -78,6 +78,11 @@ class SimCroP(nn.Module):
             self.text_encoder.eval()
         return self
 
+    @property
+    def image_parts(self) -> list[VisionEncoder | VolumeDecoder]:
+        """The parts whose blocks see patches alone: their number never changes, and none is padding."""
+        return [self.encoder] if self.decoder is None else [self.encoder, self.decoder]
+
     def forward(self, batch: Batch, counts: Counts, communicator: Communicator) -> dict[str, Tensor]:
         """The terms of the loss, unweighted, by name; those of weight 0 are absent.
 

@@ -1,0 +1,76 @@
+"""Compare results with float64, where a near-tie between two patches may fall either way."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from support.kernel_inputs import Call
+from torch import Tensor
+
+CHOICE_OPS = ("sentence_patch_topk", "sentence_volume_scores")
+_FLIPPED = 2e-3
+"""Share of the rows that may differ for a near-tie: there another patch is as good, and its features are others."""
+_OF_A_CHOICE = ("aligned", "gradient of sentences", "gradient of patches")
+
+
+def offences(
+    call: Call, found: Mapping[str, Tensor], exact: Mapping[str, Tensor], limits: Mapping[str, float]
+) -> Iterator[str]:
+    """Results that are further from float64 than they may be.
+
+    Args:
+        call: the operation and its inputs.
+        found: results, and perhaps gradients.
+        exact: the same in float64.
+        limits: the largest difference allowed, by name; indices are held to that of the scores.
+    """
+    for name, value in found.items():
+        limit = limits["scores" if name == "indices" else name]
+        if name == "indices":
+            errors = row_errors(cosines_at(call, value), exact["scores"])
+        else:
+            errors = row_errors(value, exact[name])
+        is_choice = call.op in CHOICE_OPS and name in _OF_A_CHOICE
+        if errors.numel() and float((errors > limit).float().mean()) > (_FLIPPED if is_choice else 0):
+            yield f"{name}: off by {float(errors.max()):.3g}, allowed {limit:.3g}"
+
+
+def gate_limits(found: Mapping[str, Tensor], exact: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, float]:
+    """A few roundings of the dtype that is computed in."""
+    return {name: 8 * torch.finfo(dtype).eps * max(1.0, _size(exact[name])) for name in found if name != "indices"}
+
+
+def parity_limits(reference: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> dict[str, float]:
+    """Twice the distance of the reference in the same dtype, and four roundings of the result's."""
+    limits: dict[str, float] = {}
+    for name, value in reference.items():
+        if value.is_floating_point():
+            errors = row_errors(value, exact[name]).flatten()
+            # But for the rows in which the reference itself met a near-tie.
+            typical = errors.sort().values[: max(1, int(len(errors) * (1 - _FLIPPED)))]
+            own = float((typical if name in _OF_A_CHOICE else errors).max()) if errors.numel() else 0.0
+            limits[name] = 2 * own + 4 * torch.finfo(value.dtype).eps * _size(exact[name])
+    return limits
+
+
+def row_errors(value: Tensor, exact: Tensor) -> Tensor:
+    """The largest difference of each row; NaN agrees with NaN alone."""
+    gap = (value.double() - exact.double()).abs()
+    gap = torch.where(value.isnan() & exact.isnan(), 0.0, gap).nan_to_num(nan=torch.inf)
+    return gap.amax(-1) if gap.ndim else gap
+
+
+def cosines_at(call: Call, indices: Tensor) -> Tensor:
+    """The cosines in float64 of the patches that were chosen, 0 for hidden sentences."""
+    sentences, patches = call.tensors["sentences"], call.tensors["patches"]
+    assert sentences is not None
+    assert patches is not None
+    units = torch.nn.functional.normalize(patches.double(), dim=2)
+    rows = indices.flatten(1)[..., None].expand(-1, -1, units.shape[2])
+    chosen = units.gather(1, rows).unflatten(1, indices.shape[1:])
+    cosines = torch.einsum("bse,bske->bsk", torch.nn.functional.normalize(sentences.double(), dim=2), chosen)
+    mask = call.options.get("sentence_mask")
+    return cosines if mask is None else cosines.masked_fill(~mask[..., None], 0)
+
+
+def _size(values: Tensor) -> float:
+    return float(values.nan_to_num().abs().max()) if values.numel() else 0.0

@@ -1,0 +1,104 @@
+"""Compare every operation, dtype and variant with float64 at real sizes, and look for illegal accesses at tiny ones."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from exactness import offences, parity_limits
+from inputs import Inputs, Prepared
+from kernel_variants import name_of, variants_of
+from measuring import DEVICE
+from problems import EMBED_WINDOWS, GPU, REHEARSAL, Problem, Scale, one_of_each, problems
+from support.kernel_inputs import Call
+from support.poison import poisoned
+
+from gpu_stages.day import Day
+from simcrop.core.reference import REFERENCE
+from simcrop.kernels import TRITON
+from simcrop.kernels.variants import using
+
+STAGE = "check"
+SANITIZER = "compute-sanitizer"
+
+
+def run(day: Day) -> None:
+    """All in the dtype of training first, then the others."""
+    inputs = Inputs()
+    for scale in scales(day):
+        found = [problem for problem in problems(scale) if problem.op != EMBED_WINDOWS]
+        for problem in one_of_each(found) if day.rehearses else found:
+            named = replace(problem, name=f"{problem.name}, {str(scale.dtype)[6:]}")
+            for choices in variants_of(problem.op, most=4):
+                measure = partial(_compared, inputs, named, choices)
+                day.row(STAGE, row_name(named.name, choices), measure, kind=f"check {problem.op}", guess=8)
+    day.row(STAGE, SANITIZER, _sanitized, kind=SANITIZER, guess=60)
+
+
+def row_name(problem: str, choices: Mapping[str, str]) -> str:
+    """Of a comparison."""
+    return f"{problem} | {name_of(choices) or 'one variant'}"
+
+
+def scales(day: Day) -> Iterator[Scale]:
+    """A scale in each dtype that the kernels compute in; the interpreter has no bf16."""
+    if day.rehearses:
+        yield REHEARSAL
+    else:
+        yield from (replace(GPU, dtype=dtype) for dtype in (torch.bfloat16, torch.float16, torch.float32))
+
+
+def _compared(inputs: Inputs, problem: Problem, choices: Mapping[str, str]) -> Mapping[str, Any]:
+    prepared = inputs.of(problem)
+    if problem.backward is None:
+        prepared = Prepared(replace(prepared.call, wanted=()))
+    with using(**choices):
+        compare(prepared.call, prepared.exact_with_gradients)
+    return {"variant": name_of(choices)}
+
+
+def compare(call: Call, exact: Mapping[str, torch.Tensor]) -> None:
+    """Run the kernels twice, in memory full of NaN.
+
+    Raises:
+        AssertionError: they are further from float64 than the reference is, twice over, or the runs differ.
+    """
+    with poisoned():
+        found, again = call.run(TRITON), call.run(TRITON)
+    wrong = list(offences(call, found, exact, parity_limits(call.run(REFERENCE), exact)))
+    wrong += [f"{name}: differs from run to run" for name in found if not same(found[name], again[name])]
+    assert not wrong, "; ".join(wrong)
+
+
+def same(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Equal bits, or NaN in both."""
+    return bool(((first == second) | (first.isnan() & second.isnan())).all())
+
+
+def _sanitized() -> Mapping[str, Any]:
+    """What NVIDIA's tool says of tiny calls of everything."""
+    tool = shutil.which(SANITIZER) or shutil.which(SANITIZER, path="/usr/local/cuda/bin")
+    if tool is None or DEVICE.type != "cuda":
+        return {"skipped": f"{SANITIZER} is not on this machine"}
+    command = [tool, "--tool", "memcheck", "--error-exitcode", "1", sys.executable, str(Path(__file__))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    assert done.returncode == 0, done.stdout[-400:]
+    return {"says": done.stdout.strip().splitlines()[-1]}
+
+
+def tiny_calls() -> None:
+    """Every operation and variant once, forward and backward."""
+    for problem in problems(REHEARSAL):
+        if problem.op != EMBED_WINDOWS:
+            for choices in variants_of(problem.op):
+                with using(**choices):
+                    problem.make(DEVICE.type).run(TRITON)
+
+
+if __name__ == "__main__":
+    tiny_calls()

@@ -1,0 +1,56 @@
+"""Keep the inputs of one problem on the device, with what they give in float64."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from measuring import DEVICE
+from problems import EMBED_WINDOWS, Problem, stacked_windows
+from support.kernel_inputs import Call
+from torch import Tensor
+
+from simcrop.core.reference import REFERENCE
+
+
+class Inputs:
+    """The inputs of one problem on the device: drawn once, shared by all implementations, freed with the next one."""
+
+    def __init__(self) -> None:
+        self._name, self._prepared = "", None
+
+    def of(self, problem: Problem) -> "Prepared":
+        """The inputs of the problem."""
+        if self._name != problem.name or self._prepared is None:
+            self._prepared = None  # the old ones go before the new ones come
+            self._name, self._prepared = problem.name, Prepared(problem.make(DEVICE.type))
+        return self._prepared
+
+
+class Prepared:
+    """A call on the device, and what it gives in float64."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    @cached_property
+    def exact(self) -> dict[str, Tensor]:
+        """Results in float64, without gradients."""
+        with torch.no_grad():
+            return exact_results(replace(self.call, wanted=()).double())
+
+    @cached_property
+    def exact_with_gradients(self) -> dict[str, Tensor]:
+        """Results and gradients in float64."""
+        return self.call.double().run(REFERENCE)
+
+
+def exact_results(call: Call) -> dict[str, Tensor]:
+    """Results of the reference; several windows are several channels that were windowed before."""
+    if call.op != EMBED_WINDOWS:
+        return call.forward(REFERENCE)
+    tensors = dict(call.tensors)
+    volume = tensors["volume"]
+    assert volume is not None
+    tensors["volume"] = stacked_windows(volume, call.options["windows"], torch.float64)
+    options = {"patch_size": call.options["patch_size"]}
+    return Call("masked_patch_embed", tensors, options).forward(REFERENCE)

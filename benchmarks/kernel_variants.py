@@ -1,0 +1,92 @@
+"""Find the kernel variants that concern an operation, and what its kernels were compiled to."""
+
+import inspect
+import re
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from itertools import product
+from types import ModuleType
+from typing import Any
+
+from simcrop.kernels import TRITON
+from simcrop.kernels.support import is_interpreted, triton
+from simcrop.kernels.variants import CHOICES
+
+_OURS = re.compile(r"simcrop\.kernels\.(\w+)")
+_WAITS = re.compile(r"async_wait[^\n]*num = (\d+)")
+
+
+def choices_of(op: str) -> dict[str, tuple[str, ...]]:
+    """The choices that an operation's module, or one that it imports, asks for."""
+    function: Any = getattr(TRITON, op, None)
+    if function is None:
+        return {}
+    code = "".join(map(inspect.getsource, _with_imports(sys.modules[function.__module__], set())))
+    return {name: variants for name, variants in CHOICES.items() if re.search(rf"chosen\(\s*[\"']{name}[\"']", code)}
+
+
+def _with_imports(module: ModuleType, seen: set[str]) -> list[ModuleType]:
+    """A module of the kernels, and those that it imports, at any distance."""
+    seen.add(module.__name__)
+    found = [module]
+    for name in map("simcrop.kernels.{}".format, _OURS.findall(inspect.getsource(module))):
+        if name in sys.modules and name not in seen:
+            found += _with_imports(sys.modules[name], seen)
+    return found
+
+
+def variants_of(op: str, *, most: int = 12) -> list[dict[str, str]]:
+    """The combinations of choices that concern an operation, the defaults first.
+
+    Args:
+        op: the operation.
+        most: of more combinations, those are left that differ from the defaults in one choice.
+    """
+    choices = choices_of(op)
+    combinations = [dict(zip(choices, each, strict=True)) for each in product(*choices.values())]
+    if len(combinations) <= most:
+        return combinations
+    defaults = combinations[0]
+    return [each for each in combinations if sum(each[name] != defaults[name] for name in each) <= 1]
+
+
+def name_of(choices: Mapping[str, str]) -> str:
+    """`embed=fused weight_gradient=dense`; nothing where there is no choice."""
+    return " ".join(f"{name}={variant}" for name, variant in choices.items())
+
+
+@contextmanager
+def launches() -> Generator[dict[str, dict[str, Any]]]:
+    """The kernels that are launched meanwhile, by name; Triton's interpreter compiles none."""
+    found: dict[str, dict[str, Any]] = {}
+    if is_interpreted() or triton.__version__ is None:
+        yield found
+        return
+    compiler = triton.runtime.jit.JITFunction
+    original = compiler.run
+
+    def run(kernel: Any, *args: Any, **kwargs: Any) -> Any:
+        compiled = original(kernel, *args, **kwargs)
+        if compiled is not None:
+            found[kernel.fn.__name__.strip("_")] = described(compiled)
+        return compiled
+
+    compiler.run = run
+    try:
+        yield found
+    finally:
+        compiler.run = original
+
+
+def described(compiled: Any) -> dict[str, Any]:
+    """Registers, spilled ones, shared memory, warps, stages, and for how few copies in flight its loops wait."""
+    metadata = compiled.metadata
+    return {
+        "registers": getattr(compiled, "n_regs", None),
+        "spills": getattr(compiled, "n_spills", None),
+        "shared_bytes": metadata.shared,
+        "num_warps": metadata.num_warps,
+        "num_stages": metadata.num_stages,
+        "waits": sorted({int(number) for number in _WAITS.findall(compiled.asm.get("ttgir", ""))}),
+    }

@@ -1,0 +1,76 @@
+"""Decide by the rows of a day: variants, targets, levers of a step, attention, workers."""
+
+from typing import Any
+
+from gpu_stages.decisions import decisions
+from gpu_stages.report import write_page
+
+PROBLEM = "masked_patch_embed, int16 volume: forward"
+
+
+def timed(implementation: str, ms: float, **more: Any) -> dict[str, Any]:
+    times = {"ms": ms, "low_ms": ms, "high_ms": ms, "is_captured": True, "peak_mb": 1.0, "of_floor": 50 / ms}
+    kinds = {"op": "masked_patch_embed", "direction": "forward", "is_default": False, "kernels": {}}
+    named = {"stage": "ops", "name": f"{PROBLEM} | {implementation}", "implementation": implementation}
+    return {**times, **kinds, **named, **more}
+
+
+def answers(rows: list[dict[str, Any]]) -> dict[str, str]:
+    return {question: answer for question, answer, _ in decisions(rows)}
+
+
+def ours(default_ms: float, other_ms: float, again_ms: float = 100.0) -> list[dict[str, Any]]:
+    return [
+        timed("simcrop (Triton), embed=auto", default_ms, is_default=True),
+        timed("simcrop (Triton), embed=fused", other_ms),
+        timed("simcrop (Triton)", 100.0),
+        timed("simcrop (Triton), again", again_ms),
+        timed("gather kernel, linear", 120.0),
+    ]
+
+
+def test_the_fastest_variant_is_chosen() -> None:
+    assert answers(ours(100, 80))[f"Which variant for {PROBLEM}?"] == "embed=fused"
+
+
+def test_a_variant_that_computes_something_else_is_not_chosen() -> None:
+    third = timed("simcrop (Triton), embed=gather", 90.0)
+    wrong = {"stage": "check", "name": "masked_patch_embed, int16 volume, bfloat16 | embed=fused", "error": "off"}
+    assert answers([*ours(100, 80), third, wrong])[f"Which variant for {PROBLEM}?"] == "embed=gather"
+
+
+def test_a_difference_that_chance_explains_changes_nothing() -> None:
+    assert answers(ours(100, 95, again_ms=107))[f"Which variant for {PROBLEM}?"] == "embed=auto (no difference)"
+
+
+def test_targets_are_those_of_baselines_and_of_the_floor() -> None:
+    question = f"Is {PROBLEM} fast enough?"
+    assert answers(ours(100, 80))[question] == "yes"  # 62 % of the floor, of 55 % that are asked for
+    assert answers(ours(100, 95))[question] == "no"
+    assert answers(ours(130, 130)[:2] + ours(130, 130)[4:])[question] == "no"
+
+
+def test_a_wrong_kernel_is_the_first_thing_said() -> None:
+    rows = [{"stage": "check", "name": "embed", "error": "off"}, {"stage": "check", "name": "mse"}]
+    assert decisions(rows)[0][:2] == ("Do all kernels compute what they promise?", "no: 1 of 2 comparisons failed")
+
+
+def test_the_page_names_the_gpu_its_ceilings_and_what_failed() -> None:
+    machine = {"stage": "ceilings", "name": "machine", "gpu": "NVIDIA H100 80GB HBM3", "hardware": "NVIDIA H100, torch"}
+    limits = {"stage": "ceilings", "name": "copy and product", "tflops": 798.0, "tb_per_s": 3.0}
+    kernel = {"kernels": {"embed_kernel": {"registers": 255, "spills": 0, "waits": [1, 2]}}}
+    failed = {"stage": "ops", "name": "bad | one", "error": "RuntimeError: out\nof memory"}
+    rows = [machine, limits, *ours(100, 80), timed("launched", 300.0, is_captured=False, **kernel), failed]
+    name, page = write_page(rows, rehearsed=False)
+    assert name == "NVIDIA-H100-80GB-HBM3.md"
+    assert "798 TFLOP/s" in page
+    assert "3.00 TB/s" in page
+    assert "| launched * | 300.000 | 300.000 - 300.000 | 17% | 1 | embed_kernel 255/0/[1, 2] |" in page
+    assert "| ops: bad / one | RuntimeError: out |" in page
+    assert "rehearsal" not in page
+
+
+def test_the_loader_is_held_to_the_fastest_step() -> None:
+    step = {"stage": "step", "name": "eager", "ms": 100.0, "studies_per_s": 320.0}
+    loader = {"stage": "loader", "name": "8 workers", "studies_per_s": 250.0}
+    assert answers([step, loader])["Does the loader keep up with the step?"] == "no"

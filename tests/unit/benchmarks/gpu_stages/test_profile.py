@@ -1,0 +1,32 @@
+"""Kernels are sorted by what they are for."""
+
+import pytest
+import torch
+from gpu_stages.profile import OTHERS, category_of, profiled
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [
+        ("_masked_patch_embed_fwd_kernel", "simcrop's kernels"),
+        ("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x256x64", "products"),
+        ("nvjet_tst_128x256_64x4_2x1_v_bz_coopA_TNT", "products"),
+        ("void cutlass::Kernel2<cutlass_80_tensorop_bf16_s16816gemm>", "products"),
+        ("pytorch_flash::flash_fwd_kernel", "attention"),
+        ("cudnn_generated_fort_native_sdpa_sm90_flash_bprop", "attention"),
+        ("Memcpy HtoD (Pinned -> Device)", "copies"),
+        ("void at::native::multi_tensor_apply_kernel", "optimizer"),
+        ("void at::native::vectorized_elementwise_kernel<4, at::native::GeluCUDAKernel>", "elementwise and norms"),
+        ("triton_per_fused_native_layer_norm_3", "elementwise and norms"),
+        ("something else", OTHERS),
+    ],
+)
+def test_a_kernel_is_known_by_its_name(name: str, category: str) -> None:
+    assert category_of(name) == category
+
+
+def test_a_profile_has_the_time_of_each_category() -> None:
+    found = profiled(lambda: torch.ones(64, 64) @ torch.ones(64, 64), step_ms=1.0)
+    assert found["categories"]["products"] > 0
+    assert found["launches"] > 0
+    assert found["idle_share"] is None

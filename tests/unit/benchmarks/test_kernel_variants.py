@@ -1,0 +1,29 @@
+"""Variants are found by the choices that an operation's code asks for."""
+
+import pytest
+from kernel_variants import choices_of, name_of, variants_of
+
+from simcrop.core.ops import Ops
+from simcrop.kernels import TRITON
+from simcrop.kernels.variants import CHOICES, chosen, using
+
+OPS = [name for name in Ops.__dataclass_fields__ if name != "name"]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_the_defaults_come_first_and_every_variant_is_among_them(op: str) -> None:
+    found = variants_of(op)
+    assert found[0] == {name: CHOICES[name][0] for name in choices_of(op)}
+    assert all(any(each[name] == variant for each in found) for name in found[0] for variant in CHOICES[name])
+    for choices in found:
+        with using(**choices):
+            assert all(chosen(name) == variant for name, variant in choices.items())
+
+
+def test_what_is_no_operation_of_the_kernels_has_no_choices() -> None:
+    assert not hasattr(TRITON, "embed_windows")
+    assert variants_of("embed_windows") == [{}]
+
+
+def test_a_variant_is_named_by_its_choices() -> None:
+    assert name_of({"embed": "fused", "weight_gradient": "dense"}) == "embed=fused weight_gradient=dense"
