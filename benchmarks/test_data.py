@@ -27,7 +27,7 @@ from torch import Tensor
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.formats.opening import read_volume
 from simcrop.adapters.loading.batches import StudyBatches
-from simcrop.adapters.loading.prepared import PreparedVolumes, array_name
+from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare, prepare_one
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_volume
 from simcrop.adapters.sources.manifest import ManifestSource
@@ -180,8 +180,9 @@ def prepare_by_simcrop(data: Data) -> Tensor:
 
 
 def write_by_simcrop(data: Data) -> Tensor:
-    assert isinstance(prepare_one((data.source, GRID, data.folder), data.name), dict)
-    return torch.from_numpy(np.load(data.folder / array_name(data.name), mmap_mode="c"))
+    elsewhere = PreparedVolumes(data.source, GRID, data.folder / "written")
+    assert isinstance(prepare_one((data.source, elsewhere), data.name), dict)
+    return torch.from_numpy(np.load(elsewhere.array_file(data.name), mmap_mode="c"))
 
 
 def monai_steps() -> list[Any]:

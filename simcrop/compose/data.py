@@ -18,6 +18,7 @@ from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
+from simcrop.adapters.system.ranks import choose_device, choose_workers
 from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.core.data.items import ItemReader, ReadingSpec
@@ -83,6 +84,7 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
             usable,
             grid,
             data.prepared,
+            storage=data.storage,
             workers=os.cpu_count() or 1,
             progress=progress,
             refused=found,
@@ -145,6 +147,11 @@ def verify_prepared(data: Data, *, shard: tuple[int, int] = (0, 1)) -> None:
         raise DataError(f"{min(errors)}{more}")
 
 
+def num_workers(config: RunConfig) -> int:
+    """Data workers of this process."""
+    return choose_workers(config.data.num_workers, choose_device(config.train.device))
+
+
 def training_batches(
     config: RunConfig, data: Data, tokenizer: Tokenizer, communicator: Communicator, device: torch.device
 ) -> StudyBatches:
@@ -155,7 +162,7 @@ def training_batches(
         config.train,
         rank=communicator.rank,
         world_size=communicator.world_size,
-        num_workers=config.data.num_workers,
+        num_workers=num_workers(config),
         pin_memory=device.type == "cuda",
     )
 

@@ -3,6 +3,7 @@
 B studies, T and R tokens, S sentences, L visible and M masked patches; masks are False at padding.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Int16, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from simcrop.core.data.augment import Augmentation, apply_augmentations
+from simcrop.core.data.augment import Augmentation, augment_box
 
 
 class TensorGroup:
@@ -148,23 +149,33 @@ class PreparedBatch(TensorGroup):
     """A micro-batch as it is loaded.
 
     Attributes:
-        volume: whole prepared volumes, HU.
-        augmentations: what each volume has to undergo before the model sees it.
+        volume: a box of each prepared volume, HU, one after the other; their sizes may differ, so the shape is free.
+        augmentations: what each box was cut by, and has still to undergo before the model sees it.
         inputs: all else.
     """
 
-    volume: Int16[Tensor, "B 1 H W D"]
+    volume: Int16[Tensor, "..."]
     augmentations: tuple[Augmentation, ...]
     inputs: Inputs
 
     def __len__(self) -> int:
-        return len(self.volume)
+        return len(self.augmentations)
 
     @property
     def study_ids(self) -> tuple[str, ...]:
         """For messages."""
         return self.inputs.study_ids
 
+    @property
+    def num_voxels(self) -> int:
+        """Of all boxes."""
+        return sum(math.prod(each.size) for each in self.augmentations)
+
     def augmented(self) -> Batch:
-        """The batch as the model sees it, made on the device where the volumes are."""
-        return Batch(apply_augmentations(self.volume[:, 0], self.augmentations), self.inputs)
+        """The batch as the model sees it, made on the device where the boxes are."""
+        sizes = [each.size for each in self.augmentations]
+        boxes = self.volume.flatten().split([math.prod(size) for size in sizes])
+        seen = [
+            augment_box(box.view(size), each) for box, size, each in zip(boxes, sizes, self.augmentations, strict=True)
+        ]
+        return Batch(torch.stack(seen)[:, None], self.inputs)

@@ -1,5 +1,6 @@
 """From a study to what a step needs of it: voxels and their augmentation, tokens, masks; from several, a batch."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float16, Int16, Int64
 from torch import Tensor
-from torch.utils.data import default_collate
 
-from simcrop.core.data.augment import Augmentation, Augmenter, size_of
+from simcrop.core.data.augment import Augmentation, Augmenter
 from simcrop.core.data.batch import Batch, Encoding, Inputs, MaskedReport, PreparedBatch, pad_rows, padded
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
@@ -78,12 +78,43 @@ class ItemReader:
         self._augmenter = Augmenter(spec.augment, spec.model, spec.seed)
         self._texts: OrderedDict[str, tuple[Findings, Encoding]] = OrderedDict()
 
-    def for_training(self, study: Study, epoch: int) -> tuple[Item, Augmentation]:
-        """The prepared volume and what it is to undergo; a study's reconstructions take turns from epoch to epoch."""
+    @property
+    def largest_box(self) -> int:
+        """Voxels of the largest box that training may cut from a volume."""
+        return self._augmenter.largest_box
+
+    def training_batch(
+        self, studies: Sequence[Study], epoch: int, room: Int16[Tensor, "n"] | None = None
+    ) -> PreparedBatch:
+        """The boxes of the studies, what they have still to undergo, and their texts.
+
+        Args:
+            studies: of the batch.
+            epoch: which the draws depend on.
+            room: where the boxes are written; `largest_box` voxels for each study are enough.
+        """
+        if room is None:
+            room = torch.empty(len(studies) * self.largest_box, dtype=torch.int16)
+        items: list[Item] = []
+        augmentations: list[Augmentation] = []
+        used = 0
+        for study in studies:
+            item, augmentation = self.for_training(study, epoch, room[used:])
+            items.append(item)
+            augmentations.append(augmentation)
+            used += item.voxels.numel()
+        return PreparedBatch(room[:used], tuple(augmentations), _inputs(items, self.pad_id))
+
+    def for_training(self, study: Study, epoch: int, room: Int16[Tensor, "n"]) -> tuple[Item, Augmentation]:
+        """A box of a volume, written to the beginning of `room`, and what it has still to undergo.
+
+        A study's reconstructions take turns from epoch to epoch.
+        """
         turn = (epoch + derive_seed(study.study_id)) % len(study.reconstructions)
-        voxels = self._volumes.read(study.reconstructions[turn])
-        augmentation = self._augmenter.draw(size_of(voxels), "augment", epoch, study.study_id)
-        return self._item(study, voxels, epoch), augmentation
+        augmentation = self._augmenter.draw(self._volumes.size, "augment", epoch, study.study_id)
+        box = room[: math.prod(augmentation.size)].view(augmentation.size)
+        self._volumes.read_box(study.reconstructions[turn], augmentation.start, box, pad=augmentation.pad)
+        return self._item(study, box, epoch), augmentation
 
     def for_evaluation(self, study: Study) -> Item:
         """The centre of the first reconstruction, as it is, with masks that never change."""
@@ -133,18 +164,7 @@ class ItemReader:
 
 def collate(items: Sequence[Item], *, pad_id: int) -> Batch:
     """A batch of items whose volumes are as the model sees them, their texts padded to the longest."""
-    return Batch(_volumes(items), _inputs(items, pad_id))
-
-
-def collate_prepared(drawn: Sequence[tuple[Item, Augmentation]], *, pad_id: int) -> PreparedBatch:
-    """A batch of items whose volumes have still to be augmented."""
-    items = [item for item, _ in drawn]
-    return PreparedBatch(_volumes(items), tuple(each for _, each in drawn), _inputs(items, pad_id))
-
-
-def _volumes(items: Sequence[Item]) -> Int16[Tensor, "B 1 H W D"]:
-    # Not torch.stack: in a data worker this writes straight into shared memory.
-    return default_collate([item.voxels for item in items])[:, None]
+    return Batch(torch.stack([item.voxels for item in items])[:, None], _inputs(items, pad_id))
 
 
 def _inputs(items: Sequence[Item], pad_id: int) -> Inputs:

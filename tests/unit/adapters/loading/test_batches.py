@@ -161,9 +161,9 @@ class Recording(ItemReader):
 
     given: ClassVar[list[Study]] = []
 
-    def for_training(self, study: Study, epoch: int) -> Any:
+    def for_training(self, study: Study, epoch: int, room: Tensor) -> Any:
         self.given.append(study)
-        return super().for_training(study, epoch)
+        return super().for_training(study, epoch, room)
 
 
 def test_studies_are_read_as_they_were_given(prepared: PreparedVolumes) -> None:
