@@ -4,12 +4,14 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
+from simcrop.adapters.loading.costs import describe_costs
 from simcrop.adapters.loading.prepared import PreparedVolumes, read_error
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
@@ -31,6 +33,8 @@ from simcrop.core.randomness import derive_seed
 from simcrop.core.reports.reader import ReportReader
 
 _VOCABULARY_STUDIES = 8192
+_MEASURED = 3
+"""Studies behind what each storage costs."""
 _log = logging.getLogger("simcrop")
 
 
@@ -57,13 +61,20 @@ class Data:
         return texts if any(text.strip() for text in texts) else ["No report."]
 
 
-def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_training: bool = True) -> Data:
+def prepare_data(
+    config: RunConfig,
+    *,
+    shard: tuple[int, int] = (0, 1),
+    for_training: bool = True,
+    compares_storages: bool = False,
+) -> Data:
     """Find the studies, leave out what cannot be used, divide them by patient, and resample what is not yet prepared.
 
     Args:
         config: of the run.
         shard: prepare this part of the volumes alone; see `part_of`.
         for_training: False takes studies without a report too, and does not mind if none is left to train on.
+        compares_storages: first prepares a few volumes, and says what each storage would cost.
 
     Raises:
         DataError: a table, file or folder is absent or wrong, or more of the data than `data.max_bad_share` allows.
@@ -78,18 +89,20 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
     grid = Grid(config.model.spacing_mm, data.prepared_size)
     found: dict[str, Problem] = {}
     usable = part_of(refusals.usable(), shard)
+    make = partial(
+        prepare,
+        source,
+        grid=grid,
+        cache=data.prepared,
+        storage=data.storage,
+        workers=os.cpu_count() or 1,
+        refused=found,
+    )
+    if compares_storages:
+        few = usable[:_MEASURED]
+        _say_costs(make(few), [study for study in few if found.keys().isdisjoint(study.reconstructions)], usable)
     with counted(f"volumes prepared in {data.prepared}") as progress:
-        prepared = prepare(
-            source,
-            usable,
-            grid,
-            data.prepared,
-            storage=data.storage,
-            workers=os.cpu_count() or 1,
-            progress=progress,
-            refused=found,
-            say=_log.info,
-        )
+        prepared = make(usable, progress=progress, say=_log.info)
     verdicts.add_errors(found)
     refusals.add(found)
     train, held_out = refusals.divided(data.validation_fraction)
@@ -100,6 +113,13 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
     if left_out := refusals.summary():
         _log.warning(left_out)
     return Data(source, train, held_out, prepared)
+
+
+def _say_costs(prepared: PreparedVolumes, measured: Sequence[Study], studies: Sequence[Study]) -> None:
+    if measured:
+        count = sum(len(study.reconstructions) for study in studies)
+        for line in describe_costs(prepared, [study.reconstructions[0] for study in measured], count):
+            _log.info(line)
 
 
 def with_features(

@@ -54,7 +54,7 @@ def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     Raises:
         SimcropError: wrong data or configuration.
     """
-    data = prepare_data(config, shard=shard)
+    data = prepare_data(config, shard=shard, compares_storages=True)
     text = config.text_encoder
     if text.source == "scratch" or not (text.reads_findings_once and config.objectives.matches_sentences):
         return data

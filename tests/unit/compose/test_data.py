@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from support.data_folders import chest, write_table, write_volume
 from support.trained_run import STEPS, Setting
 
@@ -223,3 +224,19 @@ def test_phantoms_are_made_where_they_are_missing(tmp_path: Path) -> None:
     assert data.held_out
     assert data.prepared.read(data.train[0].reconstructions[0]).shape == (110, 110, 55)
     assert any(report for report in data.reports())
+
+
+def test_what_each_storage_costs_is_told_before_all_is_prepared(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "simcrop"):
+        prepare_data(config(folder), compares_storages=True)
+    lines = [record.message for record in caplog.records]
+    assert [line.partition(":")[0] for line in lines[:2]] == ["data.storage raw", "data.storage blosc2"]
+    assert " GB for 6; " in lines[0]
+    assert lines[3].startswith("preparing 3 volumes")
+
+
+def test_volumes_are_kept_as_the_configuration_says(folder: Path) -> None:
+    raw, small = prepare_data(config(folder)), prepare_data(config(folder, "data.storage=blosc2"))
+    assert raw.prepared.folder != small.prepared.folder
+    for name in NAMES:
+        assert torch.equal(small.prepared.read(name), raw.prepared.read(name))
