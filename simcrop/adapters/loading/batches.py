@@ -5,6 +5,7 @@ So a run resumed at any step, with any number of data workers, reads the same ba
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from torch.utils.data import get_worker_info
 from simcrop.adapters.loading.buffers import Ring, shared_room
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.workers import read_items
-from simcrop.core.data.augment import Augmenter
+from simcrop.core.data.augment import Augmenter, boxes_of
 from simcrop.core.data.batch import Batch, PreparedBatch
 from simcrop.core.data.items import ItemReader, collate
 from simcrop.core.data.study import Report, Study
@@ -225,11 +226,14 @@ class AugmentedStudies:
         order = torch.randperm(len(self.studies), generator=generator(self.augmenter.seed, "fit order", epoch))
         chosen = order[number * self._size : (number + 1) * self._size]
         studies = [self.studies[index] for index in chosen.tolist()]
+        size = self.prepared.size
+        drawn = tuple(self.augmenter.draw(size, "fit augment", epoch, study.study_id) for study in studies)
+        volumes = torch.empty(sum(math.prod(each.size) for each in drawn), dtype=torch.int16)
+        for study, each, box in zip(studies, drawn, boxes_of(volumes, drawn), strict=True):
+            self.prepared.read_box(study.reconstructions[0], each.start, box, pad=each.pad)
         return LabelledBatch(
-            volumes=torch.stack([self.prepared.read(study.reconstructions[0]) for study in studies]),
-            augmentations=tuple(
-                self.augmenter.draw(self.prepared.grid.size, "fit augment", epoch, study.study_id) for study in studies
-            ),
+            volumes=volumes,
+            augmentations=drawn,
             truth=self.truth[chosen],
             study_ids=tuple(study.study_id for study in studies),
         )

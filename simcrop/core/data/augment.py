@@ -92,17 +92,17 @@ class Augmenter:
         return _size(max(1, round(n * scale)) for n in self.model.volume_size)
 
 
-def apply_augmentations(
-    volumes: Int16[Tensor, "B H W D"], augmentations: Sequence[Augmentation]
-) -> Int16[Tensor, "B 1 h w d"]:
-    """Prepared volumes as the model sees them."""
-    pairs = zip(volumes, augmentations, strict=True)
-    return torch.stack([apply_augmentation(volume, each) for volume, each in pairs])[:, None]
+def boxes_of(voxels: Int16[Tensor, "..."], augmentations: Sequence[Augmentation]) -> list[Tensor]:
+    """The boxes that augmentations cut and that lie one after the other, each in its size; views."""
+    sizes = [each.size for each in augmentations]
+    boxes = voxels.flatten().split([math.prod(size) for size in sizes])
+    return [box.view(size) for box, size in zip(boxes, sizes, strict=True)]
 
 
-def apply_augmentation(voxels: Int16[Tensor, "H W D"], augmentation: Augmentation) -> Int16[Tensor, "h w d"]:
-    """The augmented box, a new tensor on the device of the prepared volume."""
-    return augment_box(crop(voxels, augmentation.start, augmentation.size, pad=augmentation.pad), augmentation)
+def augment_boxes(voxels: Int16[Tensor, "..."], augmentations: Sequence[Augmentation]) -> Int16[Tensor, "B 1 h w d"]:
+    """Boxes that lie one after the other as the model sees them, made on their device."""
+    pairs = zip(boxes_of(voxels, augmentations), augmentations, strict=True)
+    return torch.stack([augment_box(box, each) for box, each in pairs])[:, None]
 
 
 def augment_box(box: Int16[Tensor, "H W D"], augmentation: Augmentation) -> Int16[Tensor, "h w d"]:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Int16, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from simcrop.core.data.augment import Augmentation, augment_box
+from simcrop.core.data.augment import Augmentation, augment_boxes
 
 
 class TensorGroup:
@@ -173,9 +173,4 @@ class PreparedBatch(TensorGroup):
 
     def augmented(self) -> Batch:
         """The batch as the model sees it, made on the device where the boxes are."""
-        sizes = [each.size for each in self.augmentations]
-        boxes = self.volume.flatten().split([math.prod(size) for size in sizes])
-        seen = [
-            augment_box(box.view(size), each) for box, size, each in zip(boxes, sizes, self.augmentations, strict=True)
-        ]
-        return Batch(torch.stack(seen)[:, None], self.inputs)
+        return Batch(augment_boxes(self.volume, self.augmentations), self.inputs)

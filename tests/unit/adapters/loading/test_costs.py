@@ -1,4 +1,4 @@
-"""What each storage costs, measured on a few volumes and told in a line."""
+"""The costs of each storage, measured on a few volumes and told in a line."""
 
 import builtins
 from pathlib import Path

@@ -5,18 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.boxes import apply_augmentation
 from torch import Tensor
 
-from simcrop.core.data.augment import (
-    AIR_HU,
-    Augmentation,
-    Augmenter,
-    apply_augmentation,
-    augment_box,
-    crop,
-    crop_centre,
-    cut_box,
-)
+from simcrop.core.data.augment import AIR_HU, Augmentation, Augmenter, augment_box, crop, crop_centre, cut_box
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe
 
 HAVE, WANT = (12, 10, 8), (8, 8, 4)

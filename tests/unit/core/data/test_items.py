@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.boxes import apply_augmentation
 from support.data_folders import write_ct_rate
 from support.reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
-from simcrop.core.data.augment import Augmentation, apply_augmentation, augment_box, crop_centre
+from simcrop.core.data.augment import Augmentation, augment_box, crop_centre
 from simcrop.core.data.batch import Batch
 from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate
 from simcrop.core.data.study import Report, Study
