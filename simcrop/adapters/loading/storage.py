@@ -7,6 +7,7 @@ blosc2  NAME.blosc2: a table with start, size and CRC-32 of every chunk, then th
 """
 
 import itertools
+import math
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -151,8 +152,8 @@ class _Blosc2Voxels(StoredVoxels):
     def __init__(self, data: np.ndarray, size: Size) -> None:
         self._data, self._size = data.view(np.ndarray), size
         counts = _num_chunks(size)
-        self._table = self._data[: int(np.prod(counts)) * _TABLE.itemsize].view(_TABLE).reshape(counts)
-        self._scratch = np.empty(int(np.prod(_CHUNK)), np.int16)
+        self._table = self._data[: math.prod(counts) * _TABLE.itemsize].view(_TABLE).reshape(counts)
+        self._scratch = np.empty(math.prod(_CHUNK), np.int16)
 
     def checksum(self) -> int:
         return zlib.crc32(self._table.data)
@@ -167,21 +168,20 @@ class _Blosc2Voxels(StoredVoxels):
         out = into.numpy()
         for number in _touched(part):
             where = _slices(number, self._size)
-            chunk = self._decoded(number).reshape([axis.stop - axis.start for axis in where])
+            chunk = self._decoded(number, [axis.stop - axis.start for axis in where])
             both = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(where, part, strict=True)]
             out[_shifted(both, part)] = chunk[_shifted(both, where)]
 
-    def _decoded(self, number: Sequence[int]) -> np.ndarray:
+    def _decoded(self, number: tuple[int, ...], shape: Sequence[int]) -> np.ndarray:
         """The voxels of a chunk, until the next is asked for."""
-        row = self._table[tuple(number)]
-        start = int(row["start"])
-        chunk = self._data[start : start + int(row["bytes"])]
+        start, num_bytes, checksum = self._table[number].tolist()
+        chunk = self._data[start : start + num_bytes]
         # Before it is decoded: the decoder trusts what a chunk says of its own size.
-        if zlib.crc32(chunk.data) != row["crc32"]:
+        if zlib.crc32(chunk.data) != checksum:
             raise DamagedError
-        voxels = self._scratch[: int(np.prod([axis.stop - axis.start for axis in _slices(number, self._size)]))]
+        voxels = self._scratch[: math.prod(shape)]
         require_blosc2().decompress2(chunk, dst=voxels, nthreads=1)
-        return voxels
+        return voxels.reshape(shape)
 
 
 def _num_chunks(size: Sequence[int]) -> list[int]:
