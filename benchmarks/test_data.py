@@ -27,24 +27,26 @@ from torch import Tensor
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.formats.opening import read_volume
 from simcrop.adapters.loading.batches import StudyBatches
-from simcrop.adapters.loading.prepared import PreparedVolumes, array_name
+from simcrop.adapters.loading.costs import drop_pages
+from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare, prepare_one
 from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_volume
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.phantom.render import render
 from simcrop.adapters.sources.phantom.specification import plan, sample_study
 from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.core.data.augment import AIR_HU, Augmenter, apply_augmentation
+from simcrop.core.data.augment import AIR_HU, Augmenter, crop
+from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.study import Study
-from simcrop.core.recipe import PRESETS, AugmentRecipe, ModelRecipe, ReportRecipe, TrainRecipe
+from simcrop.core.recipe import PRESETS, AugmentRecipe, ModelRecipe, ReportRecipe, Size, TrainRecipe
 from simcrop.core.reports.reader import ReportReader
 
 RAW = (512, 512, 300)
 RECIPE = ModelRecipe(preset="vit_b", **PRESETS["vit_b"]["model"])
 GRID = Grid(RECIPE.spacing_mm, (256, 256, 128))
 BOX = RECIPE.volume_size
-RAW_BYTES, PREPARED_BYTES, BOX_BYTES = (2 * int(np.prod(size)) for size in (RAW, GRID.size, BOX))
+RAW_BYTES, BOX_BYTES = (2 * int(np.prod(size)) for size in (RAW, BOX))
 NOISE_HU = 12.0
 STUDIES, STEPS = 4, 6
 TOLERANCE_HU = 1
@@ -53,7 +55,7 @@ centres lie on the source's outermost centres, and rounding decides whether that
 READING = "reading {} x {} x {} voxels from .nii.gz".format(*RAW)
 PREPARING = "preparing: from .nii.gz to {} x {} x {}".format(*GRID.size)
 A_BOX = "a random box of {} x {} x {} voxels".format(*BOX)
-LOADING = f"batches of {STUDIES} volumes of {GRID.size[0]} x {GRID.size[1]} x {GRID.size[2]}"
+LOADING = "batches of {} random boxes of {} x {} x {} voxels".format(STUDIES, *BOX)
 AUGMENT = AugmentRecipe(shift_probability=0.0)
 
 
@@ -180,8 +182,9 @@ def prepare_by_simcrop(data: Data) -> Tensor:
 
 
 def write_by_simcrop(data: Data) -> Tensor:
-    assert isinstance(prepare_one((data.source, GRID, data.folder), data.name), dict)
-    return torch.from_numpy(np.load(data.folder / array_name(data.name), mmap_mode="c"))
+    elsewhere = PreparedVolumes(data.source, GRID, data.folder / "written")
+    assert isinstance(prepare_one((data.source, elsewhere), data.name), dict)
+    return torch.from_numpy(np.load(elsewhere.array_file(data.name), mmap_mode="c"))
 
 
 def monai_steps() -> list[Any]:
@@ -247,7 +250,9 @@ class OurBoxes:
             GRID.size, "augment", self.draws, self.name
         )
         self.where = tuple(slice(start, start + size) for start, size in zip(drawn.start, drawn.size, strict=True))
-        return apply_augmentation(self.prepared.read(self.name), drawn)
+        box = torch.empty(BOX, dtype=torch.int16)
+        self.prepared.read_box(self.name, drawn.start, box)
+        return box
 
 
 class OurRawBoxes(OurBoxes):
@@ -257,21 +262,19 @@ class OurRawBoxes(OurBoxes):
         super().__init__(data)
         self.prepared: Any = self
         self.data = data
-        self.read_box = super().read
 
-    def read(self, name: str | None = None) -> Tensor:
-        return self.read_box() if name is None else prepare_by_simcrop(self.data)
+    def read_box(self, name: str, start: Size, box: Tensor) -> None:
+        box.copy_(crop(prepare_by_simcrop(self.data), start, BOX))
 
 
 class MonaiBoxes:
     """Random boxes of a MONAI data set."""
 
-    def __init__(self, data: Data, kind: str, *, cropped: bool = True) -> None:
+    def __init__(self, data: Data, kind: str) -> None:
         transforms, datasets = pytest.importorskip("monai.transforms"), pytest.importorskip("monai.data")
         self.crop = transforms.RandSpatialCrop(BOX, random_size=False)
         self.crop.set_random_state(0)
-        box = [self.crop, transforms.Lambda(torch.Tensor.contiguous)] if cropped else []
-        steps = transforms.Compose([*monai_steps(), *box])
+        steps = transforms.Compose([*monai_steps(), self.crop, transforms.Lambda(torch.Tensor.contiguous)])
         # One file several times, so that it is prepared once: MONAI keeps it under its name.
         files = [str(data.raw)] * STUDIES
         self.cache = data.folder / "monai"
@@ -325,7 +328,8 @@ def test_data_reading_of_boxes(name: str, data: Data, measure_reading: Callable[
         if name == FIRST:
             boxes.prepared = data.fresh()
         if "dropped" in name:
-            drop_pages(files)
+            for path in files:
+                drop_pages(path)
 
     files = [*boxes.cache.glob("*.pt")] if "MONAI" in name else [data.prepared.array_file(data.name)]
     if "dropped" in name:
@@ -347,32 +351,31 @@ def test_data_reading_of_boxes(name: str, data: Data, measure_reading: Callable[
     )
 
 
-def drop_pages(files: Sequence[Path]) -> None:
-    """Have the next read of the files come from the disk."""
-    assert files
-    for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def our_batches(data: Data, num_workers: int) -> Iterator[Tensor]:
-    reports = [text for study in data.studies for text in (study.report.findings, study.report.impression)]
-    words = train_tokenizer(reports, vocab_size=8192, max_tokens=512)
-    batches = StudyBatches(
-        data.studies,
-        ItemReader(data.prepared, ReportReader(words, 512), ReadingSpec(RECIPE, ReportRecipe(), AUGMENT, seed=0)),
-        TrainRecipe(batch_size=STUDIES),
-        num_workers=num_workers,
-    )
-    return (batch.volume for step in batches.batches(1) for batch in step)
+def our_batches(prepared: PreparedVolumes, studies: Sequence[Study], num_workers: int) -> Iterator[PreparedBatch]:
+    """The training batches, without an end."""
+    reports = [text for study in studies for text in (study.report.findings, study.report.impression)]
+    words = ReportReader(train_tokenizer(reports, vocab_size=8192, max_tokens=512), 512)
+    reader = ItemReader(prepared, words, ReadingSpec(RECIPE, ReportRecipe(), AUGMENT, seed=0))
+    batches = StudyBatches(studies, reader, TrainRecipe(batch_size=STUDIES), num_workers=num_workers)
+    return (batch for step in batches.batches(1) for batch in step)
 
 
 def monai_batches(data: Data, num_workers: int) -> Iterator[Tensor]:
-    dataset: Any = MonaiBoxes(data, "PersistentDataset", cropped=False).dataset
+    dataset: Any = MonaiBoxes(data, "PersistentDataset").dataset
     order = torch.utils.data.RandomSampler(dataset, replacement=True, num_samples=10**6)
     loader = pytest.importorskip("monai.data").DataLoader
-    return iter(loader(dataset, batch_size=STUDIES, sampler=order, num_workers=num_workers))
+    batches = loader(dataset, batch_size=STUDIES, sampler=order, num_workers=num_workers)
+    return (boxes[:, 0].as_tensor() for boxes in batches)
+
+
+def place_of(box: Tensor, known: Tensor) -> tuple[slice, ...]:
+    """Where a box was cut from the prepared volume, by sixteen voxels at its middle; noise tells all places apart."""
+    x, y, z = (n // 2 for n in BOX)
+    probe = box[x, y, z : z + 16].int()
+    starts = [have - want + 1 for have, want in zip(GRID.size, BOX, strict=True)]
+    there = known[x : x + starts[0], y : y + starts[1], z : z + starts[2] + 15].int().unfold(2, 16, 1)
+    (found,) = ((there - probe).abs().amax(-1) <= TOLERANCE_HU).nonzero().tolist()
+    return tuple(slice(start, start + size) for start, size in zip(found, BOX, strict=True))
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -380,12 +383,13 @@ def monai_batches(data: Data, num_workers: int) -> Iterator[Tensor]:
 def test_data_reading_by_the_loader(
     name: str, num_workers: int, data: Data, measure_reading: Callable[..., None]
 ) -> None:
-    """Whole volumes: boxes are cut from them on the device that trains."""
-    batches = (our_batches if "simcrop" in name else monai_batches)(data, num_workers)
-    # So often that every worker has seen, and verified, every volume.
+    if "simcrop" in name:
+        batches = (each.volume.view(-1, *BOX) for each in our_batches(data.prepared, data.studies, num_workers))
+    else:
+        batches = monai_batches(data, num_workers)
     for _ in range(4):
-        for volume in next(batches):
-            assert_same(volume[0], data)
+        for box in next(batches):
+            assert_same(box, data, place_of(box, data.prepared.read(data.name)))
 
     def step() -> None:
         for _ in range(STEPS):
@@ -397,6 +401,6 @@ def test_data_reading_by_the_loader(
         f"{name}, {num_workers} workers",
         step,
         volumes=volumes,
-        num_bytes=volumes * PREPARED_BYTES,
+        num_bytes=volumes * BOX_BYTES,
         rounds=5,
     )

@@ -4,12 +4,14 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
+from simcrop.adapters.loading.costs import describe_costs
 from simcrop.adapters.loading.prepared import PreparedVolumes, read_error
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
@@ -18,10 +20,10 @@ from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
-from simcrop.adapters.system.ranks import choose_device
+from simcrop.adapters.system.ranks import choose_device, choose_workers
 from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
-from simcrop.core.data.batch import LONGEST, Rooms
+from simcrop.core.data.batch import LONGEST, Padding
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.problems import Problem
 from simcrop.core.data.split import Refusals
@@ -33,6 +35,8 @@ from simcrop.core.reports.reader import ReportReader
 
 _VOCABULARY_STUDIES = 8192
 _GPU_TOKENS, _GPU_SENTENCES = 128, 16
+_MEASURED = 3
+"""Studies behind what each storage costs."""
 _log = logging.getLogger("simcrop")
 
 
@@ -59,13 +63,20 @@ class Data:
         return texts if any(text.strip() for text in texts) else ["No report."]
 
 
-def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_training: bool = True) -> Data:
+def prepare_data(
+    config: RunConfig,
+    *,
+    shard: tuple[int, int] = (0, 1),
+    for_training: bool = True,
+    compares_storages: bool = False,
+) -> Data:
     """Find the studies, leave out what cannot be used, divide them by patient, and resample what is not yet prepared.
 
     Args:
         config: of the run.
         shard: prepare this part of the volumes alone; see `part_of`.
         for_training: False takes studies without a report too, and does not mind if none is left to train on.
+        compares_storages: first prepares a few volumes, and says what each storage would cost.
 
     Raises:
         DataError: a table, file or folder is absent or wrong, or more of the data than `data.max_bad_share` allows.
@@ -80,17 +91,20 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
     grid = Grid(config.model.spacing_mm, data.prepared_size)
     found: dict[str, Problem] = {}
     usable = part_of(refusals.usable(), shard)
+    make = partial(
+        prepare,
+        source,
+        grid=grid,
+        cache=data.prepared,
+        storage=data.storage,
+        workers=os.cpu_count() or 1,
+        refused=found,
+    )
+    if compares_storages:
+        few = usable[:_MEASURED]
+        _say_costs(make(few), [study for study in few if found.keys().isdisjoint(study.reconstructions)], usable)
     with counted(f"volumes prepared in {data.prepared}") as progress:
-        prepared = prepare(
-            source,
-            usable,
-            grid,
-            data.prepared,
-            workers=os.cpu_count() or 1,
-            progress=progress,
-            refused=found,
-            say=_log.info,
-        )
+        prepared = make(usable, progress=progress, say=_log.info)
     verdicts.add_errors(found)
     refusals.add(found)
     train, held_out = refusals.divided(data.validation_fraction)
@@ -101,6 +115,13 @@ def prepare_data(config: RunConfig, *, shard: tuple[int, int] = (0, 1), for_trai
     if left_out := refusals.summary():
         _log.warning(left_out)
     return Data(source, train, held_out, prepared)
+
+
+def _say_costs(prepared: PreparedVolumes, measured: Sequence[Study], studies: Sequence[Study]) -> None:
+    if measured:
+        count = sum(len(study.reconstructions) for study in studies)
+        for line in describe_costs(prepared, [study.reconstructions[0] for study in measured], count):
+            _log.info(line)
 
 
 def with_features(
@@ -148,6 +169,11 @@ def verify_prepared(data: Data, *, shard: tuple[int, int] = (0, 1)) -> None:
         raise DataError(f"{min(errors)}{more}")
 
 
+def num_workers(config: RunConfig) -> int:
+    """Data workers of this process."""
+    return choose_workers(config.data.num_workers, choose_device(config.train.device))
+
+
 def training_batches(
     config: RunConfig, data: Data, tokenizer: Tokenizer, communicator: Communicator, device: torch.device
 ) -> StudyBatches:
@@ -158,7 +184,7 @@ def training_batches(
         config.train,
         rank=communicator.rank,
         world_size=communicator.world_size,
-        num_workers=config.data.num_workers,
+        num_workers=num_workers(config),
         pin_memory=device.type == "cuda",
     )
 
@@ -185,16 +211,16 @@ def validation_batches(
 
 
 def _reader(config: RunConfig, data: Data, tokenizer: Tokenizer) -> ItemReader:
-    rooms = text_rooms(config, choose_device(config.train.device))
-    spec = ReadingSpec(config.model, config.objectives.report, config.data.augment, config.seed, rooms)
+    padding = text_padding(config, choose_device(config.train.device))
+    spec = ReadingSpec(config.model, config.objectives.report, config.data.augment, config.seed, padding)
     reports = ReportReader(tokenizer, config.text_encoder.max_tokens)
     return ItemReader(data.prepared, reports, spec, data.features)
 
 
-def text_rooms(config: RunConfig, device: torch.device) -> Rooms:
+def text_padding(config: RunConfig, device: torch.device) -> Padding:
     """Lengths that texts are padded to: on a GPU few that come again, on a CPU none beyond the longest text."""
     if device.type != "cuda":
         return LONGEST
     # Where padding counts as a negative, more of it would be another loss.
     sentences = 1 if config.objectives.alignment.padding_negatives else _GPU_SENTENCES
-    return Rooms(tokens=_GPU_TOKENS, sentences=sentences, max_tokens=config.text_encoder.max_tokens)
+    return Padding(tokens=_GPU_TOKENS, sentences=sentences, max_tokens=config.text_encoder.max_tokens)

@@ -17,6 +17,7 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, as_yaml
 from simcrop.adapters.evaluation.run.pictures import RunPictures
 from simcrop.adapters.evaluation.run.summary import write_summary
+from simcrop.adapters.loading.buffers import ahead
 from simcrop.adapters.system.files import make_folder, replace_text
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
@@ -55,7 +56,7 @@ def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
     Raises:
         SimcropError: wrong data or configuration.
     """
-    data = prepare_data(config, shard=shard)
+    data = prepare_data(config, shard=shard, compares_storages=True)
     text = config.text_encoder
     if text.source == "scratch" or not (text.reads_findings_once and config.objectives.matches_sentences):
         return data
@@ -187,7 +188,7 @@ class _Run:
         pictures = RunPictures(self.out, self.held_out, on_figure=TensorBoardFigures(self.out))
         return Ports(
             # A run begins with the last batches before its first epoch; another start would change every resumed run.
-            batches=lambda first_step: studies.batches(first_step - 1),
+            batches=lambda first_step: ahead(studies.batches(first_step - 1), learner.device),
             score=lambda: held_out_losses(learner, held_out, ranks),
             communicator=ranks,
             checkpoints=self._checkpoints(),

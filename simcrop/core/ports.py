@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Float16, Int16, Int64
@@ -18,6 +18,7 @@ from simcrop.core.data.problems import OnProblem
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.published import UNPUBLISHED, PublishedProbe
+from simcrop.core.recipe import Size
 
 State = dict[str, Any]
 """A tree of dicts, lists, numbers, strings and tensors."""
@@ -98,11 +99,20 @@ class DataSet(TruthSource, Protocol):
 class Volumes(Protocol):
     """The volumes of a data set on one grid; masks of the same size."""
 
+    size: Size
+    """Voxels of each volume."""
+
     def read(self, reconstruction: str) -> Int16[Tensor, "H W D"]:
         """Voxels in HU. Raises DataError where they are absent or damaged."""
         ...
 
-    def read_centre(self, reconstruction: str, size: tuple[int, int, int]) -> Int16[Tensor, "h w d"]:
+    def read_box(
+        self, reconstruction: str, start: Size, box: Int16[Tensor, "h w d"], *, pad: Literal["air", "reflect"] = "air"
+    ) -> None:
+        """Fill a box that begins at voxel `start`, with `pad` outside the volume. Raises DataError as `read` does."""
+        ...
+
+    def read_centre(self, reconstruction: str, size: Size) -> Int16[Tensor, "h w d"]:
         """The box of `size` at the centre, as evaluation sees the volume."""
         ...
 

@@ -17,7 +17,7 @@ from simcrop.core.errors import CheckpointError
 
 _FIXED = ("seed", "data", "model", "objectives", "text_encoder")
 """What decides which model is trained on what; the rest (steps, rate, device) may change between two parts of a run."""
-_FREE = ("data.num_workers", "data.prepared", "text_encoder.keep_findings")
+_FREE = ("data.num_workers", "data.prepared", "data.storage", "text_encoder.keep_findings")
 
 
 def starting_point(out: Path, resume: str, config: Mapping[str, Any]) -> Checkpoint | None:

@@ -45,30 +45,43 @@ def describe(error: ValidationError, root: type) -> tuple[str, str]:
         error: from validating a tree against `root`.
         root: the dataclass of the whole tree, for suggestions.
     """
-    details = min(error.errors(include_url=False), key=lambda e: e["type"] != "unexpected_keyword_argument")
-    location = details["loc"]
+    errors = error.errors(include_url=False)
+    details = min(errors, key=lambda e: e["type"] != "unexpected_keyword_argument")
+    location = _without_branch(details["loc"])
     cause = details.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
         # core/recipe.py names keys relative to their top-level section
         message = f"{location[0]}.{cause}" if location else str(cause)
         return message.partition(":")[0], message
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in location).lstrip(".")
-    return key, f"{key}: {_problem(details, root)}"
+    words = [_words(e) for e in errors if e["type"] == "literal_error" and e["loc"][:-1] == location]
+    return key, f"{key}: {_problem(details, root, words)}"
 
 
-def _problem(details: ErrorDetails, root: type) -> str:
+def _without_branch(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The place of a value in the tree: where one of several types is allowed, pydantic adds which one it tried."""
+    return location[:-1] if location and location[-1] == "int" else location
+
+
+def _problem(details: ErrorDetails, root: type, words: Sequence[str]) -> str:
+    """What is wrong; `words` may be written instead of a value of the right type."""
     kind, context = details["type"], details.get("ctx", {})
     value = _short(details.get("input"))
     if kind == "unexpected_keyword_argument":
         return _unknown_key(details["loc"], root)
     if kind == "literal_error":
-        return f"expected {context['expected'].replace(chr(39), '')}, not {value}"
+        return f"expected {_words(details)}, not {value}"
     if kind == "missing":
         return "a value is missing from the list"
     if kind == "too_long":
         return f"expected {context['max_length']} values, not {context['actual_length']}"
     expected = _EXPECTED.get(kind.partition("_")[0])
-    return f"expected {expected}, not {value}" if expected else f"{details['msg']}, not {value}"
+    return f"expected {' or '.join([expected, *words])}, not {value}" if expected else f"{details['msg']}, not {value}"
+
+
+def _words(details: ErrorDetails) -> str:
+    """The words that a value may be, where it has to be one of them."""
+    return details.get("ctx", {}).get("expected", "").replace("'", "")
 
 
 def _unknown_key(location: tuple[int | str, ...], root: type) -> str:

@@ -65,13 +65,17 @@ class DataSettings(Section):
     """Folder of the resampled int16 volumes; each grid has its own folder inside."""
     prepared_size: Size | None = None
     """Voxels of a prepared volume; null takes 8/7 of model.volume_size, room for random crops."""
-    num_workers: int = 0
-    """Processes that load batches beside each training process; 0 loads in the training process itself."""
+    storage: Literal["raw", "blosc2"] = "raw"
+    """raw keeps prepared volumes as they are; blosc2 compresses them without loss to about a third, and needs the extra
+    of that name. See `simcrop data prepare`."""
+    num_workers: int | Literal["auto"] = "auto"
+    """Processes that load batches beside each training process; 0 loads in the training process itself. auto takes its
+    share of the cores on a GPU, at most 8, and 0 on a CPU."""
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
 
     def __post_init__(self) -> None:
         self._at_least(2, "cases")
-        self._at_least(0, "num_workers")
+        require(self.num_workers == "auto" or self.num_workers >= 0, f"num_workers: {self.num_workers} is below 0")
         self._within("[0, 1)", "validation_fraction", "max_bad_share")
         require(
             self.prepared_size is None or min(self.prepared_size) >= 1, "prepared_size: every size must be at least 1"

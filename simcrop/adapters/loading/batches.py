@@ -5,6 +5,7 @@ So a run resumed at any step, with any number of data workers, reads the same ba
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from functools import partial
@@ -14,12 +15,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int16
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
+from simcrop.adapters.loading.buffers import Ring, shared_room
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.workers import read_items
-from simcrop.core.data.augment import Augmenter
+from simcrop.core.data.augment import Augmenter, boxes_of
 from simcrop.core.data.batch import Batch, PreparedBatch
-from simcrop.core.data.items import ItemReader, collate, collate_prepared
+from simcrop.core.data.items import ItemReader, collate
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.fitting import LabelledBatch
@@ -45,7 +48,8 @@ class StudyBatches:
         rank: of this process.
         world_size: number of ranks.
         num_workers: processes that load batches; 0 loads in this one.
-        pin_memory: page-locked batches, for a GPU.
+        pin_memory: page-locked batches, for a GPU. Those that workers read share memory: their voxels stay until the
+            step after theirs is asked for.
 
     Raises:
         ConfigError: if the studies do not fill one micro-batch of all ranks.
@@ -76,13 +80,21 @@ class StudyBatches:
             DataError: at a damaged volume, or if a data worker was ended by the system.
         """
         accumulate = self.train.accumulate
+        first = (first_step - 1) * accumulate
+        prefetch = max(2, accumulate)
+        ring = None
+        if self.pin_memory and self.num_workers:
+            # Workers are asked for so many batches ahead, and a step holds its own.
+            ring = Ring(self.num_workers * prefetch + accumulate, self.train.batch_size * self.reader.largest_box)
         read = read_items(
-            partial(_batch_at, PackedStudies(self.studies), self.reader, self.train.fixed_draws),
-            map(self.position, itertools.count((first_step - 1) * accumulate)),
+            partial(_batch_at, PackedStudies(self.studies), self.reader, self.train.fixed_draws, ring),
+            ((number, self.position(number)) for number in itertools.count(first)),
             num_workers=self.num_workers,
-            prefetch_factor=max(2, accumulate),
+            prefetch_factor=prefetch,
             pin_memory=self.pin_memory,
         )
+        if ring is not None:
+            read = ring.attached(read, first)
         while True:
             yield list(itertools.islice(read, accumulate))
 
@@ -124,19 +136,23 @@ class HeldOutBatches:
         for first in self._firsts:
             studies = self.studies[first : first + self.batch_size]
             items = [self.reader.for_evaluation(study) for study in studies]
-            yield collate(items, pad_id=self.reader.pad_id, rooms=self.reader.spec.rooms)
+            yield collate(items, pad_id=self.reader.pad_id, padding=self.reader.spec.padding)
 
     @property
     def _firsts(self) -> range:
         return range(self.rank * self.batch_size, len(self.studies), self.world_size * self.batch_size)
 
 
-def _batch_at(studies: "PackedStudies", reader: ItemReader, fixed_draws: bool, position: Position) -> PreparedBatch:
-    """The training batch of a position."""
-    epoch, indices = position
-    draws = 0 if fixed_draws else epoch
-    drawn = [reader.for_training(studies[index], draws) for index in indices]
-    return collate_prepared(drawn, pad_id=reader.pad_id, rooms=reader.spec.rooms)
+def _batch_at(
+    studies: "PackedStudies", reader: ItemReader, fixed_draws: bool, ring: Ring | None, key: tuple[int, Position]
+) -> PreparedBatch:
+    """The training batch of a number and its position; where there is a ring, its voxels are there."""
+    number, (epoch, indices) = key
+    chosen, draws = [studies[index] for index in indices], 0 if fixed_draws else epoch
+    if ring is not None:
+        return ring.detached(reader.training_batch(chosen, draws, ring.room(number)))
+    num_values = len(chosen) * reader.largest_box
+    return reader.training_batch(chosen, draws, shared_room(num_values) if get_worker_info() else None)
 
 
 class PackedStudies:
@@ -211,11 +227,14 @@ class AugmentedStudies:
         order = torch.randperm(len(self.studies), generator=generator(self.augmenter.seed, "fit order", epoch))
         chosen = order[number * self._size : (number + 1) * self._size]
         studies = [self.studies[index] for index in chosen.tolist()]
+        size = self.prepared.size
+        drawn = tuple(self.augmenter.draw(size, "fit augment", epoch, study.study_id) for study in studies)
+        volumes = torch.empty(sum(math.prod(each.size) for each in drawn), dtype=torch.int16)
+        for study, each, box in zip(studies, drawn, boxes_of(volumes, drawn), strict=True):
+            self.prepared.read_box(study.reconstructions[0], each.start, box, pad=each.pad)
         return LabelledBatch(
-            volumes=torch.stack([self.prepared.read(study.reconstructions[0]) for study in studies]),
-            augmentations=tuple(
-                self.augmenter.draw(self.prepared.grid.size, "fit augment", epoch, study.study_id) for study in studies
-            ),
+            volumes=volumes,
+            augmentations=drawn,
             truth=self.truth[chosen],
             study_ids=tuple(study.study_id for study in studies),
         )

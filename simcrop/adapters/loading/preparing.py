@@ -1,17 +1,16 @@
 """Resample volumes and keep them, as `prepared` reads them: what is there from its present file is left alone."""
 
+import math
 import os
 import shutil
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from simcrop.adapters.loading.prepared import PreparedVolumes, array_name
+from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.resample import Grid, resample_volume
+from simcrop.adapters.loading.storage import StorageName
 from simcrop.adapters.problems.content import refuse_content
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.system.cache_folder import append_row, cache_file, make_cache_folder
@@ -32,6 +31,7 @@ def prepare(
     grid: Grid,
     cache: Path,
     *,
+    storage: StorageName = "raw",
     workers: int = 1,
     progress: Progress | None = None,
     refused: dict[str, Problem] | None = None,
@@ -44,6 +44,7 @@ def prepare(
         studies: what to prepare.
         grid: where to.
         cache: folder of all grids.
+        storage: how the volumes are kept.
         workers: processes, each with one thread; 1 prepares in this process.
         progress: told at the start and after every volume.
         refused: receives the volumes that cannot be used, with the reason; without it they are raised.
@@ -52,7 +53,7 @@ def prepare(
     Raises:
         DataError: the disk has too little room, or cannot be written; or, after the last volume, some cannot be used.
     """
-    prepared = PreparedVolumes(source, grid, cache)
+    prepared = PreparedVolumes(source, grid, cache, storage)
     names = [name for study in studies for name in study.reconstructions]
     stale = [name for name in names if not prepared.is_current(name, source_stamp(source, name))]
     done = len(names) - len(stale)
@@ -61,9 +62,9 @@ def prepare(
     if not stale:
         return prepared
     make_cache_folder(prepared.folder)
-    say(_check_room(prepared.folder, grid, len(stale)))
+    say(_check_room(prepared, len(stale)))
     bad = {} if refused is None else refused
-    for result in _prepare_all((source, grid, prepared.folder), stale, workers, say):
+    for result in _prepare_all((source, prepared), stale, workers, say):
         done += 1
         if isinstance(result, Problem):
             bad[result.values["volume"]] = result
@@ -71,15 +72,15 @@ def prepare(
     if refused is None and bad:
         more = f" (and {len(bad) - 1} more volumes cannot be used)" if len(bad) > 1 else ""
         raise DataError(f"{min(map(str, bad.values()))}{more}; or list it under data.quarantine")
-    return PreparedVolumes(source, grid, cache)
+    return PreparedVolumes(source, grid, cache, storage)
 
 
 def _prepare_all(
-    shared: tuple[DataSet, Grid, Path], names: Sequence[str], workers: int, say: Callable[[str], None]
+    shared: tuple[DataSet, PreparedVolumes], names: Sequence[str], workers: int, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any] | Problem]:
     """Each result, when it is on disk and in the index."""
     # A file of this process alone: machines that share a folder, and jobs of an array, do not write into one.
-    index = shared[2] / f"index_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.jsonl"
+    index = shared[1].folder / f"index_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.jsonl"
     started = time.monotonic()
     for number, (name, result) in enumerate(run_all(prepare_one, shared, names, workers), 1):
         if isinstance(result, Problem):
@@ -92,23 +93,22 @@ def _prepare_all(
         yield result
 
 
-def prepare_one(shared: tuple[DataSet, Grid, Path], reconstruction: str) -> dict[str, Any] | Problem:
+def prepare_one(shared: tuple[DataSet, PreparedVolumes], reconstruction: str) -> dict[str, Any] | Problem:
     """Write one volume's array, whole or not at all; what the index says of it, or why it is refused.
 
     Raises:
         DataError: the array cannot be written.
     """
-    source, grid, folder = shared
+    source, prepared = shared
     try:
         stamp = source_stamp(source, reconstruction)
         volume = source.read_volume(reconstruction)
         refuse_content(source.volume_file(reconstruction), volume)
-        voxels, affine = resample_volume(volume, grid)
+        voxels, affine = resample_volume(volume, prepared.grid)
     except BadFileError as bad:
         return bad.problem
-    array = voxels.numpy()
-    with cache_file(folder / array_name(reconstruction)) as file:
-        np.save(file, array, allow_pickle=False)
+    with cache_file(prepared.array_file(reconstruction)) as file:
+        checksum = prepared.storage.write(file, voxels.numpy())
         num_bytes = file.tell()
     return {
         "name": reconstruction,
@@ -116,13 +116,14 @@ def prepare_one(shared: tuple[DataSet, Grid, Path], reconstruction: str) -> dict
         "source_affine": volume.affine.tolist(),
         "source": stamp,
         "bytes": num_bytes,
-        "crc32": zlib.crc32(array.data),
+        "crc32": checksum,
     }
 
 
-def _check_room(folder: Path, grid: Grid, count: int) -> str:
+def _check_room(prepared: PreparedVolumes, count: int) -> str:
     """What will be written, in words. Raises DataError where the disk has no room for it."""
-    needed = count * 2 * grid.size[0] * grid.size[1] * grid.size[2]
+    folder = prepared.folder
+    needed = count * 2 * math.prod(prepared.size) * prepared.storage.usual_share
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DataError(

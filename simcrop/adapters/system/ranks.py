@@ -2,7 +2,7 @@
 
 import os
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -15,6 +15,8 @@ from simcrop.core.ports import Communicator, SingleProcess
 
 _TIMEOUT = timedelta(hours=12)
 """Rank 0 may prepare a whole data set while the others wait; a rank that died is noticed by torchrun at once."""
+
+_MOST_WORKERS = 8
 
 
 class _Gather(torch.autograd.Function):
@@ -76,6 +78,19 @@ def choose_device(wanted: str) -> torch.device:
     if index >= count:
         raise ConfigError(f"train.device: cuda for local rank {index}, but torch sees {count} GPUs; use auto or cpu")
     return torch.device("cuda", index)
+
+
+def choose_workers(wanted: int | Literal["auto"], device: torch.device) -> int:
+    """Data workers of this rank: as many as are wanted (`data.num_workers`).
+
+    auto: on a GPU the rank's share of the cores that this process may use, at most 8; none on a CPU, whose cores all
+    compute.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cpu":
+        return 0
+    return min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def connect(device: torch.device) -> Communicator:

@@ -15,7 +15,7 @@ from simcrop.adapters.config.settings import as_tree, with_model
 from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
 from simcrop.adapters.evaluation.output import Evaluation, write_evaluation
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.data import Data, prepare_data
+from simcrop.compose.data import Data, num_workers, prepare_data
 from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
 from simcrop.core.errors import DataError
 from simcrop.core.model.encoder import VisionEncoder
@@ -103,9 +103,9 @@ class Task:
             Stopped: `stop`, asked after every batch, said so.
         """
         config, size = self.config, self.config.evaluation.batch_size
-        cache, num_workers = config.data.prepared, config.data.num_workers
+        cache, workers = config.data.prepared, num_workers(config)
         return volume_features(
-            names, kind, self.data.prepared, cache, batch_size=size, num_workers=num_workers, should_stop=stop
+            names, kind, self.data.prepared, cache, batch_size=size, num_workers=workers, should_stop=stop
         )
 
     def finish(self, out: Path, result: Evaluation) -> None:

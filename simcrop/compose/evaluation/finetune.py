@@ -23,6 +23,7 @@ from simcrop.adapters.evaluation.classification.files import (
 from simcrop.adapters.loading.batches import volume_centres
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import git_commit, versions
+from simcrop.compose.data import num_workers
 from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.fit import best_score, fit_classifier, fit_settings
 from simcrop.compose.evaluation.labelled_task import (
@@ -154,7 +155,7 @@ def predict(
         [study.reconstructions[0] for study in studies],
         task.encoder.volume_size,
         batch_size=config.evaluation.batch_size,
-        num_workers=config.data.num_workers,
+        num_workers=num_workers(config),
     )
     logits: list[Tensor] = []
     done = 0

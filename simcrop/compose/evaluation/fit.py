@@ -15,6 +15,7 @@ from simcrop.adapters.loading.batches import AugmentedStudies
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
+from simcrop.compose.data import num_workers
 from simcrop.compose.evaluation.common import Stop
 from simcrop.compose.evaluation.labelled_task import LabelledTask
 from simcrop.core.data.augment import Augmenter
@@ -28,7 +29,7 @@ from simcrop.core.training.optimization import load_optimizer_state
 from simcrop.core.training.progress import Progress
 from simcrop.core.training.stopping import Stopped
 
-_FREE = ("num_workers", "prepared")
+_FREE = ("num_workers", "prepared", "storage")
 """Keys of the section data that decide nothing about what is learned."""
 
 
@@ -129,7 +130,7 @@ def fit_classifier(
         task.data.prepared,
         Augmenter(augment, task.encoder.recipe, config.seed),
         batch_size=optimisation.batch_size,
-        num_workers=config.data.num_workers,
+        num_workers=num_workers(config),
     )
     every = optimisation.evaluate_every or max(least_between, studies.steps_per_epoch)
     optimisation = replace(optimisation, evaluate_every=every)

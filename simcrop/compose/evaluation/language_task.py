@@ -44,7 +44,8 @@ class LanguageTask(Task):
         """
         prepared = self.data.prepared
         if source is not None:
-            prepared = PreparedVolumes(source, prepared.grid, self.config.data.prepared)
+            data = self.config.data
+            prepared = PreparedVolumes(source, prepared.grid, data.prepared, data.storage)
         return HeldOutStudies(
             studies,
             volumes=prepared,

@@ -87,7 +87,8 @@ def begin_segmentation(config: RunConfig, recipe: ModelRecipe) -> SegmentationTa
     lacking = num_usable - len(train) - len(held_out)
     warnings = (f"{lacking} of {num_usable} studies have no masks and are left out",) if lacking else ()
     assert config.data.prepared_size is not None
-    prepared = PreparedVolumes(source, Grid(recipe.spacing_mm, config.data.prepared_size), config.data.prepared)
+    grid = Grid(recipe.spacing_mm, config.data.prepared_size)
+    prepared = PreparedVolumes(source, grid, config.data.prepared, config.data.storage)
     maps = OrganMaps(source, classes, spacing, config.data.prepared)
     return SegmentationTask(config, Data(source, train, held_out, prepared), maps, warnings)
 

@@ -1,10 +1,11 @@
 """Random changes of a training volume: box, scale, flips and shift of intensity (docs/method.md, section 6).
 
-Drawing and applying are apart: what is drawn is a small value that depends on the generator alone, and it is applied to
-whole batches on the device that trains.
+Drawing and applying are apart: what is drawn is a small value that depends on the generator alone. Boxes are cut where
+volumes are read, so that nothing else is read; the rest is applied on the device that trains.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,11 @@ from simcrop.core.recipe import AugmentRecipe, ModelRecipe, Size
 AIR_HU = -1000
 """HU of what lies outside a volume."""
 _INT16 = torch.iinfo(torch.int16)
+
+Part = tuple[slice, slice, slice]
+"""Voxels of a volume, all of them inside it."""
+CopyPart = Callable[[Part, Tensor], object]
+"""Copies a part of a volume into a tensor of its size."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,18 @@ class Augmenter:
     model: ModelRecipe
     seed: int
 
+    @property
+    def largest_box(self) -> int:
+        """Voxels of a box at the upper end of the scale."""
+        return math.prod(self._box_size(self.recipe.scale[1]))
+
     def draw(self, prepared_size: Size, *occasion: object) -> Augmentation:
         """Draw the changes of a prepared volume on an occasion, such as an epoch of a study: always the same."""
         recipe, window = self.recipe, self.model.window
         draw = generator(self.seed, *occasion)
         draws: list[float] = torch.rand(9, generator=draw, dtype=torch.float64).tolist()
         low, high = recipe.scale
-        scale = low + (high - low) * draws[0]
-        size = _size(max(1, round(n * scale)) for n in self.model.volume_size)
+        size = self._box_size(low + (high - low) * draws[0])
         start = centre_start(prepared_size, size)
         if recipe.crop:
             start = _size(
@@ -78,18 +88,25 @@ class Augmenter:
         flips = tuple(axis for axis in range(3) if draws[4 + axis] < recipe.flip)
         return Augmentation(start, size, self.model.volume_size, flips, round(shift), recipe.pad)
 
-
-def apply_augmentations(
-    volumes: Int16[Tensor, "B H W D"], augmentations: Sequence[Augmentation]
-) -> Int16[Tensor, "B 1 h w d"]:
-    """Prepared volumes as the model sees them."""
-    pairs = zip(volumes, augmentations, strict=True)
-    return torch.stack([apply_augmentation(volume, each) for volume, each in pairs])[:, None]
+    def _box_size(self, scale: float) -> Size:
+        return _size(max(1, round(n * scale)) for n in self.model.volume_size)
 
 
-def apply_augmentation(voxels: Int16[Tensor, "H W D"], augmentation: Augmentation) -> Int16[Tensor, "h w d"]:
-    """The augmented box, a new tensor on the device of the prepared volume; HU saturate at the limits of int16."""
-    box = crop(voxels, augmentation.start, augmentation.size, pad=augmentation.pad)
+def boxes_of(voxels: Int16[Tensor, "..."], augmentations: Sequence[Augmentation]) -> list[Tensor]:
+    """The boxes that augmentations cut and that lie one after the other, each in its size; views."""
+    sizes = [each.size for each in augmentations]
+    boxes = voxels.flatten().split([math.prod(size) for size in sizes])
+    return [box.view(size) for box, size in zip(boxes, sizes, strict=True)]
+
+
+def augment_boxes(voxels: Int16[Tensor, "..."], augmentations: Sequence[Augmentation]) -> Int16[Tensor, "B 1 h w d"]:
+    """Boxes that lie one after the other as the model sees them, made on their device."""
+    pairs = zip(boxes_of(voxels, augmentations), augmentations, strict=True)
+    return torch.stack([augment_box(box, each) for box, each in pairs])[:, None]
+
+
+def augment_box(box: Int16[Tensor, "H W D"], augmentation: Augmentation) -> Int16[Tensor, "h w d"]:
+    """The box that an augmentation has cut, resampled, reversed and shifted; HU saturate at the limits of int16."""
     if augmentation.size != augmentation.volume_size:
         size = augmentation.volume_size
         resized = interpolate(box[None, None].float(), size=size, mode="trilinear", align_corners=False)
@@ -103,25 +120,50 @@ def apply_augmentation(voxels: Int16[Tensor, "H W D"], augmentation: Augmentatio
 
 def crop(voxels: Int16[Tensor, "H W D"], start: Size, size: Size, *, pad: Literal["air", "reflect"] = "air") -> Tensor:
     """A copy of the box that begins at `start`, air or mirrored voxels where it reaches outside."""
-    if pad == "reflect" and any(
-        first < 0 or first + want > have for first, want, have in zip(start, size, voxels.shape, strict=True)
-    ):
-        for axis, (first, want) in enumerate(zip(start, size, strict=True)):
-            voxels = voxels.index_select(axis, _mirrored(first, want, voxels.shape[axis]).to(voxels.device))
-        return voxels
-    lows = [max(0, first) for first in start]
-    highs = [max(0, min(have, first + want)) for first, want, have in zip(start, size, voxels.shape, strict=True)]
-    inner = voxels[tuple(slice(low, high) for low, high in zip(lows, highs, strict=True))]
-    if inner.shape == size:
-        return inner.clone()
-    box = voxels.new_full(size, AIR_HU)
-    if inner.numel():
-        into = tuple(
-            slice(low - first, low - first + length)
-            for low, first, length in zip(lows, start, inner.shape, strict=True)
-        )
-        box[into] = inner
+    box = voxels.new_empty(size)
+    cut_box(lambda part, into: into.copy_(voxels[part]), size_of(voxels), start, box, pad=pad)
     return box
+
+
+def cut_box(
+    copy_part: CopyPart, have: Size, start: Size, box: Int16[Tensor, "h w d"], *, pad: Literal["air", "reflect"] = "air"
+) -> None:
+    """Fill a box that begins at `start`; of the volume no more is asked for than lies in it.
+
+    Args:
+        copy_part: gives the voxels of the volume.
+        have: size of the volume.
+        start: first voxel of the box, negative where it begins outside.
+        box: is filled.
+        pad: what lies outside the volume.
+    """
+    want = size_of(box)
+    ends = [first + length for first, length in zip(start, want, strict=True)]
+    is_inside = min(start) >= 0 and all(end <= length for end, length in zip(ends, have, strict=True))
+    if is_inside:
+        copy_part(_part(start, ends), box)
+    elif pad == "reflect":
+        _cut_mirrored(copy_part, have, start, box)
+    else:
+        box.fill_(AIR_HU)
+        lows = [max(0, first) for first in start]
+        highs = [min(end, length) for end, length in zip(ends, have, strict=True)]
+        if all(low < high for low, high in zip(lows, highs, strict=True)):
+            copy_part(
+                _part(lows, highs),
+                box[tuple(slice(low - s, high - s) for low, high, s in zip(lows, highs, start, strict=True))],
+            )
+
+
+def _cut_mirrored(copy_part: CopyPart, have: Size, start: Size, box: Tensor) -> None:
+    """As `cut_box`, with mirrored voxels outside."""
+    indices = [_mirrored(*axis) for axis in zip(start, box.shape, have, strict=True)]
+    lows, highs = [int(index.min()) for index in indices], [int(index.max()) + 1 for index in indices]
+    voxels = box.new_empty([high - low for low, high in zip(lows, highs, strict=True)])
+    copy_part(_part(lows, highs), voxels)
+    for axis, (index, low) in enumerate(zip(indices, lows, strict=True)):
+        voxels = voxels.index_select(axis, (index - low).to(voxels.device))
+    box.copy_(voxels)
 
 
 def crop_centre(voxels: Int16[Tensor, "H W D"], size: Size) -> Tensor:
@@ -137,6 +179,11 @@ def centre_start(have: Size, want: Size) -> Size:
 def size_of(voxels: Tensor) -> Size:
     """Voxels along x, y, z."""
     return _size(voxels.shape)
+
+
+def _part(lows: Sequence[int], highs: Sequence[int]) -> Part:
+    x, y, z = (slice(low, high) for low, high in zip(lows, highs, strict=True))
+    return x, y, z
 
 
 def _size(values: Iterable[int]) -> Size:

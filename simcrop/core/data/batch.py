@@ -3,6 +3,7 @@
 B studies, T and R tokens, S sentences, L visible and M masked patches; masks are False at padding.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Int16, Int64, Shaped
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from simcrop.core.data.augment import Augmentation, apply_augmentations
+from simcrop.core.data.augment import Augmentation, augment_boxes
 
 
 class TensorGroup:
@@ -69,7 +70,7 @@ class Tokens(TensorGroup):
 
 
 @dataclass(frozen=True)
-class Rooms:
+class Padding:
     """Lengths that the texts of a batch are padded to.
 
     A GPU likes few lengths that come again: attention and kernels are planned, tuned and allocated for each anew.
@@ -87,34 +88,34 @@ class Rooms:
     def for_tokens(self, lengths: Iterable[int]) -> int:
         """Tokens to pad texts to."""
         longest = max(lengths)
-        room = _multiple(longest, self.tokens)
-        return room if self.max_tokens is None else max(longest, min(room, self.max_tokens))
+        length = _multiple(longest, self.tokens)
+        return length if self.max_tokens is None else max(longest, min(length, self.max_tokens))
 
     def for_sentences(self, number: int) -> int:
         """Sentences to pad the longest text to."""
         return _multiple(number, self.sentences)
 
 
-LONGEST = Rooms()
-"""No room beyond the longest text."""
+LONGEST = Padding()
+"""No more than the longest text."""
 
 
 def _multiple(number: int, of: int) -> int:
     return -(-number // of) * of
 
 
-def padded(encodings: Sequence[Encoding], pad_id: int, room: int = 0) -> Tokens:
-    """The texts side by side, padded to the longest, or to a room that is larger."""
-    ids = pad_rows([torch.tensor(encoding.ids) for encoding in encodings], pad_id, room)
+def padded(encodings: Sequence[Encoding], pad_id: int, length: int = 0) -> Tokens:
+    """The texts side by side, padded to the longest, or to a greater length."""
+    ids = pad_rows([torch.tensor(encoding.ids) for encoding in encodings], pad_id, length)
     lengths = torch.tensor([len(encoding.ids) for encoding in encodings])
-    sentence_of_token = pad_rows([torch.tensor(encoding.sentence_of_token) for encoding in encodings], -1, room)
+    sentence_of_token = pad_rows([torch.tensor(encoding.sentence_of_token) for encoding in encodings], -1, length)
     return Tokens(ids, torch.arange(ids.shape[1]) < lengths[:, None], sentence_of_token)
 
 
-def pad_rows(rows: Sequence[Tensor], value: float, room: int = 0) -> Tensor:
-    """Rows of different lengths as one tensor, as long as the longest, or as a room that is larger."""
+def pad_rows(rows: Sequence[Tensor], value: float, length: int = 0) -> Tensor:
+    """Rows of different lengths as one tensor, as long as the longest, or of a greater length."""
     together = pad_sequence(list(rows), batch_first=True, padding_value=value)
-    missing = room - together.shape[1]
+    missing = length - together.shape[1]
     if missing <= 0:
         return together
     padding = together.new_full((together.shape[0], missing, *together.shape[2:]), value)
@@ -207,23 +208,28 @@ class PreparedBatch(TensorGroup):
     """A micro-batch as it is loaded.
 
     Attributes:
-        volume: whole prepared volumes, HU.
-        augmentations: what each volume has to undergo before the model sees it.
+        volume: a box of each prepared volume, HU, one after the other; their sizes may differ, so the shape is free.
+        augmentations: what each box was cut by, and has still to undergo before the model sees it.
         inputs: all else.
     """
 
-    volume: Int16[Tensor, "B 1 H W D"]
+    volume: Int16[Tensor, "..."]
     augmentations: tuple[Augmentation, ...]
     inputs: Inputs
 
     def __len__(self) -> int:
-        return len(self.volume)
+        return len(self.augmentations)
 
     @property
     def study_ids(self) -> tuple[str, ...]:
         """For messages."""
         return self.inputs.study_ids
 
+    @property
+    def num_voxels(self) -> int:
+        """Of all boxes."""
+        return sum(math.prod(each.size) for each in self.augmentations)
+
     def augmented(self) -> Batch:
-        """The batch as the model sees it, made on the device where the volumes are."""
-        return Batch(apply_augmentations(self.volume[:, 0], self.augmentations), self.inputs)
+        """The batch as the model sees it, made on the device where the boxes are."""
+        return Batch(augment_boxes(self.volume, self.augmentations), self.inputs)

@@ -1,5 +1,6 @@
 """From a study to what a step needs of it: voxels and their augmentation, tokens, masks; from several, a batch."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +8,16 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float16, Int16, Int64
 from torch import Tensor
-from torch.utils.data import default_collate
 
-from simcrop.core.data.augment import Augmentation, Augmenter, size_of
+from simcrop.core.data.augment import Augmentation, Augmenter
 from simcrop.core.data.batch import (
     LONGEST,
     Batch,
     Encoding,
     Inputs,
     MaskedReport,
+    Padding,
     PreparedBatch,
-    Rooms,
     pad_rows,
     padded,
 )
@@ -42,14 +42,14 @@ class ReadingSpec:
         report: masking of the report.
         augment: changes of the volumes in training.
         seed: the run's.
-        rooms: lengths that the texts of a batch are padded to.
+        padding: lengths that the texts of a batch are padded to.
     """
 
     model: ModelRecipe
     report: ReportRecipe
     augment: AugmentRecipe
     seed: int
-    rooms: Rooms = LONGEST
+    padding: Padding = LONGEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +90,43 @@ class ItemReader:
         self._augmenter = Augmenter(spec.augment, spec.model, spec.seed)
         self._texts: OrderedDict[str, tuple[Findings, Encoding]] = OrderedDict()
 
-    def for_training(self, study: Study, epoch: int) -> tuple[Item, Augmentation]:
-        """The prepared volume and what it is to undergo; a study's reconstructions take turns from epoch to epoch."""
+    @property
+    def largest_box(self) -> int:
+        """Voxels of the largest box that training may cut from a volume."""
+        return self._augmenter.largest_box
+
+    def training_batch(
+        self, studies: Sequence[Study], epoch: int, room: Int16[Tensor, "n"] | None = None
+    ) -> PreparedBatch:
+        """The boxes of the studies, what they have still to undergo, and their texts.
+
+        Args:
+            studies: of the batch.
+            epoch: which the draws depend on.
+            room: where the boxes are written; `largest_box` voxels for each study are enough.
+        """
+        if room is None:
+            room = torch.empty(len(studies) * self.largest_box, dtype=torch.int16)
+        items: list[Item] = []
+        augmentations: list[Augmentation] = []
+        used = 0
+        for study in studies:
+            item, augmentation = self.for_training(study, epoch, room[used:])
+            items.append(item)
+            augmentations.append(augmentation)
+            used += item.voxels.numel()
+        return PreparedBatch(room[:used], tuple(augmentations), _inputs(items, self.pad_id, self.spec.padding))
+
+    def for_training(self, study: Study, epoch: int, room: Int16[Tensor, "n"]) -> tuple[Item, Augmentation]:
+        """A box of a volume, written to the beginning of `room`, and what it has still to undergo.
+
+        A study's reconstructions take turns from epoch to epoch.
+        """
         turn = (epoch + derive_seed(study.study_id)) % len(study.reconstructions)
-        voxels = self._volumes.read(study.reconstructions[turn])
-        augmentation = self._augmenter.draw(size_of(voxels), "augment", epoch, study.study_id)
-        return self._item(study, voxels, epoch), augmentation
+        augmentation = self._augmenter.draw(self._volumes.size, "augment", epoch, study.study_id)
+        box = room[: math.prod(augmentation.size)].view(augmentation.size)
+        self._volumes.read_box(study.reconstructions[turn], augmentation.start, box, pad=augmentation.pad)
+        return self._item(study, box, epoch), augmentation
 
     def for_evaluation(self, study: Study) -> Item:
         """The centre of the first reconstruction, as it is, with masks that never change."""
@@ -143,34 +174,21 @@ class ItemReader:
         return text
 
 
-def collate(items: Sequence[Item], *, pad_id: int, rooms: Rooms = LONGEST) -> Batch:
-    """A batch of items whose volumes are as the model sees them, their texts padded to the longest, or to a room."""
-    return Batch(_volumes(items), _inputs(items, pad_id, rooms))
+def collate(items: Sequence[Item], *, pad_id: int, padding: Padding = LONGEST) -> Batch:
+    """A batch of items whose volumes are as the model sees them, their texts padded as `padding` says."""
+    return Batch(torch.stack([item.voxels for item in items])[:, None], _inputs(items, pad_id, padding))
 
 
-def collate_prepared(
-    drawn: Sequence[tuple[Item, Augmentation]], *, pad_id: int, rooms: Rooms = LONGEST
-) -> PreparedBatch:
-    """A batch of items whose volumes have still to be augmented."""
-    items = [item for item, _ in drawn]
-    return PreparedBatch(_volumes(items), tuple(each for _, each in drawn), _inputs(items, pad_id, rooms))
-
-
-def _volumes(items: Sequence[Item]) -> Int16[Tensor, "B 1 H W D"]:
-    # Not torch.stack: in a data worker this writes straight into shared memory.
-    return default_collate([item.voxels for item in items])[:, None]
-
-
-def _inputs(items: Sequence[Item], pad_id: int, rooms: Rooms) -> Inputs:
+def _inputs(items: Sequence[Item], pad_id: int, padding: Padding) -> Inputs:
     encodings = [item.findings.encoding for item in items]
-    tokens = padded(encodings, pad_id, rooms.for_tokens(len(encoding.ids) for encoding in encodings))
+    tokens = padded(encodings, pad_id, padding.for_tokens(len(encoding.ids) for encoding in encodings))
     # One sentence at least, so that no tensor is empty; without a token it is masked.
-    num_sentences = rooms.for_sentences(max(1, int(tokens.sentence_of_token.max()) + 1))
+    num_sentences = padding.for_sentences(max(1, int(tokens.sentence_of_token.max()) + 1))
     sentence_mask = (tokens.sentence_of_token[:, :, None] == torch.arange(num_sentences)).any(1)
     keys = torch.tensor([(item.findings.keys + (0,) * num_sentences)[:num_sentences] for item in items])
     features = [item.findings_features for item in items if item.findings_features is not None]
     reports = [item.report for item in items]
-    report_room = rooms.for_tokens(len(report.ids) for report in reports)
+    report_length = padding.for_tokens(len(report.ids) for report in reports)
     return Inputs(
         ids_keep=torch.stack([item.ids_keep for item in items]),
         ids_masked=torch.stack([item.ids_masked for item in items]),
@@ -178,10 +196,10 @@ def _inputs(items: Sequence[Item], pad_id: int, rooms: Rooms) -> Inputs:
         sentence_mask=sentence_mask,
         sentence_keys=keys.masked_fill(~sentence_mask, 0),
         report=MaskedReport.of(
-            pad_rows([report.ids for report in reports], pad_id, report_room),
-            pad_rows([report.input_ids for report in reports], pad_id, report_room),
-            pad_rows([report.mask for report in reports], False, report_room),
-            pad_rows([report.masked for report in reports], False, report_room),
+            pad_rows([report.ids for report in reports], pad_id, report_length),
+            pad_rows([report.input_ids for report in reports], pad_id, report_length),
+            pad_rows([report.mask for report in reports], False, report_length),
+            pad_rows([report.masked for report in reports], False, report_length),
         ),
         study_keys=torch.tensor([derive_seed(item.study_id) for item in items]),
         study_ids=tuple(item.study_id for item in items),

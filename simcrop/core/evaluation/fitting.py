@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int16
 from torch import Tensor
 from torch.optim import Optimizer
 
-from simcrop.core.data.augment import Augmentation, apply_augmentations
+from simcrop.core.data.augment import Augmentation, augment_boxes
 from simcrop.core.evaluation.classifier import Classifier, classification_loss, layer_scale
 from simcrop.core.evaluation.selection import SELECTION_ORDER
 from simcrop.core.ports import Communicator
@@ -24,23 +24,23 @@ from simcrop.core.training.optimization import make_optimizers
 
 @dataclass(frozen=True, eq=False)
 class LabelledBatch:
-    """Prepared volumes, what each has still to undergo, and their labels; on the CPU.
+    """Boxes of prepared volumes, what each has still to undergo, and their labels; on the CPU.
 
     Attributes:
-        volumes: [B, H, W, D] HU.
-        augmentations: one a volume.
+        volumes: the boxes, HU, one after the other.
+        augmentations: one a box.
         truth: [B, C].
         study_ids: for messages.
     """
 
-    volumes: Int16[Tensor, "B H W D"]
+    volumes: Int16[Tensor, "..."]
     augmentations: tuple[Augmentation, ...]
     truth: Bool[Tensor, "B C"]
     study_ids: tuple[str, ...]
 
     def augmented(self, device: torch.device) -> Int16[Tensor, "B 1 h w d"]:
         """The volumes as the model sees them, on its device."""
-        return apply_augmentations(self.volumes.to(device), self.augmentations)
+        return augment_boxes(self.volumes.to(device), self.augmentations)
 
 
 @dataclass(frozen=True, eq=False)

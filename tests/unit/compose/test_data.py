@@ -18,8 +18,8 @@ from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.compose.data import part_of, prepare_data, text_rooms, validation_batches, verify_prepared
-from simcrop.core.data.batch import LONGEST, Rooms
+from simcrop.compose.data import part_of, prepare_data, text_padding, validation_batches, verify_prepared
+from simcrop.core.data.batch import LONGEST, Padding
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import SingleProcess
@@ -231,6 +231,22 @@ def test_phantoms_are_made_where_they_are_missing(tmp_path: Path) -> None:
 def test_texts_are_padded_to_few_lengths_on_a_gpu_alone(tmp_path: Path) -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     improved, paper = (load(tmp_path, f"recipe: {recipe}") for recipe in ("improved", "paper"))
-    assert text_rooms(improved, cpu) == text_rooms(paper, cpu) == LONGEST
-    assert text_rooms(improved, gpu) == Rooms(tokens=128, sentences=16, max_tokens=256)
-    assert text_rooms(paper, gpu).sentences == 1, "there padding is a negative, and its number a part of the loss"
+    assert text_padding(improved, cpu) == text_padding(paper, cpu) == LONGEST
+    assert text_padding(improved, gpu) == Padding(tokens=128, sentences=16, max_tokens=256)
+    assert text_padding(paper, gpu).sentences == 1, "there padding is a negative, and its number a part of the loss"
+
+
+def test_what_each_storage_costs_is_told_before_all_is_prepared(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "simcrop"):
+        prepare_data(config(folder), compares_storages=True)
+    lines = [record.message for record in caplog.records]
+    assert [line.partition(":")[0] for line in lines[:2]] == ["data.storage raw", "data.storage blosc2"]
+    assert " GB for 6; " in lines[0]
+    assert lines[3].startswith("preparing 3 volumes")
+
+
+def test_volumes_are_kept_as_the_configuration_says(folder: Path) -> None:
+    raw, small = prepare_data(config(folder)), prepare_data(config(folder, "data.storage=blosc2"))
+    assert raw.prepared.folder != small.prepared.folder
+    for name in NAMES:
+        assert torch.equal(small.prepared.read(name), raw.prepared.read(name))

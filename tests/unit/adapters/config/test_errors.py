@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.configurations import message
+from support.configurations import load, message
 
 from simcrop.adapters.config.settings import load_config
 from simcrop.core.errors import ConfigError
@@ -33,6 +33,15 @@ TORCHRUN = "a GPU is a process: torchrun --nproc-per-node N -m simcrop_cli train
 )
 def test_what_other_programs_call_a_key_is_understood(tmp_path: Path, key: str, hint: str) -> None:
     assert message(tmp_path, "", f"{key}=3") == f"--set: {key}: unknown key; {hint}"
+
+
+@pytest.mark.parametrize("value", ["four", "2.5", "null", "[1]"])
+def test_a_number_or_a_word_is_asked_for_in_one_line(tmp_path: Path, value: str) -> None:
+    line = message(tmp_path, "", f"data.num_workers={value}")
+    assert line.startswith("--set: data.num_workers: expected a whole number or auto, not ")
+    assert load(tmp_path, "", "data.num_workers=auto").data.num_workers == "auto"
+    assert load(tmp_path, "", "data.num_workers=4").data.num_workers == 4
+    assert message(tmp_path, "", "data.num_workers=-1") == "--set: data.num_workers: -1 is below 0"
 
 
 def test_aliases_inside_aliases_are_refused_in_one_short_line(tmp_path: Path) -> None:

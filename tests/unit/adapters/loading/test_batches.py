@@ -18,7 +18,7 @@ from simcrop.adapters.loading.batches import AugmentedStudies, HeldOutBatches, S
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
-from simcrop.core.data.augment import Augmenter
+from simcrop.core.data.augment import Augmenter, crop, size_of
 from simcrop.core.data.batch import Batch, PreparedBatch, TensorGroup
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.study import Report, Study
@@ -161,9 +161,9 @@ class Recording(ItemReader):
 
     given: ClassVar[list[Study]] = []
 
-    def for_training(self, study: Study, epoch: int) -> Any:
+    def for_training(self, study: Study, epoch: int, room: Tensor) -> Any:
         self.given.append(study)
-        return super().for_training(study, epoch)
+        return super().for_training(study, epoch, room)
 
 
 def test_studies_are_read_as_they_were_given(prepared: PreparedVolumes) -> None:
@@ -211,14 +211,10 @@ STUDIES = [Study(f"s{n}", f"p{n}", Report("", ""), (f"v{n}", f"other{n}")) for n
 TRUTH = torch.arange(7)[:, None] % 2 == 0
 
 
-class Grid:
-    size = (6, 6, 6)
-
-
 class FewPrepared:
     """Volumes of one value each; one may be damaged."""
 
-    grid = Grid()
+    size = (6, 6, 6)
 
     def __init__(self, damaged: str | None = None) -> None:
         self.damaged = damaged
@@ -227,7 +223,10 @@ class FewPrepared:
         if name == self.damaged:
             raise DataError(f"{name}: is damaged; delete it")
         assert name.startswith("v"), "only the first reconstruction is read"
-        return torch.full(self.grid.size, int(name[1:]), dtype=torch.int16)
+        return torch.full(self.size, int(name[1:]), dtype=torch.int16)
+
+    def read_box(self, name: str, start: tuple[int, int, int], box: torch.Tensor, *, pad: str) -> None:
+        box.copy_(crop(self.read(name), start, size_of(box)))
 
     def read_centre(self, name: str, size: tuple[int, int, int]) -> torch.Tensor:
         return self.read(name)[: size[0], : size[1], : size[2]]
@@ -261,7 +260,7 @@ def test_an_epoch_reads_every_study_once_but_for_a_rest_and_truth_goes_along() -
         ids = [*first.study_ids, *second.study_ids]
         assert len(set(ids)) == 6
     for batch in batches:
-        values = batch.volumes[:, 0, 0, 0]
+        values = batch.volumes.view(3, -1)[:, 0]
         assert [f"s{value}" for value in values.tolist()] == list(batch.study_ids)
         assert batch.truth[:, 0].tolist() == (values % 2 == 0).tolist()
         assert batch.augmented(torch.device("cpu")).shape == (3, 1, 4, 4, 4)

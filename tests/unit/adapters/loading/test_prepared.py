@@ -1,5 +1,6 @@
 """The cache of prepared volumes: what is reused, what is made again, what is refused."""
 
+import multiprocessing
 import os
 import pickle
 from dataclasses import replace
@@ -17,7 +18,7 @@ from simcrop.adapters.loading.resample import Grid, resample_mask, resample_volu
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.adapters.sources.manifest import ManifestSource
-from simcrop.core.data.augment import crop_centre
+from simcrop.core.data.augment import crop, crop_centre
 from simcrop.core.errors import DataError
 
 NAMES = [f"train_{patient}_a_1" for patient in range(1, 6)]
@@ -60,10 +61,51 @@ def test_another_declaration_or_data_set_has_a_folder_of_its_own(source: CTRateS
 def test_a_damaged_array_is_refused_at_its_first_read(source: CTRateSource, tmp_path: Path) -> None:
     prepared = _prepare(source, tmp_path)
     path = prepared.array_file(NAMES[0])
+    _flip_last_byte(path)
+    with pytest.raises(DataError, match=rf"{path}: is damaged .*; delete it and run simcrop data prepare"):
+        prepared.read(NAMES[0])
+
+
+def _flip_last_byte(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DataError, match=rf"{path}: is damaged .*; delete it and run simcrop data prepare"):
+
+
+def _marks(prepared: PreparedVolumes, names: list[str]) -> None:
+    for name in names:
+        prepared.read(name)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_what_one_process_has_verified_no_other_does(source: CTRateSource, tmp_path: Path, method: str) -> None:
+    prepared = _prepare(source, tmp_path)
+    child = multiprocessing.get_context(method).Process(target=_marks, args=(prepared, NAMES[:2]))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    for name in NAMES:
+        _flip_last_byte(prepared.array_file(name))
+    _marks(prepared, NAMES[:2])
+    for name in NAMES[2:]:
+        with pytest.raises(DataError, match="is damaged"):
+            prepared.read(name)
+
+
+def test_boxes_are_verified_as_whole_volumes_are(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = _prepare(source, tmp_path)
+    _flip_last_byte(prepared.array_file(NAMES[0]))
+    box = torch.empty(2, 2, 2, dtype=torch.int16)
+    with pytest.raises(DataError, match="is damaged"):
+        prepared.read_box(NAMES[0], (0, 0, 0), box)
+    prepared.read_box(NAMES[1], (-1, 0, 0), box)
+    assert torch.equal(box, crop(prepared.read(NAMES[1]), (-1, 0, 0), (2, 2, 2)))
+
+
+def test_an_array_of_another_size_is_damaged(source: CTRateSource, tmp_path: Path) -> None:
+    prepared = _prepare(source, tmp_path)
+    np.save(prepared.array_file(NAMES[0]), np.zeros((12, 12, 5), np.int16))
+    with pytest.raises(DataError, match="is damaged"):
         prepared.read(NAMES[0])
 
 

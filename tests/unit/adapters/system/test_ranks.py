@@ -12,7 +12,14 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from simcrop.adapters.system.ranks import TorchRanks, average_gradients, choose_device, connect, disconnect
+from simcrop.adapters.system.ranks import (
+    TorchRanks,
+    average_gradients,
+    choose_device,
+    choose_workers,
+    connect,
+    disconnect,
+)
 from simcrop.core.errors import ConfigError
 from simcrop.core.ports import SingleProcess
 
@@ -39,6 +46,17 @@ def test_each_local_rank_takes_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ConfigError, match=r"train.device: .*local rank 2, but torch sees 2 GPUs; use auto or cpu"):
         choose_device("cuda")
+
+
+def test_workers_are_as_many_as_asked_for_or_this_ranks_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    assert [choose_workers(3, cpu), choose_workers(0, gpu), choose_workers("auto", cpu)] == [3, 0, 0]
+    for cores, ranks, expected in [(64, None, 8), (64, 2, 8), (64, 16, 4), (2, 1, 2), (2, 8, 0)]:
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)))
+        monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+        if ranks is not None:
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+        assert choose_workers("auto", gpu) == expected
 
 
 @pytest.fixture

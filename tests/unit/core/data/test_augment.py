@@ -5,9 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.boxes import apply_augmentation
 from torch import Tensor
 
-from simcrop.core.data.augment import AIR_HU, Augmentation, Augmenter, apply_augmentation, crop, crop_centre
+from simcrop.core.data.augment import AIR_HU, Augmentation, Augmenter, augment_box, crop, crop_centre, cut_box
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe
 
 HAVE, WANT = (12, 10, 8), (8, 8, 4)
@@ -35,6 +36,41 @@ def test_reflected_crop_is_numpys(have: tuple[int, int, int], want: tuple[int, i
     voxels = _voxels(have)
     expected = np.pad(voxels.numpy(), 8, mode="reflect")[tuple(slice(8 - 3, 8 - 3 + n) for n in want)]
     np.testing.assert_array_equal(crop(voxels, (-3, -3, -3), want, pad="reflect").numpy(), expected)
+
+
+@given(SIZES, st.tuples(*[st.integers(-7, 7)] * 3), SIZES, st.sampled_from(["air", "reflect"]))
+def test_a_box_asks_for_voxels_inside_the_volume_alone(have: tuple, start: tuple, want: tuple, pad: str) -> None:
+    voxels, asked = _voxels(have), []
+
+    def copy_part(part: tuple[slice, ...], into: Tensor) -> None:
+        asked.append(part)
+        assert all(0 <= axis.start < axis.stop <= length for axis, length in zip(part, have, strict=True))
+        into.copy_(voxels[part])
+
+    box = torch.empty(want, dtype=torch.int16)
+    cut_box(copy_part, have, start, box, pad=pad)
+    assert torch.equal(box, crop(voxels, start, want, pad=pad))
+    assert len(asked) <= 1
+
+
+@given(
+    SIZES,
+    SIZES,
+    st.tuples(st.floats(0.3, 1.0), st.floats(1.0, 1.9)),
+    st.sampled_from(["air", "reflect"]),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_boxes_of_any_recipe_fit_and_are_those_of_the_volume(
+    have: tuple, want: tuple, scale: tuple[float, float], pad: str, crops: bool, study: int
+) -> None:
+    recipe = AugmentRecipe(crop=crops, scale=scale, flip=0.5, pad=pad, shift_probability=0.5)  # type: ignore[arg-type]
+    augmenter = Augmenter(recipe, ModelRecipe(volume_size=want, patch_size=(1, 1, 1), mask_ratio=0.0), seed=0)
+    drawn, voxels = augmenter.draw(have, study), _voxels(have)
+    box = torch.empty(drawn.size, dtype=torch.int16)
+    assert box.numel() <= augmenter.largest_box
+    cut_box(lambda part, into: into.copy_(voxels[part]), have, drawn.start, box, pad=drawn.pad)
+    assert torch.equal(augment_box(box, drawn), apply_augmentation(voxels, drawn))
 
 
 def test_crop_copies() -> None:

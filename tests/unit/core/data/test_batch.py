@@ -8,7 +8,7 @@ from support.tiny import make_batch
 from torch import Tensor
 
 from simcrop.core.data.augment import Augmentation
-from simcrop.core.data.batch import LONGEST, Batch, Encoding, PreparedBatch, Rooms, TensorGroup, padded
+from simcrop.core.data.batch import LONGEST, Batch, Encoding, Padding, PreparedBatch, TensorGroup, padded
 
 
 def check_moved(before: object, after: object, name: str = "") -> int:
@@ -65,7 +65,7 @@ def test_each_volume_undergoes_its_own_augmentation() -> None:
 
 
 def test_rooms_come_again_and_end_at_the_limit_of_tokens() -> None:
-    rooms = Rooms(tokens=128, sentences=16, max_tokens=200)
-    assert [rooms.for_tokens([3, length]) for length in (4, 128, 129, 200, 210)] == [128, 128, 200, 200, 210]
-    assert [rooms.for_sentences(number) for number in (1, 16, 17)] == [16, 16, 32]
+    padding = Padding(tokens=128, sentences=16, max_tokens=200)
+    assert [padding.for_tokens([3, length]) for length in (4, 128, 129, 200, 210)] == [128, 128, 200, 200, 210]
+    assert [padding.for_sentences(number) for number in (1, 16, 17)] == [16, 16, 32]
     assert (LONGEST.for_tokens([3, 7]), LONGEST.for_sentences(5)) == (7, 5)

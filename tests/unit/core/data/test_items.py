@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.boxes import apply_augmentation
 from support.data_folders import write_ct_rate
 from support.reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
@@ -12,9 +13,9 @@ from torch import Tensor
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
-from simcrop.core.data.augment import Augmentation, apply_augmentation, crop_centre
-from simcrop.core.data.batch import Batch, Rooms
-from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate, collate_prepared
+from simcrop.core.data.augment import Augmentation, augment_box, crop_centre
+from simcrop.core.data.batch import Batch, Padding
+from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.randomness import derive_seed
@@ -45,10 +46,14 @@ def _reader(
     return ItemReader(prepared, REPORTS, ReadingSpec(MODEL, report, changes, seed))
 
 
+def _drawn(reader: ItemReader, study: Study, epoch: int) -> tuple[Item, Augmentation]:
+    return reader.for_training(study, epoch, torch.empty(reader.largest_box, dtype=torch.int16))
+
+
 def _seen(drawn: tuple[Item, Augmentation]) -> Tensor:
     """What the model sees of a training item."""
     item, augmentation = drawn
-    return apply_augmentation(item.voxels, augmentation)
+    return augment_box(item.voxels, augmentation)
 
 
 def _batch(prepared: PreparedVolumes, *studies: Study, **report: str) -> Batch:
@@ -129,13 +134,13 @@ def test_evaluation_reads_the_centre_of_the_first_reconstruction(prepared: Prepa
 def test_reconstructions_take_turns(prepared: PreparedVolumes) -> None:
     reader = _reader(prepared, crop=False)
     centres = [crop_centre(prepared.read(name), MODEL.volume_size) for name in TWO.reconstructions]
-    seen = [_seen(reader.for_training(TWO, epoch)) for epoch in range(4)]
+    seen = [_seen(_drawn(reader, TWO, epoch)) for epoch in range(4)]
     first = 0 if torch.equal(seen[0], centres[0]) else 1
     assert [torch.equal(seen[epoch], centres[(first + epoch) % 2]) for epoch in range(4)] == [True] * 4
 
 
 def _draws(reader: ItemReader, study: Study, epoch: int) -> list[Tensor]:
-    item, augmentation = reader.for_training(study, epoch)
+    item, augmentation = _drawn(reader, study, epoch)
     return [_seen((item, augmentation)), item.ids_keep, item.report.masked]
 
 
@@ -157,8 +162,8 @@ def test_masks_do_not_change_with_augmentation(prepared: PreparedVolumes) -> Non
 
 
 def test_the_shift_is_in_the_windows_unit(prepared: PreparedVolumes) -> None:
-    still = _seen(_reader(prepared).for_training(TWO, 0))
-    moved = _seen(_reader(prepared, shift=0.1, shift_probability=1.0).for_training(TWO, 0))
+    still = _seen(_drawn(_reader(prepared), TWO, 0))
+    moved = _seen(_drawn(_reader(prepared, shift=0.1, shift_probability=1.0), TWO, 0))
     (shift,) = (moved - still).unique().tolist()
     assert 0 < abs(shift) <= 100
 
@@ -172,31 +177,52 @@ def test_a_model_of_several_channels_is_refused(prepared: PreparedVolumes) -> No
 
 def test_a_batch_is_augmented_as_each_of_its_studies_would_be(prepared: PreparedVolumes) -> None:
     reader = _reader(prepared, scale=(0.5, 1.0), flip=0.5, shift_probability=1.0, pad="reflect")
-    items = [reader.for_training(replace(TWO, study_id=f"study {number}"), 0) for number in range(4)]
-    batch = collate_prepared(items, pad_id=0)
-    assert batch.volume.shape[1:] == (1, *prepared.grid.size)
+    studies = [replace(TWO, study_id=f"study {number}") for number in range(4)]
+    items = [_drawn(reader, study, 0) for study in studies]
+    batch = reader.training_batch(studies, 0)
+    assert len(batch.volume) == sum(item.voxels.numel() for item, _ in items)
     assert len(set(batch.augmentations)) == 4
     seen = batch.augmented()
     assert torch.equal(seen.volume[:, 0], torch.stack([_seen(item) for item in items]))
     assert seen.inputs is batch.inputs
 
 
-def test_a_room_pads_texts_and_changes_nothing_else(prepared: PreparedVolumes) -> None:
+def test_padding_lengthens_texts_and_changes_nothing_else(prepared: PreparedVolumes) -> None:
     reader = _reader(prepared)
     items = [reader.for_evaluation(study) for study in (TWO, NONE)]
     features = [torch.ones(len(item.findings.encoding.ids), 4).half() for item in items]
     items = [replace(item, findings_features=each) for item, each in zip(items, features, strict=True)]
     plain = collate(items, pad_id=0).inputs
-    roomy = collate(items, pad_id=0, rooms=Rooms(tokens=16, sentences=5, max_tokens=MAX_TOKENS)).inputs
-    assert (roomy.findings.ids.shape, roomy.report.ids.shape, roomy.sentence_mask.shape) == ((2, 16), (2, 16), (2, 5))
-    assert roomy.findings_features is not None
-    assert roomy.findings_features.shape == (2, 16, 4)
+    longer = collate(items, pad_id=0, padding=Padding(tokens=16, sentences=5, max_tokens=MAX_TOKENS)).inputs
+    shapes = longer.findings.ids.shape, longer.report.ids.shape, longer.sentence_mask.shape
+    assert shapes == ((2, 16), (2, 16), (2, 5))
+    assert longer.findings_features is not None
+    assert longer.findings_features.shape == (2, 16, 4)
     for name in ("ids", "mask", "sentence_of_token"):
-        padded, value = getattr(roomy.findings, name), -1 if name == "sentence_of_token" else 0
+        padded, value = getattr(longer.findings, name), -1 if name == "sentence_of_token" else 0
         assert torch.equal(padded[:, :7], getattr(plain.findings, name))
         assert (padded[:, 7:] == value).all()
-    assert torch.equal(roomy.sentence_keys[:, :2], plain.sentence_keys)
-    assert not roomy.sentence_mask[:, 2:].any()
-    assert not roomy.report.mask[:, plain.report.mask.shape[1] :].any()
-    for inputs in (plain, roomy):
+    assert torch.equal(longer.sentence_keys[:, :2], plain.sentence_keys)
+    assert not longer.sentence_mask[:, 2:].any()
+    assert not longer.report.mask[:, plain.report.mask.shape[1] :].any()
+    for inputs in (plain, longer):
         assert inputs.report.places.tolist() == inputs.report.masked.flatten().nonzero().flatten().tolist()
+
+
+@pytest.mark.parametrize("pad", ["air", "reflect"])
+def test_the_box_of_a_batch_is_that_of_the_whole_volume(prepared: PreparedVolumes, pad: str) -> None:
+    reader = _reader(prepared, scale=(0.7, 1.6), flip=0.5, shift_probability=0.5, pad=pad)
+    for epoch in range(40):
+        batch = reader.training_batch([TWO], epoch)
+        name = TWO.reconstructions[(epoch + derive_seed(TWO.study_id)) % 2]
+        whole = apply_augmentation(prepared.read(name), batch.augmentations[0])
+        assert torch.equal(batch.augmented().volume[0, 0], whole)
+
+
+def test_a_batch_is_written_into_the_room_that_it_is_given(prepared: PreparedVolumes) -> None:
+    reader = _reader(prepared, scale=(0.5, 1.5))
+    room = torch.full((3 * reader.largest_box,), 77, dtype=torch.int16)
+    batch = reader.training_batch([TWO, TWO], 0, room)
+    assert batch.volume.data_ptr() == room.data_ptr()
+    assert (room[len(batch.volume) :] == 77).all()
+    assert torch.equal(batch.volume, reader.training_batch([TWO, TWO], 0).volume)
