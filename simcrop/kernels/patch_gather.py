@@ -10,11 +10,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from simcrop.core.model.patches import patch_grid, patch_view
-from simcrop.core.op_checks import check_ids_in_range
+from simcrop.core.model.patches import patch_view
 from simcrop.core.ops import PatchSize, Window
-from simcrop.kernels.support import cdiv, checks_ids, on, power_of_two, require, tl, triton
-from simcrop.kernels.volumes import first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
+from simcrop.kernels.support import cdiv, on, power_of_two, require, tl, triton
+from simcrop.kernels.volumes import (
+    first_voxels,
+    in_window,
+    num_patches,
+    patch_arguments,
+    refuse_ids,
+    triple,
+    voxel_offset,
+    window_arguments,
+)
 
 _BLOCK = 2048
 
@@ -61,15 +69,13 @@ def _gather(
 ) -> Tensor:
     """Rows [M, K] of `dtype`; `windows` holds low and high of each in turn."""
     size = triple(patch_size)
-    if ids is not None and checks_ids(volume.device):
-        check_ids_in_range("ids_keep", ids, num_patches(volume, size))
-    lows_and_highs = _pairs(windows)
+    refuse_ids("ids_keep", ids, volume, size)
     M, K = _shape(volume, ids, patch_size, windows)
     out = torch.empty(M, K, dtype=dtype, device=volume.device)
     if not out.numel():
         return out
     first, align = first_voxels(volume, ids, size)
-    scales = [window_arguments(window) for window in lows_and_highs or [None]]
+    scales = [window_arguments(window) for window in _pairs(windows) or [None]]
     P = K // len(scales)
     block = min(_BLOCK, power_of_two(P))
     with on(volume.device):
@@ -172,18 +178,6 @@ def gather_patches(
     """
     require(volume.device, volume=volume, patches=volume.new_empty(0, dtype=dtype))
     return _gather(volume, ids_keep, list(patch_size), [bound for window in windows for bound in window], dtype)
-
-
-def triple(patch_size: Sequence[int]) -> PatchSize:
-    """A patch size out of the list that a custom op is given."""
-    ph, pw, pd = patch_size
-    return ph, pw, pd
-
-
-def num_patches(volume: Tensor, patch_size: PatchSize) -> int:
-    """N of one volume."""
-    gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
-    return gh * gw * gd
 
 
 def _pairs(windows: Sequence[float]) -> list[Window]:

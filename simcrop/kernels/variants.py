@@ -11,6 +11,7 @@ from simcrop.core.errors import ConfigError
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "embed": ("auto", "fused", "gather"),
+    "embed_product": ("triton", "cublas"),
     "weight_gradient": ("dense", "fused"),
 }
 """What can be chosen, and among what; the first is taken unless `using` or SIMCROP_KERNELS says otherwise."""

@@ -4,13 +4,16 @@
 Shapes: B studies, K ids a study, N patches a volume on a grid of gH x gW x gD, P = C * PH * PW * PD values a patch.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
 from simcrop.core.model.patches import patch_grid
+from simcrop.core.op_checks import check_ids_in_range
 from simcrop.core.ops import PatchSize, Window
-from simcrop.kernels.support import alignment, cdiv, on, tl, triton
+from simcrop.kernels.support import alignment, cdiv, checks_ids, on, tl, triton
 
 _BLOCK = 256
 
@@ -75,6 +78,24 @@ def patch_arguments(volume: Tensor, patch_size: PatchSize) -> dict[str, int]:
         raise InputError(f"volume: strides {volume.stride()} put a patch's voxels more than 2**31 apart; copy it first")
     strides = {"stride_c": stride_c, "stride_h": stride_h, "stride_w": stride_w, "stride_d": stride_d}
     return {**strides, "PH": ph, "PW": pw, "PD": pd}
+
+
+def triple(patch_size: Sequence[int]) -> PatchSize:
+    """A patch size out of the list that a custom op is given."""
+    ph, pw, pd = patch_size
+    return ph, pw, pd
+
+
+def num_patches(volume: Tensor, patch_size: PatchSize) -> int:
+    """N of each study."""
+    gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
+    return gh * gw * gd
+
+
+def refuse_ids(name: str, ids: Tensor | None, volume: Tensor, patch_size: PatchSize) -> None:
+    """Raise InputError where an id names no patch, if ids are looked at: on a GPU nobody waits for that."""
+    if ids is not None and checks_ids(volume.device):
+        check_ids_in_range(name, ids, num_patches(volume, patch_size))
 
 
 def first_voxels(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -> tuple[Tensor, int]:

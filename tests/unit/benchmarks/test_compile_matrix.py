@@ -14,6 +14,10 @@ from support import REPOSITORY
 PROGRAM = REPOSITORY / "benchmarks" / "compile_matrix.py"
 KERNELS = {
     "first_voxel_kernel",
+    "gather_patches_kernel",
+    "patch_product_kernel",
+    "finish_kernel",
+    "cast_and_sum_kernel",
     "masked_patch_embed_fwd_kernel",
     "masked_patch_embed_bwd_weight_kernel",
     "masked_patch_mse_kernel",

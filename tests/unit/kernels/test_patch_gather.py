@@ -60,7 +60,7 @@ def test_rows_of_ids_that_name_no_patch_are_nan(monkeypatch: pytest.MonkeyPatch)
     if DEVICE.type == "cpu":
         with pytest.raises(InputError, match=r"ids_keep: values .* are outside 0..11"):
             gather_patches(volume, ids, patch_size=PATCH, windows=[HU], dtype=torch.float32)
-    monkeypatch.setattr("simcrop.kernels.patch_gather.checks_ids", lambda device: False)
+    monkeypatch.setattr("simcrop.kernels.volumes.checks_ids", lambda device: False)
     rows = gather_patches(volume, ids, patch_size=PATCH, windows=[HU], dtype=torch.float32)
     assert rows.isnan().all(1).tolist() == [False, True, True, False]
     assert not rows[[0, 3]].isnan().any()
