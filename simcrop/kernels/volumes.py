@@ -108,10 +108,15 @@ def first_voxels(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -> t
 
     Returns:
         offsets [B * K] int64, -1 where an id names no patch; and the power of two that divides all others.
+
+    Raises:
+        InputError: 2**31 patches or more.
     """
     gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
     num_patches = gh * gw * gd
     num_ids = volume.shape[0] * (num_patches if ids is None else ids.shape[1])
+    if num_ids >= 2**31:
+        raise InputError(f"volume: {num_ids} patches in one call, the kernels count up to 2**31; split the batch")
     first = torch.empty(num_ids, dtype=torch.int64, device=volume.device)
     stride_b, _, stride_h, stride_w, stride_d = volume.stride()
     steps = [patch * stride for patch, stride in zip(patch_size, (stride_h, stride_w, stride_d), strict=True)]

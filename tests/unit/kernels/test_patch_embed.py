@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.kernel_inputs import HU, Call, embed_call
+from support.kernel_inputs import EMBED_VARIANTS, HU, Call, embed_call
 from support.parity import DEVICE, FLOATS, ODD_SIZES, assert_as_exact, assert_parity, on_device
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -18,16 +18,9 @@ from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON, masked_patch_embed
 from simcrop.kernels.variants import using
 
-VARIANTS = [
-    {"embed": "auto"},
-    {"embed": "gather", "embed_product": "cublas"},
-    {"embed": "fused", "weight_gradient": "dense"},
-    {"embed": "fused", "weight_gradient": "fused"},
-]
-
 
 # Of the module, since hypothesis draws many examples for one function.
-@pytest.fixture(autouse=True, scope="module", params=VARIANTS, ids=lambda choices: ", ".join(choices.values()))
+@pytest.fixture(autouse=True, scope="module", params=EMBED_VARIANTS, ids=lambda choices: ", ".join(choices.values()))
 def _variant(request: pytest.FixtureRequest) -> Iterator[None]:
     with using(**request.param):
         yield
@@ -42,7 +35,7 @@ class Seen(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace == "simcrop":
-            self.names.append(func._opname)
+            self.names.append(str(func).split(".")[1])
         return func(*args, **(kwargs or {}))
 
 
