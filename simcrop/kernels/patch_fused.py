@@ -4,7 +4,7 @@
 A program reads voxels of visible patches straight from the volume into the operand of a matrix product. The weight
 gradient gathers them again, or reads them in the same way.
 
-Shapes: B studies, L tokens a study, M = B * L, E channels, N patches a volume, K = C * PH * PW * PD values a patch.
+Shapes: B studies, L tokens a study, M = B * L, E channels, N patches a volume, P = C * PH * PW * PD values a patch.
 """
 
 import torch
@@ -22,6 +22,7 @@ from simcrop.kernels.volumes import (
     in_window,
     num_patches,
     patch_arguments,
+    read_first,
     refuse_ids,
     triple,
     voxel_offset,
@@ -34,7 +35,7 @@ def _masked_patch_embed_fwd_kernel(
     p_volume,  # [B, C, H, W, D], any strides
     p_first,  # [M] int64: where each patch begins, -1 for none
     p_ids,  # [M] int64
-    p_weight,  # [E, K]
+    p_weight,  # [E, P]
     p_bias,  # [E]
     p_pos,  # [N, E]
     p_out,  # [M, E], out
@@ -47,7 +48,7 @@ def _masked_patch_embed_fwd_kernel(
     stride_d,
     low,
     slope,
-    K: tl.constexpr,
+    P: tl.constexpr,
     PH: tl.constexpr,
     PW: tl.constexpr,
     PD: tl.constexpr,
@@ -59,7 +60,7 @@ def _masked_patch_embed_fwd_kernel(
     PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_E: tl.constexpr,
-    BLOCK_K: tl.constexpr,
+    BLOCK_P: tl.constexpr,
 ):
     # Programs side by side share their patches: those of one row of tiles come right after one another.
     tiles_e = tl.cdiv(E, BLOCK_E)
@@ -67,18 +68,16 @@ def _masked_patch_embed_fwd_kernel(
     o_m = i_m * BLOCK_M + tl.arange(0, BLOCK_M)
     o_e = i_e * BLOCK_E + tl.arange(0, BLOCK_E)
     m_e = o_e < E
-    first = tl.load(p_first + o_m, mask=o_m < M, other=-1)
-    m_first = first >= 0
-    first = tl.multiple_of(tl.where(m_first, first, 0), ALIGN)
+    first, m_first = read_first(p_first, o_m, o_m < M, ALIGN)
     b_out = tl.zeros((BLOCK_M, BLOCK_E), tl.float32)
-    for start in range(0, K, BLOCK_K):
-        o_k = start + tl.arange(0, BLOCK_K)
-        m_k = o_k < K
-        offset = voxel_offset(o_k, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
-        b_x = tl.load(p_volume + first[:, None] + offset[None, :], mask=m_first[:, None] & m_k[None, :], other=0)
+    for start in range(0, P, BLOCK_P):
+        o_p = start + tl.arange(0, BLOCK_P)
+        m_p = o_p < P
+        offset = voxel_offset(o_p, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
+        b_x = tl.load(p_volume + first[:, None] + offset[None, :], mask=m_first[:, None] & m_p[None, :], other=0)
         if HAS_WINDOW or b_x.dtype != p_weight.dtype.element_ty:
             b_x = in_window(b_x, low, slope, HAS_WINDOW).to(p_weight.dtype.element_ty)
-        b_w = tl.load(p_weight + o_e[:, None] * K + o_k[None, :], mask=m_e[:, None] & m_k[None, :], other=0)
+        b_w = tl.load(p_weight + o_e[:, None] * P + o_p[None, :], mask=m_e[:, None] & m_p[None, :], other=0)
         b_out = tl.dot(b_x, tl.trans(b_w), b_out, input_precision=PRECISION)
     store_tokens(b_out, p_ids, p_bias, p_pos, p_out, i_m, i_e, M, E, N, HAS_IDS, HAS_BIAS, HAS_POS, BLOCK_M, BLOCK_E)
 
@@ -93,7 +92,7 @@ def _embed(
     dtype: torch.dtype,
     window: list[float] | None,
 ) -> Tensor:
-    E, K = weight.shape[0], weight[0].numel()
+    E, P = weight.shape[0], weight[0].numel()
     size = triple(weight.shape[2:])
     N = num_patches(volume, size)
     refuse_ids("ids_keep", ids_keep, volume, size)
@@ -106,11 +105,11 @@ def _embed(
         _masked_patch_embed_fwd_kernel[(cdiv(len(first), tiles.M) * cdiv(E, tiles.E),)](
             volume,
             first,
-            p_weight=weight.reshape(E, K).to(dtype),
+            p_weight=weight.reshape(E, P).to(dtype),
             **token_arguments(out.view(-1, E), bias, pos_embed, ids_keep, N),
             **patch_arguments(volume, size),
             **window_arguments(None if window is None else (window[0], window[1])),
-            K=K,
+            P=P,
             ALIGN=align,
             PRECISION=dot_precision(),
             **tiles.arguments(),

@@ -1,7 +1,7 @@
 # pyright: basic, reportInvalidTypeForm=false
 """Compute the weight gradient of an embedding that kept no patches: gather them again, or within the product.
 
-Shapes: B studies, L tokens a study, M = B * L, E channels, K = C * PH * PW * PD values a patch.
+Shapes: B studies, L tokens a study, M = B * L, E channels, P = C * PH * PW * PD values a patch.
 """
 
 import math
@@ -19,6 +19,7 @@ from simcrop.kernels.volumes import (
     first_voxels,
     in_window,
     patch_arguments,
+    read_first,
     triple,
     voxel_offset,
     window_arguments,
@@ -30,7 +31,7 @@ def _masked_patch_embed_bwd_weight_kernel(
     p_grad,  # [M, E], of the dtype to compute in
     p_volume,  # [B, C, H, W, D], any strides
     p_first,  # [M] int64: where each patch begins, -1 for none
-    p_sums,  # [SPLITS, E, K] fp32, out
+    p_sums,  # [SPLITS, E, P] fp32, out
     M,
     E,
     steps,
@@ -40,7 +41,7 @@ def _masked_patch_embed_bwd_weight_kernel(
     stride_d,
     low,
     slope,
-    K: tl.constexpr,
+    P: tl.constexpr,
     PH: tl.constexpr,
     PW: tl.constexpr,
     PD: tl.constexpr,
@@ -49,27 +50,25 @@ def _masked_patch_embed_bwd_weight_kernel(
     PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_E: tl.constexpr,
-    BLOCK_K: tl.constexpr,
+    BLOCK_P: tl.constexpr,
 ):
-    i_e, i_k, i_split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    i_e, i_p, i_split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     o_e = i_e * BLOCK_E + tl.arange(0, BLOCK_E)
-    o_k = i_k * BLOCK_K + tl.arange(0, BLOCK_K)
-    m_e, m_k = o_e < E, o_k < K
-    offset = voxel_offset(o_k, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
-    b_sum = tl.zeros((BLOCK_E, BLOCK_K), tl.float32)
+    o_p = i_p * BLOCK_P + tl.arange(0, BLOCK_P)
+    m_e, m_p = o_e < E, o_p < P
+    offset = voxel_offset(o_p, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
+    b_sum = tl.zeros((BLOCK_E, BLOCK_P), tl.float32)
     for step in range(steps):
         o_m = (i_split * steps + step) * BLOCK_M + tl.arange(0, BLOCK_M)
-        first = tl.load(p_first + o_m, mask=o_m < M, other=-1)
-        m_first = first >= 0
-        first = tl.multiple_of(tl.where(m_first, first, 0), ALIGN)
+        first, m_first = read_first(p_first, o_m, o_m < M, ALIGN)
         p_columns = p_grad + o_e[:, None] + o_m[None, :].to(tl.int64) * E
         b_grad = tl.load(p_columns, mask=m_e[:, None] & (o_m < M)[None, :], other=0)
-        b_x = tl.load(p_volume + first[:, None] + offset[None, :], mask=m_first[:, None] & m_k[None, :], other=0)
+        b_x = tl.load(p_volume + first[:, None] + offset[None, :], mask=m_first[:, None] & m_p[None, :], other=0)
         if HAS_WINDOW or b_x.dtype != b_grad.dtype:
             b_x = in_window(b_x, low, slope, HAS_WINDOW).to(b_grad.dtype)
         b_sum = tl.dot(b_grad, b_x, b_sum, input_precision=PRECISION)
     o_row = i_split.to(tl.int64) * E + o_e
-    tl.store(p_sums + o_row[:, None] * K + o_k[None, :], b_sum, mask=m_e[:, None] & m_k[None, :])
+    tl.store(p_sums + o_row[:, None] * P + o_p[None, :], b_sum, mask=m_e[:, None] & m_p[None, :])
 
 
 @torch.library.custom_op("simcrop::masked_patch_embed_weight_gradient", mutates_args=())
@@ -92,13 +91,13 @@ def weight_gradient(
 
 
 def _split_sums(grad: Tensor, volume: Tensor, weight: Tensor, ids_keep: Tensor | None, window: Window | None) -> Tensor:
-    """Parts [SPLITS, E, K] of the weight gradient, each the sum over some of the tokens."""
-    (M, E), K, size = grad.shape, weight[0].numel(), triple(weight.shape[2:])
+    """Parts [SPLITS, E, P] of the weight gradient, each the sum over some of the tokens."""
+    (M, E), P, size = grad.shape, weight[0].numel(), triple(weight.shape[2:])
     first, align = first_voxels(volume, ids_keep, size)
     tiles = gradient_tiles(volume, grad.dtype)
-    grid = (cdiv(E, tiles.E), cdiv(K, tiles.K))
+    grid = (cdiv(E, tiles.E), cdiv(P, tiles.P))
     splits = _num_splits(grid[0] * grid[1], cdiv(M, tiles.M), num_multiprocessors(volume.device))
-    sums = torch.empty(splits, E, K, dtype=torch.float32, device=grad.device)
+    sums = torch.empty(splits, E, P, dtype=torch.float32, device=grad.device)
     if sums.numel():
         with on(volume.device):
             _masked_patch_embed_bwd_weight_kernel[(*grid, splits)](
@@ -111,7 +110,7 @@ def _split_sums(grad: Tensor, volume: Tensor, weight: Tensor, ids_keep: Tensor |
                 cdiv(cdiv(M, tiles.M), splits),
                 **patch_arguments(volume, size),
                 **window_arguments(window),
-                K=K,
+                P=P,
                 ALIGN=align,
                 PRECISION=dot_precision(),
                 **tiles.arguments(),

@@ -18,6 +18,7 @@ from simcrop.kernels.volumes import (
     in_window,
     num_patches,
     patch_arguments,
+    read_first,
     refuse_ids,
     triple,
     voxel_offset,
@@ -52,9 +53,7 @@ def _gather_patches_kernel(
     o_m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     o_p = tl.program_id(1) * BLOCK_P + tl.arange(0, BLOCK_P)
     m_tile = (o_m < M)[:, None] & (o_p < P)[None, :]
-    first = tl.load(p_first + o_m, mask=o_m < M, other=-1)
-    m_first = first >= 0
-    first = tl.multiple_of(tl.where(m_first, first, 0), ALIGN)
+    first, m_first = read_first(p_first, o_m, o_m < M, ALIGN)
     offset = voxel_offset(o_p, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
     b_x = tl.load(p_volume + first[:, None] + offset[None, :], mask=m_tile & m_first[:, None], other=0)
     p_tile = p_out + o_m[:, None].to(tl.int64) * (WINDOWS * P) + o_p[None, :]

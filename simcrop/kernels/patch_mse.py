@@ -20,6 +20,7 @@ from simcrop.kernels.volumes import (
     first_voxels,
     in_window,
     patch_arguments,
+    read_first,
     refuse_ids,
     triple,
     voxel_offset,
@@ -61,9 +62,7 @@ def _masked_patch_mse_kernel(
     m_p = o_p < P
     # Before the sums, so that both reads are under way together.
     b_pred = tl.load(p_pred + i_row * P + o_p, mask=m_p, other=0).to(tl.float32)
-    first = tl.load(p_first + i_row)
-    is_inside = first >= 0
-    first = tl.multiple_of(tl.maximum(first, 0), ALIGN)
+    first, is_inside = read_first(p_first, i_row, True, ALIGN)
     offset = voxel_offset(o_p, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
     b_x = in_window(tl.load(p_volume + first + offset, mask=m_p & is_inside, other=0), low, slope, HAS_WINDOW)
     if NORMALIZE:

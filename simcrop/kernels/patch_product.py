@@ -3,7 +3,8 @@
 
 The rows are kept for the backward pass, whose weight gradient is their dense product with that of the tokens.
 
-Shapes: B studies, L tokens a study, M = B * L, E channels, N patches a volume, K values a row.
+Shapes: B studies, L tokens a study, M = B * L, E channels, N patches a volume, P values a row, which are those of a
+patch under each window in turn.
 """
 
 import torch
@@ -18,23 +19,23 @@ from simcrop.kernels.variants import chosen
 
 @triton.jit
 def _patch_product_kernel(
-    p_rows,  # [M, K]
+    p_rows,  # [M, P]
     p_ids,  # [M] int64
-    p_weight,  # [E, K]
+    p_weight,  # [E, P]
     p_bias,  # [E]
     p_pos,  # [N, E]
     p_out,  # [M, E], out
     M,
     E,
     N,
-    K,
+    P,
     HAS_IDS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_POS: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_E: tl.constexpr,
-    BLOCK_K: tl.constexpr,
+    BLOCK_P: tl.constexpr,
 ):
     # Programs side by side share their rows: those of one row of tiles come right after one another.
     tiles_e = tl.cdiv(E, BLOCK_E)
@@ -42,14 +43,14 @@ def _patch_product_kernel(
     o_m = i_m * BLOCK_M + tl.arange(0, BLOCK_M)
     o_e = i_e * BLOCK_E + tl.arange(0, BLOCK_E)
     # A row beyond the last reads the last one again, and is not stored: masks would cost registers in the loop.
-    p_x = p_rows + tl.minimum(o_m, M - 1)[:, None].to(tl.int64) * K
-    p_w = p_weight + tl.minimum(o_e, E - 1)[:, None].to(tl.int64) * K
+    p_x = p_rows + tl.minimum(o_m, M - 1)[:, None].to(tl.int64) * P
+    p_w = p_weight + tl.minimum(o_e, E - 1)[:, None].to(tl.int64) * P
     b_out = tl.zeros((BLOCK_M, BLOCK_E), tl.float32)
-    for start in range(0, K, BLOCK_K):
-        o_k = start + tl.arange(0, BLOCK_K)
-        m_k = (o_k < K)[None, :]
-        b_x = tl.load(p_x + o_k[None, :], mask=m_k, other=0)
-        b_w = tl.load(p_w + o_k[None, :], mask=m_k, other=0)
+    for start in range(0, P, BLOCK_P):
+        o_p = start + tl.arange(0, BLOCK_P)
+        m_p = (o_p < P)[None, :]
+        b_x = tl.load(p_x + o_p[None, :], mask=m_p, other=0)
+        b_w = tl.load(p_w + o_p[None, :], mask=m_p, other=0)
         b_out = tl.dot(b_x, tl.trans(b_w), b_out, input_precision=PRECISION)
     store_tokens(b_out, p_ids, p_bias, p_pos, p_out, i_m, i_e, M, E, N, HAS_IDS, HAS_BIAS, HAS_POS, BLOCK_M, BLOCK_E)
 
@@ -83,18 +84,18 @@ def _product(
     rows: Tensor, weight: Tensor, bias: Tensor | None, pos_embed: Tensor | None, ids: Tensor | None, num_patches: int
 ) -> Tensor:
     """Tokens [M, E]."""
-    (M, K), E = rows.shape, weight.shape[0]
+    (M, P), E = rows.shape, weight.shape[0]
     out = torch.empty(M, E, dtype=token_dtype(rows.dtype, pos_embed), device=rows.device)
     if not out.numel():
         return out
-    kernel = weight.reshape(E, K).to(rows.dtype)
+    kernel = weight.reshape(E, P).to(rows.dtype)
     extras = token_arguments(out, bias, pos_embed, ids, num_patches)
     with on(rows.device):
         if chosen("embed_product") == "triton":
             tiles = product_tiles(rows)
             grid = (cdiv(M, tiles.M) * cdiv(E, tiles.E),)
             _patch_product_kernel[grid](
-                rows, p_weight=kernel, K=K, **extras, PRECISION=dot_precision(), **tiles.arguments()
+                rows, p_weight=kernel, P=P, **extras, PRECISION=dot_precision(), **tiles.arguments()
             )
         else:
             product = dense_product(rows, kernel.t())
@@ -157,8 +158,8 @@ def embed_rows(
     """Tokens of gathered patches; once differentiable, and until then `rows` are kept.
 
     Args:
-        rows: [B * L, K] of the dtype to compute in.
-        weight: [E, ...] with K values a channel.
+        rows: [B * L, P] of the dtype to compute in.
+        weight: [E, ...] with P values a channel.
         bias: [E].
         pos_embed: [N, E], one row a patch.
         ids_keep: [B, L] patches that the rows are of; None means all in order.

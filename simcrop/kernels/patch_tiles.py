@@ -1,4 +1,4 @@
-"""Choose block sizes of the products of an embedding, by architecture, types and Triton's version.
+"""Choose block sizes of the products of an embedding, by architecture and types.
 
 Each is the widest that spills no registers (benchmarks/compile_matrix.py): wide tiles read their operands less often.
 """
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from simcrop.kernels.support import architecture, triton_version
+from simcrop.kernels.support import architecture
 
 
 class Tiles(NamedTuple):
@@ -16,13 +16,13 @@ class Tiles(NamedTuple):
 
     M: int
     E: int
-    K: int
+    P: int
     num_warps: int
     num_stages: int
 
     def arguments(self) -> dict[str, int]:
         """As keywords of a launch."""
-        blocks = {"BLOCK_M": self.M, "BLOCK_E": self.E, "BLOCK_K": self.K}
+        blocks = {"BLOCK_M": self.M, "BLOCK_E": self.E, "BLOCK_P": self.P}
         return {**blocks, "num_warps": self.num_warps, "num_stages": self.num_stages, "maxnreg": 255}
 
 
@@ -32,7 +32,7 @@ def product_tiles(rows: Tensor) -> Tiles:
         return Tiles(64, 64, 32, 8, 4)
     if architecture(rows.device) != 90:
         return Tiles(128, 128, 64, 8, 4)
-    return Tiles(64 if triton_version() >= (3, 9) else 128, 256, 64, 8, 4)
+    return Tiles(128, 256, 64, 8, 4)
 
 
 def fused_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:
@@ -41,8 +41,6 @@ def fused_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:
         return Tiles(64, 64, 32, 8, 4)
     if architecture(volume.device) != 90:
         return Tiles(128, 128, 32, 8, 4)
-    if triton_version() >= (3, 9):
-        return Tiles(64, 256, 64, 8, 3)
     # Voxels that are converted pass through registers, which leaves room for shorter rows only.
     return Tiles(128, 256, 64, 8, 3) if volume.dtype == dtype else Tiles(128, 256, 32, 8, 4)
 
@@ -56,4 +54,4 @@ def gradient_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:
         return Tiles(32, 128, 64, 8, 5)
     if architecture(volume.device) != 90:
         return Tiles(32, 128, 128, 8, 5)
-    return Tiles(32 if triton_version() >= (3, 9) else 64, 128, 256, 8, 5)
+    return Tiles(64, 128, 256, 8, 5)

@@ -47,6 +47,15 @@ def _first_voxel_kernel(
 
 
 @triton.jit
+def read_first(p_first, o_row, m_row, ALIGN: tl.constexpr):
+    """Where patches begin, as multiples of ALIGN, and whether each exists: 0 and False where none does."""
+    first = tl.load(p_first + o_row, mask=m_row, other=-1)
+    exists = first >= 0
+    # By arithmetic: what tl.multiple_of says of a choice is lost in Triton 3.9, which then reads voxel by voxel.
+    return tl.where(exists, first, 0) // ALIGN * ALIGN, exists
+
+
+@triton.jit
 def voxel_offset(value, stride_c, stride_h, stride_w, stride_d, PH: tl.constexpr, PW: tl.constexpr, PD: tl.constexpr):
     """Offset of a patch's values from its first voxel; `value` counts in (channel, p, q, r) order."""
     channel, p = value // (PH * PW * PD), value // (PW * PD) % PH
