@@ -95,7 +95,7 @@ def _product(
             tiles = product_tiles(rows)
             grid = (cdiv(M, tiles.M) * cdiv(E, tiles.E),)
             _patch_product_kernel[grid](
-                rows, p_weight=kernel, P=P, **extras, PRECISION=dot_precision(), **tiles.arguments()
+                rows.contiguous(), p_weight=kernel, P=P, **extras, PRECISION=dot_precision(), **tiles.arguments()
             )
         else:
             product = dense_product(rows, kernel.t())
