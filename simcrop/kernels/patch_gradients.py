@@ -39,9 +39,9 @@ def dense_product(a: Tensor, b: Tensor) -> Tensor:
     """
     # Given `out`, autocast leaves the product alone.
     out = torch.empty(a.shape[0], b.shape[1], dtype=torch.float32, device=a.device)
-    if a.device.type == "cuda" and a.dtype != torch.float32:
-        return torch.mm(a, b, out_dtype=torch.float32, out=out)
-    return torch.mm(a.float(), b.float(), out=out)
+    if a.device.type == "cpu" or a.dtype == torch.float32:
+        return torch.mm(a.float(), b.float(), out=out)
+    return torch.mm(a, b, out_dtype=torch.float32, out=out)
 
 
 def cast_and_sum(grad: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
