@@ -36,7 +36,15 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from simcrop.kernels import cosines, patch_fused, patch_fused_gradient, patch_gather, patch_product, patch_tiles
+from simcrop.kernels import (
+    cosines,
+    patch_fused,
+    patch_fused_gradient,
+    patch_gather,
+    patch_gradients,
+    patch_product,
+    patch_tiles,
+)
 from simcrop.kernels import patch_mse as mse
 from simcrop.kernels import patch_topk as topk
 from simcrop.kernels import volume_scores as scores
@@ -110,7 +118,9 @@ def fused_cases(volume_dtype: torch.dtype, dtype: torch.dtype) -> Iterator[Case]
     volume = meta(32, 1, 224, 224, 112, dtype=volume_dtype)
     hu = [-1000.0, 1000.0] if volume_dtype == torch.int16 else None
     name = f"{short(volume_dtype)} volume, {short(dtype)}"
-    yield Case(f"{name}, fused", partial(body(patch_fused._embed), volume, weight, bias, pos, ids, dtype, hu))
+    for keep in (False, True):
+        tokens = partial(body(patch_fused._embed), volume, weight, bias, pos, ids, dtype, hu, keep)
+        yield Case(f"{name}, fused{', keeps patches' if keep else ''}", tokens)
     gradient = partial(body(patch_fused_gradient.weight_gradient), grad, volume, weight, ids, dtype, hu)
     yield Case(f"{name}, fused", partial(with_variant, gradient, weight_gradient="fused"))
 
@@ -135,7 +145,7 @@ def gathered_cases(
     tokens = partial(body(patch_product._product), rows, weight, bias, pos, ids, N)
     yield Case(name, tokens)
     yield Case(name, partial(with_variant, tokens, embed_product="cublas"))
-    yield Case(name, partial(body(patch_product._gradient), grad, rows, weight))
+    yield Case(name, partial(body(patch_gradients.gradient_of_rows), grad, rows, weight))
 
 
 def with_variant(call: Callable[[], object], **choices: str) -> None:

@@ -42,17 +42,18 @@ def masked_patch_embed(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     computed = weight.new_empty(0, dtype=dtype)
     require(volume.device, volume=volume, weight=computed, bias=bias, pos_embed=pos_embed)
-    if not _gathers(weight, bias):
-        return embed_fused(volume, weight, bias, pos_embed, ids_keep, dtype=dtype, window=window)
+    trained = torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
+    if not _gathers(trained):
+        keep = trained and chosen("embed") == "keep"
+        return embed_fused(volume, weight, bias, pos_embed, ids_keep, dtype=dtype, window=window, keep=keep)
     windows = [] if window is None else [window]
     rows = gather_patches(volume, ids_keep, patch_size=patch_size, windows=windows, dtype=dtype)
     N = num_patches(volume, patch_size)
     return embed_rows(rows, weight, bias, pos_embed, ids_keep, studies=volume.shape[0], num_patches=N)
 
 
-def _gathers(weight: Tensor, bias: Tensor | None) -> bool:
-    """Whether patches are written to memory: what is kept pays off in a dense weight gradient."""
-    if chosen("embed") != "auto":
-        return chosen("embed") == "gather"
-    trained = weight.requires_grad or (bias is not None and bias.requires_grad)
-    return torch.is_grad_enabled() and trained and chosen("weight_gradient") == "dense"
+def _gathers(trained: bool) -> bool:
+    """Whether a kernel of its own writes patches to memory: what is kept pays off in a dense weight gradient."""
+    if chosen("embed") == "auto":
+        return trained and chosen("weight_gradient") == "dense"
+    return chosen("embed") == "gather"

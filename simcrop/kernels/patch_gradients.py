@@ -63,3 +63,15 @@ def position_gradient(grad: Tensor, ids: Tensor | None, num_patches: int) -> Ten
     ids = torch.arange(len(grad), device=grad.device) % num_patches if ids is None else ids.flatten()
     rows = grad.new_zeros(num_patches, grad.shape[1], dtype=torch.float32)
     return rows.index_put((ids.clamp(0, num_patches - 1),), grad.float(), accumulate=True)
+
+
+@torch.library.custom_op("simcrop::patch_product_gradient", mutates_args=())
+def gradient_of_rows(grad: Tensor, rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """fp32 gradients of weight, in its shape, and bias [E], of tokens' [M, E]."""
+    cast, bias = cast_and_sum(grad, rows.dtype)
+    return dense_product(cast.t(), rows).reshape(weight.shape), bias
+
+
+@gradient_of_rows.register_fake
+def _(grad, rows, weight):
+    return weight.new_empty(weight.shape, dtype=torch.float32), weight.new_empty(weight.shape[0], dtype=torch.float32)

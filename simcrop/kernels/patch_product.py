@@ -10,7 +10,7 @@ patch under each window in turn.
 import torch
 from torch import Tensor
 
-from simcrop.kernels.patch_gradients import cast_and_sum, dense_product, position_gradient
+from simcrop.kernels.patch_gradients import dense_product, gradient_of_rows, position_gradient
 from simcrop.kernels.patch_tiles import product_tiles
 from simcrop.kernels.patch_tokens import store_tokens, token_arguments, token_dtype
 from simcrop.kernels.support import cdiv, dot_precision, on, tl, triton
@@ -103,21 +103,9 @@ def _product(
     return out
 
 
-@torch.library.custom_op("simcrop::patch_product_gradient", mutates_args=())
-def _gradient(grad: Tensor, rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """fp32 gradients of weight, in its shape, and bias [E], of tokens' [M, E]."""
-    cast, bias = cast_and_sum(grad, rows.dtype)
-    return dense_product(cast.t(), rows).reshape(weight.shape), bias
-
-
 @_product.register_fake
 def _(rows, weight, bias, pos_embed, ids, num_patches):
     return rows.new_empty(rows.shape[0], weight.shape[0], dtype=token_dtype(rows.dtype, pos_embed))
-
-
-@_gradient.register_fake
-def _(grad, rows, weight):
-    return weight.new_empty(weight.shape, dtype=torch.float32), weight.new_empty(weight.shape[0], dtype=torch.float32)
 
 
 def _save(ctx, inputs, output):
@@ -132,7 +120,7 @@ def _backward(ctx, grad):
     bias_dtype, pos_dtype = ctx.dtypes
     grad_rows = grad_weight = grad_bias = grad_pos = None
     if to_weight or to_bias:
-        grad_weight, grad_bias = _gradient(grad, rows, weight)
+        grad_weight, grad_bias = gradient_of_rows(grad, rows, weight)
         grad_weight = grad_weight.to(weight.dtype) if to_weight else None
         grad_bias = grad_bias.to(bias_dtype) if to_bias else None
     if to_pos:

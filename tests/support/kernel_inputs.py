@@ -13,6 +13,7 @@ HU: Window = (-1000.0, 1000.0)
 EMBED_VARIANTS = [
     {"embed": "auto"},
     {"embed": "gather", "embed_product": "cublas"},
+    {"embed": "keep"},
     {"embed": "fused", "weight_gradient": "dense"},
     {"embed": "fused", "weight_gradient": "fused"},
 ]

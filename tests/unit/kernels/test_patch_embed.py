@@ -196,6 +196,7 @@ def test_rows_that_name_no_patch_become_nan(monkeypatch: pytest.MonkeyPatch) -> 
         ({"embed": "auto"}, True, ["gather_patches", "patch_product", "patch_product_gradient"]),
         ({"embed": "auto"}, False, ["masked_patch_embed"]),
         ({"embed": "gather"}, False, ["gather_patches", "patch_product"]),
+        ({"embed": "keep"}, True, ["masked_patch_embed", "patch_product_gradient"]),
         ({"embed": "fused"}, True, ["masked_patch_embed", "masked_patch_embed_weight_gradient"]),
         (
             {"embed": "auto", "weight_gradient": "fused"},
