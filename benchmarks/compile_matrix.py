@@ -36,10 +36,19 @@ from throughput import SMS, TorchWork
 from torch import Tensor
 from triton.runtime.jit import JITFunction
 
-from simcrop.kernels import patch_embed as embed
+from simcrop.kernels import (
+    cosines,
+    patch_fused,
+    patch_fused_gradient,
+    patch_gather,
+    patch_gradients,
+    patch_product,
+    patch_tiles,
+)
 from simcrop.kernels import patch_mse as mse
 from simcrop.kernels import patch_topk as topk
 from simcrop.kernels import volume_scores as scores
+from simcrop.kernels.variants import using
 
 FP32 = torch.float32
 SHARED_BYTES = {80: 166912, 89: 101376, 90: 232448, 100: 232448, 120: 101376}
@@ -84,20 +93,63 @@ def meta(*shape: int, dtype: torch.dtype) -> Tensor:
 
 
 def embed_cases(every: bool) -> Iterator[Case]:
-    """ViT-B patches of 16 x 16 x 8 voxels, a quarter of them visible."""
+    """ViT-B patches of 16 x 16 x 8 voxels, a quarter of them visible; then five windows a voxel, and finer patches."""
     types = [(torch.int16, torch.bfloat16)]
     if every:
         types += product((torch.bfloat16, FP32), (torch.bfloat16,))
         types += product((torch.int16, torch.float16, FP32), (torch.float16,))
         types += product((torch.int16, FP32, torch.bfloat16), (FP32,))
-    weight, bias, pos = meta(768, 1, 16, 16, 8, dtype=FP32), meta(768, dtype=FP32), meta(2744, 768, dtype=FP32)
-    ids, grad = meta(32, 686, dtype=torch.int64), meta(32, 686, 768, dtype=FP32)
     for volume_dtype, dtype in types:
-        volume = meta(32, 1, 224, 224, 112, dtype=volume_dtype)
-        hu = [-1000.0, 1000.0] if volume_dtype == torch.int16 else None
-        name = f"{short(volume_dtype)} volume, {short(dtype)}"
-        yield Case(name, partial(body(embed._embed), volume, weight, bias, pos, ids, dtype, hu))
-        yield Case(name, partial(body(embed._weight_gradient), grad, volume, weight, True, ids, dtype, hu))
+        yield from fused_cases(volume_dtype, dtype)
+        yield from gathered_cases(volume_dtype, dtype)
+    yield from gathered_cases(torch.int16, torch.bfloat16, windows=5)
+    if every:
+        for windows in (1, 5):
+            yield from gathered_cases(torch.int16, torch.bfloat16, patch=(8, 8, 4), windows=windows)
+        yield from gathered_cases(torch.int16, FP32, windows=5)
+
+
+def fused_cases(volume_dtype: torch.dtype, dtype: torch.dtype) -> Iterator[Case]:
+    """The embedding that keeps no patches, and its weight gradient."""
+    weight, bias, pos = meta(768, 1, 16, 16, 8, dtype=FP32), meta(768, dtype=FP32), meta(2744, 768, dtype=FP32)
+    ids, grad = meta(32, 686, dtype=torch.int64), meta(32 * 686, 768, dtype=FP32)
+    volume = meta(32, 1, 224, 224, 112, dtype=volume_dtype)
+    hu = [-1000.0, 1000.0] if volume_dtype == torch.int16 else None
+    name = f"{short(volume_dtype)} volume, {short(dtype)}"
+    for keep in (False, True):
+        tokens = partial(body(patch_fused._embed), volume, weight, bias, pos, ids, dtype, hu, keep)
+        yield Case(f"{name}, fused{', keeps patches' if keep else ''}", tokens)
+    gradient = partial(body(patch_fused_gradient.weight_gradient), grad, volume, weight, ids, dtype, hu)
+    yield Case(f"{name}, fused", partial(with_variant, gradient, weight_gradient="fused"))
+
+
+def gathered_cases(
+    volume_dtype: torch.dtype, dtype: torch.dtype, patch: tuple[int, int, int] = (16, 16, 8), windows: int = 1
+) -> Iterator[Case]:
+    """Patches gathered under some windows, their product, and its gradient."""
+    h, w, d = patch
+    N, K = (224 // h) * (224 // w) * (112 // d), windows * h * w * d
+    volume, ids = meta(32, 1, 224, 224, 112, dtype=volume_dtype), meta(32, N // 4, dtype=torch.int64)
+    bounds = [bound for low in range(windows) for bound in (-1000.0 - low, 1000.0)]
+    bounds = bounds if volume_dtype == torch.int16 else []
+    rows, weight, bias = (
+        meta(ids.numel(), K, dtype=dtype),
+        meta(768, windows, h, w, d, dtype=FP32),
+        meta(768, dtype=FP32),
+    )
+    pos, grad = meta(N, 768, dtype=FP32), meta(ids.numel(), 768, dtype=FP32)
+    name = f"{short(volume_dtype)} volume, {short(dtype)}, gathered, N={N}, K={K}"
+    yield Case(name, partial(body(patch_gather._gather), volume, ids, list(patch), bounds, dtype))
+    tokens = partial(body(patch_product._product), rows, weight, bias, pos, ids, N)
+    yield Case(name, tokens)
+    yield Case(name, partial(with_variant, tokens, embed_product="cublas"))
+    yield Case(name, partial(body(patch_gradients.gradient_of_rows), grad, rows, weight))
+
+
+def with_variant(call: Callable[[], object], **choices: str) -> None:
+    """Call an operation while other variants of kernels are in use."""
+    with using(**choices):
+        call()
 
 
 def topk_cases(every: bool) -> Iterator[Case]:

@@ -13,11 +13,19 @@ import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
-from simcrop.core.model.patches import patch_grid
-from simcrop.core.op_checks import check_ids_in_range, check_mse
+from simcrop.core.op_checks import check_mse
 from simcrop.core.ops import PatchSize, Window
-from simcrop.kernels.support import checks_ids, on, power_of_two, require, tl, triton
-from simcrop.kernels.volumes import aligned, first_voxels, in_window, patch_arguments, voxel_offset, window_arguments
+from simcrop.kernels.support import on, power_of_two, require, tl, triton
+from simcrop.kernels.volumes import (
+    first_voxels,
+    in_window,
+    patch_arguments,
+    read_first,
+    refuse_ids,
+    triple,
+    voxel_offset,
+    window_arguments,
+)
 
 _MAX_VALUES = 32768
 
@@ -52,9 +60,9 @@ def _masked_patch_mse_kernel(
     i_row = tl.program_id(0).to(tl.int64)
     o_p = tl.arange(0, BLOCK_P)
     m_p = o_p < P
-    first = tl.load(p_first + i_row)
-    is_inside = first >= 0
-    first = aligned(first, ALIGN)
+    # Before the sums, so that both reads are under way together.
+    b_pred = tl.load(p_pred + i_row * P + o_p, mask=m_p, other=0).to(tl.float32)
+    first, is_inside = read_first(p_first, i_row, True, ALIGN)
     offset = voxel_offset(o_p, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
     b_x = in_window(tl.load(p_volume + first + offset, mask=m_p & is_inside, other=0), low, slope, HAS_WINDOW)
     if NORMALIZE:
@@ -62,9 +70,9 @@ def _masked_patch_mse_kernel(
         b_x -= in_window(tl.load(p_volume + first, mask=is_inside, other=0), low, slope, HAS_WINDOW)
         b_x -= tl.sum(tl.where(m_p, b_x, 0.0), 0) / P
         variance = tl.sum(tl.where(m_p, b_x * b_x, 0.0), 0) / (P - 1)
-        b_x /= tl.sqrt(variance + 1e-6)
-    b_error = tl.load(p_pred + i_row * P + o_p, mask=m_p, other=0).to(tl.float32) - b_x
-    b_error = tl.where(is_inside, tl.where(m_p, b_error, 0.0), float("nan"))
+        # A division a patch, not a value.
+        b_x *= 1.0 / tl.sqrt(variance + 1e-6)
+    b_error = tl.where(is_inside, tl.where(m_p, b_pred - b_x, 0.0), float("nan"))
     if LOSS:
         tl.store(p_sums + i_row, tl.sum(b_error * b_error, 0))
     if GRAD:
@@ -88,7 +96,7 @@ def _launch(
 ) -> None:
     if not pred.numel():
         return
-    size = _triple(patch_size)
+    size = triple(patch_size)
     first, align = first_voxels(volume, ids_masked, size)
     block = power_of_two(max(16, pred.shape[2]))
     with on(pred.device):
@@ -124,9 +132,7 @@ def _mse(
     keep: bool,
 ) -> tuple[Tensor, Tensor]:
     """The loss; and, to `keep` for a backward pass, the gradient of `pred` for an upstream gradient of 1."""
-    if checks_ids(volume.device):
-        gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), _triple(patch_size))
-        check_ids_in_range("ids_masked", ids_masked, gh * gw * gd)
+    refuse_ids("ids_masked", ids_masked, volume, triple(patch_size))
     sums = torch.zeros(pred.shape[0] * pred.shape[1], dtype=torch.float32, device=pred.device)
     grad = torch.empty_like(pred if keep else pred[:0])
     _launch(pred, volume, ids_masked, patch_size, window, normalize, sums=sums, grad=grad if keep else None)
@@ -207,8 +213,3 @@ def masked_patch_mse(
     keep = torch.is_grad_enabled() and pred.requires_grad and pred.dtype != torch.float16
     settings = (list(patch_size), None if window is None else list(window), normalize_patches)
     return _mse(pred.contiguous(), volume.detach(), ids_masked, *settings, keep)[0]
-
-
-def _triple(patch_size: list[int]) -> PatchSize:
-    ph, pw, pd = patch_size
-    return ph, pw, pd

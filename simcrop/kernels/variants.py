@@ -10,7 +10,8 @@ from collections.abc import Generator, Mapping
 from simcrop.core.errors import ConfigError
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "embed": ("auto", "fused", "gather"),
+    "embed": ("auto", "fused", "gather", "keep"),
+    "embed_product": ("triton", "cublas"),
     "weight_gradient": ("dense", "fused"),
 }
 """What can be chosen, and among what; the first is taken unless `using` or SIMCROP_KERNELS says otherwise."""

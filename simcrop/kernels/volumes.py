@@ -4,13 +4,16 @@
 Shapes: B studies, K ids a study, N patches a volume on a grid of gH x gW x gD, P = C * PH * PW * PD values a patch.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
 from simcrop.core.model.patches import patch_grid
+from simcrop.core.op_checks import check_ids_in_range
 from simcrop.core.ops import PatchSize, Window
-from simcrop.kernels.support import alignment, cdiv, on, tl, triton
+from simcrop.kernels.support import alignment, cdiv, checks_ids, on, tl, triton
 
 _BLOCK = 256
 
@@ -44,17 +47,20 @@ def _first_voxel_kernel(
 
 
 @triton.jit
+def read_first(p_first, o_row, m_row, ALIGN: tl.constexpr):
+    """Where patches begin, as multiples of ALIGN, and whether each exists: 0 and False where none does."""
+    first = tl.load(p_first + o_row, mask=m_row, other=-1)
+    exists = first >= 0
+    # By arithmetic: what tl.multiple_of says of a choice is lost in Triton 3.9, which then reads voxel by voxel.
+    return tl.where(exists, first, 0) // ALIGN * ALIGN, exists
+
+
+@triton.jit
 def voxel_offset(value, stride_c, stride_h, stride_w, stride_d, PH: tl.constexpr, PW: tl.constexpr, PD: tl.constexpr):
     """Offset of a patch's values from its first voxel; `value` counts in (channel, p, q, r) order."""
     channel, p = value // (PH * PW * PD), value // (PW * PD) % PH
     q, r = value // PD % PW, value % PD
     return channel.to(tl.int64) * stride_c + (p * stride_h + q * stride_w + r * stride_d)
-
-
-@triton.jit
-def aligned(first, ALIGN: tl.constexpr):
-    """First voxels, 0 for -1, that the compiler knows to be divisible: Triton 3.9 forgets a hint given to a select."""
-    return tl.maximum(first, 0) // ALIGN * ALIGN
 
 
 @triton.jit
@@ -83,6 +89,24 @@ def patch_arguments(volume: Tensor, patch_size: PatchSize) -> dict[str, int]:
     return {**strides, "PH": ph, "PW": pw, "PD": pd}
 
 
+def triple(patch_size: Sequence[int]) -> PatchSize:
+    """A patch size out of the list that a custom op is given."""
+    ph, pw, pd = patch_size
+    return ph, pw, pd
+
+
+def num_patches(volume: Tensor, patch_size: PatchSize) -> int:
+    """N of each study."""
+    gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
+    return gh * gw * gd
+
+
+def refuse_ids(name: str, ids: Tensor | None, volume: Tensor, patch_size: PatchSize) -> None:
+    """Raise InputError where an id names no patch, if ids are looked at: on a GPU nobody waits for that."""
+    if ids is not None and checks_ids(volume.device):
+        check_ids_in_range(name, ids, num_patches(volume, patch_size))
+
+
 def first_voxels(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -> tuple[Tensor, int]:
     """Where in the volume's storage each patch begins, counted in elements from its first.
 
@@ -93,10 +117,15 @@ def first_voxels(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -> t
 
     Returns:
         offsets [B * K] int64, -1 where an id names no patch; and the power of two that divides all others.
+
+    Raises:
+        InputError: 2**31 patches or more.
     """
     gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
     num_patches = gh * gw * gd
     num_ids = volume.shape[0] * (num_patches if ids is None else ids.shape[1])
+    if num_ids >= 2**31:
+        raise InputError(f"volume: {num_ids} patches in one call, the kernels count up to 2**31; split the batch")
     first = torch.empty(num_ids, dtype=torch.int64, device=volume.device)
     stride_b, _, stride_h, stride_w, stride_d = volume.stride()
     steps = [patch * stride for patch, stride in zip(patch_size, (stride_h, stride_w, stride_d), strict=True)]

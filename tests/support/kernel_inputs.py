@@ -10,6 +10,14 @@ from torch import Tensor
 from simcrop.core.ops import Ops, PatchSize, Window
 
 HU: Window = (-1000.0, 1000.0)
+EMBED_VARIANTS = [
+    {"embed": "auto"},
+    {"embed": "gather", "embed_product": "cublas"},
+    {"embed": "keep"},
+    {"embed": "fused", "weight_gradient": "dense"},
+    {"embed": "fused", "weight_gradient": "fused"},
+]
+"""For `simcrop.kernels.variants.using`: each kernel of masked_patch_embed is in one of them."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.kernel_inputs import Call, embed_call, mse_call, pairs_call
+from support.kernel_inputs import EMBED_VARIANTS, Call, embed_call, mse_call, pairs_call
 from support.parity import assert_parity, on_device
 
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON
+from simcrop.kernels.variants import using
 
 pytestmark = [
     pytest.mark.gpu,
@@ -33,6 +34,15 @@ def vit_b(volume_dtype: torch.dtype = torch.int16, studies: int = 4) -> list[Cal
 @pytest.mark.parametrize("number", range(4))
 def test_bf16_parity_at_full_size(number: int, volume_dtype: torch.dtype) -> None:
     assert_parity(vit_b(volume_dtype)[number])
+
+
+@pytest.mark.parametrize("choices", EMBED_VARIANTS)
+@pytest.mark.parametrize("volume_dtype", [torch.int16, torch.bfloat16, torch.float32])
+def test_every_way_to_embed_at_full_size(volume_dtype: torch.dtype, choices: dict[str, str]) -> None:
+    call = vit_b(volume_dtype)[0]
+    with using(**choices):
+        ours, again = assert_parity(call), on_device(call).run(TRITON)
+    assert all(torch.equal(value, again[name]) for name, value in ours.items())
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -1,18 +1,42 @@
-"""The kernel of masked_patch_embed against its definition."""
+"""The kernels of masked_patch_embed against its definition, in every variant."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.kernel_inputs import HU, Call, embed_call
+from support.kernel_inputs import EMBED_VARIANTS, HU, Call, embed_call
 from support.parity import DEVICE, FLOATS, ODD_SIZES, assert_as_exact, assert_parity, on_device
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from simcrop.core.errors import InputError
 from simcrop.core.ops import Window
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON, masked_patch_embed
+from simcrop.kernels.variants import using
+
+
+# Of the module, since hypothesis draws many examples for one function.
+@pytest.fixture(autouse=True, scope="module", params=EMBED_VARIANTS, ids=lambda choices: ", ".join(choices.values()))
+def _variant(request: pytest.FixtureRequest) -> Iterator[None]:
+    with using(**request.param):
+        yield
+
+
+class Seen(TorchDispatchMode):
+    """Remembers which of our operators are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "simcrop":
+            self.names.append(str(func).split(".")[1])
+        return func(*args, **(kwargs or {}))
 
 
 def changed(call: Call, **tensors: torch.Tensor | None) -> Call:
@@ -158,12 +182,39 @@ def test_ids_out_of_range(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rows_that_name_no_patch_become_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU does, where nobody waits to look at the ids first."""
-    monkeypatch.setattr("simcrop.kernels.patch_embed.checks_ids", lambda device: False)
+    monkeypatch.setattr("simcrop.kernels.volumes.checks_ids", lambda device: False)
     call = on_device(embed_call())
     ids = call.tensors["ids_keep"]
     assert ids is not None
     ids[0, 0], ids[1, 2] = -1, 12
     assert call.forward(TRITON)["result"].isnan().all(2).nonzero().tolist() == [[0, 0], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("choices", "asked", "expected"),
+    [
+        ({"embed": "auto"}, True, ["gather_patches", "patch_product", "patch_product_gradient"]),
+        ({"embed": "auto"}, False, ["masked_patch_embed"]),
+        ({"embed": "gather"}, False, ["gather_patches", "patch_product"]),
+        ({"embed": "keep"}, True, ["masked_patch_embed", "patch_product_gradient"]),
+        ({"embed": "fused"}, True, ["masked_patch_embed", "masked_patch_embed_weight_gradient"]),
+        (
+            {"embed": "auto", "weight_gradient": "fused"},
+            True,
+            ["masked_patch_embed", "masked_patch_embed_weight_gradient"],
+        ),
+    ],
+)
+def test_patches_are_kept_where_a_dense_gradient_will_be_asked_for(
+    choices: dict[str, str], asked: bool, expected: list[str]
+) -> None:
+    call = replace(on_device(embed_call()), wanted=("weight",) if asked else ())
+    with using(**{"weight_gradient": "dense", **choices}), Seen() as seen:
+        call.run(TRITON)
+    assert seen.names == expected
+    with using(**{"weight_gradient": "dense", **choices}), torch.no_grad(), Seen() as seen:
+        replace(call, wanted=("weight",)).forward(TRITON)
+    assert ("gather_patches" in seen.names) == (choices["embed"] == "gather")
 
 
 def test_it_can_be_differentiated_once() -> None:
@@ -172,12 +223,6 @@ def test_it_can_be_differentiated_once() -> None:
     (grad,) = torch.autograd.grad(call.forward(TRITON, given)["result"].sum(), given[1], create_graph=True)
     with pytest.raises(RuntimeError, match=r"no autograd formula"):
         grad.sum().backward()
-
-
-def test_opcheck() -> None:
-    volume, weight, bias, pos, ids = on_device(embed_call()).arguments()
-    arguments = (volume, weight, bias, pos, ids, torch.float32, list(HU))
-    torch.library.opcheck(torch.ops.simcrop.masked_patch_embed.default, arguments)
 
 
 def test_fullgraph() -> None:

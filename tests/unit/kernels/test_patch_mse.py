@@ -114,7 +114,7 @@ def test_ids_out_of_range(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_id_that_names_no_patch_makes_the_loss_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU does, where nobody waits to look at the ids first."""
-    monkeypatch.setattr("simcrop.kernels.patch_mse.checks_ids", lambda device: False)
+    monkeypatch.setattr("simcrop.kernels.volumes.checks_ids", lambda device: False)
     call = on_device(mse_call())
     ids = call.tensors["ids_masked"]
     assert ids is not None

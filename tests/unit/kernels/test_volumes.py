@@ -44,3 +44,9 @@ def test_strides_and_sizes_are_handed_over_and_a_patch_wider_than_32_bits_is_ref
     wide = torch.empty(1, device="meta").as_strided((1, 1, 4, 3, 2), (1, 1, 2**30, 1, 1))
     with pytest.raises(InputError, match=r"put a patch's voxels more than 2\*\*31 apart; copy it first"):
         patch_arguments(wide, PATCH)
+
+
+def test_more_patches_than_31_bits_count_are_refused() -> None:
+    many = torch.empty(1, device="meta").expand(2**29, 1, 8, 3, 4)
+    with pytest.raises(InputError, match=r"volume: 2147483648 patches in one call, .*; split the batch"):
+        first_voxels(many, None, PATCH)

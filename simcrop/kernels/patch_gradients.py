@@ -1,0 +1,77 @@
+# pyright: basic, reportInvalidTypeForm=false
+"""Compute the gradients that both ways to embed have in common: of bias and positions, and of the weight by a product.
+
+Shapes: M tokens, E channels, N patches a volume.
+"""
+
+import torch
+from torch import Tensor
+
+from simcrop.kernels.support import cdiv, on, tl, triton
+
+
+@triton.jit
+def _cast_and_sum_kernel(
+    p_grad,  # [M, E], any strides
+    p_cast,  # [M, E], out
+    p_sums,  # [tiles of M, E] fp32, out
+    M,
+    E,
+    stride_m,
+    stride_e,
+    BLOCK_M: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+):
+    i_m = tl.program_id(0)
+    o_m = (i_m * BLOCK_M + tl.arange(0, BLOCK_M))[:, None].to(tl.int64)
+    o_e = tl.program_id(1) * BLOCK_E + tl.arange(0, BLOCK_E)
+    m_e = o_e < E
+    m_tile = (o_m < M) & m_e[None, :]
+    b_grad = tl.load(p_grad + o_m * stride_m + o_e[None, :].to(tl.int64) * stride_e, mask=m_tile, other=0)
+    tl.store(p_cast + o_m * E + o_e[None, :], b_grad.to(p_cast.dtype.element_ty), mask=m_tile)
+    tl.store(p_sums + i_m.to(tl.int64) * E + o_e, tl.sum(b_grad.to(tl.float32), 0), mask=m_e)
+
+
+def dense_product(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b as fp32: 16-bit values are multiplied as they are, and added up in fp32.
+
+    On a GPU it is cuBLAS; its result is fp32 from the start, so that sums it splits are not rounded to 16 bits either.
+    """
+    # Given `out`, autocast leaves the product alone.
+    out = torch.empty(a.shape[0], b.shape[1], dtype=torch.float32, device=a.device)
+    if a.device.type == "cpu" or a.dtype == torch.float32:
+        return torch.mm(a.float(), b.float(), out=out)
+    return torch.mm(a, b, out_dtype=torch.float32, out=out)
+
+
+def cast_and_sum(grad: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A gradient [M, E] of any strides as contiguous `dtype`, and the fp32 sum of its rows, by one read of it."""
+    M, E = grad.shape
+    cast = torch.empty(M, E, dtype=dtype, device=grad.device)
+    sums = torch.empty(cdiv(M, 128), E, dtype=torch.float32, device=grad.device)
+    if cast.numel():
+        with on(grad.device):
+            _cast_and_sum_kernel[(cdiv(M, 128), cdiv(E, 64))](
+                grad, cast, sums, M, E, *grad.stride(), BLOCK_M=128, BLOCK_E=64, num_warps=8
+            )
+    return cast, sums.sum(0)
+
+
+def position_gradient(grad: Tensor, ids: Tensor | None, num_patches: int) -> Tensor:
+    """fp32 gradient [N, E] of the positions of tokens [M, E]."""
+    # index_put, not index_add: with accumulate it sorts first, so that a repeated id is added in a fixed order.
+    ids = torch.arange(len(grad), device=grad.device) % num_patches if ids is None else ids.flatten()
+    rows = grad.new_zeros(num_patches, grad.shape[1], dtype=torch.float32)
+    return rows.index_put((ids.clamp(0, num_patches - 1),), grad.float(), accumulate=True)
+
+
+@torch.library.custom_op("simcrop::patch_product_gradient", mutates_args=())
+def gradient_of_rows(grad: Tensor, rows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """fp32 gradients of weight, in its shape, and bias [E], of tokens' [M, E]."""
+    cast, bias = cast_and_sum(grad, rows.dtype)
+    return dense_product(cast.t(), rows).reshape(weight.shape), bias
+
+
+@gradient_of_rows.register_fake
+def _(grad, rows, weight):
+    return weight.new_empty(weight.shape, dtype=torch.float32), weight.new_empty(weight.shape[0], dtype=torch.float32)

@@ -1,0 +1,57 @@
+"""Choose block sizes of the products of an embedding, by architecture and types.
+
+Each is the widest that spills no registers (benchmarks/compile_matrix.py): wide tiles read their operands less often.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from simcrop.kernels.support import architecture
+
+
+class Tiles(NamedTuple):
+    """Block sizes of one program of a product, and how it is compiled."""
+
+    M: int
+    E: int
+    P: int
+    num_warps: int
+    num_stages: int
+
+    def arguments(self) -> dict[str, int]:
+        """As keywords of a launch."""
+        blocks = {"BLOCK_M": self.M, "BLOCK_E": self.E, "BLOCK_P": self.P}
+        return {**blocks, "num_warps": self.num_warps, "num_stages": self.num_stages, "maxnreg": 255}
+
+
+def product_tiles(rows: Tensor) -> Tiles:
+    """Of the product of gathered rows: three or four buffers an operand."""
+    if rows.dtype == torch.float32:
+        return Tiles(64, 64, 32, 8, 4)
+    if architecture(rows.device) != 90:
+        return Tiles(128, 128, 64, 8, 4)
+    return Tiles(128, 256, 64, 8, 4)
+
+
+def fused_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:
+    """Of the product that gathers its rows."""
+    if dtype == torch.float32:
+        return Tiles(64, 64, 32, 8, 4)
+    if architecture(volume.device) != 90:
+        return Tiles(128, 128, 32, 8, 4)
+    # Voxels that are converted pass through registers, which leaves room for shorter rows only.
+    return Tiles(128, 256, 64, 8, 3) if volume.dtype == dtype else Tiles(128, 256, 32, 8, 4)
+
+
+def gradient_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:
+    """Of the weight gradient that gathers its rows.
+
+    Where a patch lies, its voxels and the product follow one another: five stages are the fewest with two buffers.
+    """
+    if dtype == torch.float32:
+        return Tiles(32, 128, 64, 8, 5)
+    if architecture(volume.device) != 90:
+        return Tiles(32, 128, 128, 8, 5)
+    return Tiles(64, 128, 256, 8, 5)
