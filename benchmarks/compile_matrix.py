@@ -36,11 +36,12 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from simcrop.kernels import cosines
 from simcrop.kernels import patch_embed as embed
 from simcrop.kernels import patch_mse as mse
 from simcrop.kernels import patch_topk as topk
 from simcrop.kernels import volume_scores as scores
+from simcrop.kernels import volume_scores_fused as scores_fused
+from simcrop.kernels.variants import using
 
 FP32 = torch.float32
 SHARED_BYTES = {80: 166912, 89: 101376, 90: 232448, 100: 232448, 120: 101376}
@@ -108,27 +109,38 @@ def topk_cases(every: bool) -> Iterator[Case]:
     shapes = [(32, 2744, 32)]
     if every:
         shapes += [(80, 2744, 32), (32, 686, 32), (32, 686, 4), (32, 2744, 1), (32, 2744, 64), (32, 2744, 128)]
+        shapes += [(32, 21952, 64), (32, 21952, 128)]
     for dtype, (S, N, k) in product(feature_dtypes(every), shapes):
-        sentences, patches = meta(32, S, 768, dtype=dtype), meta(32, N, 768, dtype=dtype)
-        shown, inverse_s, inverse_n = (meta(32, size, dtype=t) for size, t in ((S, torch.bool), (S, FP32), (N, FP32)))
-        indices, grad_scores = meta(32, S, k, dtype=torch.int64), meta(32, S, k, dtype=FP32)
+        yield topk_case(dtype, S, N, k)
         name = f"{short(dtype)}, S={S}, N={N}, k={k}"
-        yield Case(name, partial(body(topk._topk), sentences, patches, shown, k))
+        sentences, patches = meta(32, S, 768, dtype=dtype), meta(32, N, 768, dtype=dtype)
+        shown = meta(32, S, dtype=torch.bool)
+        inverse_s, inverse_n = meta(32, S, dtype=FP32), meta(32, N, dtype=FP32)
+        indices, grad_scores = meta(32, S, k, dtype=torch.int64), meta(32, S, k, dtype=FP32)
         gradient = partial(body(topk._gradient), sentences, patches, shown, inverse_s, inverse_n, indices, sentences)
         yield Case(f"{name}, mean", partial(gradient, None, True, True))
         yield Case(f"{name}, mean and scores", partial(gradient, grad_scores, True, True))
+
+
+def topk_case(dtype: torch.dtype, S: int, N: int, k: int) -> Case:
+    """The forward pass of sentence_patch_topk for 32 studies."""
+    sentences, patches = meta(32, S, 768, dtype=dtype), meta(32, N, 768, dtype=dtype)
+    call = partial(body(topk._topk), sentences, patches, meta(32, S, dtype=torch.bool), k)
+    return Case(f"{short(dtype)}, S={S}, N={N}, k={k}", call)
 
 
 def scores_cases(every: bool) -> Iterator[Case]:
     """Every sentence against every volume: in training, and in evaluation without a gradient."""
     shapes = [(32, 686, 4, True)]
     if every:
-        shapes += [(64, 2744, 32, False), *((32, 686, k, True) for k in (1, 16, 32, 64, 128))]
+        shapes += [(64, 2744, 32, False), (64, 21952, 64, False), *((32, 686, k, True) for k in (1, 16, 32, 64, 128))]
     for dtype, (B, N, k, keep) in product(feature_dtypes(every), shapes):
         sentences, patches = meta(B, 32, 768, dtype=dtype), meta(B, N, 768, dtype=dtype)
         shown, inverse_r, inverse_n = (meta(B, size, dtype=t) for size, t in ((32, torch.bool), (32, FP32), (N, FP32)))
         name = f"{short(dtype)}, {B} x {B}, N={N}, k={k}"
-        yield Case(name, partial(body(scores._scores), sentences, patches, shown, k, keep))
+        for variant, note in (("chunked", ""), ("fused", ", fused")):
+            call = using(scores=variant)(body(scores._scores))
+            yield Case(f"{name}{note}", partial(call, sentences, patches, shown, k, keep))
         if keep:
             winners, grad = meta(B * 32, B, k, dtype=torch.int32), meta(B, B, 32, dtype=FP32)
             saved = (sentences, patches, shown, winners, inverse_r, inverse_n)
@@ -177,12 +189,12 @@ def launches(case: Case, arch: int) -> list[tuple[JITFunction, dict[str, Any]]]:
 
     original, JITFunction.run = JITFunction.run, catch
     known = embed.architecture
-    embed.architecture = cosines.architecture = lambda device: arch
+    embed.architecture = topk.architecture = scores_fused.architecture = lambda device: arch
     try:
         case.call()
     finally:
         JITFunction.run = original
-        embed.architecture = cosines.architecture = known
+        embed.architecture = topk.architecture = scores_fused.architecture = known
     return found
 
 

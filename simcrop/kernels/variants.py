@@ -12,6 +12,7 @@ from simcrop.core.errors import ConfigError
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "embed": ("auto", "fused", "gather"),
     "weight_gradient": ("dense", "fused"),
+    "scores": ("chunked", "fused"),
 }
 """What can be chosen, and among what; the first is taken unless `using` or SIMCROP_KERNELS says otherwise."""
 
