@@ -20,7 +20,7 @@ from machine_code import TENSOR, Binary, code, hot_loops
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from triton.runtime.jit import JITFunction
+from triton.runtime.jit import JITFunction, KernelParam
 
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 OPTIONS = ("num_warps", "num_stages", "maxnreg")
@@ -45,7 +45,7 @@ def source(kernel: JITFunction, arguments: dict[str, Any], arch: int) -> Source:
     types, constants, aligned = [], [], []
     for index, parameter in enumerate(kernel.params):
         value = arguments[parameter.name]
-        kind, is_aligned = specialised(value, parameter.is_constexpr)
+        kind, is_aligned = specialised(value, parameter)
         types.append((parameter.name, kind))
         constants += [(index, value)] if kind == "constexpr" else []
         aligned += [index] if is_aligned else []
@@ -54,16 +54,17 @@ def source(kernel: JITFunction, arguments: dict[str, Any], arch: int) -> Source:
     return Source(module, name, arch, tuple(types), tuple(constants), tuple(aligned), options)
 
 
-def specialised(value: Any, is_constexpr: bool) -> tuple[str, bool]:
+def specialised(value: Any, parameter: KernelParam) -> tuple[str, bool]:
     """Type of an argument as Triton's runtime would see it, and whether it is known to be divisible by 16."""
-    if is_constexpr or (type(value) is int and value == 1):
-        return "constexpr", False
     if isinstance(value, Tensor):
         return f"*{short(value.dtype).replace('int', 'i').replace('bool', 'i1')}", True
+    if parameter.is_constexpr or (type(value) is int and value == 1 and not parameter.do_not_specialize):
+        return "constexpr", False
     if isinstance(value, bool):
         return "u1", False
     if isinstance(value, int):
-        return ("i32" if -(2**31) <= value < 2**31 else "i64"), value % 16 == 0
+        is_aligned = value % 16 == 0 and not parameter.do_not_specialize
+        return ("i32" if -(2**31) <= value < 2**31 else "i64"), is_aligned
     return "fp32", False
 
 

@@ -7,7 +7,7 @@ To add a goal, give it a line in `GOALS`, with the calls that it consists of: th
 """
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from compiling import Source
@@ -16,19 +16,43 @@ from throughput import TBPS, TFLOPS, Time, TorchLaunch, Work, kernel_time, load,
 
 WORK: Mapping[str, Work] = {
     "first_voxel_kernel": Work(),
+    "gather_patches_kernel": Work(),
+    "patch_product_kernel": Work(lambda a: [a.P / a.BLOCK_P], lambda a: 2 * a.M * a.E * a.P),
+    "finish_kernel": Work(),
+    "cast_and_sum_kernel": Work(),
     "masked_patch_embed_fwd_kernel": Work(lambda a: [a.P / a.BLOCK_P], lambda a: 2 * a.M * a.E * a.P),
     "masked_patch_embed_bwd_weight_kernel": Work(lambda a: [a.steps], lambda a: 2 * a.M * a.E * a.P),
     "masked_patch_mse_kernel": Work(),
     "inverse_norm_kernel": Work(lambda a: [a.E / a.BLOCK_E]),
-    "sentence_patch_topk_block_kernel": Work(lambda a: [a.E / a.BLOCK_E], lambda a: 2 * a.p_shown.numel() * a.N * a.E),
-    "sentence_patch_topk_mean_kernel": Work(lambda a: [a.E / a.BLOCK_E], num_rows=lambda a: a.p_shown.numel() * a.k),
-    "sentence_volume_scores_fwd_kernel": Work(
-        lambda a: [a.blocks, a.E / a.BLOCK_E], lambda a: 2 * a.R * a.p_inverse_n.numel() * a.E
+    "sentence_patch_topk_product_kernel": Work(
+        lambda a: [a.E / a.BLOCK_E], lambda a: 2 * a.p_shown.numel() * a.N * a.E
     ),
+    "sentence_patch_topk_choice_kernel": Work(
+        lambda a: [a.E / 512, a.N / a.G, a.E / a.BLOCK_E], num_rows=lambda a: a.p_shown.numel() * a.k
+    ),
+    "sentence_volume_scores_choice_kernel": Work(lambda a: [a.N / a.G]),
+    "sentence_volume_scores_fwd_kernel": Work(
+        lambda a: [a.N / a.BLOCK_N, a.E / a.BLOCK_E], lambda a: 2 * a.R * a.p_inverse_n.numel() * a.E
+    ),
+    "keys_kernel": Work(),
+    "begin_kernel": Work(lambda a: [a.steps]),
+    "cosines_bwd_chunks_kernel": Work(lambda a: [0]),
     "cosines_bwd_sentences_kernel": Work(lambda a: [a.W / a.BLOCK_W], num_rows=lambda a: a.p_winners.numel()),
     "cosines_bwd_patches_kernel": Work(
-        lambda a: [a.p_order.numel() / a.p_inverse_n.numel()],
+        lambda a: [a.p_keys.numel() / a.p_inverse_n.numel() / a.BLOCK_W, 0, 0],
         num_rows=lambda a: a.p_inverse_n.numel() * a.HAS_SCORES,
+    ),
+}
+HUB_SHARE = 0.25
+"""Of all winners, where every sentence chooses the same patch of a volume, and three others."""
+HUBS: Mapping[str, Work] = {
+    **WORK,
+    "cosines_bwd_chunks_kernel": Work(
+        lambda a: [HUB_SHARE * a.chunk / a.BLOCK_W], longest=lambda a: [a.chunk / a.BLOCK_W]
+    ),
+    "cosines_bwd_patches_kernel": replace(
+        WORK["cosines_bwd_patches_kernel"],
+        longest=lambda a: [a.chunk / a.BLOCK_W, a.p_sentences.shape[0] / a.chunk / 8, a.chunk / a.BLOCK_W],
     ),
 }
 
@@ -42,23 +66,35 @@ class Goal:
     gflop: float
     megabytes: float
     target: float | None
+    work: Mapping[str, Work] = field(default_factory=lambda: WORK)
 
     @property
     def floor_us(self) -> float:
         return max(self.gflop * 1e3 / TFLOPS, self.megabytes / TBPS)
 
 
-INT16, EMBED = "int16 volume, bf16", "patch_embed"
+INT16 = "int16 volume, bf16"
+FUSED, FUSED_DW = f"patch_fused.embed: {INT16}, fused", f"patch_fused_gradient.weight_gradient: {INT16}, fused"
+KEPT, GATHERED = f"{FUSED}, keeps patches", f"{INT16}, gathered, N=2744, K=2048"
+GATHER, PRODUCT = f"patch_gather.gather: {GATHERED}", f"patch_product.product: {GATHERED}"
+DENSE_DW, SCORES = f"patch_gradients.gradient_of_rows: {GATHERED}", "volume_scores.scores: bf16"
+SCORES_BACK = "volume_scores.gradient: bf16, 32 x 32, N=686, k=4"
 GOALS = (
-    Goal("embed forward", (f"{EMBED}.embed: {INT16}",), 69.1, 135, 0.55),
-    Goal("embed forward + backward", (f"{EMBED}.embed: {INT16}", f"{EMBED}.weight_gradient: {INT16}"), 138.2, 265, 0.5),
+    Goal("embed forward", (FUSED,), 69.1, 135, 0.55),
+    Goal("embed forward + backward, embed=keep", (KEPT, DENSE_DW), 138.2, 265, 0.5),
+    Goal("the same, embed=gather", (GATHER, PRODUCT, DENSE_DW), 138.2, 265, 0.5),
+    Goal("the same, embed=gather,embed_product=cublas", (GATHER, f"{PRODUCT}, cuBLAS", DENSE_DW), 138.2, 265, 0.5),
+    Goal("the same, embed=fused,weight_gradient=fused", (FUSED, FUSED_DW), 138.2, 265, 0.5),
     Goal("top-k forward, S=32, N=2744, k=32", ("patch_topk.topk: bf16, S=32, N=2744, k=32",), 4.3, 138, 0.45),
     Goal("top-k forward, S=80, N=2744, k=32", ("patch_topk.topk: bf16, S=80, N=2744, k=32",), 10.8, 144, 0.3),
     Goal("top-k forward, S=32, N=686, k=32", ("patch_topk.topk: bf16, S=32, N=686, k=32",), 1.1, 37, 0.45),
     Goal("top-k backward, mean", ("patch_topk.gradient: bf16, S=32, N=2744, k=32, mean",), 0.1, 137, None),
-    Goal("scores 64 x 64, N=2744, k=32", ("volume_scores.scores: bf16, 64 x 64, N=2744, k=32",), 552, 274, 0.3),
-    Goal("scores 32 x 32, N=686, k=4", ("volume_scores.scores: bf16, 32 x 32, N=686, k=4",), 34.5, 36, 0.3),
-    Goal("its backward", ("volume_scores.gradient: bf16, 32 x 32, N=686, k=4",), 0.4, 75, None),
+    Goal("scores 64 x 64, N=2744, k=32", (f"{SCORES}, 64 x 64, N=2744, k=32",), 552, 274, 0.3),
+    Goal("the same, scores=fused", (f"{SCORES}, 64 x 64, N=2744, k=32, fused",), 552, 274, 0.3),
+    Goal("scores 32 x 32, N=686, k=4", (f"{SCORES}, 32 x 32, N=686, k=4",), 34.5, 36, 0.3),
+    Goal("the same, scores=fused", (f"{SCORES}, 32 x 32, N=686, k=4, fused",), 34.5, 36, 0.3),
+    Goal("its backward", (SCORES_BACK,), 0.4, 75, None),
+    Goal("its backward, all sentences choose one patch", (SCORES_BACK,), 0.4, 75, None, HUBS),
     Goal("MSE, loss + gradient", (f"patch_mse.mse: {INT16}, normalised",), 0, 810, 0.7),
 )
 
@@ -83,16 +119,17 @@ def predictions(calls: list[Call], binaries: Mapping[Source, Binary]) -> str:
     """As markdown: what is predicted for each launch, and for each goal beside its floor."""
     if not calls:
         return ""
-    times = {call.name: call_times(call, binaries) for call in calls}
+    named = {call.name: call for call in calls}
     lines = ["\nPredicted for an H200, us\n", "| call | launch | issue | products | L2 | span | memory | predicted |"]
     lines.append("|---" * 8 + "|")
-    for call, launched in times.items():
-        for what, time in launched:
-            lines.append(f"| {call} | {what} | " + " | ".join(f"{value:.1f}" for value in astuple(time)) + " |")
+    for name, call in named.items():
+        for what, time in call_times(call, binaries):
+            lines.append(f"| {name} | {what} | " + " | ".join(f"{value:.1f}" for value in astuple(time)) + " |")
     lines += ["\n| goal | launches | predicted | floor | share | target | reached |", "|---" * 7 + "|"]
     for goal in GOALS:
-        if all(call in times for call in goal.calls):
-            lines.append(_compared(goal, [time for call in goal.calls for _, time in times[call]]))
+        if all(name in named for name in goal.calls):
+            launched = [call_times(named[name], binaries, goal.work) for name in goal.calls]
+            lines.append(_compared(goal, [time for times in launched for _, time in times]))
     return "\n".join(lines)
 
 
@@ -105,12 +142,14 @@ def _compared(goal: Goal, times: list[Time]) -> str:
     return f"| {goal.name} | {numbers} | {target} | {reached} |"
 
 
-def call_times(call: Call, binaries: Mapping[Source, Binary]) -> list[tuple[str, Time]]:
+def call_times(
+    call: Call, binaries: Mapping[Source, Binary], work: Mapping[str, Work] = WORK
+) -> list[tuple[str, Time]]:
     """Each launch of a call, kernels first, by name."""
     times: list[tuple[str, Time]] = []
     for given, arguments in zip(call.sources, call.arguments, strict=True):
         name = given.kernel.strip("_")
-        if name not in WORK:
+        if name not in work:
             raise KeyError(f"{name}: add a line to WORK in benchmarks/predictions.py")
-        times.append((name, kernel_time(binaries[given], load(arguments, WORK[name]))))
+        times.append((name, kernel_time(binaries[given], load(arguments, work[name]))))
     return times + [(f"torch {launch.name}", torch_time(launch)) for launch in call.torch_work]

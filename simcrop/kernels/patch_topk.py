@@ -1,64 +1,59 @@
 # pyright: basic, reportInvalidTypeForm=false
 """The k patches most similar to each sentence, their cosines and their mean.
 
-Two kernels. The first reads every patch once and keeps the best K of each block of patches as 64-bit keys; the second
-merges a sentence's keys, and averages the patches that won. Registered as a custom op, for the reasons given in
+Two kernels. The first reads every patch once, for its products with all sentences of its study and for its norm; the
+second chooses a sentence's best patches, and averages them. Registered as a custom op, for the reasons given in
 patch_embed.py.
 
 Shapes: B studies, S sentences, N patches, E features, k asked for, K = k padded to a power of two.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from simcrop.core.op_checks import check_pairs, check_same_studies
 from simcrop.core.ops import TopK
-from simcrop.kernels.cosines import (
-    BLOCK_N,
-    best_of_block,
-    block_arguments,
-    check_features,
-    choice_gradients,
-    inverse_norms,
-    unpack,
-)
-from simcrop.kernels.support import cdiv, on, power_of_two, require, tl, triton
+from simcrop.kernels.choice_gradients import Choice
+from simcrop.kernels.cosines import block_products, check_features, inverse_norm, lower_dtype, product_arguments
+from simcrop.kernels.selection import best_of_row, index_of, score_of, selection_arguments
+from simcrop.kernels.support import architecture, cdiv, on, require, tl, triton
 
 
-@triton.jit
-def _sentence_patch_topk_block_kernel(
+@triton.jit(do_not_specialize=["S", "row_blocks"])
+def _sentence_patch_topk_product_kernel(
     p_sentences,  # [B, S, E]
     p_patches,  # [B, N, E]
     p_shown,  # [B, S] bool
-    p_inverse_s,  # [B, S] fp32
+    p_products,  # [B, S, N] fp32, out
     p_inverse_n,  # [B, N] fp32, out
-    p_keys,  # [B, S, blocks, K] int64, out
     S,
     N,
     E,
+    row_blocks,
     blocks,
     DTYPE: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK_R: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_E: tl.constexpr,
-    K: tl.constexpr,
 ):
-    i_n, i_s, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    o_s = i_s * BLOCK_R + tl.arange(0, BLOCK_R)
-    m_s = o_s < S
-    shown = tl.load(p_shown + i_b * S + o_s, mask=m_s, other=0)
+    # Blocks of sentences side by side: what one read of the patches, the next finds in the cache.
+    i_s, i_block = tl.program_id(0) % row_blocks, tl.program_id(0) // row_blocks
+    i_n, i_b = i_block % blocks, (i_block // blocks).to(tl.int64)
+    o_s, o_n = i_s * BLOCK_R + tl.arange(0, BLOCK_R), i_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    m_s, m_n = o_s < S, o_n < N
+    shown = tl.load(p_shown + i_b * S + o_s, mask=m_s, other=0) != 0
     # Inverse norms are needed of every patch, so the first block of sentences works even where all are hidden.
     if (i_s == 0) | (tl.max(shown.to(tl.int32), 0) > 0):
-        keys = best_of_block(
+        b_dot, b_square = block_products(
             p_sentences + i_b * S * E,
             p_patches + i_b * N * E,
             o_s,
-            m_s & (shown != 0),
-            tl.load(p_inverse_s + i_b * S + o_s, mask=m_s, other=0),
-            p_inverse_n + i_b * N,
-            i_n * BLOCK_N,
-            N,
+            shown,
+            o_n,
+            m_n,
             E,
             DTYPE,
             PRECISION,
@@ -66,46 +61,57 @@ def _sentence_patch_topk_block_kernel(
             BLOCK_R,
             BLOCK_N,
             BLOCK_E,
-            K,
         )
-        o_row = ((i_b * S + o_s) * blocks + i_n) * K
-        tl.store(p_keys + o_row[:, None] + tl.arange(0, K)[None, :], keys, mask=m_s[:, None])
+        tl.store(p_products + (i_b * S + o_s)[:, None] * N + o_n[None, :], b_dot, mask=shown[:, None] & m_n[None, :])
+        tl.store(p_inverse_n + i_b * N + o_n, inverse_norm(b_square), mask=m_n & (i_s == 0))
 
 
-@triton.jit
-def _sentence_patch_topk_mean_kernel(
-    p_keys,  # [B * S, candidates] int64
+@triton.jit(do_not_specialize=["S", "rows"])
+def _sentence_patch_topk_choice_kernel(
+    p_products,  # [B * S, N] fp32
+    p_sentences,  # [B * S, E]
     p_patches,  # [B, N, E]
     p_shown,  # [B * S] bool
+    p_inverse_n,  # [B, N] fp32
+    p_inverse_s,  # [B * S] fp32, out
     p_aligned,  # [B * S, E], out
     p_scores,  # [B * S, k] fp32, out
     p_indices,  # [B * S, k] int64, out
+    rows,
     S,
     N,
     E,
     k,
-    candidates,
-    BLOCK_C: tl.constexpr,
-    BLOCK_E: tl.constexpr,
+    G: tl.constexpr,
+    M: tl.constexpr,
     K: tl.constexpr,
+    BLOCK_E: tl.constexpr,
 ):
-    i_row = tl.program_id(0).to(tl.int64)
+    # The last rows first: their patches were read last, and are still in the cache.
+    i_row = rows - 1 - tl.program_id(0)
+    first, i_row = (i_row // S).to(tl.int64) * N, i_row.to(tl.int64)
     o_k = tl.arange(0, K)
     m_k = o_k < k
     shown = tl.load(p_shown + i_row) != 0
+    inverse = 0.0
     scores, index = tl.zeros((K,), tl.float32), tl.zeros((K,), tl.int32)
     if shown:
-        o_c = tl.arange(0, BLOCK_C)
-        keys = tl.load(p_keys + i_row * candidates + o_c, mask=o_c < candidates, other=-0x7FFFFFFFFFFFFFFF)
-        scores, index = unpack(tl.topk(keys, K))
+        square = 0.0
+        for start in range(0, E, 512):
+            o_e = start + tl.arange(0, 512)
+            b_s = tl.load(p_sentences + i_row * E + o_e, mask=o_e < E, other=0).to(tl.float32)
+            square += tl.sum(b_s * b_s, 0)
+        inverse = inverse_norm(square)
+        keys = best_of_row(p_products + i_row * N, p_inverse_n + first, inverse, N, G, M, K)
+        scores, index = score_of(keys), index_of(keys)
+    tl.store(p_inverse_s + i_row, inverse)
     tl.store(p_scores + i_row * k + o_k, scores, mask=m_k)
     tl.store(p_indices + i_row * k + o_k, index.to(tl.int64), mask=m_k)
-    first = (i_row // S) * N
+    p_rows = p_patches + (first + index)[:, None] * E
     for start in range(0, E, BLOCK_E):
         o_e = start + tl.arange(0, BLOCK_E)
         m_e = o_e < E
-        p_tile = p_patches + (first + index)[:, None] * E + o_e[None, :]
-        b_patch = tl.load(p_tile, mask=(m_k & shown)[:, None] & m_e[None, :], other=0).to(tl.float32)
+        b_patch = tl.load(p_rows + o_e[None, :], mask=(m_k & shown)[:, None] & m_e[None, :], other=0).to(tl.float32)
         b_mean = tl.sum(b_patch, 0) / k
         tl.store(p_aligned + i_row * E + o_e, b_mean.to(p_aligned.dtype.element_ty), mask=m_e)
 
@@ -115,27 +121,36 @@ def _topk(sentences: Tensor, patches: Tensor, shown: Tensor, k: int) -> tuple[Te
     """aligned, scores, indices, and for the backward pass 1 / norm of sentences and of patches."""
     (B, S, E), N = sentences.shape, patches.shape[1]
     device = sentences.device
-    aligned = torch.zeros(B, S, E, dtype=patches.dtype, device=device)
-    scores = torch.zeros(B, S, k, dtype=torch.float32, device=device)
-    indices = torch.zeros(B, S, k, dtype=torch.int64, device=device)
-    inverse_s = inverse_norms(sentences)
-    inverse_n = torch.zeros(B, N, dtype=torch.float32, device=device)
+    new = torch.empty if B * S * E else torch.zeros
+    aligned = new(B, S, E, dtype=patches.dtype, device=device)
+    scores = new(B, S, k, dtype=torch.float32, device=device)
+    indices = new(B, S, k, dtype=torch.int64, device=device)
+    inverse_s = new(B, S, dtype=torch.float32, device=device)
+    inverse_n = new(B, N, dtype=torch.float32, device=device)
     if not aligned.numel():
         return aligned, scores, indices, inverse_s, inverse_n
-    blocks, arguments = cdiv(N, BLOCK_N), block_arguments(sentences, patches, k, S)
-    K, candidates = arguments["K"], power_of_two(blocks * arguments["K"])
-    num_warps = max(4, min(16, candidates // 256))
-    keys = torch.empty(B, S, blocks * K, dtype=torch.int64, device=device)
+    products = torch.empty(B, S, N, dtype=torch.float32, device=device)
+    arguments, choice = _product_arguments(sentences, patches), selection_arguments(N, k)
+    row_blocks, blocks = cdiv(S, arguments["BLOCK_R"]), cdiv(N, arguments["BLOCK_N"])
     with on(device):
-        _sentence_patch_topk_block_kernel[(blocks, cdiv(S, arguments["BLOCK_R"]), B)](
-            sentences, patches, shown, inverse_s, inverse_n, keys, S, N, E, blocks, **arguments
+        _sentence_patch_topk_product_kernel[(row_blocks * blocks * B,)](
+            sentences, patches, shown, products, inverse_n, S, N, E, row_blocks, blocks, **arguments
         )  # fmt: skip
-        _sentence_patch_topk_mean_kernel[(B * S,)](
-            keys, patches, shown, aligned, scores, indices, S, N, E, k, blocks * K,
-            BLOCK_C=candidates, BLOCK_E=max(64, 8192 // K), K=K,
-            num_warps=num_warps, maxnreg=min(255, 2048 // num_warps),
+        _sentence_patch_topk_choice_kernel[(B * S,)](
+            products, sentences, patches, shown, inverse_n, inverse_s, aligned, scores, indices, B * S, S, N, E, k,
+            BLOCK_E=max(64, 2048 * choice["num_warps"] // choice["K"]), **choice,
         )  # fmt: skip
     return aligned, scores, indices, inverse_s, inverse_n
+
+
+def _product_arguments(sentences: Tensor, patches: Tensor) -> dict[str, Any]:
+    """What the first kernel is compiled with: the same for any number of sentences, so that a run compiles it once."""
+    arguments, arch = product_arguments(sentences, patches), architecture(sentences.device)
+    if arch not in (90, 100) or lower_dtype(sentences, patches) == torch.float32:
+        return {**arguments, "BLOCK_R": 32}  # more would spill
+    if arch == 90:
+        arguments |= {"num_stages": 4, "maxnreg": 128}  # so that two programs fit a multiprocessor
+    return {**arguments, "BLOCK_R": 64}
 
 
 @torch.library.custom_op("simcrop::sentence_patch_topk_gradient", mutates_args=())
@@ -153,24 +168,25 @@ def _gradient(
 ) -> tuple[Tensor, Tensor]:
     B, S, k = indices.shape
     N = patches.shape[1]
-    first = torch.arange(B, device=indices.device)[:, None, None] * N
-    grad_s, grad_p = choice_gradients(
+    choice = Choice(
         sentences.flatten(0, 1),
         patches.flatten(0, 1),
         inverse_s.flatten(),
         inverse_n.flatten(),
-        (indices + first).int().flatten(0, 1),
+        indices.flatten(0, 1),
         shown.flatten(),
-        of_cosines=None if grad_scores is None else grad_scores.float().contiguous().flatten(0, 1),
-        of_mean=None if grad_aligned is None else grad_aligned.contiguous().flatten(0, 1),
-        share=1.0 / k,
-        to_sentences=to_sentences,
-        to_patches=to_patches,
+        num_sentences=S,
+        stride=N,
     )
-    return (
-        grad_s.unflatten(0, (B, S)) if to_sentences else grad_s,
-        grad_p.unflatten(0, (B, N)) if to_patches else grad_p,
-    )
+    of_cosines = None if grad_scores is None else grad_scores.float().contiguous().flatten(0, 1)
+    of_mean = None if grad_aligned is None else grad_aligned.contiguous().flatten(0, 1)
+    grad_s, grad_p = sentences.new_empty(0, sentences.shape[2]), patches.new_empty(0, patches.shape[2])
+    if to_sentences:
+        grad_s = torch.zeros_like(choice.sentences) if of_cosines is None else choice.gradient_of_sentences(of_cosines)
+        grad_s = grad_s.unflatten(0, (B, S))
+    if to_patches:
+        grad_p = choice.gradient_of_patches(of_cosines, of_mean, 1.0 / k).unflatten(0, (B, N))
+    return grad_s, grad_p
 
 
 @_topk.register_fake

@@ -21,8 +21,8 @@ class _Absent:
 
     __version__ = constexpr = None
 
-    def jit(self, kernel: Any) -> Any:
-        return kernel
+    def jit(self, kernel: Any = None, **_: Any) -> Any:
+        return kernel if kernel else self.jit
 
 
 # Any: launches take keywords (num_warps) and values (constexpr) that a kernel's own signature does not tell.

@@ -1,9 +1,9 @@
 # pyright: basic, reportInvalidTypeForm=false
 """The mean of the k best cosines of every sentence against every volume's patches, for late interaction and retrieval.
 
-A program takes a block of sentences through all patches of one volume and keeps its best K as 64-bit keys, so nothing
-of the size sentences x volumes x patches is ever stored. Registered as a custom op, for the reasons given in
-patch_embed.py.
+Products of all pairs are never stored at once. cuBLAS computes those of a few volumes, which stay in the GPU's cache
+until a second kernel has chosen the best; or one kernel does both (variant `fused`). Registered as a custom op, for the
+reasons given in patch_embed.py.
 
 Shapes: Bs studies of S sentences, R = Bs * S; Bv volumes of N patches; E features; k asked for, K = k padded.
 """
@@ -11,78 +11,55 @@ Shapes: Bs studies of S sentences, R = Bs * S; Bv volumes of N patches; E featur
 import torch
 from torch import Tensor
 
+from simcrop.core.errors import InputError
 from simcrop.core.op_checks import check_pairs
-from simcrop.kernels.cosines import (
-    BLOCK_N,
-    best_of_block,
-    block_arguments,
-    check_features,
-    choice_gradients,
-    inverse_norms,
-    merge,
-    unpack,
-)
-from simcrop.kernels.support import cdiv, on, require, tl, triton
+from simcrop.kernels.choice_gradients import Choice
+from simcrop.kernels.cosines import check_features, inverse_norms, lower_dtype
+from simcrop.kernels.selection import best_of_row, index_of, score_of, selection_arguments
+from simcrop.kernels.support import on, require, tl, triton
+from simcrop.kernels.variants import chosen
+from simcrop.kernels.volume_scores_fused import scores_fused
+
+_MOST_ROWS, _MOST_PRODUCTS = 512, 132 * 128 * 256
+"""Of a chunk: a tile of cuBLAS for each multiprocessor of an H100. 17 MB, a third of its cache, and within the 32 MB
+that the contract allows."""
 
 
-@triton.jit
-def _sentence_volume_scores_fwd_kernel(
-    p_sentences,  # [R, E]
-    p_patches,  # [Bv, N, E]
+@triton.jit(do_not_specialize=["S", "first_row", "first_volume", "num_volumes"])
+def _sentence_volume_scores_choice_kernel(
+    p_products,  # [rows, num_volumes, N] fp32
     p_shown,  # [R] bool
     p_inverse_r,  # [R] fp32
     p_inverse_n,  # [Bv, N] fp32
     p_scores,  # [Bs, Bv, S] fp32, out
     p_winners,  # [R, Bv, k] int32, out: rows of all patches
-    R,
+    first_row,
+    first_volume,
+    num_volumes,
+    Bv,
     S,
     N,
-    E,
     k,
-    blocks,
     KEEP: tl.constexpr,
-    DTYPE: tl.constexpr,
-    PRECISION: tl.constexpr,
-    BLOCK_R: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    BLOCK_E: tl.constexpr,
+    G: tl.constexpr,
+    M: tl.constexpr,
     K: tl.constexpr,
 ):
-    i_r, i_v, volumes = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.num_programs(1)
-    o_r = (i_r * BLOCK_R + tl.arange(0, BLOCK_R)).to(tl.int64)
-    m_r = o_r < R
-    shown = tl.load(p_shown + o_r, mask=m_r, other=0) != 0
-    best = tl.full((BLOCK_R, K), -0x7FFFFFFFFFFFFFFF, tl.int64)
-    if tl.max(shown.to(tl.int32), 0) > 0:
-        inverse_r = tl.load(p_inverse_r + o_r, mask=m_r, other=0)
-        for block in range(blocks):
-            keys = best_of_block(
-                p_sentences,
-                p_patches + i_v * N * E,
-                o_r,
-                shown,
-                inverse_r,
-                p_inverse_n + i_v * N,
-                block * BLOCK_N,
-                N,
-                E,
-                DTYPE,
-                PRECISION,
-                False,
-                BLOCK_R,
-                BLOCK_N,
-                BLOCK_E,
-                K,
-            )
-            best = merge(best, keys)
-    scores, index = unpack(best)
+    i_pair = tl.program_id(0)
+    row, i_v = first_row + i_pair // num_volumes, (first_volume + i_pair % num_volumes).to(tl.int64)
+    i_r = row.to(tl.int64)
     o_k = tl.arange(0, K)
-    chosen = shown[:, None] & (o_k < k)[None, :]
-    mean = tl.sum(tl.where(chosen, scores, 0.0), 1) / k
-    tl.store(p_scores + (o_r // S * volumes + i_v) * S + o_r % S, mean, mask=m_r)
+    m_k = o_k < k
+    mean = 0.0
+    winners = tl.zeros((K,), tl.int32)
+    if tl.load(p_shown + i_r) != 0:
+        inverse = tl.load(p_inverse_r + i_r)
+        keys = best_of_row(p_products + i_pair.to(tl.int64) * N, p_inverse_n + i_v * N, inverse, N, G, M, K)
+        mean = tl.sum(tl.where(m_k, score_of(keys), 0.0), 0) / k
+        winners = i_v.to(tl.int32) * N + index_of(keys)
+    tl.store(p_scores + ((row // S) * Bv + i_v) * S + row % S, mean)
     if KEEP:
-        p_row = p_winners + (o_r * volumes + i_v)[:, None] * k + o_k[None, :]
-        tl.store(p_row, tl.where(chosen, i_v.to(tl.int32) * N + index, 0), mask=m_r[:, None] & (o_k < k)[None, :])
+        tl.store(p_winners + (i_r * Bv + i_v) * k + o_k, winners, mask=m_k)
 
 
 @torch.library.custom_op("simcrop::sentence_volume_scores", mutates_args=())
@@ -90,19 +67,50 @@ def _scores(
     sentences: Tensor, patches: Tensor, shown: Tensor, k: int, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scores; and, to `keep` for a backward pass, winners [R, Bv, k], and 1 / norm of sentences and of patches."""
-    (Bs, S, E), (Bv, N, _) = sentences.shape, patches.shape
-    device = sentences.device
-    scores = torch.zeros(Bs, Bv, S, dtype=torch.float32, device=device)
-    winners = torch.empty((Bs * S, Bv, k) if keep else (0, Bv, k), dtype=torch.int32, device=device)
+    (Bs, S, E), Bv = sentences.shape, patches.shape[0]
+    new = torch.empty if E else torch.zeros
+    scores = new(Bs, Bv, S, dtype=torch.float32, device=sentences.device)
+    winners = new((Bs * S if keep else 0), Bv, k, dtype=torch.int32, device=sentences.device)
     inverse_r, inverse_n = inverse_norms(sentences), inverse_norms(patches)
-    if scores.numel():
-        arguments = block_arguments(sentences, patches, k, Bs * S)
-        with on(device):
-            _sentence_volume_scores_fwd_kernel[(cdiv(Bs * S, arguments["BLOCK_R"]), Bv)](
-                sentences, patches, shown, inverse_r, inverse_n, scores, winners,
-                Bs * S, S, N, E, k, cdiv(N, BLOCK_N), KEEP=keep, **arguments,
-            )  # fmt: skip
+    if scores.numel() and E:
+        score = scores_fused if chosen("scores") == "fused" else _scores_in_chunks
+        with on(sentences.device):
+            score(sentences, patches, shown, inverse_r, inverse_n, scores, winners)
     return scores, winners, inverse_r, inverse_n
+
+
+def _scores_in_chunks(
+    sentences: Tensor,
+    patches: Tensor,
+    shown: Tensor,
+    inverse_r: Tensor,
+    inverse_n: Tensor,
+    scores: Tensor,
+    winners: Tensor,
+) -> None:
+    """Write scores and winners, a chunk of products at a time."""
+    (Bv, N, _), S, k = patches.shape, sentences.shape[1], winners.shape[2]
+    dtype = lower_dtype(sentences, patches)
+    rows = sentences.flatten(0, 1).to(dtype)
+    num_rows = max(1, min(rows.shape[0], _MOST_ROWS, _MOST_PRODUCTS // N))
+    num_volumes = max(1, _MOST_PRODUCTS // (N * num_rows))
+    for first_row in range(0, rows.shape[0], num_rows):
+        for first in range(0, Bv, num_volumes):
+            some, volumes = rows[first_row : first_row + num_rows], patches[first : first + num_volumes]
+            # Nothing holds on to the products: the next take the same memory, which is in the cache.
+            _sentence_volume_scores_choice_kernel[(some.shape[0] * volumes.shape[0],)](
+                _products(some, volumes.flatten(0, 1).to(dtype)), shown, inverse_r, inverse_n, scores, winners,
+                first_row, first, volumes.shape[0], Bv, S, N, k,
+                KEEP=bool(winners.numel()), **selection_arguments(N, k),
+            )  # fmt: skip
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """a b^T in fp32, outside autocast; on a GPU without copies in fp32."""
+    with torch.autocast("cpu" if a.is_cpu else "cuda", enabled=False):
+        if a.is_cpu or a.dtype == torch.float32:
+            return a.float() @ b.float().T
+        return torch.mm(a, b.T, out_dtype=torch.float32)
 
 
 @torch.library.custom_op("simcrop::sentence_volume_scores_gradient", mutates_args=())
@@ -118,24 +126,23 @@ def _gradient(
     to_patches: bool,
 ) -> tuple[Tensor, Tensor]:
     (Bs, S, _), (Bv, N, _), k = sentences.shape, patches.shape, winners.shape[2]
-    of_cosines = (grad.float() / k).transpose(1, 2)[..., None].expand(Bs, S, Bv, k)
-    grad_s, grad_p = choice_gradients(
+    choice = Choice(
         sentences.flatten(0, 1),
         patches.flatten(0, 1),
         inverse_r.flatten(),
         inverse_n.flatten(),
         winners.flatten(1),
         shown.flatten(),
-        of_cosines=of_cosines.reshape(Bs * S, Bv * k).contiguous(),  # with one volume, reshape is a view of stride 0
-        of_mean=None,
-        share=1.0,
-        to_sentences=to_sentences,
-        to_patches=to_patches,
+        num_sentences=S,
+        stride=0,
     )
-    return (
-        grad_s.unflatten(0, (Bs, S)) if to_sentences else grad_s,
-        grad_p.unflatten(0, (Bv, N)) if to_patches else grad_p,
-    )
+    of_cosines = (grad.float() / k).transpose(1, 2).reshape(Bs * S, Bv).contiguous()
+    grad_s, grad_p = sentences.new_empty(0, sentences.shape[2]), patches.new_empty(0, patches.shape[2])
+    if to_sentences:
+        grad_s = choice.gradient_of_sentences(of_cosines).unflatten(0, (Bs, S))
+    if to_patches:
+        grad_p = choice.gradient_of_patches(of_cosines, None, 1.0).unflatten(0, (Bv, N))
+    return grad_s, grad_p
 
 
 @_scores.register_fake
@@ -186,7 +193,7 @@ def sentence_volume_scores(
     of the two dtypes, summed in fp32. Once differentiable, through the winners, without atomics.
 
     Raises:
-        InputError: naming the argument that does not fit, or a dtype without a kernel (float64).
+        InputError: naming the argument that does not fit, a dtype without a kernel (float64), or 2^31 winners to keep.
         BackendError: no kernel can run here, with the reasons.
     """
     check_pairs(sentences, patches, k, sentence_mask)
@@ -194,4 +201,7 @@ def sentence_volume_scores(
     require(sentences.device, sentences=sentences, patches=patches)
     shown = sentences.new_ones(sentences.shape[:2], dtype=torch.bool) if sentence_mask is None else sentence_mask
     keep = torch.is_grad_enabled() and (sentences.requires_grad or patches.requires_grad)
+    winners = shown.numel() * patches.shape[0] * k
+    if keep and winners >= 2**31:
+        raise InputError(f"sentences: {winners} winners to keep for a gradient, 2^31 or more; take fewer at a time")
     return _scores(sentences.contiguous(), patches.contiguous(), shown.contiguous(), k, keep)[0]

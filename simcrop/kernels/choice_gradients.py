@@ -1,0 +1,185 @@
+# pyright: basic, reportInvalidTypeForm=false
+"""Send gradients through a choice of patches: through their cosines and through their mean.
+
+Every row is written once, by a program that adds its terms in a fixed order: no atomics. winners.py says how those of a
+patch are shared out.
+
+Shapes: R sentences of all studies in a row, V volumes, N patches a volume, E features, W winners a sentence.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from simcrop.kernels.support import on, power_of_two, tl, triton
+from simcrop.kernels.winners import add_winners, by_patch, chunk_size, split, sums_of_chunks
+
+
+@triton.jit(do_not_specialize=["chunk", "chunks"])
+def _cosines_bwd_patches_kernel(
+    p_sentences,  # [R, E]
+    p_patches,  # [V * N, E]
+    p_inverse_r,  # [R] fp32
+    p_inverse_n,  # [V * N] fp32
+    p_keys,  # [num_winners] int64, sorted
+    p_begin,  # [V * N + 1] int32: where each patch's winners begin
+    p_gradient,  # [num_winners / repeat] fp32: of the winners' cosines
+    p_mean_gradient,  # [R, E]: of the mean of the winners
+    p_sums,  # [2, chunks, E] fp32
+    p_out,  # [V * N, E]
+    chunk,
+    chunks,
+    E,
+    W,
+    repeat,
+    share,
+    HAS_SCORES: tl.constexpr,
+    HAS_MEAN: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
+    i_n = tl.program_id(0).to(tl.int64)
+    o_e = tl.arange(0, BLOCK_E)
+    m_e = o_e < E
+    b_mean = tl.zeros((BLOCK_E,), tl.float32)
+    b_unit = tl.zeros((BLOCK_E,), tl.float32)
+    begin, end = tl.load(p_begin + i_n), tl.load(p_begin + i_n + 1)
+    head, first, last, tail = split(begin, end, chunk)
+    b_mean, b_unit = add_winners(
+        b_mean, b_unit, begin, head, p_keys, p_sentences, p_inverse_r, p_gradient, p_mean_gradient,
+        o_e, E, W, repeat, HAS_SCORES, HAS_MEAN, BLOCK_W,
+    )  # fmt: skip
+    while first < last:
+        o_c = first + tl.arange(0, 8)
+        p_tile = p_sums + o_c.to(tl.int64)[:, None] * E + o_e[None, :]
+        m_tile = (o_c < last)[:, None] & m_e[None, :]
+        if HAS_MEAN:
+            b_mean += tl.sum(tl.load(p_tile, mask=m_tile, other=0), 0)
+        if HAS_SCORES:
+            b_unit += tl.sum(tl.load(p_tile + chunks.to(tl.int64) * E, mask=m_tile, other=0), 0)
+        first += 8
+    b_mean, b_unit = add_winners(
+        b_mean, b_unit, tail, end, p_keys, p_sentences, p_inverse_r, p_gradient, p_mean_gradient,
+        o_e, E, W, repeat, HAS_SCORES, HAS_MEAN, BLOCK_W,
+    )  # fmt: skip
+    b_out = b_mean * share
+    if HAS_SCORES:
+        inverse_n = tl.load(p_inverse_n + i_n)
+        b_p = tl.load(p_patches + i_n * E + o_e, mask=m_e, other=0).to(tl.float32) * inverse_n
+        b_out += (b_unit - tl.sum(b_unit * b_p, 0) * b_p) * inverse_n
+    tl.store(p_out + i_n * E + o_e, b_out.to(p_out.dtype.element_ty), mask=m_e)
+
+
+@triton.jit(do_not_specialize=["S"])
+def _cosines_bwd_sentences_kernel(
+    p_sentences,  # [R, E]
+    p_patches,  # [V * N, E]
+    p_inverse_r,  # [R] fp32
+    p_inverse_n,  # [V * N] fp32
+    p_winners,  # [R, W] int: patches
+    p_gradient,  # [R, W / repeat] fp32: of the winners' cosines
+    p_shown,  # [R] bool
+    p_out,  # [R, E]
+    E,
+    W,
+    S,
+    stride,
+    repeat,
+    BLOCK_E: tl.constexpr,
+    BLOCK_W: tl.constexpr,
+):
+    i_r = tl.program_id(0).to(tl.int64)
+    o_e = tl.arange(0, BLOCK_E)
+    m_e = o_e < E
+    inverse_r = tl.load(p_inverse_r + i_r)
+    b_unit = tl.zeros((BLOCK_E,), tl.float32)
+    if tl.load(p_shown + i_r):
+        for start in range(0, W, BLOCK_W):
+            o_w = start + tl.arange(0, BLOCK_W)
+            m_w = o_w < W
+            row = tl.load(p_winners + i_r * W + o_w, mask=m_w, other=0).to(tl.int64) + i_r // S * stride
+            weight = tl.load(p_gradient + (i_r * W + o_w) // repeat, mask=m_w, other=0) * tl.load(p_inverse_n + row)
+            p_tile = p_patches + row[:, None] * E + o_e[None, :]
+            b_patch = tl.load(p_tile, mask=m_w[:, None] & m_e[None, :], other=0).to(tl.float32)
+            b_unit += tl.sum(b_patch * weight[:, None], 0)
+        b_s = tl.load(p_sentences + i_r * E + o_e, mask=m_e, other=0).to(tl.float32) * inverse_r
+        b_unit = (b_unit - tl.sum(b_unit * b_s, 0) * b_s) * inverse_r
+    tl.store(p_out + i_r * E + o_e, b_unit.to(p_out.dtype.element_ty), mask=m_e)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which patches were chosen by which sentences.
+
+    Attributes:
+        sentences: [R, E]. Hidden rows get zeros and give nothing.
+        patches: [V * N, E].
+        inverse_r, inverse_n: 1 / norm of their rows, fp32.
+        winners: [R, W] int, rows of `patches`, counted from `r // num_sentences * stride` on.
+        shown: [R] bool.
+        num_sentences, stride: see `winners`.
+    """
+
+    sentences: Tensor
+    patches: Tensor
+    inverse_r: Tensor
+    inverse_n: Tensor
+    winners: Tensor
+    shown: Tensor
+    num_sentences: int
+    stride: int
+
+    def gradient_of_sentences(self, of_cosines: Tensor) -> Tensor:
+        """Gradient [R, E] in their dtype, from that of the cosines.
+
+        Args:
+            of_cosines: [R, W / any] fp32; each serves as many winners in a row.
+        """
+        (R, E), W = self.sentences.shape, self.winners.shape[1]
+        grad, block = torch.empty_like(self.sentences), power_of_two(max(E, 16))
+        if grad.numel():
+            with on(grad.device):
+                _cosines_bwd_sentences_kernel[(R,)](
+                    self.sentences, self.patches, self.inverse_r, self.inverse_n, self.winners, of_cosines, self.shown,
+                    grad, E, W, self.num_sentences, self.stride, _repeat(self.winners, of_cosines),
+                    BLOCK_E=block, BLOCK_W=8, num_warps=max(1, min(8, block // 128)),
+                )  # fmt: skip
+        return grad
+
+    def gradient_of_patches(self, of_cosines: Tensor | None, of_mean: Tensor | None, share: float) -> Tensor:
+        """Gradient [V * N, E] in their dtype.
+
+        Args:
+            of_cosines: [R, W / any] fp32; each serves as many winners in a row. None where only the mean was used.
+            of_mean: [R, E], or None.
+            share: 1 / winners of a mean.
+        """
+        grad, E, W = torch.empty_like(self.patches), self.patches.shape[1], self.winners.shape[1]
+        if not grad.numel():
+            return grad
+        keys, begin = by_patch(
+            self.winners, self.shown, len(grad), num_sentences=self.num_sentences, stride=self.stride
+        )
+        # A kernel that does not read a gradient is given some other tensor in its place.
+        terms = self.inverse_r if of_cosines is None else of_cosines, self.sentences if of_mean is None else of_mean
+        repeat = 1 if of_cosines is None else _repeat(self.winners, of_cosines)
+        arguments = {
+            "HAS_SCORES": of_cosines is not None,
+            "HAS_MEAN": of_mean is not None,
+            "BLOCK_E": power_of_two(max(E, 16)),
+            "BLOCK_W": 8 if keys.numel() >= 2 * len(grad) else 2,  # few winners a patch would leave most of 8 empty
+            "num_warps": max(1, min(8, power_of_two(E) // 512)),
+        }
+        sums = sums_of_chunks(self.sentences, self.inverse_r, keys, terms, len(grad), W, repeat, arguments)
+        with on(grad.device):
+            _cosines_bwd_patches_kernel[(len(grad),)](
+                self.sentences, self.patches, self.inverse_r, self.inverse_n, keys, begin, *terms, sums, grad,
+                chunk_size(keys.numel()), sums.shape[1], E, W, repeat, share, **arguments,
+            )  # fmt: skip
+        return grad
+
+
+def _repeat(winners: Tensor, of_cosines: Tensor) -> int:
+    """How many winners in a row share a gradient; 1 where there are none."""
+    return winners.shape[1] // of_cosines.shape[1] if winners.numel() else 1
