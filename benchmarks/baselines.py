@@ -8,12 +8,12 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from gather_window import embed_gather_kernel
 from static_graphs import Backend, Static
 from torch import Tensor
 
 from simcrop.core.model.patches import apply_window, patch_view, patchify
 from simcrop.core.ops import PatchSize, TopK, Window
+from simcrop.kernels.patch_gather import gather_patches
 
 Implementation = Callable[..., object]
 
@@ -76,6 +76,23 @@ def embed_index_view(
     """Index a permuted view, so that only visible patches are copied; F.linear."""
     visible = visible_patches(volume, ids_keep, patch_size)
     return F.linear(_windowed(visible, weight, window), weight.flatten(1), bias) + pos_embed[ids_keep]
+
+
+def embed_gather_kernel(
+    volume: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pos_embed: Tensor,
+    ids_keep: Tensor,
+    *,
+    patch_size: PatchSize,
+    window: Window | None = None,
+    windows: Sequence[Window] = (),
+) -> Tensor:
+    """Our kernel that gathers the visible patches under one window or several, then F.linear."""
+    windows = windows or ([window] if window else [])
+    rows = gather_patches(volume, ids_keep, patch_size=patch_size, windows=windows, dtype=weight.dtype)
+    return F.linear(rows.view(*ids_keep.shape, -1), weight.flatten(1), bias) + pos_embed[ids_keep]
 
 
 def topk_usual(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None) -> TopK:
@@ -208,6 +225,7 @@ EAGER: dict[str, dict[str, Implementation]] = {
 
 ON_GPU: dict[str, dict[str, Implementation]] = {
     "masked_patch_embed": {"gather kernel, linear": embed_gather_kernel},
+    "embed_windows": {"gather kernel, linear": embed_gather_kernel},
     "sentence_patch_topk": {"bmm with fp32 output, scale, topk, gather": topk_fp32_out},
 }
 """What exists on a GPU alone, beside the eager ones and what torch.compile makes of those."""

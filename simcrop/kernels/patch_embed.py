@@ -1,8 +1,8 @@
 """Embed the visible patches of volumes: gather, HU window, product, bias and positions.
 
-Where a gradient is asked for, patches are gathered once, multiplied, and kept for the weight gradient. Where none is,
-one kernel does it all and keeps nothing. Both are custom ops, not autograd.Functions: `torch.compile(fullgraph=True)`
-then passes, in the interpreter too, for about 10 us more a call.
+One kernel does it all. Where a gradient is asked for it writes the patches in passing, and they are kept for the weight
+gradient; other variants gather them first, or keep none. All are custom ops, not autograd.Functions:
+`torch.compile(fullgraph=True)` then passes, in the interpreter too, for about 10 us more a call.
 """
 
 import torch
@@ -43,17 +43,10 @@ def masked_patch_embed(
     computed = weight.new_empty(0, dtype=dtype)
     require(volume.device, volume=volume, weight=computed, bias=bias, pos_embed=pos_embed)
     trained = torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
-    if not _gathers(trained):
+    if chosen("embed") != "gather":
         keep = trained and chosen("embed") == "keep"
         return embed_fused(volume, weight, bias, pos_embed, ids_keep, dtype=dtype, window=window, keep=keep)
     windows = [] if window is None else [window]
     rows = gather_patches(volume, ids_keep, patch_size=patch_size, windows=windows, dtype=dtype)
     N = num_patches(volume, patch_size)
     return embed_rows(rows, weight, bias, pos_embed, ids_keep, studies=volume.shape[0], num_patches=N)
-
-
-def _gathers(trained: bool) -> bool:
-    """Whether a kernel of its own writes patches to memory: what is kept pays off in a dense weight gradient."""
-    if chosen("embed") == "auto":
-        return trained and chosen("weight_gradient") == "dense"
-    return chosen("embed") == "gather"

@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 from simcrop.core.errors import ConfigError
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "embed": ("auto", "fused", "gather", "keep"),
+    "embed": ("keep", "gather", "fused"),
     "embed_product": ("triton", "cublas"),
     "weight_gradient": ("dense", "fused"),
     "scores": ("chunked", "fused"),

@@ -11,9 +11,9 @@ from simcrop.core.ops import Ops, PatchSize, Window
 
 HU: Window = (-1000.0, 1000.0)
 EMBED_VARIANTS = [
-    {"embed": "auto"},
-    {"embed": "gather", "embed_product": "cublas"},
     {"embed": "keep"},
+    {"embed": "gather", "embed_product": "triton"},
+    {"embed": "gather", "embed_product": "cublas"},
     {"embed": "fused", "weight_gradient": "dense"},
     {"embed": "fused", "weight_gradient": "fused"},
 ]

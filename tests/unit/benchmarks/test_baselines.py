@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from baselines import EAGER, compiled
+from baselines import EAGER, compiled, embed_gather_kernel, windows_index_view
 from contest import BACKWARD, FORWARD, Contestant, contestants, entered
-from gather_window import embed_gather_kernel
 from inputs import Inputs
 from problems import REHEARSAL, Problem, problems
 from static_graphs import Static, as_traced
@@ -38,6 +37,16 @@ def test_the_baseline_with_a_kernel_computes_the_operation(volume_dtype: torch.d
     call = replace(call, wanted=("weight", "bias", "pos_embed"))
     ours = call.run(replace(REFERENCE, masked_patch_embed=embed_gather_kernel))
     assert_as_exact(ours, call.run(REFERENCE), call.double().run(REFERENCE))
+
+
+def test_the_baseline_with_a_kernel_takes_several_windows() -> None:
+    call = on_device(embed_call(visible=7, volume_dtype=torch.int16))
+    volume, weight, *others = (tensor for tensor in call.tensors.values() if tensor is not None)
+    windows = [(-1000.0, 1000.0), (-150.0, 250.0)]
+    given = (volume[:, :1], weight[:, :1].repeat(1, 2, 1, 1, 1), *others)
+    found = embed_gather_kernel(*given, patch_size=call.options["patch_size"], windows=windows)
+    expected = windows_index_view(*given, patch_size=call.options["patch_size"], windows=windows)
+    torch.testing.assert_close(found, expected)
 
 
 PROBLEMS = problems(REHEARSAL)

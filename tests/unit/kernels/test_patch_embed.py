@@ -193,16 +193,11 @@ def test_rows_that_name_no_patch_become_nan(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("choices", "asked", "expected"),
     [
-        ({"embed": "auto"}, True, ["gather_patches", "patch_product", "patch_product_gradient"]),
-        ({"embed": "auto"}, False, ["masked_patch_embed"]),
+        ({"embed": "keep"}, False, ["masked_patch_embed"]),
+        ({"embed": "gather"}, True, ["gather_patches", "patch_product", "patch_product_gradient"]),
         ({"embed": "gather"}, False, ["gather_patches", "patch_product"]),
         ({"embed": "keep"}, True, ["masked_patch_embed", "patch_product_gradient"]),
         ({"embed": "fused"}, True, ["masked_patch_embed", "masked_patch_embed_weight_gradient"]),
-        (
-            {"embed": "auto", "weight_gradient": "fused"},
-            True,
-            ["masked_patch_embed", "masked_patch_embed_weight_gradient"],
-        ),
     ],
 )
 def test_patches_are_kept_where_a_dense_gradient_will_be_asked_for(

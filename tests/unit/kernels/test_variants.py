@@ -13,18 +13,18 @@ def test_the_first_is_in_use_and_another_for_a_while() -> None:
     assert all(chosen(name) == variants[0] for name, variants in CHOICES.items())
     with using(embed="fused"), using(weight_gradient="fused"):
         assert (chosen("embed"), chosen("weight_gradient")) == ("fused", "fused")
-    assert chosen("embed") == "auto"
+    assert chosen("embed") == "keep"
 
 
 def test_it_is_put_back_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), using(embed="fused"):
         raise ZeroDivisionError
-    assert chosen("embed") == "auto"
+    assert chosen("embed") == "keep"
 
 
 @pytest.mark.parametrize("wrong", [{"embed": "slow"}, {"speed": "fast"}])
 def test_an_unknown_one_is_refused_with_what_there_is(wrong: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"embed=auto\|fused\|gather"), using(**wrong):
+    with pytest.raises(ConfigError, match=r"embed=keep\|gather\|fused"), using(**wrong):
         pass
 
 
