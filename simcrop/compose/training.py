@@ -18,6 +18,7 @@ from simcrop.adapters.config.settings import as_tree, as_yaml
 from simcrop.adapters.evaluation.run.pictures import RunPictures
 from simcrop.adapters.evaluation.run.summary import write_summary
 from simcrop.adapters.loading.buffers import ahead
+from simcrop.adapters.loading.workers import dead_workers_told
 from simcrop.adapters.system.files import make_folder, replace_text
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
@@ -142,7 +143,8 @@ class _Run:
                 print(f"{self.out}: continuing from {self.start.path}")
         ports = self._ports(should_stop)
         try:
-            progress = fit(self.learner, ports, progress)
+            with dead_workers_told():
+                progress = fit(self.learner, ports, progress)
         finally:
             ports.metrics.close()
         finished = progress.is_finished(self.config.train)

@@ -17,9 +17,20 @@ Step = TypeVar("Step")
 
 
 def shared_room(num_values: int) -> Int16[Tensor, "n"]:
-    """Memory that processes share, not yet touched."""
-    # As torch's own collate does; the public share_memory_() would first copy what is not there yet.
-    storage = torch.UntypedStorage._new_shared(2 * num_values, device="cpu")  # pyright: ignore[reportPrivateUsage]
+    """Memory that processes share, not yet touched.
+
+    Raises:
+        ConfigError: the system has no room for it.
+    """
+    num_bytes = 2 * num_values
+    try:
+        # As torch's own collate does; the public share_memory_() would first copy what is not there yet.
+        storage = torch.UntypedStorage._new_shared(num_bytes, device="cpu")  # pyright: ignore[reportPrivateUsage]
+    except RuntimeError as error:
+        raise ConfigError(
+            f"data.num_workers: there is no shared memory for {num_bytes / 1e9:.1f} GB of voxels from workers; "
+            "make /dev/shm larger (docker run --shm-size), write fewer, or 0"
+        ) from error
     return torch.empty(0, dtype=torch.int16).set_(storage)
 
 

@@ -17,7 +17,7 @@ from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.storage import Storage, StorageName, storage_named
 from simcrop.adapters.system.cache_folder import cache_file
 from simcrop.core.data.augment import size_of
-from simcrop.core.errors import ConfigError
+from simcrop.core.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StorageCost:
 
 
 def describe_costs(prepared: PreparedVolumes, names: Sequence[str], count: int) -> Iterator[str]:
-    """A line for each storage, and one for the disk.
+    """A line for each storage, or why it cannot be measured, and one for the disk.
 
     Args:
         prepared: where some volumes are.
@@ -44,16 +44,16 @@ def describe_costs(prepared: PreparedVolumes, names: Sequence[str], count: int) 
         count: volumes that there will be.
 
     Raises:
-        DataError: one of them is damaged, or the disk is full.
+        DataError: one of them is damaged.
     """
     volumes = [prepared.read(name) for name in names]
     for name in get_args(StorageName):
         try:
-            storage = storage_named(name)
-        except ConfigError as missing:
+            cost = storage_cost(storage_named(name), volumes, prepared.folder)
+        except (ConfigError, DataError) as missing:
+            # This is advice: a disk that takes no more may hold all that is asked of it.
             yield str(missing)
             continue
-        cost = storage_cost(storage, volumes, prepared.folder)
         speed = volumes[0].nbytes / cost.warm_s / 1e6
         yield (
             f"data.storage {name}: {cost.num_bytes / 1e6:.2f} MB a volume, {count * cost.num_bytes / 1e9:.3g} GB for "

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +63,10 @@ class PreparedVolumes:
         self.folder = cache / f"{_folder_name(source, grid)}{self.storage.folder_suffix}"
         self._lines = _index(self.folder)
         self._numbers = {name: number for number, name in enumerate(self._lines)}
-        self._verified = torch.zeros(len(self._lines), dtype=torch.bool).share_memory_()
+        self._verified = torch.zeros(len(self._lines), dtype=torch.bool)
+        # Where the system has no shared memory, each process verifies for itself.
+        with suppress(RuntimeError):
+            self._verified.share_memory_()
 
     def read(self, reconstruction: str) -> Int16[Tensor, "H W D"]:
         """Voxels in HU; of a raw array memory-mapped: only the pages that are touched are read (all at the first read).

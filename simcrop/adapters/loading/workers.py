@@ -1,6 +1,7 @@
 """Items of a data set, read by processes of their own, with errors that a user can act on."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -44,11 +45,22 @@ def read_items(
         # A generator of its own, so that loading never draws from torch's global one.
         generator=torch.Generator(),
     )
-    try:
+    with dead_workers_told():
         for item in loader:
             if isinstance(item, SimcropError):
                 raise item
             yield item
+
+
+@contextmanager
+def dead_workers_told() -> Generator[None]:
+    """Say what to do where the system ends a worker; torch raises that at once, in whatever this process is doing then.
+
+    Raises:
+        DataError: the system ended a worker.
+    """
+    try:
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error) or isinstance(error, SimcropError):
             raise

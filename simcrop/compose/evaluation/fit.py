@@ -12,6 +12,7 @@ from torch import Tensor
 from simcrop.adapters.checkpoints.resume import leaves, training_store, unfinished_training
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.loading.batches import AugmentedStudies
+from simcrop.adapters.loading.workers import dead_workers_told
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
@@ -73,7 +74,8 @@ def run_fit(
         clock=time.monotonic if timed else None,
     )
     try:
-        progress = fit(learner, ports, progress)
+        with dead_workers_told():
+            progress = fit(learner, ports, progress)
     finally:
         ports.metrics.close()
     if not progress.is_finished(learner.settings):

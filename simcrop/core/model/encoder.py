@@ -124,6 +124,8 @@ def compile_blocks(blocks: nn.ModuleList, **options: Any) -> None:
         blocks: of a transformer; names in its state dict stay.
         options: for torch.compile.
     """
+    # Dynamo would cut the graph of a large block where DDP's buckets end; ranks exchange between blocks as it is.
+    torch._dynamo.config.optimize_ddp = False  # pyright: ignore[reportPrivateUsage]
     for block in blocks:
         assert isinstance(block, Block)
         block.compiled = torch.compile(block.forward, dynamic=False, **options)

@@ -1,6 +1,6 @@
 """The objectives, and what the losses of a step are averaged over."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simcrop.core.data.batch import Batch, PreparedBatch
@@ -9,7 +9,7 @@ from simcrop.core.objectives.late_interaction import LATE_INTERACTION
 from simcrop.core.objectives.objective import Objective
 from simcrop.core.objectives.reconstruction import RECONSTRUCTION
 from simcrop.core.objectives.report import REPORT
-from simcrop.core.ports import Communicator, summed
+from simcrop.core.ports import Communicator
 from simcrop.core.recipe import ObjectivesRecipe
 
 OBJECTIVES: tuple[Objective, ...] = (RECONSTRUCTION, REPORT, ALIGNMENT, LATE_INTERACTION)
@@ -43,11 +43,8 @@ class Counts:
         return [self.studies, *self.terms.values(), *longest]
 
     @classmethod
-    def of_row(cls, row: Sequence[int], names: Iterable[str] = tuple(each.name for each in OBJECTIVES)) -> "Counts":
+    def of_row(cls, row: Sequence[int]) -> "Counts":
         """The counts of all ranks, from the sums of their rows."""
-        terms = dict(zip(names, row[1:], strict=False))
-        return cls(row[0], terms, max(row[1 + len(terms) :]))
-
-    def reduced(self, communicator: Communicator) -> "Counts":
-        """The counts of all ranks."""
-        return self.of_row(summed(communicator, self.row(communicator)), self.terms)
+        studies, counted, longest = row[0], row[1 : 1 + len(OBJECTIVES)], row[1 + len(OBJECTIVES) :]
+        terms = {each.name: count for each, count in zip(OBJECTIVES, counted, strict=True)}
+        return cls(studies, terms, max(longest))

@@ -1,11 +1,9 @@
 """Every command that writes says in one line that no file can grow any more."""
 
-import resource
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.full_disk import files_of_at_most
 from support.tiny_data import write_config
 
 from simcrop_cli.__main__ import main
@@ -18,17 +16,6 @@ SHORT = (
     "evaluation.bootstrap=9",
 )
 KB = 1000
-
-
-@contextmanager
-def files_of_at_most(num_bytes: int) -> Generator[None]:
-    """Refuse to let any file grow further, as a full disk does: the error has another number, and no file's name."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(scope="module")

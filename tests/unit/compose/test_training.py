@@ -81,6 +81,14 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(done: Setting, tmp
     assert ends[0]["probe_auroc_untrained"] == ends[1]["probe_auroc_untrained"]
 
 
+def test_a_data_worker_that_dies_during_a_step_is_told_in_one_line(done: Setting, tmp_path: Path) -> None:
+    def dies() -> bool:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    with pytest.raises(DataError, match=r"^data\.num_workers: a data worker was ended by the system"):
+        done.train(tmp_path, should_stop=dies)
+
+
 def test_more_steps_continue_a_finished_run_in_another_folder(done: Setting, tmp_path: Path) -> None:
     result = done.train(tmp_path, "train.steps=5", resume=str(done.out))
     assert result.step == 5

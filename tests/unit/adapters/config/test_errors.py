@@ -44,6 +44,14 @@ def test_a_number_or_a_word_is_asked_for_in_one_line(tmp_path: Path, value: str)
     assert message(tmp_path, "", "data.num_workers=-1") == "--set: data.num_workers: -1 is below 0"
 
 
+@pytest.mark.parametrize("value", ["maybe", "2", "null"])
+def test_yes_no_or_a_word_is_asked_for_in_one_line(tmp_path: Path, value: str) -> None:
+    line = message(tmp_path, "", f"train.compile={value}")
+    assert line.startswith("--set: train.compile: expected true or false or auto, not ")
+    assert load(tmp_path, "", "train.compile=auto").train.compile == "auto"
+    assert load(tmp_path, "", "train.compile=true").train.compile is True
+
+
 def test_aliases_inside_aliases_are_refused_in_one_short_line(tmp_path: Path) -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]

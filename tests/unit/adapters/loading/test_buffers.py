@@ -3,10 +3,12 @@
 import itertools
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from simcrop.adapters.sources.ct_rate import CTRateSource
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.study import Report, Study
-from simcrop.core.errors import DataError
+from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.recipe import AugmentRecipe, ReportRecipe, TrainRecipe
 from simcrop.core.reports.reader import ReportReader
 
@@ -118,6 +120,14 @@ def test_processes_share_a_room() -> None:
     child.start()
     child.join()
     assert room.tolist() == [7, 7, 7]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="the system has no limit of its own for shared memory")
+def test_too_little_shared_memory_is_told_with_a_remedy() -> None:
+    too_many = shutil.disk_usage("/dev/shm").total // 1000
+    remedy = r"^data\.num_workers: there is no shared memory for [\d.]+ GB .*--shm-size\), write fewer, or 0$"
+    with pytest.raises(ConfigError, match=remedy):
+        Ring(1000, too_many)
 
 
 def test_workers_end_when_a_run_stops_early(reader: ItemReader) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from support.data_folders import write_ct_rate
+from support.full_disk import files_of_at_most
 
 from simcrop.adapters.loading.costs import describe_costs, drop_pages, storage_cost
 from simcrop.adapters.loading.prepared import PreparedVolumes
@@ -54,6 +55,13 @@ def test_without_the_package_its_line_has_the_remedy(
     real = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", absent)
     assert "pip install 'simcrop[blosc2]'" in list(describe_costs(prepared, NAMES, 2))[1]
+
+
+def test_a_disk_that_takes_no_more_ends_nothing(prepared: PreparedVolumes) -> None:
+    with files_of_at_most(1000):
+        raw, _, disk = describe_costs(prepared, NAMES, 2)
+    assert "free disk space or change data.prepared" in raw
+    assert " GB free" in disk
 
 
 def test_a_file_whose_pages_are_dropped_is_the_same(tmp_path: Path) -> None:

@@ -92,6 +92,22 @@ def test_what_one_process_has_verified_no_other_does(source: CTRateSource, tmp_p
             prepared.read(name)
 
 
+def test_without_shared_memory_each_process_verifies_for_itself(
+    source: CTRateSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(tensor: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unable to allocate shared memory(shm)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    prepared = _prepare(source, tmp_path)
+    _flip_last_byte(prepared.array_file(NAMES[0]))
+    with pytest.raises(DataError, match="is damaged"):
+        prepared.read(NAMES[0])
+    voxels = prepared.read(NAMES[1]).clone()
+    _flip_last_byte(prepared.array_file(NAMES[1]))
+    assert not torch.equal(prepared.read(NAMES[1]), voxels), "it is verified once"
+
+
 def test_boxes_are_verified_as_whole_volumes_are(source: CTRateSource, tmp_path: Path) -> None:
     prepared = _prepare(source, tmp_path)
     _flip_last_byte(prepared.array_file(NAMES[0]))

@@ -3,11 +3,12 @@
 import itertools
 import os
 import signal
+import time
 
 import pytest
 import torch
 
-from simcrop.adapters.loading.workers import read_items
+from simcrop.adapters.loading.workers import dead_workers_told, read_items
 from simcrop.core.errors import DataError
 
 
@@ -41,3 +42,21 @@ def end_itself(key: int) -> int:
 def test_a_killed_worker_is_told_with_a_remedy() -> None:
     with pytest.raises(DataError, match=r"^data\.num_workers: a data worker was ended by the system, .* or 0$"):
         next(read_items(end_itself, [1], num_workers=1))
+
+
+def end_itself_later(key: int) -> int:
+    if key:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return key
+
+
+def test_so_is_one_that_is_killed_while_a_step_computes() -> None:
+    @dead_workers_told()
+    def train() -> None:
+        read = read_items(end_itself_later, [0, 1], num_workers=1)
+        next(read)
+        time.sleep(30)
+
+    with pytest.raises(DataError, match=r"^data\.num_workers: a data worker was ended by the system, .* or 0$"):
+        train()

@@ -8,6 +8,7 @@ from support.labelled_runs import Setting, evaluate
 
 from simcrop.adapters.config.settings import load_config
 from simcrop.compose.evaluation.finetune import finetune
+from simcrop.core.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,3 +30,15 @@ def test_a_stopped_fit_goes_on_and_ends_as_if_never_stopped(
     clockless = [[json.loads(line) | {"studies_per_second": 0, "data_wait": 0} for line in each] for each in rows]
     assert clockless[0] == clockless[1]
     assert not (out / "training").exists()
+
+
+def test_a_data_worker_that_dies_during_a_step_is_told_in_one_line(setting: Setting, tmp_path: Path) -> None:
+    asked = iter([False, True])
+
+    def dies() -> bool:
+        if next(asked):
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+        return False
+
+    with pytest.raises(DataError, match=r"^data\.num_workers: a data worker was ended by the system"):
+        finetune(load_config(setting.findings), checkpoint=None, out=tmp_path / "dead", should_stop=dies)

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from support.small_models import MODEL, make_batch
 from support.watching import Watch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
+from torch.nn.parallel import DistributedDataParallel
 
 from simcrop.core.data.batch import Batch
 from simcrop.core.errors import InputError
@@ -190,6 +192,33 @@ def test_compiled_blocks_are_one_graph_a_kind_and_run_in_training_steps_alone(re
     assert len(graphs) == 3
     assert list(model.state_dict()) == names
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_a_large_block_is_one_graph_on_several_ranks_too() -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    class Stack(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            # The weights of its MLP alone fill DDP's first bucket, 1 MB.
+            self.blocks = nn.ModuleList([Block(320, 4, 4.0)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return run_blocks(self.blocks, x, recompute=False)
+
+    torch.compiler.reset()
+    stack = Stack()
+    compile_blocks(stack.blocks, backend=backend)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        DistributedDataParallel(stack)(torch.zeros(1, 3, 320)).sum().backward()
+    finally:
+        dist.destroy_process_group()
+    assert len(graphs) == 1
 
 
 def learn(model: nn.ModuleDict, batch: Batch) -> None:

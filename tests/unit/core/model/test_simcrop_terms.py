@@ -24,7 +24,7 @@ from simcrop.core.data.batch import Batch
 from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
-from simcrop.core.ports import SingleProcess
+from simcrop.core.ports import SingleProcess, summed
 from simcrop.core.recipe import TERMS, AlignmentRecipe, ObjectivesRecipe, ReconstructionRecipe, ReportRecipe
 
 PAPER_OBJECTIVES = ObjectivesRecipe(
@@ -119,7 +119,7 @@ def test_two_ranks_have_the_losses_and_gradients_of_one_process(negatives: str) 
     def share(rank: ThreadRank) -> tuple[SimCroP, Tensor]:
         batch = to_double(make_batch([1, 2], first=0) if rank.rank == 0 else make_batch([4, 0], first=2))
         model = models[rank.rank]
-        counts = Counts.of([batch], objectives).reduced(rank)
+        counts = Counts.of_row(summed(rank, Counts.of([batch], objectives).row(rank)))
         return model, model.total(model(batch, counts, rank))
 
     models = [make_model(objectives, text=TRAINED, double=True).eval() for _ in range(2)]

@@ -4,7 +4,7 @@ from support.small_models import OBJECTIVES, ThreadRank, make_batch, on_ranks
 
 from simcrop.core.objectives.losses import OBJECTIVES as EVERY_OBJECTIVE
 from simcrop.core.objectives.losses import Counts
-from simcrop.core.ports import SingleProcess
+from simcrop.core.ports import SingleProcess, summed
 from simcrop.core.recipe import TERMS, ObjectivesRecipe, ReportRecipe
 
 
@@ -25,8 +25,13 @@ def test_the_papers_report_loss_counts_every_position() -> None:
 
 
 def test_counts_are_summed_over_ranks() -> None:
-    def reduced(rank: ThreadRank) -> Counts:
-        return Counts(1 + rank.rank, {"one": 10, "another": 100 * rank.rank}, longest=4 - rank.rank).reduced(rank)
+    def counts(one: int, another: int) -> dict[str, int]:
+        return dict(zip(TERMS, (one, another, 0, 0), strict=True))
 
-    assert on_ranks(2, reduced) == [Counts(3, {"one": 20, "another": 100}, longest=4)] * 2
-    assert Counts(1, {"one": 2}).reduced(SingleProcess()) == Counts(1, {"one": 2})
+    def reduced(rank: ThreadRank) -> Counts:
+        own = Counts(1 + rank.rank, counts(10, 100 * rank.rank), longest=4 - rank.rank)
+        return Counts.of_row(summed(rank, own.row(rank)))
+
+    assert on_ranks(2, reduced) == [Counts(3, counts(20, 100), longest=4)] * 2
+    alone = Counts(1, counts(2, 3))
+    assert Counts.of_row(alone.row(SingleProcess())) == alone
