@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from gpu_stages.check import sanitized
+import torch
+from gpu_stages.check import sanitized, tiny_calls
 
 
 @pytest.fixture
@@ -23,3 +24,8 @@ def test_an_illegal_access_is_a_failure(tool: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("STATUS", "1")
     with pytest.raises(AssertionError, match="no caching: 1"):
         sanitized(str(tool))
+
+
+@pytest.mark.slow
+def test_the_calls_that_are_watched_run() -> None:
+    tiny_calls(torch.float16)
