@@ -1,5 +1,5 @@
 # pyright: basic, reportInvalidTypeForm=false
-"""Compute the gradients that both ways to embed have in common: of bias and positions, and of the weight by a product.
+"""Compute the gradients that all ways to embed have in common: of bias and positions, and of the weight by a product.
 
 Shapes: M tokens, E channels, N patches a volume.
 """

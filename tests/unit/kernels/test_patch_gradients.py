@@ -1,4 +1,4 @@
-"""Gradients that both ways to embed share, against plain torch."""
+"""Gradients that all ways to embed share, against plain torch."""
 
 import pytest
 import torch
