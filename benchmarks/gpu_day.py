@@ -4,7 +4,7 @@
 
 A stage is one of ceilings, check, ops, attention, step, loader, report, or `all` for the plan of the whole. Each row is
 written to DIR/rows.jsonl at once. The same command again goes on: rows that are there are not measured again. A row
-that fails is written with its error. One that kills its process, or never ends, costs only itself.
+that fails is written with its error. One that kills its process costs only itself, one that never ends four minutes.
 """
 
 import argparse
@@ -30,6 +30,8 @@ PLAN = (("ceilings", 2), ("check", 18), ("ops", 28), ("attention", 7), ("step", 
 """Stages in order, with their shares of the time in percent; what one leaves, the next have."""
 GRACE = 5
 """Seconds after the deadline before a process is ended."""
+MOST_OF_A_ROW = 240
+"""Seconds after which a row is taken for one that never ends."""
 MOST_DEATHS = 12
 
 
@@ -83,16 +85,23 @@ def watch(options: argparse.Namespace) -> int:
         environment |= {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     for _ in range(MOST_DEATHS):
         worker = subprocess.Popen(command, env=environment)
-        try:
-            status = worker.wait(until + GRACE - time.time())
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            status = worker.wait()
+        while worker.poll() is None and time.time() < min(until + GRACE, begun(options.out) + MOST_OF_A_ROW):
+            time.sleep(0.1)
+        worker.kill()
+        status = worker.wait()
         if status != DEVICE_LOST and not record_death(options.out, status):
             return status
         if time.time() >= until:
             break
     return 0
+
+
+def begun(out: Path) -> float:
+    """When the row that is being measured was begun; now, between two rows."""
+    try:
+        return (out / RUNNING).stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
 
 
 def record_death(out: Path, status: int) -> bool:

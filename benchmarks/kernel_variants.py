@@ -11,7 +11,7 @@ from typing import Any
 
 from simcrop.kernels import TRITON
 from simcrop.kernels.support import is_interpreted, triton
-from simcrop.kernels.variants import CHOICES
+from simcrop.kernels.variants import CHOICES, UNDER
 
 _OURS = re.compile(r"simcrop\.kernels\.(\w+)")
 _WAITS = re.compile(r"async_wait[^\n]*num = (\d+)")
@@ -36,19 +36,22 @@ def _with_imports(module: ModuleType, seen: set[str]) -> list[ModuleType]:
     return found
 
 
-def variants_of(op: str, *, most: int = 12) -> list[dict[str, str]]:
-    """The combinations of choices that concern an operation, the defaults first.
-
-    Args:
-        op: the operation.
-        most: of more combinations, those are left that differ from the defaults in one choice.
-    """
+def variants_of(op: str) -> list[dict[str, str]]:
+    """The combinations of choices that differ in what an operation runs, the defaults first."""
     choices = choices_of(op)
-    combinations = [dict(zip(choices, each, strict=True)) for each in product(*choices.values())]
-    if len(combinations) <= most:
-        return combinations
-    defaults = combinations[0]
-    return [each for each in combinations if sum(each[name] != defaults[name] for name in each) <= 1]
+    found: list[dict[str, str]] = []
+    for each in product(*choices.values()):
+        combination = dict(zip(choices, each, strict=True))
+        asked_for = {name: variant for name, variant in combination.items() if _matters(name, combination)}
+        if asked_for not in found:
+            found.append(asked_for)
+    return found
+
+
+def _matters(name: str, combination: Mapping[str, str]) -> bool:
+    """Whether anybody asks for a choice under the others."""
+    other, variant = UNDER.get(name, (name, combination[name]))
+    return combination[other] == variant
 
 
 def name_of(choices: Mapping[str, str]) -> str:

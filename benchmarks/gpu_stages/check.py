@@ -1,5 +1,6 @@
 """Compare every operation, dtype and variant with float64 at real sizes, and look for illegal accesses at tiny ones."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -34,10 +35,10 @@ def run(day: Day) -> None:
         found = [problem for problem in problems(scale) if problem.op != EMBED_WINDOWS]
         for problem in one_of_each(found) if day.rehearses else found:
             named = replace(problem, name=f"{problem.name}, {str(scale.dtype)[6:]}")
-            for choices in variants_of(problem.op, most=4):
+            for choices in variants_of(problem.op):
                 measure = partial(_compared, inputs, named, choices)
                 day.row(STAGE, row_name(named.name, choices), measure, kind=f"check {problem.op}", guess=8)
-    day.row(STAGE, SANITIZER, _sanitized, kind=SANITIZER, guess=60)
+    day.row(STAGE, SANITIZER, _searched, kind=SANITIZER, guess=60)
 
 
 def row_name(problem: str, choices: Mapping[str, str]) -> str:
@@ -80,20 +81,26 @@ def same(first: torch.Tensor, second: torch.Tensor) -> bool:
     return bool(((first == second) | (first.isnan() & second.isnan())).all())
 
 
-def _sanitized() -> Mapping[str, Any]:
-    """What NVIDIA's tool says of tiny calls of everything."""
+def _searched() -> Mapping[str, Any]:
     tool = shutil.which(SANITIZER) or shutil.which(SANITIZER, path="/usr/local/cuda/bin")
     if tool is None or DEVICE.type != "cuda":
         return {"skipped": f"{SANITIZER} is not on this machine"}
+    return sanitized(tool)
+
+
+def sanitized(tool: str) -> Mapping[str, Any]:
+    """What NVIDIA's tool says of tiny calls of everything."""
     command = [tool, "--tool", "memcheck", "--error-exitcode", "1", sys.executable, str(Path(__file__))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    # From torch's cache, tiny tensors are parts of one large piece, in which no access is illegal.
+    environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150, env=environment)
     assert done.returncode == 0, done.stdout[-400:]
     return {"says": done.stdout.strip().splitlines()[-1]}
 
 
-def tiny_calls() -> None:
+def tiny_calls(dtype: torch.dtype) -> None:
     """Every operation and variant once, forward and backward."""
-    for problem in problems(REHEARSAL):
+    for problem in problems(replace(REHEARSAL, dtype=dtype)):
         if problem.op != EMBED_WINDOWS:
             for choices in variants_of(problem.op):
                 with using(**choices):
@@ -101,4 +108,4 @@ def tiny_calls() -> None:
 
 
 if __name__ == "__main__":
-    tiny_calls()
+    tiny_calls(torch.bfloat16)

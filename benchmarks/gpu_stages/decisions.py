@@ -53,13 +53,13 @@ def _variants(rows: list[Row], wrong: set[tuple[str, str]]) -> Iterator[Decision
     """The fastest variant of every problem that computes it, if chance does not explain it."""
     for name, members in _ops(rows).items():
         variants = [row for row in members if row["implementation"].startswith(f"{OURS}, ") and "=" in row["name"]]
-        variants = [row for row in variants if (row["op"], _variant(row)) not in wrong]
+        right = [row for row in variants if (row["op"], _variant(row)) not in wrong]
         first = next((row for row in variants if row["is_default"]), None)
-        if first is None or len(variants) < 2:
+        if first is None or right in ([], [first]):
             continue
-        best = min(variants, key=lambda row: row["ms"])
-        gain = first["ms"] / best["ms"] - 1
-        answer = _variant(best) if gain > max(CHANCE, chance(members)) else f"{_variant(first)} (no difference)"
+        best = min(right, key=lambda row: row["ms"])
+        is_better = first not in right or first["ms"] / best["ms"] - 1 > max(CHANCE, chance(members))
+        answer = _variant(best) if is_better else f"{_variant(first)} (no difference)"
         reason = f"{best['ms']:.3f} ms against {first['ms']:.3f} ms of {_variant(first)}"
         yield f"Which variant for {name}?", answer, reason
 

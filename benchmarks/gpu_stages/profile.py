@@ -10,7 +10,10 @@ from torch.profiler import ProfilerActivity, profile
 
 OTHERS = "others"
 CATEGORIES = {
-    "simcrop's kernels": r"masked_patch|sentence_|cosines_|first_voxel|inverse_norm|gather_|selection|winners",
+    "simcrop's kernels": (
+        r"masked_patch|patch_product|gather_patches|sentence_|cosines_|first_voxel|inverse_norm|cast_and_sum"
+        r"|finish_kernel|keys_kernel|begin_kernel"
+    ),
     "attention": r"flash|fmha|attention|softmax|sdpa|cudnn_generated",
     "products": r"gemm|nvjet|cutlass|xmma|cublas|aten::(mm|addmm|bmm|linear)|splitk",
     "copies": r"memcpy|memset|copy|aten::(to|_to_copy|fill)",

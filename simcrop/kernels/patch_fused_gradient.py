@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from simcrop.core.ops import Window
+from simcrop.kernels.dense import dense_product
 from simcrop.kernels.patch_gather import gather_patches
-from simcrop.kernels.patch_gradients import cast_and_sum, dense_product
+from simcrop.kernels.patch_gradients import cast_and_sum
 from simcrop.kernels.patch_tiles import gradient_tiles
 from simcrop.kernels.support import cdiv, dot_precision, num_multiprocessors, on, tl, triton
 from simcrop.kernels.variants import chosen

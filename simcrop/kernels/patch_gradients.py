@@ -1,5 +1,5 @@
 # pyright: basic, reportInvalidTypeForm=false
-"""Compute the gradients that both ways to embed have in common: of bias and positions, and of the weight by a product.
+"""Compute the gradients that all ways to embed have in common: of bias and positions, and of the weight by a product.
 
 Shapes: M tokens, E channels, N patches a volume.
 """
@@ -7,6 +7,7 @@ Shapes: M tokens, E channels, N patches a volume.
 import torch
 from torch import Tensor
 
+from simcrop.kernels.dense import dense_product
 from simcrop.kernels.support import cdiv, on, tl, triton
 
 
@@ -30,18 +31,6 @@ def _cast_and_sum_kernel(
     b_grad = tl.load(p_grad + o_m * stride_m + o_e[None, :].to(tl.int64) * stride_e, mask=m_tile, other=0)
     tl.store(p_cast + o_m * E + o_e[None, :], b_grad.to(p_cast.dtype.element_ty), mask=m_tile)
     tl.store(p_sums + i_m.to(tl.int64) * E + o_e, tl.sum(b_grad.to(tl.float32), 0), mask=m_e)
-
-
-def dense_product(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b as fp32: 16-bit values are multiplied as they are, and added up in fp32.
-
-    On a GPU it is cuBLAS; its result is fp32 from the start, so that sums it splits are not rounded to 16 bits either.
-    """
-    # Given `out`, autocast leaves the product alone.
-    out = torch.empty(a.shape[0], b.shape[1], dtype=torch.float32, device=a.device)
-    if a.device.type == "cpu" or a.dtype == torch.float32:
-        return torch.mm(a.float(), b.float(), out=out)
-    return torch.mm(a, b, out_dtype=torch.float32, out=out)
 
 
 def cast_and_sum(grad: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,8 @@ patch under each window in turn.
 import torch
 from torch import Tensor
 
-from simcrop.kernels.patch_gradients import dense_product, gradient_of_rows, position_gradient
+from simcrop.kernels.dense import dense_product
+from simcrop.kernels.patch_gradients import gradient_of_rows, position_gradient
 from simcrop.kernels.patch_tiles import product_tiles
 from simcrop.kernels.patch_tokens import store_tokens, token_arguments, token_dtype
 from simcrop.kernels.support import cdiv, dot_precision, on, tl, triton

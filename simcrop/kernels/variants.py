@@ -17,6 +17,12 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 """What can be chosen, and among what; the first is taken unless `using` or SIMCROP_KERNELS says otherwise."""
 
+UNDER: Mapping[str, tuple[str, str]] = {
+    "embed_product": ("embed", "gather"),
+    "weight_gradient": ("embed", "fused"),
+}
+"""Choices that nobody asks for but under one variant of another choice."""
+
 
 def chosen(name: str) -> str:
     """The variant in use for one of `CHOICES`."""

@@ -15,6 +15,7 @@ from simcrop.core.errors import InputError
 from simcrop.core.op_checks import check_pairs
 from simcrop.kernels.choice_gradients import Choice
 from simcrop.kernels.cosines import check_features, inverse_norms, lower_dtype
+from simcrop.kernels.dense import dense_product
 from simcrop.kernels.selection import best_of_row, index_of, score_of, selection_arguments
 from simcrop.kernels.support import on, require, tl, triton
 from simcrop.kernels.variants import chosen
@@ -99,18 +100,10 @@ def _scores_in_chunks(
             some, volumes = rows[first_row : first_row + num_rows], patches[first : first + num_volumes]
             # Nothing holds on to the products: the next take the same memory, which is in the cache.
             _sentence_volume_scores_choice_kernel[(some.shape[0] * volumes.shape[0],)](
-                _products(some, volumes.flatten(0, 1).to(dtype)), shown, inverse_r, inverse_n, scores, winners,
+                dense_product(some, volumes.flatten(0, 1).to(dtype).t()), shown, inverse_r, inverse_n, scores, winners,
                 first_row, first, volumes.shape[0], Bv, S, N, k,
                 KEEP=bool(winners.numel()), **selection_arguments(N, k),
             )  # fmt: skip
-
-
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """a b^T in fp32, outside autocast; on a GPU without copies in fp32."""
-    with torch.autocast("cpu" if a.is_cpu else "cuda", enabled=False):
-        if a.is_cpu or a.dtype == torch.float32:
-            return a.float() @ b.float().T
-        return torch.mm(a, b.T, out_dtype=torch.float32)
 
 
 @torch.library.custom_op("simcrop::sentence_volume_scores_gradient", mutates_args=())

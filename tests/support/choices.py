@@ -69,12 +69,6 @@ def _scores_of(winners: Tensor, sentences: Tensor, patches: Tensor, *, k: int, s
     return torch.stack(columns, 1).unflatten(0, shown.shape[:2]).transpose(1, 2)
 
 
-def _rows(call: Call) -> tuple[Tensor, Tensor]:
-    """Sentences and patches."""
-    sentences, patches = (value for value in call.tensors.values() if value is not None)
-    return sentences, patches
-
-
 def _cosines(a: Tensor, b: Tensor) -> Tensor:
     return (normalize(_wide(a), dim=-1) * normalize(_wide(b), dim=-1)).sum(-1)
 

@@ -111,26 +111,34 @@ DEADLY = """
 import os, time
 
 def run(day):
-    measures = {"dies": lambda: os.kill(os.getpid(), 11), "lives": dict, "never ends": lambda: time.sleep(999)}
+    measures = {"dies": lambda: os.kill(os.getpid(), 11), "never ends": lambda: time.sleep(999), "lives": dict}
     for name, measure in measures.items():
         day.row("ceilings", name, measure, kind="x", guess=0)
 """
 
 
-def test_a_row_that_dies_or_never_ends_costs_only_itself(tmp_path: Path) -> None:
-    """Another process goes on after the first; the second is ended at the deadline."""
+@pytest.mark.parametrize(
+    ("before", "after", "deadline", "measured"),
+    [("GRACE = 5", "GRACE = 1", "6", []), ("MOST_OF_A_ROW = 240", "MOST_OF_A_ROW = 3", "90", ["lives"])],
+)
+def test_a_row_that_dies_or_never_ends_costs_only_itself(
+    before: str, after: str, deadline: str, measured: list[str], tmp_path: Path
+) -> None:
+    """Another process goes on after the first; the second is ended at the deadline, or after a while."""
     folder = tmp_path / "benchmarks"
     shutil.copytree(REPOSITORY / "benchmarks" / "gpu_stages", folder / "gpu_stages")
     shutil.copy(REPOSITORY / "benchmarks" / "cells.py", folder)
     (folder / "gpu_stages" / "ceilings.py").write_text(DEADLY, encoding="utf-8")
     (folder / "measuring.py").write_text("class DEVICE:\n    type = 'cpu'\n", encoding="utf-8")
     program = folder / "gpu_day.py"
-    program.write_text(PROGRAM.read_text(encoding="utf-8").replace("GRACE = 5", "GRACE = 1"), encoding="utf-8")
-    done = rehearse(tmp_path / "out", "ceilings", "--deadline", "6", program=program)
+    source = PROGRAM.read_text(encoding="utf-8")
+    assert before in source
+    program.write_text(source.replace(before, after), encoding="utf-8")
+    done = rehearse(tmp_path / "out", "ceilings", "--deadline", deadline, program=program)
     assert done.returncode == 0
     rows = {row["name"]: row.get("error", "") for row in read_rows(tmp_path / "out")}
     ended = "the process ended with status"
-    assert rows == {"dies": f"{ended} -11", "lives": "", "never ends": f"{ended} -9"}
+    assert rows == {"dies": f"{ended} -11", "never ends": f"{ended} -9"} | dict.fromkeys(measured, "")
 
 
 def test_a_machine_without_torch_is_an_error(tmp_path: Path) -> None:

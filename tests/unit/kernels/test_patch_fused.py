@@ -1,4 +1,4 @@
-"""The embedding that keeps no patches, as an operator. What it computes: test_patch_embed.py."""
+"""The embedding by one kernel, as an operator. What it computes: test_patch_embed.py."""
 
 import pytest
 import torch

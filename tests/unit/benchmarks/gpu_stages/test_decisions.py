@@ -39,6 +39,11 @@ def test_a_variant_that_computes_something_else_is_not_chosen() -> None:
     assert answers([*ours(100, 80), third, wrong])[f"Which variant for {PROBLEM}?"] == "embed=gather"
 
 
+def test_a_default_that_computes_something_else_is_given_up_for_a_slower_one() -> None:
+    wrong = {"stage": "check", "name": "masked_patch_embed, int16 volume, bfloat16 | embed=auto", "error": "off"}
+    assert answers([*ours(80, 100), wrong])[f"Which variant for {PROBLEM}?"] == "embed=fused"
+
+
 def test_a_difference_that_chance_explains_changes_nothing() -> None:
     assert answers(ours(100, 95, again_ms=107))[f"Which variant for {PROBLEM}?"] == "embed=auto (no difference)"
 

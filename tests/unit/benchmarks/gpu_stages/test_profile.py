@@ -1,14 +1,20 @@
 """Kernels are sorted by what they are for."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 import pytest
 import torch
 from gpu_stages.profile import OTHERS, category_of, profiled
+
+from simcrop import kernels
 
 
 @pytest.mark.parametrize(
     ("name", "category"),
     [
         ("_masked_patch_embed_fwd_kernel", "simcrop's kernels"),
+        ("void at::native::vectorized_gather_kernel<16, long>", "elementwise and norms"),
         ("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x256x64", "products"),
         ("nvjet_tst_128x256_64x4_2x1_v_bz_coopA_TNT", "products"),
         ("void cutlass::Kernel2<cutlass_80_tensorop_bf16_s16816gemm>", "products"),
@@ -23,6 +29,13 @@ from gpu_stages.profile import OTHERS, category_of, profiled
 )
 def test_a_kernel_is_known_by_its_name(name: str, category: str) -> None:
     assert category_of(name) == category
+
+
+def test_every_kernel_of_ours_is_known_by_its_name() -> None:
+    modules = [import_module(f"simcrop.kernels.{found.name}") for found in iter_modules(kernels.__path__)]
+    names = {name for module in modules for name in vars(module) if name.endswith("_kernel")}
+    assert len(names) > 10
+    assert {name: category_of(name) for name in names} == dict.fromkeys(names, "simcrop's kernels")
 
 
 def test_a_profile_has_the_time_of_each_category() -> None:
