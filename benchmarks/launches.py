@@ -41,8 +41,8 @@ def count(problem: StepProblem, options: tuple[str, ...]) -> tuple[Watch, Watch]
     train_step(learner, [batch], step=1, communicator=ALONE, totals=totals)
     with watch.watching(learner.optimizers):
         train_step(learner, [batch], step=2, communicator=ALONE, totals=totals)
+    seen = batch.augmented()
     with tissue.watching():
-        seen = batch.augmented()
         holds_tissue(seen.volume, seen.inputs.ids_keep, config.model.patch_size, config.model.window)
     return watch, tissue
 
