@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
-from simcrop.kernels.support import cdiv, dot_precision, on, tl, triton
+from simcrop.kernels.support import MOST_REGISTERS, cdiv, dot_precision, on, tl, triton
 
 BLOCK_N = 128
 _MAX_FEATURES = 4096
@@ -99,7 +99,7 @@ def product_arguments(sentences: Tensor, patches: Tensor) -> dict[str, Any]:
         "PRECISION": dot_precision(),
         "num_warps": 8,
         "num_stages": 3,
-        "maxnreg": 255,  # else the assembler may save registers by spilling
+        "maxnreg": MOST_REGISTERS,
     }
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from simcrop.kernels.support import architecture
+from simcrop.kernels.support import MOST_REGISTERS, architecture
 
 
 class Tiles(NamedTuple):
@@ -23,7 +23,7 @@ class Tiles(NamedTuple):
     def arguments(self) -> dict[str, int]:
         """As keywords of a launch."""
         blocks = {"BLOCK_M": self.M, "BLOCK_E": self.E, "BLOCK_P": self.P}
-        return {**blocks, "num_warps": self.num_warps, "num_stages": self.num_stages, "maxnreg": 255}
+        return {**blocks, "num_warps": self.num_warps, "num_stages": self.num_stages, "maxnreg": MOST_REGISTERS}
 
 
 def product_tiles(rows: Tensor) -> Tiles:

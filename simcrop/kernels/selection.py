@@ -13,7 +13,7 @@ Shapes: N products in a row, in G groups of up to M members; k asked for, K = k 
 
 from typing import Any
 
-from simcrop.kernels.support import cdiv, power_of_two, tl, triton
+from simcrop.kernels.support import MOST_REGISTERS, cdiv, power_of_two, tl, triton
 
 
 @triton.jit
@@ -92,4 +92,7 @@ def selection_arguments(num: int, k: int) -> dict[str, Any]:
     K = padded(k)
     G = max(K, power_of_two(cdiv(num, 8)))
     M = power_of_two(cdiv(num, G))
-    return {"G": G, "M": M, "K": K, "num_warps": max(1, min(8, max(G, K * M) // 512))}
+    num_warps = max(1, min(8, max(G, K * M) // 512))
+    # Long rows alone: with more registers, fewer programs of a short row would fit a multiprocessor.
+    registers = {"maxnreg": MOST_REGISTERS} if num_warps == 8 else {}
+    return {"G": G, "M": M, "K": K, "num_warps": num_warps, **registers}

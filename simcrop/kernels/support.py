@@ -36,6 +36,8 @@ except ImportError:
 _IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 _OLDEST = (3, 6)
+MOST_REGISTERS = 255
+"""Of a thread. A kernel is told that it may have all: else the assembler may save registers by spilling."""
 _INTERPRETER_SMS = 4
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simcrop.kernels.support import cdiv, on, power_of_two, tl, triton
+from simcrop.kernels.support import MOST_REGISTERS, cdiv, on, power_of_two, tl, triton
 
 _SMALLEST_CHUNK = 32
 _MOST_CHUNKS = 8192
@@ -210,6 +210,6 @@ def sums_of_chunks(
         with on(keys.device):
             _cosines_bwd_chunks_kernel[(sums.shape[1],)](
                 sentences, inverse_r, keys, *terms, sums,
-                num_winners, num_patches, chunk, E, num_each, repeat, **arguments,
+                num_winners, num_patches, chunk, E, num_each, repeat, maxnreg=MOST_REGISTERS, **arguments,
             )  # fmt: skip
     return sums
