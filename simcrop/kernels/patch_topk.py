@@ -18,7 +18,7 @@ from simcrop.core.ops import TopK
 from simcrop.kernels.choice_gradients import Choice
 from simcrop.kernels.cosines import block_products, check_features, inverse_norm, lower_dtype, product_arguments
 from simcrop.kernels.selection import best_of_row, index_of, score_of, selection_arguments
-from simcrop.kernels.support import architecture, cdiv, on, require, tl, triton
+from simcrop.kernels.support import architecture, cdiv, on, require, tl, triton, triton_version
 
 
 @triton.jit(do_not_specialize=["S", "row_blocks"])
@@ -149,7 +149,8 @@ def _product_arguments(sentences: Tensor, patches: Tensor) -> dict[str, Any]:
     if arch not in (90, 100) or lower_dtype(sentences, patches) == torch.float32:
         return {**arguments, "BLOCK_R": 32}  # more would spill
     if arch == 90:
-        arguments |= {"num_stages": 4, "maxnreg": 128}  # so that two programs fit a multiprocessor
+        # With 128 registers two programs fit a multiprocessor; Triton 3.9 needs more.
+        arguments |= {"num_stages": 4, "maxnreg": 128 if triton_version() < (3, 9) else 168}
     return {**arguments, "BLOCK_R": 64}
 
 
