@@ -43,6 +43,10 @@ def block_products(
         if HAS_SQUARES:
             b_square += tl.sum(b_p.to(tl.float32) * b_p.to(tl.float32), 1)
         b_dot = tl.dot(b_s.to(DTYPE), tl.trans(b_p.to(DTYPE)), b_dot, input_precision=PRECISION)
+        if HAS_SQUARES:
+            # Used within the loop, a product is waited for. Otherwise the next patches would be written over those that
+            # it still reads: of a tile with two uses, Triton 3.6 to 3.9 holds one buffer too few (triton#7110).
+            b_dot += 0.0
     return b_dot, b_square
 
 

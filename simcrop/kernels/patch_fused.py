@@ -79,6 +79,9 @@ def _masked_patch_embed_fwd_kernel(
         b_x = tl.load(p_volume + first[:, None] + offset[None, :], mask=m_first[:, None] & m_p[None, :], other=0)
         if HAS_WINDOW or b_x.dtype != p_weight.dtype.element_ty:
             b_x = in_window(b_x, low, slope, HAS_WINDOW).to(p_weight.dtype.element_ty)
+        elif KEEPS:
+            # The product then reads registers, not memory that the next patches are written over (see cosines.py).
+            b_x = tl.where(m_first[:, None], b_x, 0)
         if KEEPS and i_e == 0:
             tl.store(p_rows + o_m[:, None].to(tl.int64) * P + o_p[None, :], b_x, mask=(o_m < M)[:, None] & m_p[None, :])
         b_w = tl.load(p_weight + o_e[:, None] * P + o_p[None, :], mask=m_e[:, None] & m_p[None, :], other=0)
