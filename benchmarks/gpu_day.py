@@ -118,7 +118,8 @@ def work(options: argparse.Namespace) -> int:
     """Go through the stages in this process."""
     from measuring import DEVICE
 
-    day = Day(options.out, 0.0, options.rehearse, is_lost=lambda: is_lost(DEVICE.type))
+    ends = options.began + options.deadline
+    day = Day(options.out, 0.0, options.rehearse, is_lost=lambda: is_lost(DEVICE.type), ends=ends)
     for stage, until in schedule(options.stage, options.began, options.deadline):
         day.until = until
         try:

@@ -1,4 +1,4 @@
-"""Compare every operation, dtype and variant with float64 at real sizes, and look for illegal accesses at tiny ones."""
+"""Compare every operation, dtype and variant with float64; look for illegal accesses and races in tiny calls."""
 
 import os
 import shutil
@@ -26,19 +26,46 @@ from simcrop.kernels.variants import using
 
 STAGE = "check"
 SANITIZER = "compute-sanitizer"
+TOOLS = ("memcheck", "racecheck")
+"""Of the sanitizer: illegal accesses, races in shared memory."""
+TIMED_OUT = 124
+"""Exit status of `timeout`."""
+Case = tuple[Problem, dict[str, str]]
+"""A problem and the variants to be in use."""
 
 
 def run(day: Day) -> None:
-    """All in the dtype of training first, then the others."""
+    """Each operation once in all dtypes, then the sanitizer, then all sizes."""
     inputs = Inputs()
-    for scale in scales(day):
-        found = [problem for problem in problems(scale) if problem.op != EMBED_WINDOWS]
-        for problem in one_of_each(found) if day.rehearses else found:
-            named = replace(problem, name=f"{problem.name}, {str(scale.dtype)[6:]}")
-            for choices in variants_of(problem.op):
-                measure = partial(_compared, inputs, named, choices)
-                day.row(STAGE, row_name(named.name, choices), measure, kind=f"check {problem.op}", guess=8)
-    day.row(STAGE, SANITIZER, _searched, kind=SANITIZER, guess=60)
+    found = [named for scale in scales(day) for named in _named(scale)]
+    first = [named for scale in scales(day) for named in one_of_each(_named(scale))]
+    _compare_all(day, inputs, first)
+    for tool in TOOLS:
+        day.row(STAGE, f"{SANITIZER} {tool}", partial(_searched, tool), kind=f"{SANITIZER} {tool}", guess=60)
+    if not day.rehearses:
+        _compare_all(day, inputs, found)
+
+
+def _named(scale: Scale) -> list[Problem]:
+    """The problems of a scale, named after its dtype too."""
+    found = [problem for problem in problems(scale) if problem.op != EMBED_WINDOWS]
+    return [replace(problem, name=f"{problem.name}, {str(scale.dtype)[6:]}") for problem in found]
+
+
+def _compare_all(day: Day, inputs: Inputs, found: list[Problem]) -> None:
+    """Compare the default variant of every problem, then the others; what was compared before is left alone."""
+    for problem, choices in in_order(found):
+        measure = partial(_compared, inputs, problem, choices)
+        day.row(STAGE, row_name(problem.name, choices), measure, kind=f"check {problem.op}", guess=8)
+
+
+def in_order(found: list[Problem]) -> Iterator[Case]:
+    """The default variant of every problem, then the others."""
+    for problem in found:
+        yield problem, variants_of(problem.op)[0]
+    for problem in found:
+        for choices in variants_of(problem.op)[1:]:
+            yield problem, choices
 
 
 def row_name(problem: str, choices: Mapping[str, str]) -> str:
@@ -81,19 +108,27 @@ def same(first: torch.Tensor, second: torch.Tensor) -> bool:
     return bool(((first == second) | (first.isnan() & second.isnan())).all())
 
 
-def _searched() -> Mapping[str, Any]:
-    tool = shutil.which(SANITIZER) or shutil.which(SANITIZER, path="/usr/local/cuda/bin")
-    if tool is None or DEVICE.type != "cuda":
+def _searched(tool: str) -> Mapping[str, Any]:
+    program = shutil.which(SANITIZER) or shutil.which(SANITIZER, path="/usr/local/cuda/bin")
+    if program is None or DEVICE.type != "cuda":
         return {"skipped": f"{SANITIZER} is not on this machine"}
-    return sanitized(tool)
+    return sanitized(program, tool)
 
 
-def sanitized(tool: str) -> Mapping[str, Any]:
-    """What NVIDIA's tool says of tiny calls of everything."""
-    command = [tool, "--tool", "memcheck", "--error-exitcode", "1", sys.executable, str(Path(__file__))]
+def sanitized(program: str, tool: str = "memcheck", *, seconds: int = 150) -> Mapping[str, Any]:
+    """What a tool of NVIDIA's sanitizer says of tiny calls of everything.
+
+    Raises:
+        AssertionError: it found something.
+    """
+    asked = [program, "--tool", tool, "--error-exitcode", "1", sys.executable, str(Path(__file__))]
+    # `timeout` ends what the sanitizer started, too.
+    command = ["timeout", str(seconds), *asked]
     # From torch's cache, tiny tensors are parts of one large piece, in which no access is illegal.
     environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode == TIMED_OUT:
+        return {"skipped": f"not done after {seconds} s"}
     assert done.returncode == 0, done.stdout[-400:]
     return {"says": done.stdout.strip().splitlines()[-1]}
 

@@ -1,6 +1,7 @@
 """Keep the rows of a day on a GPU: written at once, none twice, none begun that would not end in time."""
 
 import json
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -51,12 +52,14 @@ class Day:
         until: when the stage has to be over, in seconds of `time.time`.
         rehearses: tiny sizes, on a CPU.
         is_lost: whether the device answers no more; asked after a row that failed.
+        ends: when everything has to be over; what other rows need may take until then.
     """
 
     out: Path
     until: float
     rehearses: bool = False
     is_lost: Callable[[], bool] = lambda: False
+    ends: float = math.inf
     rows: list[Row] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
@@ -75,7 +78,16 @@ class Day:
         """A row that is there already."""
         return next((row for row in self.rows if (row["stage"], row["name"]) == (stage, name)), None)
 
-    def row(self, stage: str, name: str, measure: Callable[[], Mapping[str, Any]], *, kind: str, guess: float) -> None:
+    def row(
+        self,
+        stage: str,
+        name: str,
+        measure: Callable[[], Mapping[str, Any]],
+        *,
+        kind: str,
+        guess: float,
+        is_needed: bool = False,
+    ) -> None:
         """Measure and write a row, unless it is there, or would not end in time.
 
         Args:
@@ -83,13 +95,14 @@ class Day:
             measure: gives its values. What it raises is written in their place.
             kind: rows of one kind take about equally long.
             guess: seconds of one, until one was measured.
+            is_needed: by rows of other stages, so that it may take more than its stage's share of the time.
 
         Raises:
             DeviceLostError: nothing more can be measured in this process.
         """
         if self.find(stage, name) is not None:
             return
-        if time.time() + _MARGIN * self.expected(kind, guess) > self.until:
+        if time.time() + _MARGIN * self.expected(kind, guess) > (self.ends if is_needed else self.until):
             self.left_out.append(name)
             return
         (self.out / RUNNING).write_text(json.dumps({"stage": stage, "name": name, "kind": kind}), encoding="utf-8")
@@ -122,7 +135,7 @@ def brief(row: Row) -> str:
     """A row in a few words."""
     if "error" in row:
         return row["error"].splitlines()[0]
-    skipped = {"stage", "name", "kind", "kernels", "traceback", "categories"}
+    skipped = {"stage", "name", "kind", "kernels", "traceback", "categories", "longest", "kernel_us"}
     values = [f"{key} {_rounded(value)}" for key, value in row.items() if key not in skipped]
     return ", ".join(values)
 

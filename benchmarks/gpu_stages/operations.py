@@ -1,4 +1,4 @@
-"""Time every variant of the kernels at real sizes, with its registers; then the baselines, the costly ones last."""
+"""Time every variant at real sizes, with its kernels and their registers; then the baselines, the costly ones last."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +15,7 @@ from static_graphs import as_traced
 
 from gpu_stages import ceilings
 from gpu_stages.day import Day
+from gpu_stages.profile import kernel_us
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON
 from simcrop.kernels.variants import using
@@ -79,6 +80,7 @@ def _measured(
         with launches() as kernels:
             peak = 0 if day.rehearses else peak_bytes(function)
         timing = timed(function, rounds=2 if day.rehearses else 50)
+        spent = kernel_us(function)
     return {
         "problem": problem.name,
         "op": problem.op,
@@ -92,4 +94,5 @@ def _measured(
         "of_floor": limits.floor_ms(flops, num_bytes) / timing.median if limits else None,
         "peak_mb": peak / 1e6,
         "kernels": kernels,
+        "kernel_us": spent,
     }

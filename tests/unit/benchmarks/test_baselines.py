@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from baselines import EAGER, compiled, embed_gather_kernel, windows_index_view
+from baselines import EAGER, ROUNDS_COSINES, baselines, compiled, embed_gather_kernel, windows_index_view
 from contest import BACKWARD, FORWARD, Contestant, contestants, entered
 from inputs import Inputs
 from problems import REHEARSAL, Problem, problems
@@ -83,6 +83,13 @@ def test_every_contestant_passes_the_gate(problem: Problem) -> None:
     inputs = Inputs().of(problem)
     for who in contestants(problem.op, BACKWARD, {"simcrop (reference)": REFERENCE}):
         entered(problem, inputs, who, BACKWARD)()
+
+
+def test_what_rounds_its_cosines_competes_in_fp32_alone() -> None:
+    on_cpu, on_gpu = (baselines("sentence_patch_topk", torch.device(name), as_traced) for name in ("cpu", "cuda"))
+    assert set(ROUNDS_COSINES) < set(on_cpu)
+    assert not any("bmm, scale" in name for name in on_gpu)
+    assert {"normalize, bmm, topk, gather, compiled", "bmm with fp32 output, scale, topk, gather"} < set(on_gpu)
 
 
 def test_a_wrong_implementation_is_not_timed() -> None:

@@ -45,6 +45,13 @@ def test_no_row_is_begun_that_would_not_end_in_time(tmp_path: Path, capsys: pyte
     assert "no time left for 1 rows, the first of them long" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("left", "begun"), [(100, ["limits"]), (10, [])])
+def test_what_other_rows_need_may_take_until_the_end_of_all(left: float, begun: list[str], tmp_path: Path) -> None:
+    a_day = day(tmp_path, seconds=10, ends=time.time() + left)
+    a_day.row("ceilings", "limits", lambda: {}, kind="limits", guess=60, is_needed=True)
+    assert [row["name"] for row in read_rows(tmp_path)] == begun
+
+
 def test_what_rows_took_is_what_the_next_are_expected_to_take(tmp_path: Path) -> None:
     a_day = day(tmp_path)
     assert a_day.expected("ops", 7) == 7

@@ -44,6 +44,18 @@ def test_a_default_that_computes_something_else_is_given_up_for_a_slower_one() -
     assert answers([*ours(80, 100), wrong])[f"Which variant for {PROBLEM}?"] == "embed=fused"
 
 
+def test_a_row_measured_again_is_no_variant_though_its_problem_has_sizes() -> None:
+    problem = "sentence_volume_scores, 32 x 32, N=686, k=4"
+    kinds = {"op": "sentence_volume_scores", "is_default": False}
+    choices, again = ("scores=chunked", "scores=fused"), "simcrop (Triton), again"
+    rows = [timed(again, 0.182, name=f"{problem}: forward | {again}", **kinds)]
+    for choice, ms in zip(choices, (0.183, 0.223), strict=True):
+        more = {**kinds, "name": f"{problem}: forward | simcrop (Triton), {choice}", "is_default": "chunked" in choice}
+        rows.append(timed(f"simcrop (Triton), {choice}", ms, **more))
+        rows.append({"stage": "check", "name": f"{problem}, with hubs, float16 | {choice}", "error": "off"})
+    assert f"Which variant for {problem}: forward?" not in answers(rows)
+
+
 def test_a_difference_that_chance_explains_changes_nothing() -> None:
     assert answers(ours(100, 95, again_ms=107))[f"Which variant for {PROBLEM}?"] == "embed=auto (no difference)"
 
@@ -73,6 +85,41 @@ def test_the_page_names_the_gpu_its_ceilings_and_what_failed() -> None:
     assert "| launched * | 300.000 | 300.000 - 300.000 | 17% | 1 | embed_kernel 255/0/[1, 2] |" in page
     assert "| ops: bad / one | RuntimeError: out |" in page
     assert "rehearsal" not in page
+
+
+def test_the_page_tells_what_the_gate_refused_once_an_implementation() -> None:
+    wrong = "AssertionError: topk, bmm: not timed, it is wrong in aligned: off by 0.2"
+    names = [f"topk, N={size}: {way} | bmm" for size in (1, 2) for way in ("forward", "forward and backward")]
+    rows = [{"stage": "ops", "name": name, "error": wrong} for name in names]
+    _, page = write_page(rows, rehearsed=False)
+    assert "## Not timed, for a wrong result" in page
+    assert page.count("| bmm | 2 | aligned: off by 0.2 |") == 1
+    assert "## Failed" not in page
+
+
+def test_the_page_has_the_time_of_each_kernel() -> None:
+    kernels = {"embed_kernel": {"registers": 255, "spills": 0, "waits": []}}
+    ours = timed("simcrop (Triton)", 1.0, kernels=kernels, kernel_us={"_embed_kernel": 9.96, "fill": 1.0})
+    _, page = write_page([ours, timed("linear", 2.0, kernel_us={"gemm": 20.0})], rehearsed=False)
+    assert "| embed_kernel 10.0 255/0/[], fill 1.0 |" in page
+    assert "| gemm 20.0 |" in page
+
+
+def test_the_page_has_the_longest_kernels_of_each_step() -> None:
+    more = {"stage": "step", "of_ceiling": 0.3, "peak_gb": 1.0, "launches": 9, "idle_share": 0.1, "categories": {}}
+    times = {"ms": 9.0, "low_ms": 9.0, "high_ms": 9.0, "studies_per_s": 1.0}
+    rows = [
+        {**more, **times, "name": "eager", "longest": {"gemm" * 25: 3.0, "copy": 1.0}},
+        {**more, **times, "name": "compiled", "longest": {"gemm" * 25: 2.0}},
+    ]
+    _, page = write_page(rows, rehearsed=False)
+    assert f"| {'gemm' * 15} | 3.0 | 2.0 |" in page
+    assert "| copy | 1.0 | - |" in page
+
+
+def test_no_name_breaks_the_table_of_decisions() -> None:
+    _, page = write_page([{"stage": "check", "name": "embed | keep", "error": "off"}], rehearsed=False)
+    assert "| no: 1 of 1 comparisons failed | embed / keep |" in page
 
 
 def test_the_loader_is_held_to_the_fastest_step() -> None:

@@ -5,7 +5,8 @@ from pkgutil import iter_modules
 
 import pytest
 import torch
-from gpu_stages.profile import OTHERS, category_of, profiled
+from gpu_stages.profile import OTHERS, category_of, kernel_us, medians, profiled
+from measuring import DEVICE
 
 from simcrop import kernels
 
@@ -43,3 +44,15 @@ def test_a_profile_has_the_time_of_each_category() -> None:
     assert found["categories"]["products"] > 0
     assert found["launches"] > 0
     assert found["idle_share"] is None
+    assert 0 < len(found["longest"]) <= 10
+
+
+def test_the_kernels_of_a_call_are_what_comes_between_a_pause_and_the_next_flush() -> None:
+    long = "void at::native::" + "x" * 100
+    calls = [[("mine", 3.0), (long, 1.0), ("mine", 2.0)], [("mine", 9.0)], [("mine", 6.0), ("fill", 1.0)]]
+    seen = [event for call in calls for event in [("fill", 50.0), ("spin_kernel(long)", 7.0), *call]]
+    assert medians(seen) == {"mine": 6.0, "x" * 60: 0.0, "fill": 0.0}
+
+
+def test_kernels_are_timed_on_a_gpu_alone() -> None:
+    assert (kernel_us(lambda: torch.ones(8, device=DEVICE)) == {}) == (DEVICE.type == "cpu")
