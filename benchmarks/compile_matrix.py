@@ -4,8 +4,9 @@
 
 Each operation is called with tensors that have shapes but no memory; its launches are caught, and compiled with the
 types, alignments and options they would have run with. A row fails if registers spill, if shared memory exceeds what
-the architecture has, or if a loop with a product does not read its next tiles while it computes. For sm_90 a second
-table predicts times (benchmarks/predictions.py). Needs ptxas and cuobjdump, which come with Triton.
+the architecture has, if a loop with a product does not read its next tiles while it computes, or if it may read them
+over tiles that a product still reads, which gives wrong results. For sm_90 a second table predicts times
+(benchmarks/predictions.py). Needs ptxas and cuobjdump, which come with Triton.
 """
 
 import argparse
@@ -55,10 +56,12 @@ class Row:
     product_waits: str
     loop_instructions: str
     pipelined: bool
+    overwritten: str
 
     @property
     def is_clean(self) -> bool:
-        return self.spilled_bytes == 0 and self.shared_bytes <= SHARED_BYTES[self.arch] and self.pipelined
+        fits = self.spilled_bytes == 0 and self.shared_bytes <= SHARED_BYTES[self.arch]
+        return fits and self.pipelined and self.overwritten == "-"
 
 
 def launches(case: Case, arch: int) -> list[tuple[JITFunction, dict[str, Any]]]:
@@ -95,6 +98,7 @@ def row(case: str, given: Source, binary: Binary) -> Row:
             f"{loop.instructions} ({loop.tensor} tensor)" for loop in binary.code.loops if loop.tensor
         ),
         pipelined=all(loop.is_pipelined for loop in loops),
+        overwritten=listed(name for loop in loops for name in loop.overwritten),
     )
 
 

@@ -17,6 +17,9 @@ _PRODUCT = re.compile(r"\btt\.dot |warp_group_dot |tc_gen5_mma")
 _COPY = re.compile(r"async_copy_global_to_local %\w+, (%\w+) .*-> <([0-9x]+)x(\w+),")
 _TMA = re.compile(r"async_tma_copy_global_to_local %\w+\[.*?\] (%\w+), .*-> !ttg\.memdesc<([0-9x]+)x(\w+),")
 _INDEX = re.compile(r"(%\w+) = ttg\.memdesc_index (%\w+)\[")
+_VIEW = re.compile(r"(%\w+) = ttg\.memdesc_(?:trans|subslice|reshape|reinterpret) (%\w+)")
+_PENDING = re.compile(r"warp_group_dot_wait .*?pendings = (\d+)")
+_READERS = re.compile(r"warp_group_dot (%\w+), (%\w+)")
 _ALLOC = re.compile(r"(%\w+) = ttg\.local_alloc : \(\) -> !ttg\.memdesc<(\d+)x")
 _LOAD = re.compile(r"%(\w+) = tt\.load .*: tensor<(\d+x[0-9x]*\d)x!tt\.ptr<(\w+)>")
 
@@ -51,6 +54,8 @@ class HotLoop:
     """Products (wgmma) that may still be under way when the loop goes on."""
     num_bytes: int
     """Read in one round."""
+    overwritten: tuple[str, ...] = ()
+    """Operands with fewer buffers than their products need: a tile may be overwritten while a product reads it."""
 
     @property
     def is_pipelined(self) -> bool:
@@ -109,7 +114,8 @@ def hot_loops(ttgir: str) -> list[HotLoop]:
     """The innermost loops that have a product."""
     buffers = {name: int(count) for name, count in _ALLOC.findall(ttgir)}
     index = dict(_INDEX.findall(ttgir))
-    return [_hot_loop(body, buffers, index) for body in _innermost(ttgir)]
+    copied = [index[place] for place in _copies(ttgir)]
+    return [_hot_loop(body, buffers, index, copied) for body in _innermost(ttgir)]
 
 
 def _innermost(ttgir: str) -> list[str]:
@@ -121,18 +127,48 @@ def _innermost(ttgir: str) -> list[str]:
     return bodies
 
 
-def _hot_loop(body: str, buffers: dict[str, int], index: dict[str, str]) -> HotLoop:
-    copies = [
-        (index[place], shape, dtype) for pattern in (_COPY, _TMA) for place, shape, dtype in pattern.findall(body)
-    ]
-    loads = _LOAD.findall(body)
-    held = {_plain(name): buffers.get(name, 1) for name, _, _ in copies} | {_plain(name): 0 for name, _, _ in loads}
+def _copies(body: str) -> dict[str, tuple[str, str]]:
+    """Shape and dtype of the tiles that are copied to memory of a program, by where they are copied to."""
+    return {place: (shape, dtype) for pattern in (_COPY, _TMA) for place, shape, dtype in pattern.findall(body)}
+
+
+def _hot_loop(body: str, buffers: dict[str, int], index: dict[str, str], copied: list[str]) -> HotLoop:
+    """A loop.
+
+    Args:
+        body: its text.
+        buffers: tiles of each allocation.
+        index: the allocation that a tile is of.
+        copied: the allocation that each copy of the whole kernel goes to.
+    """
+    copies, loads = _copies(body), _LOAD.findall(body)
+    held = {_plain(index[place]): buffers.get(index[place], 1) for place in copies}
+    held |= {_plain(name): 0 for name, _, _ in loads}
+    ahead = {index[place]: copied.count(index[place]) - 1 for place in copies}
+    read = {name for name in _read_by_products(body, index) if name in ahead}
+    under_way = _rounds_under_way(body)
     return HotLoop(
         buffers=tuple(sorted(held.items())),
         copy_waits=tuple(int(n) for n in re.findall(r"async_wait .*?num = (\d+)", body)),
-        product_waits=tuple(int(n) for n in re.findall(r"warp_group_dot_wait .*?pendings = (\d+)", body)),
-        num_bytes=sum(_num_bytes(shape, dtype) for _, shape, dtype in (*copies, *loads)),
+        product_waits=tuple(int(n) for n in _PENDING.findall(body)),
+        num_bytes=sum(_num_bytes(*tile) for tile in (*copies.values(), *(load[1:] for load in loads))),
+        overwritten=tuple(sorted(_plain(name) for name in read if buffers.get(name, 1) < ahead[name] + under_way)),
     )
+
+
+def _read_by_products(body: str, index: dict[str, str]) -> set[str]:
+    """The allocations that products read themselves, not through registers."""
+    views = dict(_VIEW.findall(body))
+    tiles = {operand for pair in _READERS.findall(body) for operand in pair}
+    while tiles & views.keys():
+        tiles = {views.get(tile, tile) for tile in tiles}
+    return {index[tile] for tile in tiles if tile in index}
+
+
+def _rounds_under_way(body: str) -> int:
+    """In how many rounds products may still be reading when the next tiles are copied."""
+    pending = _PENDING.findall(body)
+    return -(-int(pending[-1]) // len(_READERS.findall(body))) if pending else 0
 
 
 def _num_bytes(shape: str, dtype: str) -> int:

@@ -67,3 +67,39 @@ def test_a_loop_that_is_not_pipelined(buffers: int, copies: int, weight: str) ->
 
 def test_a_loop_without_a_product_is_not_judged() -> None:
     assert hot_loops(LOOP.format(buffers=1, copies=0, weight=LOADED).replace("warp_group_dot", "other")) == []
+
+
+def sm_90(buffers: int, *, pending: int = 1, through_registers: bool = False) -> str:
+    """A loop that Triton pipelined for sm_90: two tiles are copied before it, and in each round the next but one."""
+    copy = """
+    %b_x_{n} = ttg.memdesc_index %b_x_47[%c] : !ttg.memdesc<128x64xbf16> -> !ttg.memdesc<128x64xbf16>
+    %t_{n} = ttg.async_copy_global_to_local %p, %b_x_{n} mask %m : tensor<128x64x!tt.ptr<bf16>> -> <128x64xbf16, #s>"""
+    operand = "%b_x_registers" if through_registers else "%b_x_view"
+    return f"""
+    %b_x_47 = ttg.local_alloc : () -> !ttg.memdesc<{buffers}x128x64xbf16, #shared, #smem, mutable>
+    {copy.format(n=1)}{copy.format(n=2)}
+    %out = scf.for %i = %c0 to %c2048 step %c64 iter_args(%acc = %cst) -> (tensor<128x256xf32, #mma>)  : i32 {{
+      %w = ttg.async_wait %t {{num = 2 : i32}}
+      %b_x_186 = ttg.memdesc_index %b_x_47[%k] : !ttg.memdesc<2x128x64xbf16> -> !ttg.memdesc<128x64xbf16>
+      %b_x_view = ttg.memdesc_trans %b_x_186 {{order = array<i32: 1, 0>}} : !ttg.memdesc -> !ttg.memdesc
+      %b_x_registers = ttg.local_load %b_x_186 token %w : !ttg.memdesc<128x64xbf16> -> tensor<128x64xbf16, #blocked>
+      %dot = ttng.warp_group_dot {operand}, %b_w_view, %acc {{isAsync = true}} : tensor<128x256xf32, #mma>
+      %done:2 = ttng.warp_group_dot_wait %dot, %b_x_view {{pendings = {pending} : i32}} : tensor<128x256xf32, #mma>
+      {copy.format(n=3)}
+      scf.yield %done#0 : tensor<128x256xf32, #mma>
+    }}
+"""
+
+
+def test_tiles_that_are_copied_over_those_of_a_product_under_way() -> None:
+    # As it was compiled for a tile with two uses, and ran on an H200: another result in each run.
+    (loop,) = hot_loops(sm_90(buffers=2))
+    assert loop.overwritten == ("b_x",)
+
+
+@pytest.mark.parametrize(
+    "safe", [sm_90(buffers=3), sm_90(buffers=2, pending=0), sm_90(buffers=2, through_registers=True)]
+)
+def test_enough_buffers_or_nothing_under_way_is_safe(safe: str) -> None:
+    (loop,) = hot_loops(safe)
+    assert loop.overwritten == ()
