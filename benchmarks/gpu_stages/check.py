@@ -135,7 +135,7 @@ def sanitized(program: str, tool: str = "memcheck", *, seconds: int = 150) -> Ma
 
 def tiny_calls(dtype: torch.dtype) -> None:
     """Every operation and variant once, forward and backward, of few rows so long that loops go round several times."""
-    for problem in problems(replace(REHEARSAL, dtype=dtype, volume=(16, 16, 16), patch=(8, 8, 8), features=256)):
+    for problem in problems(replace(REHEARSAL, dtype=dtype, volume=(16, 16, 32), patch=(8, 8, 8), features=256)):
         if problem.op != EMBED_WINDOWS:
             for choices in variants_of(problem.op):
                 with using(**choices):
