@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from simcrop.adapters.checkpoints.models import make_model
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.loading.buffers import ahead
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.model.encoder import compile_blocks
 from simcrop.core.ops import Ops
@@ -93,8 +95,10 @@ def step_of(problem: StepProblem, variant: Variant, folder: Path, *, backend: st
     if variant.kept:
         batch = with_features(batch, config.text_encoder.hidden_size)
 
+    upcoming = ahead(repeat([batch]), DEVICE)
+
     def run() -> object:
-        return train_step(learner, [batch], step=1, communicator=SingleProcess())
+        return train_step(learner, next(upcoming), step=1, communicator=SingleProcess())
 
     with FlopCounterMode(display=False) as counter:
         run()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -39,17 +40,15 @@ class Stopwatch:
     steps: int
 
     def time(self, run: Callable[[], object]) -> Timing:
-        """Wall time, the GPU drained at both ends of every step."""
+        """Wall time from step to step, one right after the other, as in a training: each waits for its own losses."""
         for _ in range(self.warm_up):
             run()
-        seconds: list[float] = []
+        drain()
+        marks = [time.perf_counter()]
         for _ in range(self.steps):
-            drain()
-            began = time.perf_counter()
             run()
-            drain()
-            seconds.append(time.perf_counter() - began)
-        return Timing.of([1e3 * each for each in seconds])
+            marks.append(time.perf_counter())
+        return Timing.of([1e3 * (end - begin) for begin, end in pairwise(marks)])
 
 
 def drain() -> None:
