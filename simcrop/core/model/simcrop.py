@@ -10,6 +10,7 @@ from simcrop.core.data.batch import Batch, Tokens
 from simcrop.core.errors import InputError
 from simcrop.core.model.decoder import VolumeDecoder
 from simcrop.core.model.encoder import VisionEncoder, initialize
+from simcrop.core.model.frozen import freeze
 from simcrop.core.model.fusion import FusionLayer, ProjectionHead, TextDecoder
 from simcrop.core.model.patches import AnyVolume, holds_tissue
 from simcrop.core.objectives.losses import OBJECTIVES, Counts
@@ -69,7 +70,7 @@ class SimCroP(nn.Module):
             if part is not None:
                 initialize(part)
         if text.is_frozen:
-            text_encoder.requires_grad_(False)
+            freeze(text_encoder)
 
     def train(self, mode: bool = True) -> "SimCroP":
         """Switch the mode; a frozen text encoder stays in eval mode unless the recipe keeps its dropout."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -57,7 +58,11 @@ def make_optimizers(
         ]
         for wanted in (False, True)
     )
-    optimizers: list[Optimizer] = [AdamW(by_adamw, lr=settings.lr, betas=settings.betas)] if by_adamw else []
+    optimizers: list[Optimizer] = []
+    if by_adamw:
+        # One kernel for all: on a GPU, which waits for the CPU here, launching one for each kind of term takes longer.
+        is_fused = all(parameter.is_cuda for parameter in model.parameters())
+        optimizers.append(AdamW(by_adamw, lr=settings.lr, betas=settings.betas, fused=is_fused or None))
     if by_muon:
         optimizers.append(BatchedMuon(by_muon, lr=settings.lr))
     return tuple(optimizers)
@@ -94,9 +99,10 @@ def load_optimizer_state(optimizers: Sequence[Optimizer], moments: Mapping[str, 
     for optimizer in optimizers:
         for name, parameter in _named_parameters(optimizer):
             if name in moments:
-                # AdamW keeps its step counter on the CPU, whatever the parameter's device.
+                # Unless it is fused, AdamW keeps its step counter on the CPU, whatever the parameter's device.
+                counter = parameter.device if optimizer.defaults.get("fused") else torch.device("cpu")
                 optimizer.state[parameter] = {
-                    key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
+                    key: value.to(counter if key == "step" else parameter.device, copy=True)
                     for key, value in moments[name].items()
                 }
 
