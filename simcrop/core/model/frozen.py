@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class FrozenLinear(nn.Linear):
     """A linear layer whose weight is not trained. Under autocast it computes the same bits as any other.
 
-    Autocast remembers its copies of trained weights until it ends, and none of frozen ones: a text encoder of BERT's size
-    would cast 144 tensors in each of its passes.
+    Autocast remembers its copies of trained weights until it ends, and none of frozen ones: a text encoder of BERT's
+    size would cast 144 tensors in each of its passes.
     """
 
     _copies: tuple[Tensor, ...] = ()

@@ -3,12 +3,20 @@
 import math
 from dataclasses import replace
 
+import pytest
 import torch
 import torch.nn.functional as F
 from support.small_models import MODEL, VOCABULARY
 from torch import Tensor, nn
 
-from simcrop.core.model.fusion import CrossAttention, FusionLayer, PostNormLayer, ProjectionHead, TextDecoder
+from simcrop.core.model.fusion import (
+    CrossAttention,
+    FusionLayer,
+    PostNormLayer,
+    ProjectionHead,
+    TextDecoder,
+    padded_linear,
+)
 
 DIM, IMAGE, HEADS, HIDDEN = 8, 12, 2, 10
 
@@ -129,3 +137,14 @@ def test_the_vocabulary_head_is_not_tied_to_an_embedding() -> None:
     names = dict(make_decoder().named_parameters())
     assert names["head.weight"].shape == (VOCABULARY, 8)
     assert not any("embed" in name for name in names)
+
+
+@pytest.mark.parametrize("multiple", [1, 5, 8])
+def test_outputs_beside_those_of_a_layer_change_nothing(multiple: int) -> None:
+    torch.manual_seed(0)
+    linear, x = nn.Linear(4, 10).double(), torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(3, 10, dtype=torch.float64)
+    results = [linear(x), padded_linear(linear, x, multiple=multiple)]
+    gradients = [torch.autograd.grad(result, [x, *linear.parameters()], upstream) for result in results]
+    torch.testing.assert_close(results[1], results[0])
+    torch.testing.assert_close(gradients[1], gradients[0])
