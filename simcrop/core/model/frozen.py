@@ -25,7 +25,7 @@ class FrozenLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """[.., in] -> [.., out]."""
         device = input.device.type
-        if not torch.is_autocast_enabled(device):
+        if torch.compiler.is_compiling() or not torch.is_autocast_enabled(device):
             return super().forward(input)
         return F.linear(input, *self._in(torch.get_autocast_dtype(device)))
 
