@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from exactness import offences, parity_limits
+from exactness import offences, parity_limits, roundings
 from inputs import Inputs, Prepared
 from kernel_variants import name_of, variants_of
 from measuring import DEVICE
@@ -98,7 +98,7 @@ def compare(call: Call, exact: Mapping[str, torch.Tensor]) -> None:
     """
     with poisoned():
         found, again = call.run(TRITON), call.run(TRITON)
-    wrong = list(offences(call, found, exact, parity_limits(call.run(REFERENCE), exact)))
+    wrong = list(offences(call, found, exact, parity_limits(call.run(REFERENCE), exact, roundings(call))))
     wrong += [f"{name}: differs from run to run" for name in found if not same(found[name], again[name])]
     assert not wrong, "; ".join(wrong)
 
