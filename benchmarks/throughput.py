@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 SMS, CLOCK_HZ, TFLOPS, TBPS = 132, 1.755e9, 788.0, 4.3
 """Of an H200: multiprocessors, clock, bf16 products and copies as measured."""
@@ -182,7 +183,8 @@ def torch_time(launch: TorchLaunch) -> Time:
 
 def _num_bytes(tree: object) -> int:
     """Of all tensors, each once; one that stands for another at several places is the same object."""
-    tensors = {id(leaf): leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)}
+    leaves = [leaf.base if isinstance(leaf, TensorDescriptor) else leaf for leaf in tree_leaves(tree)]
+    tensors = {id(leaf): leaf for leaf in leaves if isinstance(leaf, Tensor)}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 

@@ -43,9 +43,9 @@ def masked_patch_embed(
     computed = weight.new_empty(0, dtype=dtype)
     require(volume.device, volume=volume, weight=computed, bias=bias, pos_embed=pos_embed)
     trained = torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
-    if chosen("embed") != "gather":
-        keep = trained and chosen("embed") == "keep"
-        return embed_fused(volume, weight, bias, pos_embed, ids_keep, dtype=dtype, window=window, keep=keep)
+    # Rows in memory pay where a weight gradient reads them again, or where voxels are converted on the way.
+    if chosen("embed") == "fused" or (not trained and volume.dtype == dtype):
+        return embed_fused(volume, weight, bias, pos_embed, ids_keep, dtype=dtype, window=window)
     windows = [] if window is None else [window]
     rows = gather_patches(volume, ids_keep, patch_size=patch_size, windows=windows, dtype=dtype)
     N = num_patches(volume, patch_size)

@@ -63,7 +63,7 @@ def _gather_patches_kernel(
 
 
 @torch.library.custom_op("simcrop::gather_patches", mutates_args=())
-def _gather(
+def gather(
     volume: Tensor, ids: Tensor | None, patch_size: list[int], windows: list[float], dtype: torch.dtype
 ) -> Tensor:
     """Rows [M, K] of `dtype`; `windows` holds low and high of each in turn."""
@@ -127,7 +127,7 @@ def _window_slope(voxels: Tensor, window: Window) -> Tensor:
     return slope * (((voxels - low) * slope - 1.0).abs() <= 1)
 
 
-@_gather.register_fake
+@gather.register_fake
 def _(volume, ids, patch_size, windows, dtype):
     return volume.new_empty(_shape(volume, ids, patch_size, windows), dtype=dtype)
 
@@ -147,7 +147,7 @@ def _backward(ctx, grad):
     return scatter_patches(grad, volume, ids, ctx.patch_size, ctx.windows), None, None, None, None
 
 
-_gather.register_autograd(_backward, setup_context=_save)
+gather.register_autograd(_backward, setup_context=_save)
 
 
 def gather_patches(
@@ -176,7 +176,7 @@ def gather_patches(
         BackendError: no kernel can run here, with the reasons.
     """
     require(volume.device, volume=volume, patches=volume.new_empty(0, dtype=dtype))
-    return _gather(volume, ids_keep, list(patch_size), [bound for window in windows for bound in window], dtype)
+    return gather(volume, ids_keep, list(patch_size), [bound for window in windows for bound in window], dtype)
 
 
 def _pairs(windows: Sequence[float]) -> list[Window]:
