@@ -13,7 +13,6 @@ _WAITING = 8
 _INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+([^;]*?)\s*;")
 _JUMP = re.compile(r"\bBRA\b.*?0x([0-9a-f]+)")
 _FOR = re.compile(r"^( *)(?:%\S+ = )?scf\.for .*?^\1\}", re.M | re.S)
-_IF = re.compile(r"^( *)(?:%\S+ = )?scf\.if .*?^\1\}(?: else \{.*?^\1\})?", re.M | re.S)
 _PRODUCT = re.compile(r"\btt\.dot |warp_group_dot |tc_gen5_mma")
 _COPY = re.compile(r"async_copy_global_to_local %\w+, (%\w+) .*-> <([0-9x]+)x(\w+),")
 _TMA = re.compile(r"async_tma_copy_global_to_local %\w+\[.*?\] (%\w+), .*-> !ttg\.memdesc<([0-9x]+)x(\w+),")
@@ -118,8 +117,7 @@ def _innermost(ttgir: str) -> list[str]:
     for found in _FOR.finditer(ttgir):
         inside = found[0].partition("\n")[2]
         if _PRODUCT.search(inside):
-            # Without the end of a flattened loop's inner loop, which few rounds run.
-            bodies += _innermost(inside) or [_IF.sub("", inside)]
+            bodies += _innermost(inside) or [inside]
     return bodies
 
 

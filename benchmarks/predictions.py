@@ -17,9 +17,11 @@ from throughput import TBPS, TFLOPS, Time, TorchLaunch, Work, kernel_time, load,
 WORK: Mapping[str, Work] = {
     "first_voxel_kernel": Work(),
     "gather_patches_kernel": Work(),
-    "patch_product_kernel": Work(lambda a: [a.P / a.BLOCK_P], lambda a: 2 * a.M * a.E * a.P),
+    "patch_product_kernel": Work(
+        lambda a: [a.M * a.E / (a.BLOCK_M * a.BLOCK_E * a.PROGRAMS), a.P / a.BLOCK_P], lambda a: 2 * a.M * a.E * a.P
+    ),
     "finish_kernel": Work(),
-    "cast_and_sum_kernel": Work(),
+    "cast_and_sum_kernel": Work(lambda a: [a.ROWS / a.BLOCK_M]),
     "masked_patch_embed_fwd_kernel": Work(lambda a: [a.P / a.BLOCK_P], lambda a: 2 * a.M * a.E * a.P),
     "masked_patch_mse_kernel": Work(),
     "inverse_norm_kernel": Work(lambda a: [a.E / a.BLOCK_E]),

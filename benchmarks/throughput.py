@@ -108,7 +108,8 @@ def load(arguments: dict[str, Any], work: Work) -> Load:
     trips = tuple(work.trips(a))
     num_bytes = float(_num_bytes(arguments))
     if "p_volume" in arguments:
-        num_bytes += _patch_bytes(a.p_volume, a.p_first.numel() * a.P, a.PD) - _num_bytes(a.p_volume)
+        patches = a.p_first if "p_first" in arguments else a.p_ids
+        num_bytes += _patch_bytes(a.p_volume, patches.numel() * a.P, a.PD) - _num_bytes(a.p_volume)
     if work.num_rows:
         read = work.num_rows(a) * a.E * a.p_patches.element_size()
         num_bytes += min(0.0, read - _num_bytes(a.p_patches))

@@ -43,8 +43,7 @@ def _patch_product_kernel(
 ):
     # Tiles side by side share their rows: those of one row of tiles come right after one another.
     tiles_e = tl.cdiv(E, BLOCK_E)
-    # Flattened, the copies for the next tile begin while this one is stored.
-    for tile in tl.range(tl.program_id(0), tl.cdiv(M, BLOCK_M) * tiles_e, PROGRAMS, flatten=True):
+    for tile in range(tl.program_id(0), tl.cdiv(M, BLOCK_M) * tiles_e, PROGRAMS):
         i_m, i_e = tile // tiles_e, tile % tiles_e
         b_out = tl.zeros((BLOCK_M, BLOCK_E), tl.float32)
         for start in range(0, P, BLOCK_P):
@@ -102,7 +101,8 @@ def _product(
 
 def _launch_product(rows: Tensor, weight: Tensor, extras: Mapping[str, Any]) -> None:
     tiles = product_tiles()
-    programs = min(num_multiprocessors(rows.device), cdiv(len(rows), tiles.M) * cdiv(len(weight), tiles.E))
+    # Two a multiprocessor: one multiplies while the other stores.
+    programs = min(2 * num_multiprocessors(rows.device), cdiv(len(rows), tiles.M) * cdiv(len(weight), tiles.E))
     _patch_product_kernel[(programs,)](
         described(rows, tiles.M, tiles.P),
         described(weight, tiles.E, tiles.P),

@@ -1,6 +1,6 @@
 """Choose block sizes of the products of an embedding, by architecture and types.
 
-Each is the widest that spills no registers (benchmarks/compile_matrix.py): wide tiles read their operands less often.
+None spills registers (benchmarks/compile_matrix.py). Wide tiles read their operands less often.
 """
 
 from typing import NamedTuple
@@ -27,8 +27,8 @@ class Tiles(NamedTuple):
 
 
 def product_tiles() -> Tiles:
-    """Of the product of gathered rows of 16-bit values."""
-    return Tiles(128, 256, 64, 8, 3)
+    """Of the product of gathered rows of 16-bit values: two programs fit a multiprocessor."""
+    return Tiles(128, 128, 64, 4, 3)
 
 
 def fused_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:

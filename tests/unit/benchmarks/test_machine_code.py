@@ -59,20 +59,6 @@ def test_buffers_and_waits_of_the_loop_with_the_product() -> None:
     assert not loop.waits_for_products
 
 
-def test_the_end_of_an_outer_loop_that_was_flattened_is_not_judged() -> None:
-    """Few rounds run it."""
-    ended = f"""{COPIED}
-        %c = scf.if %last -> (tensor<128x256xf32, #mma>) {{
-          {LOADED.replace("b_w_9", "b_part")}
-          %d:2 = ttng.warp_group_dot_wait %b_out_1 {{pendings = 0 : i32}} : tensor<128x256xf32> loc(#4)
-        }} else {{
-          scf.yield %z : tensor<128x256xf32, #mma> loc(#8)
-        }} loc(#8)"""
-    assert hot_loops(LOOP.format(buffers=3, copies=4, weight=ended)) == hot_loops(
-        LOOP.format(buffers=3, copies=4, weight=COPIED)
-    )
-
-
 @pytest.mark.parametrize(("buffers", "copies", "weight"), [(1, 4, COPIED), (3, 0, COPIED), (3, 4, LOADED)])
 def test_a_loop_that_is_not_pipelined(buffers: int, copies: int, weight: str) -> None:
     (loop,) = hot_loops(LOOP.format(buffers=buffers, copies=copies, weight=weight))

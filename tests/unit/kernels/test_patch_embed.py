@@ -205,7 +205,7 @@ GATHERED, FUSED = ["gather_patches", "patch_product"], ["masked_patch_embed"]
     ],
 )
 def test_what_is_called(embed: str, volume_dtype: torch.dtype, trains: bool, expected: list[str]) -> None:
-    """Without a gradient, a volume of the dtype to compute in is not gathered."""
+    """Without a gradient, a volume of floats is not gathered."""
     call = replace(on_device(embed_call(volume_dtype=volume_dtype)), wanted=("weight",))
     with using(embed=embed), torch.set_grad_enabled(trains), Seen() as seen:
         call.run(TRITON)
