@@ -1,8 +1,9 @@
 """Embed the visible patches of volumes: gather, HU window, product, bias and positions.
 
-One kernel gathers the patches, a second multiplies them, and they are kept for the weight gradient. Where nobody asks for
-that gradient and voxels are floats, one kernel does both: it is then faster, by 4 to 8 % on an H200. All are custom ops,
-not autograd.Functions: `torch.compile(fullgraph=True)` then passes, in the interpreter too, for about 10 us more a call.
+One kernel gathers the patches, a second multiplies them, and they are kept for the weight gradient. Where nobody asks
+for that gradient and voxels are floats, one kernel does both: this is then faster, by 4 to 8 % on an H200. All are
+custom ops, not autograd.Functions: `torch.compile(fullgraph=True)` then passes, in the interpreter too, for about 10 us
+more a call.
 """
 
 import torch

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from simcrop.kernels.dense import dense_product
 from simcrop.kernels.patch_gradients import gradient_of_rows, position_gradient
-from simcrop.kernels.patch_tiles import product_tiles
+from simcrop.kernels.patch_tiles import PRODUCT_TILES
 from simcrop.kernels.patch_tokens import store_tokens, token_arguments, token_dtype
 from simcrop.kernels.support import architecture, cdiv, described, num_multiprocessors, on, tl, triton
 from simcrop.kernels.variants import chosen
@@ -100,7 +100,7 @@ def _product(
 
 
 def _launch_product(rows: Tensor, weight: Tensor, extras: Mapping[str, Any]) -> None:
-    tiles = product_tiles()
+    tiles = PRODUCT_TILES
     # Two a multiprocessor: one multiplies while the other stores.
     programs = min(2 * num_multiprocessors(rows.device), cdiv(len(rows), tiles.M) * cdiv(len(weight), tiles.E))
     _patch_product_kernel[(programs,)](

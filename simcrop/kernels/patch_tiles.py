@@ -26,9 +26,8 @@ class Tiles(NamedTuple):
         return {**blocks, "num_warps": self.num_warps, "num_stages": self.num_stages, "maxnreg": MOST_REGISTERS}
 
 
-def product_tiles() -> Tiles:
-    """Of the product of gathered rows of 16-bit values: two programs fit a multiprocessor."""
-    return Tiles(128, 128, 64, 4, 3)
+PRODUCT_TILES = Tiles(128, 128, 64, 4, 3)
+"""Of the product of gathered rows of 16-bit values: two programs fit a multiprocessor."""
 
 
 def fused_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:

@@ -86,6 +86,15 @@ def test_a_weight_of_several_windows(windows: list[Window]) -> None:
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize(("begin", "K"), [(1, 40), (0, 36)])
+def test_rows_that_a_copy_engine_cannot_read(begin: int, K: int) -> None:
+    """They begin, or follow one another, at addresses that are no multiples of 16 bytes."""
+    rows = Draw(2).normal(STUDIES * N * K + 8, dtype=torch.float16).to(DEVICE)[begin:][: STUDIES * N * K].view(-1, K)
+    given = parameters(20, K)
+    exact = run(in_torch, rows.double(), [None if t is None else t.double() for t in given], None)
+    assert_as_exact(run(ours, rows, given, None), run(in_torch, rows, given, None), exact)
+
+
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_a_row_whose_id_names_no_patch_becomes_nan(product: str) -> None:
     ids = torch.tensor([[0, -1], [N, 3]], device=DEVICE)
