@@ -144,18 +144,20 @@ def first_arguments(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -
     most = max(volume.shape[0] * ids_a_study, gh * gw * gd)
     if most >= 2**31:
         raise InputError(f"volume: {most} patches in one call, the kernels count up to 2**31; split the batch")
-    stride_b, _, stride_h, stride_w, stride_d = volume.stride()
-    steps = [patch * stride for patch, stride in zip(patch_size, (stride_h, stride_w, stride_d), strict=True)]
+    strides = volume.stride()
+    steps = [patch * stride for patch, stride in zip(patch_size, strides[2:], strict=True)]
     return {
         "p_ids": volume if ids is None else ids.contiguous(),
         "ids_a_study": ids_a_study,
         "num_patches": gh * gw * gd,
         "grid_w": gw,
         "grid_d": gd,
-        "stride_b": stride_b,
-        **dict(zip(("step_h", "step_w", "step_d"), steps, strict=True)),
+        "stride_b": strides[0],
+        "step_h": steps[0],
+        "step_w": steps[1],
+        "step_d": steps[2],
         "HAS_IDS": ids is not None,
-        "ALIGN": alignment([stride_b, *steps]),
+        "ALIGN": alignment([strides[0], *steps]),
     }
 
 
