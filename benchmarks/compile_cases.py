@@ -12,7 +12,6 @@ from torch import Tensor
 
 from simcrop.kernels import (
     patch_fused,
-    patch_fused_gradient,
     patch_gather,
     patch_gradients,
     patch_product,
@@ -56,17 +55,12 @@ def embed_cases(every: bool) -> Iterator[Case]:
 
 
 def fused_cases(volume_dtype: torch.dtype, dtype: torch.dtype) -> Iterator[Case]:
-    """The embedding that keeps no patches, and its weight gradient."""
+    """The embedding that keeps no patches."""
     weight, bias, pos = meta(768, 1, 16, 16, 8, dtype=FP32), meta(768, dtype=FP32), meta(2744, 768, dtype=FP32)
-    ids, grad = meta(32, 686, dtype=torch.int64), meta(32 * 686, 768, dtype=FP32)
-    volume = meta(32, 1, 224, 224, 112, dtype=volume_dtype)
+    ids, volume = meta(32, 686, dtype=torch.int64), meta(32, 1, 224, 224, 112, dtype=volume_dtype)
     hu = [-1000.0, 1000.0] if volume_dtype == torch.int16 else None
-    name = f"{short(volume_dtype)} volume, {short(dtype)}"
-    for keep in (False, True):
-        tokens = partial(body(patch_fused._embed), volume, weight, bias, pos, ids, dtype, hu, keep)
-        yield Case(f"{name}, fused{', keeps patches' if keep else ''}", tokens)
-    gradient = using(weight_gradient="fused")(body(patch_fused_gradient.weight_gradient))
-    yield Case(f"{name}, fused", partial(gradient, grad, volume, weight, ids, dtype, hu))
+    tokens = partial(body(patch_fused._embed), volume, weight, bias, pos, ids, dtype, hu)
+    yield Case(f"{short(volume_dtype)} volume, {short(dtype)}, fused", tokens)
 
 
 def gathered_cases(
@@ -85,7 +79,7 @@ def gathered_cases(
     )
     pos, grad = meta(N, 768, dtype=FP32), meta(ids.numel(), 768, dtype=FP32)
     name = f"{short(volume_dtype)} volume, {short(dtype)}, gathered, N={N}, K={K}"
-    yield Case(name, partial(body(patch_gather._gather), volume, ids, list(patch), bounds, dtype))
+    yield Case(name, partial(body(patch_gather.gather), volume, ids, list(patch), bounds, dtype))
     for variant, note in (("triton", ""), ("cublas", ", cuBLAS")):
         tokens = using(embed_product=variant)(body(patch_product._product))
         yield Case(f"{name}{note}", partial(tokens, rows, weight, bias, pos, ids, N))

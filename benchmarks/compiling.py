@@ -21,6 +21,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction, KernelParam
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 OPTIONS = ("num_warps", "num_stages", "maxnreg")
@@ -58,6 +59,8 @@ def specialised(value: Any, parameter: KernelParam) -> tuple[str, bool]:
     """Type of an argument as Triton's runtime would see it, and whether it is known to be divisible by 16."""
     if isinstance(value, Tensor):
         return f"*{short(value.dtype).replace('int', 'i').replace('bool', 'i1')}", True
+    if isinstance(value, TensorDescriptor):
+        return f"tensordesc<{short(value.base.dtype)}{list(value.block_shape)}>", False
     if parameter.is_constexpr or (type(value) is int and value == 1 and not parameter.do_not_specialize):
         return "constexpr", False
     if isinstance(value, bool):

@@ -55,7 +55,7 @@ def _matters(name: str, combination: Mapping[str, str]) -> bool:
 
 
 def name_of(choices: Mapping[str, str]) -> str:
-    """`embed=fused weight_gradient=dense`; nothing where there is no choice."""
+    """`embed=gather embed_product=cublas`; nothing where there is no choice."""
     return " ".join(f"{name}={variant}" for name, variant in choices.items())
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 SMS, CLOCK_HZ, TFLOPS, TBPS = 132, 1.755e9, 788.0, 4.3
 """Of an H200: multiprocessors, clock, bf16 products and copies as measured."""
@@ -107,7 +108,8 @@ def load(arguments: dict[str, Any], work: Work) -> Load:
     trips = tuple(work.trips(a))
     num_bytes = float(_num_bytes(arguments))
     if "p_volume" in arguments:
-        num_bytes += _patch_bytes(a.p_volume, a.p_first.numel() * a.P, a.PD) - _num_bytes(a.p_volume)
+        patches = a.p_first if "p_first" in arguments else a.p_ids
+        num_bytes += _patch_bytes(a.p_volume, patches.numel() * a.P, a.PD) - _num_bytes(a.p_volume)
     if work.num_rows:
         read = work.num_rows(a) * a.E * a.p_patches.element_size()
         num_bytes += min(0.0, read - _num_bytes(a.p_patches))
@@ -182,7 +184,8 @@ def torch_time(launch: TorchLaunch) -> Time:
 
 def _num_bytes(tree: object) -> int:
     """Of all tensors, each once; one that stands for another at several places is the same object."""
-    tensors = {id(leaf): leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)}
+    leaves = [leaf.base if isinstance(leaf, TensorDescriptor) else leaf for leaf in tree_leaves(tree)]
+    tensors = {id(leaf): leaf for leaf in leaves if isinstance(leaf, Tensor)}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 

@@ -1,8 +1,8 @@
 # pyright: basic, reportInvalidTypeForm=false
 """Embed visible patches by one kernel: gather, HU window, product, bias and positions.
 
-A program reads voxels of visible patches straight from the volume into the operand of a matrix product. It can write
-them to memory in passing, for a dense weight gradient; else that gathers them again, or reads them in the same way.
+A program reads voxels of visible patches straight from the volume into the operand of a matrix product, so that no
+gathered patches are in memory until a backward pass. That gathers them, for a dense weight gradient.
 
 Shapes: B studies, L tokens a study, M = B * L, E channels, N patches a volume, P = C * PH * PW * PD values a patch.
 """
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from simcrop.core.ops import Window
-from simcrop.kernels.patch_fused_gradient import weight_gradient
-from simcrop.kernels.patch_gather import scatter_patches
+from simcrop.kernels.patch_gather import gather, scatter_patches
 from simcrop.kernels.patch_gradients import gradient_of_rows, position_gradient
 from simcrop.kernels.patch_tiles import fused_tiles
 from simcrop.kernels.patch_tokens import store_tokens, token_arguments, token_dtype
@@ -39,7 +38,6 @@ def _masked_patch_embed_fwd_kernel(
     p_bias,  # [E]
     p_pos,  # [N, E]
     p_out,  # [M, E], out
-    p_rows,  # [M, P], out
     M,
     E,
     N,
@@ -58,7 +56,6 @@ def _masked_patch_embed_fwd_kernel(
     HAS_BIAS: tl.constexpr,
     HAS_POS: tl.constexpr,
     HAS_WINDOW: tl.constexpr,
-    KEEPS: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_E: tl.constexpr,
@@ -79,11 +76,6 @@ def _masked_patch_embed_fwd_kernel(
         b_x = tl.load(p_volume + first[:, None] + offset[None, :], mask=m_first[:, None] & m_p[None, :], other=0)
         if HAS_WINDOW or b_x.dtype != p_weight.dtype.element_ty:
             b_x = in_window(b_x, low, slope, HAS_WINDOW).to(p_weight.dtype.element_ty)
-        elif KEEPS:
-            # The product then reads registers, not memory that the next patches are written over (see cosines.py).
-            b_x = tl.where(m_first[:, None], b_x, 0)
-        if KEEPS and i_e == 0:
-            tl.store(p_rows + o_m[:, None].to(tl.int64) * P + o_p[None, :], b_x, mask=(o_m < M)[:, None] & m_p[None, :])
         b_w = tl.load(p_weight + o_e[:, None] * P + o_p[None, :], mask=m_e[:, None] & m_p[None, :], other=0)
         b_out = tl.dot(b_x, tl.trans(b_w), b_out, input_precision=PRECISION)
     store_tokens(b_out, p_ids, p_bias, p_pos, p_out, i_m, i_e, M, E, N, HAS_IDS, HAS_BIAS, HAS_POS, BLOCK_M, BLOCK_E)
@@ -98,17 +90,15 @@ def _embed(
     ids_keep: Tensor | None,
     dtype: torch.dtype,
     window: list[float] | None,
-    keep: bool,
-) -> tuple[Tensor, Tensor]:
-    """Tokens [B, L, E]; and the rows [M, P] of patches where they are kept, else [0, P]."""
+) -> Tensor:
+    """Tokens [B, L, E]."""
     E, P = weight.shape[0], weight[0].numel()
     size = triple(weight.shape[2:])
     N = num_patches(volume, size)
     refuse_ids("ids_keep", ids_keep, volume, size)
     out = volume.new_empty(_shape(volume, weight, ids_keep), dtype=token_dtype(dtype, pos_embed))
-    rows = volume.new_empty(out.shape[0] * out.shape[1] if keep else 0, P, dtype=dtype)
     if not out.numel():
-        return out, rows
+        return out
     first, align = first_voxels(volume, ids_keep, size)
     tiles = fused_tiles(volume, dtype)
     with on(volume.device):
@@ -116,48 +106,37 @@ def _embed(
             volume,
             first,
             p_weight=weight.reshape(E, P).to(dtype),
-            p_rows=rows,
             **token_arguments(out.view(-1, E), bias, pos_embed, ids_keep, N),
             **patch_arguments(volume, size),
             **window_arguments(None if window is None else (window[0], window[1])),
             P=P,
             ALIGN=align,
-            KEEPS=keep,
             PRECISION=dot_precision(),
             **tiles.arguments(),
         )
-    return out, rows
+    return out
 
 
 @_embed.register_fake
-def _(volume, weight, bias, pos_embed, ids_keep, dtype, window, keep):
-    B, L, E = _shape(volume, weight, ids_keep)
-    rows = volume.new_empty(B * L if keep else 0, weight[0].numel(), dtype=dtype)
-    return volume.new_empty(B, L, E, dtype=token_dtype(dtype, pos_embed)), rows
+def _(volume, weight, bias, pos_embed, ids_keep, dtype, window):
+    return volume.new_empty(_shape(volume, weight, ids_keep), dtype=token_dtype(dtype, pos_embed))
 
 
 def _save(ctx, inputs, output):
-    volume, weight, bias, pos_embed, ids_keep, ctx.dtype, ctx.window, ctx.keeps = inputs
-    ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(volume, weight, ids_keep, output[1])
+    volume, weight, bias, pos_embed, ids_keep, ctx.dtype, ctx.window = inputs
+    ctx.save_for_backward(volume, weight, ids_keep)
     ctx.dtypes = [None if value is None else value.dtype for value in (bias, pos_embed)]
 
 
-def _backward(ctx, grad, _):
-    nothing = (None,) * 4
-    if grad is None:
-        return None, None, None, None, *nothing
-    volume, weight, ids_keep, rows = ctx.saved_tensors
+def _backward(ctx, grad):
+    volume, weight, ids_keep = ctx.saved_tensors
     to_volume, to_weight, to_bias, to_pos, *_ = ctx.needs_input_grad
     bias_dtype, pos_dtype = ctx.dtypes
     grad, size = grad.flatten(0, 1), triple(weight.shape[2:])
     grad_volume = grad_weight = grad_bias = grad_pos = None
     if to_weight or to_bias:
-        if ctx.keeps:
-            grad_weight, grad_bias = gradient_of_rows(grad, rows, weight)
-        else:
-            grad_weight, grad_bias = weight_gradient(grad, volume, weight, ids_keep, ctx.dtype, ctx.window)
+        rows = gather(volume, ids_keep, list(size), ctx.window or [], ctx.dtype)
+        grad_weight, grad_bias = gradient_of_rows(grad, rows, weight)
         grad_weight = grad_weight.to(weight.dtype) if to_weight else None
         grad_bias = grad_bias.to(bias_dtype) if to_bias else None
     if to_pos:
@@ -165,7 +144,7 @@ def _backward(ctx, grad, _):
     if to_volume:
         grad_rows = grad.float() @ weight.flatten(1).float()
         grad_volume = scatter_patches(grad_rows, volume, ids_keep, list(size), ctx.window or [])
-    return grad_volume, grad_weight, grad_bias, grad_pos, *nothing
+    return grad_volume, grad_weight, grad_bias, grad_pos, None, None, None
 
 
 _embed.register_autograd(_backward, setup_context=_save)
@@ -180,14 +159,9 @@ def embed_fused(
     *,
     dtype: torch.dtype,
     window: Window | None,
-    keep: bool,
 ) -> Tensor:
-    """Tokens [B, L, E], computed in `dtype`; arguments as in `simcrop.core.reference.masked_patch_embed`.
-
-    With `keep`, patches are written in passing and kept for the weight gradient.
-    """
-    bounds = None if window is None else list(window)
-    return _embed(volume, weight, bias, pos_embed, ids_keep, dtype, bounds, keep)[0]
+    """Tokens [B, L, E], computed in `dtype`; arguments as in `simcrop.core.reference.masked_patch_embed`."""
+    return _embed(volume, weight, bias, pos_embed, ids_keep, dtype, None if window is None else list(window))
 
 
 def _shape(volume: Tensor, weight: Tensor, ids_keep: Tensor | None) -> tuple[int, int, int]:

@@ -14,26 +14,34 @@ from simcrop.core.model.patches import patch_view
 from simcrop.core.ops import PatchSize, Window
 from simcrop.kernels.support import cdiv, on, power_of_two, require, tl, triton
 from simcrop.kernels.volumes import (
-    first_voxels,
+    first_arguments,
+    first_voxel,
     in_window,
     num_patches,
     patch_arguments,
-    read_first,
     refuse_ids,
     triple,
     voxel_offset,
     window_arguments,
 )
 
-_BLOCK = 2048
+_BLOCK = 4096
 
 
 @triton.jit
 def _gather_patches_kernel(
     p_volume,  # [B, C, H, W, D], any strides
-    p_first,  # [M] int64: where each patch begins, -1 for none
+    p_ids,  # [M] int64
     p_out,  # [M, WINDOWS * P], out
     M,
+    ids_a_study,
+    num_patches,
+    grid_w,
+    grid_d,
+    stride_b,
+    step_h,
+    step_w,
+    step_d,
     stride_c,
     stride_h,
     stride_w,
@@ -46,14 +54,18 @@ def _gather_patches_kernel(
     PH: tl.constexpr,
     PW: tl.constexpr,
     PD: tl.constexpr,
+    HAS_IDS: tl.constexpr,
     ALIGN: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
     o_m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     o_p = tl.program_id(1) * BLOCK_P + tl.arange(0, BLOCK_P)
-    m_tile = (o_m < M)[:, None] & (o_p < P)[None, :]
-    first, m_first = read_first(p_first, o_m, o_m < M, ALIGN)
+    m_m = o_m < M
+    m_tile = m_m[:, None] & (o_p < P)[None, :]
+    first, m_first = first_voxel(
+        p_ids, o_m, m_m, ids_a_study, num_patches, grid_w, grid_d, stride_b, step_h, step_w, step_d, HAS_IDS, ALIGN
+    )
     offset = voxel_offset(o_p, stride_c, stride_h, stride_w, stride_d, PH, PW, PD)
     b_x = tl.load(p_volume + first[:, None] + offset[None, :], mask=m_tile & m_first[:, None], other=0)
     p_tile = p_out + o_m[:, None].to(tl.int64) * (WINDOWS * P) + o_p[None, :]
@@ -63,7 +75,7 @@ def _gather_patches_kernel(
 
 
 @torch.library.custom_op("simcrop::gather_patches", mutates_args=())
-def _gather(
+def gather(
     volume: Tensor, ids: Tensor | None, patch_size: list[int], windows: list[float], dtype: torch.dtype
 ) -> Tensor:
     """Rows [M, K] of `dtype`; `windows` holds low and high of each in turn."""
@@ -73,26 +85,24 @@ def _gather(
     out = torch.empty(M, K, dtype=dtype, device=volume.device)
     if not out.numel():
         return out
-    first, align = first_voxels(volume, ids, size)
     scales = [window_arguments(window) for window in _pairs(windows) or [None]]
     P = K // len(scales)
     block = min(_BLOCK, power_of_two(P))
     with on(volume.device):
         _gather_patches_kernel[(cdiv(M, _BLOCK // block), cdiv(P, block))](
             volume,
-            first,
-            out,
-            M,
+            p_out=out,
+            M=M,
+            **first_arguments(volume, ids, size),
             **patch_arguments(volume, size),
             LOWS=tuple(scale["low"] for scale in scales),
             SLOPES=tuple(scale["slope"] for scale in scales),
             WINDOWS=len(scales),
             HAS_WINDOW=bool(windows),
             P=P,
-            ALIGN=align,
             BLOCK_M=_BLOCK // block,
             BLOCK_P=block,
-            num_warps=4,
+            num_warps=8,
         )
     return out
 
@@ -127,7 +137,7 @@ def _window_slope(voxels: Tensor, window: Window) -> Tensor:
     return slope * (((voxels - low) * slope - 1.0).abs() <= 1)
 
 
-@_gather.register_fake
+@gather.register_fake
 def _(volume, ids, patch_size, windows, dtype):
     return volume.new_empty(_shape(volume, ids, patch_size, windows), dtype=dtype)
 
@@ -147,7 +157,7 @@ def _backward(ctx, grad):
     return scatter_patches(grad, volume, ids, ctx.patch_size, ctx.windows), None, None, None, None
 
 
-_gather.register_autograd(_backward, setup_context=_save)
+gather.register_autograd(_backward, setup_context=_save)
 
 
 def gather_patches(
@@ -176,7 +186,7 @@ def gather_patches(
         BackendError: no kernel can run here, with the reasons.
     """
     require(volume.device, volume=volume, patches=volume.new_empty(0, dtype=dtype))
-    return _gather(volume, ids_keep, list(patch_size), [bound for window in windows for bound in window], dtype)
+    return gather(volume, ids_keep, list(patch_size), [bound for window in windows for bound in window], dtype)
 
 
 def _pairs(windows: Sequence[float]) -> list[Window]:

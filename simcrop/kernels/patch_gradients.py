@@ -10,38 +10,44 @@ from torch import Tensor
 from simcrop.kernels.dense import dense_product
 from simcrop.kernels.support import cdiv, on, tl, triton
 
+_ROWS = 256
+
 
 @triton.jit
 def _cast_and_sum_kernel(
     p_grad,  # [M, E], any strides
     p_cast,  # [M, E], out
-    p_sums,  # [tiles of M, E] fp32, out
+    p_sums,  # [ceil(M / ROWS), E] fp32, out
     M,
     E,
     stride_m,
     stride_e,
+    ROWS: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_E: tl.constexpr,
 ):
     i_m = tl.program_id(0)
-    o_m = (i_m * BLOCK_M + tl.arange(0, BLOCK_M))[:, None].to(tl.int64)
     o_e = tl.program_id(1) * BLOCK_E + tl.arange(0, BLOCK_E)
     m_e = o_e < E
-    m_tile = (o_m < M) & m_e[None, :]
-    b_grad = tl.load(p_grad + o_m * stride_m + o_e[None, :].to(tl.int64) * stride_e, mask=m_tile, other=0)
-    tl.store(p_cast + o_m * E + o_e[None, :], b_grad.to(p_cast.dtype.element_ty), mask=m_tile)
-    tl.store(p_sums + i_m.to(tl.int64) * E + o_e, tl.sum(b_grad.to(tl.float32), 0), mask=m_e)
+    b_sum = tl.zeros((BLOCK_M, BLOCK_E), tl.float32)
+    for start in range(0, ROWS, BLOCK_M):
+        o_m = (i_m * ROWS + start + tl.arange(0, BLOCK_M))[:, None].to(tl.int64)
+        m_tile = (o_m < M) & m_e[None, :]
+        b_grad = tl.load(p_grad + o_m * stride_m + o_e[None, :].to(tl.int64) * stride_e, mask=m_tile, other=0)
+        tl.store(p_cast + o_m * E + o_e[None, :], b_grad.to(p_cast.dtype.element_ty), mask=m_tile)
+        b_sum += b_grad.to(tl.float32)
+    tl.store(p_sums + i_m.to(tl.int64) * E + o_e, tl.sum(b_sum, 0), mask=m_e)
 
 
 def cast_and_sum(grad: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """A gradient [M, E] of any strides as contiguous `dtype`, and the fp32 sum of its rows, by one read of it."""
     M, E = grad.shape
     cast = torch.empty(M, E, dtype=dtype, device=grad.device)
-    sums = torch.empty(cdiv(M, 128), E, dtype=torch.float32, device=grad.device)
+    sums = torch.empty(cdiv(M, _ROWS), E, dtype=torch.float32, device=grad.device)
     if cast.numel():
         with on(grad.device):
-            _cast_and_sum_kernel[(cdiv(M, 128), cdiv(E, 64))](
-                grad, cast, sums, M, E, *grad.stride(), BLOCK_M=128, BLOCK_E=64, num_warps=8
+            _cast_and_sum_kernel[(cdiv(M, _ROWS), cdiv(E, 128))](
+                grad, cast, sums, M, E, *grad.stride(), ROWS=_ROWS, BLOCK_M=32, BLOCK_E=128, num_warps=8, num_stages=1
             )
     return cast, sums.sum(0)
 

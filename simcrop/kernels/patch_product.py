@@ -7,22 +7,25 @@ Shapes: B studies, L tokens a study, M = B * L, E channels, N patches a volume, 
 patch under each window in turn.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from simcrop.kernels.dense import dense_product
 from simcrop.kernels.patch_gradients import gradient_of_rows, position_gradient
-from simcrop.kernels.patch_tiles import product_tiles
+from simcrop.kernels.patch_tiles import PRODUCT_TILES
 from simcrop.kernels.patch_tokens import store_tokens, token_arguments, token_dtype
-from simcrop.kernels.support import cdiv, dot_precision, on, tl, triton
+from simcrop.kernels.support import architecture, cdiv, described, num_multiprocessors, on, tl, triton
 from simcrop.kernels.variants import chosen
 
 
 @triton.jit
 def _patch_product_kernel(
-    p_rows,  # [M, P]
+    d_rows,  # descriptor of [M, P], in blocks of BLOCK_M x BLOCK_P
+    d_weight,  # descriptor of [E, P], in blocks of BLOCK_E x BLOCK_P
     p_ids,  # [M] int64
-    p_weight,  # [E, P]
     p_bias,  # [E]
     p_pos,  # [N, E]
     p_out,  # [M, E], out
@@ -33,27 +36,23 @@ def _patch_product_kernel(
     HAS_IDS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_POS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    PROGRAMS: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):
-    # Programs side by side share their rows: those of one row of tiles come right after one another.
+    # Tiles side by side share their rows: those of one row of tiles come right after one another.
     tiles_e = tl.cdiv(E, BLOCK_E)
-    i_m, i_e = tl.program_id(0) // tiles_e, tl.program_id(0) % tiles_e
-    o_m = i_m * BLOCK_M + tl.arange(0, BLOCK_M)
-    o_e = i_e * BLOCK_E + tl.arange(0, BLOCK_E)
-    # A row beyond the last reads the last one again, and is not stored: masks would cost registers in the loop.
-    p_x = p_rows + tl.minimum(o_m, M - 1)[:, None].to(tl.int64) * P
-    p_w = p_weight + tl.minimum(o_e, E - 1)[:, None].to(tl.int64) * P
-    b_out = tl.zeros((BLOCK_M, BLOCK_E), tl.float32)
-    for start in range(0, P, BLOCK_P):
-        o_p = start + tl.arange(0, BLOCK_P)
-        m_p = (o_p < P)[None, :]
-        b_x = tl.load(p_x + o_p[None, :], mask=m_p, other=0)
-        b_w = tl.load(p_w + o_p[None, :], mask=m_p, other=0)
-        b_out = tl.dot(b_x, tl.trans(b_w), b_out, input_precision=PRECISION)
-    store_tokens(b_out, p_ids, p_bias, p_pos, p_out, i_m, i_e, M, E, N, HAS_IDS, HAS_BIAS, HAS_POS, BLOCK_M, BLOCK_E)
+    for tile in range(tl.program_id(0), tl.cdiv(M, BLOCK_M) * tiles_e, PROGRAMS):
+        i_m, i_e = tile // tiles_e, tile % tiles_e
+        b_out = tl.zeros((BLOCK_M, BLOCK_E), tl.float32)
+        for start in range(0, P, BLOCK_P):
+            b_x = d_rows.load([i_m * BLOCK_M, start])
+            b_w = d_weight.load([i_e * BLOCK_E, start])
+            b_out = tl.dot(b_x, b_w.T, b_out)
+        store_tokens(
+            b_out, p_ids, p_bias, p_pos, p_out, i_m, i_e, M, E, N, HAS_IDS, HAS_BIAS, HAS_POS, BLOCK_M, BLOCK_E
+        )
 
 
 @triton.jit
@@ -89,19 +88,35 @@ def _product(
     out = torch.empty(M, E, dtype=token_dtype(rows.dtype, pos_embed), device=rows.device)
     if not out.numel():
         return out
-    kernel = weight.reshape(E, P).to(rows.dtype)
+    rows, kernel = rows.contiguous(), weight.reshape(E, P).to(rows.dtype).contiguous()
     extras = token_arguments(out, bias, pos_embed, ids, num_patches)
     with on(rows.device):
-        if chosen("embed_product") == "triton":
-            tiles = product_tiles(rows)
-            grid = (cdiv(M, tiles.M) * cdiv(E, tiles.E),)
-            _patch_product_kernel[grid](
-                rows.contiguous(), p_weight=kernel, P=P, **extras, PRECISION=dot_precision(), **tiles.arguments()
-            )
+        if chosen("embed_product") == "triton" and _has_kernel(rows, kernel):
+            _launch_product(rows, kernel, extras)
         else:
             product = dense_product(rows, kernel.t())
             _finish_kernel[(cdiv(M, 32), cdiv(E, 128))](product, **extras, BLOCK_M=32, BLOCK_E=128)
     return out
+
+
+def _launch_product(rows: Tensor, weight: Tensor, extras: Mapping[str, Any]) -> None:
+    tiles = PRODUCT_TILES
+    # Two a multiprocessor: one multiplies while the other stores.
+    programs = min(2 * num_multiprocessors(rows.device), cdiv(len(rows), tiles.M) * cdiv(len(weight), tiles.E))
+    _patch_product_kernel[(programs,)](
+        described(rows, tiles.M, tiles.P),
+        described(weight, tiles.E, tiles.P),
+        P=rows.shape[1],
+        **extras,
+        PROGRAMS=programs,
+        **tiles.arguments(),
+    )
+
+
+def _has_kernel(rows: Tensor, weight: Tensor) -> bool:
+    """Whether the kernel takes them: 16-bit values, in rows that the copy engine of capability 9 or 10 reads."""
+    is_aligned = (rows.shape[1] * rows.itemsize) % 16 == rows.data_ptr() % 16 == weight.data_ptr() % 16 == 0
+    return rows.itemsize == 2 and is_aligned and 90 <= architecture(rows.device) < 120
 
 
 @_product.register_fake

@@ -1,6 +1,6 @@
 """Choose block sizes of the products of an embedding, by architecture and types.
 
-Each is the widest that spills no registers (benchmarks/compile_matrix.py): wide tiles read their operands less often.
+None spills registers (benchmarks/compile_matrix.py). Wide tiles read their operands less often.
 """
 
 from typing import NamedTuple
@@ -26,13 +26,8 @@ class Tiles(NamedTuple):
         return {**blocks, "num_warps": self.num_warps, "num_stages": self.num_stages, "maxnreg": MOST_REGISTERS}
 
 
-def product_tiles(rows: Tensor) -> Tiles:
-    """Of the product of gathered rows: three or four buffers an operand."""
-    if rows.dtype == torch.float32:
-        return Tiles(64, 64, 32, 8, 4)
-    if architecture(rows.device) != 90:
-        return Tiles(128, 128, 64, 8, 4)
-    return Tiles(128, 256, 64, 8, 4)
+PRODUCT_TILES = Tiles(128, 128, 64, 4, 3)
+"""Of the product of gathered rows of 16-bit values: two programs fit a multiprocessor."""
 
 
 def fused_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:
@@ -43,15 +38,3 @@ def fused_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:
         return Tiles(128, 128, 32, 8, 4)
     # Voxels that are converted pass through registers, which leaves room for shorter rows only.
     return Tiles(128, 256, 64, 8, 3) if volume.dtype == dtype else Tiles(128, 256, 32, 8, 4)
-
-
-def gradient_tiles(volume: Tensor, dtype: torch.dtype) -> Tiles:
-    """Of the weight gradient that gathers its rows.
-
-    Where a patch lies, its voxels and the product follow one another: five stages are the fewest with two buffers.
-    """
-    if dtype == torch.float32:
-        return Tiles(32, 128, 64, 8, 5)
-    if architecture(volume.device) != 90:
-        return Tiles(32, 128, 128, 8, 5)
-    return Tiles(64, 128, 256, 8, 5)

@@ -35,20 +35,27 @@ def store_tokens(
     if HAS_IDS:
         patch = tl.load(p_ids + o_m, mask=m_m, other=0)
     m_patch = (patch >= 0) & (patch < N)
-    # In halves: the positions of a whole tile would not fit beside it in registers.
-    halves = tl.reshape(b_out, (BLOCK_M, 2, BLOCK_E // 2)).permute(0, 2, 1).split()
-    for half in tl.static_range(2):
-        o_e = i_e * BLOCK_E + half * (BLOCK_E // 2) + tl.arange(0, BLOCK_E // 2)
+    # In quarters: the positions of a whole tile would not fit beside it in registers.
+    QUARTER: tl.constexpr = BLOCK_E // 4
+    halves = _halves(b_out)
+    for quarter in tl.static_range(4):
+        o_e = i_e * BLOCK_E + quarter * QUARTER + tl.arange(0, QUARTER)
         m_e = o_e < E
-        b_half = halves[half]
+        b_part = _halves(halves[quarter // 2])[quarter % 2]
         if HAS_BIAS:
-            b_half += tl.load(p_bias + o_e, mask=m_e, other=0).to(tl.float32)[None, :]
+            b_part += tl.load(p_bias + o_e, mask=m_e, other=0).to(tl.float32)[None, :]
         if HAS_POS:
             p_row = p_pos + patch[:, None] * E + o_e[None, :]
-            b_half += tl.load(p_row, mask=(m_m & m_patch)[:, None] & m_e[None, :], other=0).to(tl.float32)
-        b_half = tl.where(m_patch[:, None], b_half, float("nan"))
+            b_part += tl.load(p_row, mask=(m_m & m_patch)[:, None] & m_e[None, :], other=0).to(tl.float32)
+        b_part = tl.where(m_patch[:, None], b_part, float("nan"))
         p_tile = p_out + o_m[:, None].to(tl.int64) * E + o_e[None, :]
-        tl.store(p_tile, b_half.to(p_out.dtype.element_ty), mask=m_m[:, None] & m_e[None, :])
+        tl.store(p_tile, b_part.to(p_out.dtype.element_ty), mask=m_m[:, None] & m_e[None, :])
+
+
+@triton.jit
+def _halves(b_out):
+    """The left and the right half of a tile."""
+    return tl.reshape(b_out, (b_out.shape[0], 2, b_out.shape[1] // 2)).permute(0, 2, 1).split()
 
 
 def token_dtype(dtype: torch.dtype, pos_embed: Tensor | None) -> torch.dtype:

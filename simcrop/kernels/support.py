@@ -130,6 +130,14 @@ def alignment(values: Sequence[int]) -> int:
     return power
 
 
+def described(matrix: Tensor, rows: int, columns: int) -> Any:
+    """A contiguous matrix that kernels load in blocks of `rows` x `columns`; beyond its edges they find zeros.
+
+    Where the GPU has an engine for such copies it needs a row of a multiple of 16 bytes, from an address that is one.
+    """
+    return import_module("triton.tools.tensor_descriptor").TensorDescriptor.from_tensor(matrix, [rows, columns])
+
+
 @contextlib.contextmanager
 def on(device: torch.device) -> Generator[None]:
     """Launch on the tensors' own device, which need not be the current one."""

@@ -10,17 +10,13 @@ from collections.abc import Generator, Mapping
 from simcrop.core.errors import ConfigError
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "embed": ("keep", "gather", "fused"),
+    "embed": ("gather", "fused"),
     "embed_product": ("triton", "cublas"),
-    "weight_gradient": ("dense", "fused"),
     "scores": ("chunked", "fused"),
 }
 """What can be chosen, and among what; the first is taken unless `using` or SIMCROP_KERNELS says otherwise."""
 
-UNDER: Mapping[str, tuple[str, str]] = {
-    "embed_product": ("embed", "gather"),
-    "weight_gradient": ("embed", "fused"),
-}
+UNDER: Mapping[str, tuple[str, str]] = {"embed_product": ("embed", "gather")}
 """Choices that nobody asks for but under one variant of another choice."""
 
 
@@ -53,7 +49,7 @@ def _check(choices: Mapping[str, str]) -> None:
 
 
 def _from_environment() -> dict[str, str]:
-    """The defaults, changed by SIMCROP_KERNELS, e.g. `embed=fused,weight_gradient=dense`."""
+    """The defaults, changed by SIMCROP_KERNELS, e.g. `embed=fused,scores=fused`."""
     written = os.environ.get("SIMCROP_KERNELS", "")
     choices = {name: variant for name, _, variant in (part.partition("=") for part in written.split(",") if part)}
     _check(choices)

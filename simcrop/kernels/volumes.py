@@ -5,6 +5,7 @@ Shapes: B studies, K ids a study, N patches a volume on a grid of gH x gW x gD, 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,35 @@ from simcrop.core.ops import PatchSize, Window
 from simcrop.kernels.support import alignment, cdiv, checks_ids, on, tl, triton
 
 _BLOCK = 256
+
+
+@triton.jit
+def first_voxel(
+    p_ids,  # [B * K] int64, or unused
+    o_row,
+    m_row,
+    ids_a_study,
+    num_patches,
+    grid_w,
+    grid_d,
+    stride_b,
+    step_h,
+    step_w,
+    step_d,
+    HAS_IDS: tl.constexpr,
+    ALIGN: tl.constexpr,
+):
+    """Where patches begin, as multiples of ALIGN, and whether each exists: where none does, some place in its study."""
+    patch = o_row % ids_a_study
+    if HAS_IDS:
+        patch = tl.load(p_ids + o_row, mask=m_row, other=-1)
+    exists = m_row & (patch >= 0) & (patch < num_patches)
+    patch = tl.where(exists, patch, 0).to(tl.int32)
+    h, w, d = patch // (grid_w * grid_d), patch // grid_d % grid_w, patch % grid_d
+    first = (o_row // ids_a_study).to(tl.int64) * stride_b
+    first += h.to(tl.int64) * step_h + w.to(tl.int64) * step_w + d.to(tl.int64) * step_d
+    # By arithmetic: what tl.multiple_of says of a choice is lost in Triton 3.9, which then reads voxel by voxel.
+    return first // ALIGN * ALIGN, exists
 
 
 @triton.jit
@@ -32,18 +62,15 @@ def _first_voxel_kernel(
     step_w,
     step_d,
     HAS_IDS: tl.constexpr,
+    ALIGN: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     o_id = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     m_id = o_id < num_ids
-    study = (o_id // ids_a_study).to(tl.int64)
-    patch = (o_id % ids_a_study).to(tl.int64)
-    if HAS_IDS:
-        patch = tl.load(p_ids + o_id, mask=m_id, other=0)
-    h, w, d = patch // (grid_w * grid_d), patch // grid_d % grid_w, patch % grid_d
-    first = study * stride_b + h * step_h + w * step_w + d * step_d
-    inside = (patch >= 0) & (patch < num_patches)
-    tl.store(p_first + o_id, tl.where(inside, first, -1), mask=m_id)
+    first, exists = first_voxel(
+        p_ids, o_id, m_id, ids_a_study, num_patches, grid_w, grid_d, stride_b, step_h, step_w, step_d, HAS_IDS, ALIGN
+    )
+    tl.store(p_first + o_id, tl.where(exists, first, -1), mask=m_id)
 
 
 @triton.jit
@@ -51,7 +78,6 @@ def read_first(p_first, o_row, m_row, ALIGN: tl.constexpr):
     """Where patches begin, as multiples of ALIGN, and whether each exists: 0 and False where none does."""
     first = tl.load(p_first + o_row, mask=m_row, other=-1)
     exists = first >= 0
-    # By arithmetic: what tl.multiple_of says of a choice is lost in Triton 3.9, which then reads voxel by voxel.
     return tl.where(exists, first, 0) // ALIGN * ALIGN, exists
 
 
@@ -107,6 +133,34 @@ def refuse_ids(name: str, ids: Tensor | None, volume: Tensor, patch_size: PatchS
         check_ids_in_range(name, ids, num_patches(volume, patch_size))
 
 
+def first_arguments(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -> dict[str, Any]:
+    """What `first_voxel` is given; ALIGN is the power of two that divides every patch's place.
+
+    Raises:
+        InputError: 2**31 patches or more.
+    """
+    gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
+    ids_a_study = gh * gw * gd if ids is None else ids.shape[1]
+    most = max(volume.shape[0] * ids_a_study, gh * gw * gd)
+    if most >= 2**31:
+        raise InputError(f"volume: {most} patches in one call, the kernels count up to 2**31; split the batch")
+    strides = volume.stride()
+    steps = [patch * stride for patch, stride in zip(patch_size, strides[2:], strict=True)]
+    return {
+        "p_ids": volume if ids is None else ids.contiguous(),
+        "ids_a_study": ids_a_study,
+        "num_patches": gh * gw * gd,
+        "grid_w": gw,
+        "grid_d": gd,
+        "stride_b": strides[0],
+        "step_h": steps[0],
+        "step_w": steps[1],
+        "step_d": steps[2],
+        "HAS_IDS": ids is not None,
+        "ALIGN": alignment([strides[0], *steps]),
+    }
+
+
 def first_voxels(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -> tuple[Tensor, int]:
     """Where in the volume's storage each patch begins, counted in elements from its first.
 
@@ -121,27 +175,10 @@ def first_voxels(volume: Tensor, ids: Tensor | None, patch_size: PatchSize) -> t
     Raises:
         InputError: 2**31 patches or more.
     """
-    gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
-    num_patches = gh * gw * gd
-    num_ids = volume.shape[0] * (num_patches if ids is None else ids.shape[1])
-    if num_ids >= 2**31:
-        raise InputError(f"volume: {num_ids} patches in one call, the kernels count up to 2**31; split the batch")
+    given = first_arguments(volume, ids, patch_size)
+    num_ids = volume.shape[0] * given["ids_a_study"]
     first = torch.empty(num_ids, dtype=torch.int64, device=volume.device)
-    stride_b, _, stride_h, stride_w, stride_d = volume.stride()
-    steps = [patch * stride for patch, stride in zip(patch_size, (stride_h, stride_w, stride_d), strict=True)]
     if num_ids:
         with on(volume.device):
-            _first_voxel_kernel[(cdiv(num_ids, _BLOCK),)](
-                first if ids is None else ids.contiguous(),
-                first,
-                num_ids,
-                num_ids // volume.shape[0],
-                num_patches,
-                gw,
-                gd,
-                stride_b,
-                *steps,
-                HAS_IDS=ids is not None,
-                BLOCK=_BLOCK,
-            )
-    return first, alignment([stride_b, *steps])
+            _first_voxel_kernel[(cdiv(num_ids, _BLOCK),)](p_first=first, num_ids=num_ids, **given, BLOCK=_BLOCK)
+    return first, given["ALIGN"]

@@ -11,11 +11,9 @@ from simcrop.core.ops import Ops, PatchSize, Window
 
 HU: Window = (-1000.0, 1000.0)
 EMBED_VARIANTS = [
-    {"embed": "keep"},
     {"embed": "gather", "embed_product": "triton"},
     {"embed": "gather", "embed_product": "cublas"},
-    {"embed": "fused", "weight_gradient": "dense"},
-    {"embed": "fused", "weight_gradient": "fused"},
+    {"embed": "fused"},
 ]
 """For `simcrop.kernels.variants.using`: each kernel of masked_patch_embed is in one of them."""
 

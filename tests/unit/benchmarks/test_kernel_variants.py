@@ -31,4 +31,4 @@ def test_what_is_no_operation_of_the_kernels_has_no_choices() -> None:
 
 
 def test_a_variant_is_named_by_its_choices() -> None:
-    assert name_of({"embed": "fused", "weight_gradient": "dense"}) == "embed=fused weight_gradient=dense"
+    assert name_of({"embed": "gather", "embed_product": "cublas"}) == "embed=gather embed_product=cublas"

@@ -190,26 +190,26 @@ def test_rows_that_name_no_patch_become_nan(monkeypatch: pytest.MonkeyPatch) -> 
     assert call.forward(TRITON)["result"].isnan().all(2).nonzero().tolist() == [[0, 0], [1, 2]]
 
 
+GATHERED, FUSED = ["gather_patches", "patch_product"], ["masked_patch_embed"]
+
+
 @pytest.mark.parametrize(
-    ("choices", "asked", "expected"),
+    ("embed", "volume_dtype", "trains", "expected"),
     [
-        ({"embed": "keep"}, False, ["masked_patch_embed"]),
-        ({"embed": "gather"}, True, ["gather_patches", "patch_product", "patch_product_gradient"]),
-        ({"embed": "gather"}, False, ["gather_patches", "patch_product"]),
-        ({"embed": "keep"}, True, ["masked_patch_embed", "patch_product_gradient"]),
-        ({"embed": "fused"}, True, ["masked_patch_embed", "masked_patch_embed_weight_gradient"]),
+        ("gather", torch.int16, True, [*GATHERED, "patch_product_gradient"]),
+        ("gather", torch.int16, False, GATHERED),
+        ("gather", torch.float32, True, [*GATHERED, "patch_product_gradient"]),
+        ("gather", torch.float32, False, FUSED),
+        ("fused", torch.int16, True, [*FUSED, "gather_patches", "patch_product_gradient"]),
+        ("fused", torch.int16, False, FUSED),
     ],
 )
-def test_patches_are_kept_where_a_dense_gradient_will_be_asked_for(
-    choices: dict[str, str], asked: bool, expected: list[str]
-) -> None:
-    call = replace(on_device(embed_call()), wanted=("weight",) if asked else ())
-    with using(**{"weight_gradient": "dense", **choices}), Seen() as seen:
+def test_what_is_called(embed: str, volume_dtype: torch.dtype, trains: bool, expected: list[str]) -> None:
+    """Without a gradient, a volume of floats is not gathered."""
+    call = replace(on_device(embed_call(volume_dtype=volume_dtype)), wanted=("weight",))
+    with using(embed=embed), torch.set_grad_enabled(trains), Seen() as seen:
         call.run(TRITON)
     assert seen.names == expected
-    with using(**{"weight_gradient": "dense", **choices}), torch.no_grad(), Seen() as seen:
-        replace(call, wanted=("weight",)).forward(TRITON)
-    assert ("gather_patches" in seen.names) == (choices["embed"] == "gather")
 
 
 def test_it_can_be_differentiated_once() -> None:

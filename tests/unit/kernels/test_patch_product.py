@@ -48,7 +48,7 @@ def ours(rows, weight, bias, pos, ids) -> Tensor:
 
 @pytest.mark.parametrize("product", PRODUCTS)
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(("L", "E", "K"), [(7, 70, 240), (70, 5, 33), (3, 1, 1)])
+@pytest.mark.parametrize(("L", "E", "K"), [(7, 70, 240), (70, 5, 33), (140, 300, 40), (3, 1, 1)])
 def test_tokens_and_gradients(L: int, E: int, K: int, dtype: torch.dtype, product: str) -> None:
     rows = Draw(2).normal(STUDIES * L, K, dtype=dtype).to(DEVICE)
     ids = Draw(3).whole(N, STUDIES, L).to(DEVICE)
@@ -61,9 +61,11 @@ def test_tokens_and_gradients(L: int, E: int, K: int, dtype: torch.dtype, produc
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_all_patches_in_order(product: str) -> None:
-    rows, given = Draw(2).normal(STUDIES * N, 40).to(DEVICE), parameters(20, 40)
+    rows, given = Draw(2).normal(STUDIES * N, 40, dtype=torch.float16).to(DEVICE), parameters(20, 40)
     with using(embed_product=product):
-        torch.testing.assert_close(run(ours, rows, given, None), run(in_torch, rows, given, None))
+        found = run(ours, rows, given, None)
+    exact = run(in_torch, rows.double(), [None if t is None else t.double() for t in given], None)
+    assert_as_exact(found, run(in_torch, rows, given, None), exact)
 
 
 @pytest.mark.parametrize(
@@ -84,18 +86,27 @@ def test_a_weight_of_several_windows(windows: list[Window]) -> None:
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize(("begin", "K"), [(1, 40), (0, 36)])
+def test_rows_that_a_copy_engine_cannot_read(begin: int, K: int) -> None:
+    """They begin, or follow one another, at addresses that are no multiples of 16 bytes."""
+    rows = Draw(2).normal(STUDIES * N * K + 8, dtype=torch.float16).to(DEVICE)[begin:][: STUDIES * N * K].view(-1, K)
+    given = parameters(20, K)
+    exact = run(in_torch, rows.double(), [None if t is None else t.double() for t in given], None)
+    assert_as_exact(run(ours, rows, given, None), run(in_torch, rows, given, None), exact)
+
+
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_a_row_whose_id_names_no_patch_becomes_nan(product: str) -> None:
     ids = torch.tensor([[0, -1], [N, 3]], device=DEVICE)
     with using(embed_product=product):
-        tokens = ours(Draw().normal(4, 40).to(DEVICE), *parameters(20, 40), ids)
+        tokens = ours(Draw().normal(4, 40, dtype=torch.float16).to(DEVICE), *parameters(20, 40), ids)
     assert tokens.isnan().all(2).tolist() == [[False, True], [True, False]]
     assert tokens.isnan().any(2).tolist() == [[False, True], [True, False]]
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_opcheck(product: str) -> None:
-    rows = Draw(2).normal(STUDIES * 7, 40).to(DEVICE).requires_grad_()
+    rows = Draw(2).normal(STUDIES * 7, 40, dtype=torch.float16).to(DEVICE).requires_grad_()
     ids = Draw(3).whole(N, STUDIES, 7).to(DEVICE)
     with using(embed_product=product):
         torch.library.opcheck(torch.ops.simcrop.patch_product.default, (rows, *parameters(20, 40), ids, N))

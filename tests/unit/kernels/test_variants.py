@@ -11,20 +11,20 @@ from simcrop.kernels.variants import CHOICES, chosen, using
 
 def test_the_first_is_in_use_and_another_for_a_while() -> None:
     assert all(chosen(name) == variants[0] for name, variants in CHOICES.items())
-    with using(embed="fused"), using(weight_gradient="fused"):
-        assert (chosen("embed"), chosen("weight_gradient")) == ("fused", "fused")
-    assert chosen("embed") == "keep"
+    with using(embed="fused"), using(scores="fused"):
+        assert (chosen("embed"), chosen("scores")) == ("fused", "fused")
+    assert chosen("embed") == "gather"
 
 
 def test_it_is_put_back_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), using(embed="fused"):
         raise ZeroDivisionError
-    assert chosen("embed") == "keep"
+    assert chosen("embed") == "gather"
 
 
 @pytest.mark.parametrize("wrong", [{"embed": "slow"}, {"speed": "fast"}])
 def test_an_unknown_one_is_refused_with_what_there_is(wrong: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"embed=keep\|gather\|fused"), using(**wrong):
+    with pytest.raises(ConfigError, match=r"embed=gather\|fused"), using(**wrong):
         pass
 
 
@@ -32,9 +32,9 @@ def test_the_environment_chooses_at_the_start() -> None:
     program = "from simcrop.kernels.variants import chosen; print(chosen('embed'))"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={"SIMCROP_KERNELS": "embed=gather"},
+        env={"SIMCROP_KERNELS": "embed=fused"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout == "gather\n", done.stderr
+    assert done.stdout == "fused\n", done.stderr
