@@ -13,7 +13,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "embed": ("keep", "gather", "fused"),
     "embed_product": ("triton", "cublas"),
     "weight_gradient": ("dense", "fused"),
-    "scores": ("chunked", "fused"),
 }
 """What can be chosen, and among what; the first is taken unless `using` or SIMCROP_KERNELS says otherwise."""
 
