@@ -45,7 +45,7 @@ WORK: Mapping[str, Work] = {
     "cosines_bwd_hubs_kernel": Work(lambda a: [0, 0, 0]),
     "cosines_bwd_sentences_kernel": Work(lambda a: [a.W / a.BLOCK_W], num_rows=lambda a: a.p_winners.numel()),
     "cosines_bwd_patches_kernel": Work(
-        lambda a: [1 + a.p_keys.numel() / a.p_inverse_n.numel()],
+        lambda a: [a.p_keys.numel() / a.p_inverse_n.numel() / a.BLOCK_W],
         num_rows=lambda a: a.p_inverse_n.numel() * a.HAS_SCORES,
     ),
 }

@@ -1,8 +1,8 @@
 # pyright: basic, reportInvalidTypeForm=false
 """Send gradients through a choice of patches: through their cosines and through their mean.
 
-Every row is written once, by a program that adds its terms in a fixed order: no atomics. winners.py says how those of a
-patch are shared out.
+Every row is written once, by a program that adds its terms in a fixed order: no atomics. winner_sums.py says how a
+patch's winners are shared out.
 
 Shapes: R sentences of all studies in a row, V volumes, N patches a volume, E features; W = P * k winners a sentence.
 """
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simcrop.kernels.support import cdiv, on, power_of_two, tl, triton
-from simcrop.kernels.winners import add_winner, by_patch, chunk_size, sums_of_hubs, whole_chunks
+from simcrop.kernels.support import on, power_of_two, tl, triton
+from simcrop.kernels.winner_sums import add_winners, chunk_size, rows_at_once, sums_of_hubs, whole_chunks
+from simcrop.kernels.winners import by_patch
 
 
 @triton.jit(do_not_specialize=["chunk", "chunks"])
@@ -37,44 +38,38 @@ def _cosines_bwd_patches_kernel(
     share,
     HAS_SCORES: tl.constexpr,
     HAS_MEAN: tl.constexpr,
-    BLOCK_N: tl.constexpr,
     BLOCK_E: tl.constexpr,
+    BLOCK_W: tl.constexpr,
 ):
-    blocks = tl.cdiv(N, BLOCK_N)
-    i_v, o_n = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(0) % blocks * BLOCK_N + tl.arange(0, BLOCK_N)
-    m_n = o_n < N
+    i_n = tl.program_id(0).to(tl.int64)
     o_e = tl.arange(0, BLOCK_E)
-    p_first = p_begin + i_v * (N + 1) + o_n
-    begin, end = tl.load(p_first, mask=m_n, other=0), tl.load(p_first + 1, mask=m_n, other=0)
-    has_winners = begin < end
-    b_mean = tl.zeros((BLOCK_N, BLOCK_E), tl.float32)
-    b_unit = tl.zeros((BLOCK_N, BLOCK_E), tl.float32)
-    first, last = whole_chunks(begin, end, chunk)
-    is_hub = first < last
-    if tl.max(is_hub.to(tl.int32), 0) > 0:
-        p_tile = p_sums + first.to(tl.int64)[:, None] * E + o_e[None, :]
-        m_tile = is_hub[:, None] & (o_e < E)[None, :]
-        if HAS_MEAN:
-            b_mean = tl.load(p_tile, mask=m_tile, other=0)
+    m_e = o_e < E
+    p_first = p_begin + i_n + tl.program_id(0) // N
+    begin, end = tl.load(p_first), tl.load(p_first + 1)
+    b_out = tl.zeros((BLOCK_E,), tl.float32)
+    if begin < end:
+        b_mean = tl.zeros((BLOCK_W, BLOCK_E), tl.float32)
+        b_unit = tl.zeros((BLOCK_W, BLOCK_E), tl.float32)
+        first, last = whole_chunks(begin, end, chunk)
+        if first < last:
+            m_tile = (tl.arange(0, BLOCK_W) == 0)[:, None] & m_e[None, :]
+            p_tile = p_sums + first.to(tl.int64) * E + tl.zeros((BLOCK_W, 1), tl.int32) + o_e[None, :]
+            if HAS_MEAN:
+                b_mean = tl.load(p_tile, mask=m_tile, other=0)
+            if HAS_SCORES:
+                b_unit = tl.load(p_tile + chunks.to(tl.int64) * E, mask=m_tile, other=0)
+        else:
+            b_mean, b_unit = add_winners(
+                b_mean, b_unit, begin, end, p_keys, p_sentences, p_inverse_r, p_gradient, p_mean_gradient,
+                o_e, E, W, repeat, HAS_SCORES, HAS_MEAN, BLOCK_W,
+            )  # fmt: skip
+        b_out = tl.sum(b_mean, 0) * share
         if HAS_SCORES:
-            b_unit = tl.load(p_tile + chunks.to(tl.int64) * E, mask=m_tile, other=0)
-    # One winner of every other patch at a time: few have many.
-    rounds = tl.max(tl.where(is_hub, 0, end - begin), 0)
-    while rounds > 0:
-        b_mean, b_unit = add_winner(
-            b_mean, b_unit, begin, (begin < end) & (is_hub == 0), p_keys, p_sentences, p_inverse_r, p_gradient,
-            p_mean_gradient, o_e, E, W, repeat, HAS_SCORES, HAS_MEAN,
-        )  # fmt: skip
-        begin += 1
-        rounds -= 1
-    b_out = b_mean * share
-    o_tile = (i_v * N + o_n)[:, None] * E + o_e[None, :]
-    if HAS_SCORES:
-        inverse_n = tl.load(p_inverse_n + i_v * N + o_n, mask=has_winners, other=0)[:, None]
-        b_p = tl.load(p_patches + o_tile, mask=has_winners[:, None] & (o_e < E)[None, :], other=0).to(tl.float32)
-        b_p *= inverse_n
-        b_out += (b_unit - tl.sum(b_unit * b_p, 1)[:, None] * b_p) * inverse_n
-    tl.store(p_out + o_tile, b_out.to(p_out.dtype.element_ty), mask=m_n[:, None] & (o_e < E)[None, :])
+            inverse_n = tl.load(p_inverse_n + i_n)
+            b_p = tl.load(p_patches + i_n * E + o_e, mask=m_e, other=0).to(tl.float32) * inverse_n
+            unit = tl.sum(b_unit, 0)
+            b_out += (unit - tl.sum(unit * b_p, 0) * b_p) * inverse_n
+    tl.store(p_out + i_n * E + o_e, b_out.to(p_out.dtype.element_ty), mask=m_e)
 
 
 @triton.jit(do_not_specialize=["S"])
@@ -153,7 +148,7 @@ class Choice:
                 _cosines_bwd_sentences_kernel[(R,)](
                     self.sentences, self.patches, self.inverse_r, self.inverse_n, self.winners, of_cosines, self.shown,
                     grad, E, P * k, k, self.num_sentences, self.patches.shape[1], _repeat(self.winners, of_cosines),
-                    BLOCK_E=block, **TUNED["sentences"](block),
+                    BLOCK_E=block, BLOCK_W=rows_at_once(block), num_warps=max(1, min(8, block // 128)),
                 )  # fmt: skip
         return grad
 
@@ -178,19 +173,14 @@ class Choice:
             "BLOCK_E": power_of_two(max(E, 16)),
         }
         sums = sums_of_hubs(self.sentences, self.inverse_r, keys, begin, terms, V * N, P * k, repeat, arguments)
-        tuned = TUNED["patches"](arguments["BLOCK_E"])
+        many = keys.numel() >= 2 * V * N
         with on(grad.device):
-            _cosines_bwd_patches_kernel[(V * cdiv(N, tuned["BLOCK_N"]),)](
+            _cosines_bwd_patches_kernel[(V * N,)](
                 self.sentences, self.patches, self.inverse_r, self.inverse_n, keys, begin, *terms, sums, grad,
-                chunk_size(keys.numel()), sums.shape[1], N, E, P * k, repeat, share, **tuned, **arguments,
+                chunk_size(keys.numel()), sums.shape[1], N, E, P * k, repeat, share,
+                BLOCK_W=2 if many else 1, num_warps=max(1, arguments["BLOCK_E"] // 1024), **arguments,
             )  # fmt: skip
         return grad
-
-
-TUNED = {
-    "sentences": lambda block: {"BLOCK_W": 16, "num_warps": max(1, min(8, block // 128))},
-    "patches": lambda block: {"BLOCK_N": 4, "num_warps": max(1, min(8, block // 256))},
-}
 
 
 def _repeat(winners: Tensor, of_cosines: Tensor) -> int:

@@ -18,9 +18,8 @@ from simcrop.kernels.dense import dense_product
 from simcrop.kernels.selection import best_of_row, index_of, score_of, selection_arguments
 from simcrop.kernels.support import on, require, tl, triton
 
-_MOST_ROWS, _MOST_PRODUCTS = 512, 132 * 128 * 256
-"""Of a chunk: a tile of cuBLAS for each multiprocessor of an H100. 17 MB, a third of its cache, and within the 32 MB
-that the contract allows."""
+_MOST_ROWS, _MOST_PRODUCTS = 512, 7 * 2**20
+"""Of a chunk: 29 MB, so that many programs choose at once; within the cache, and the 32 MB that the contract allows."""
 
 
 @triton.jit(do_not_specialize=["S", "first_row", "first_volume", "num_volumes"])

@@ -1,26 +1,10 @@
-"""Winners grouped by patch, and hubs shared out."""
+"""Winners grouped by patch."""
 
 import pytest
 import torch
 from support.parity import DEVICE
 
-from simcrop.kernels.winners import by_patch, chunk_size, whole_chunks
-
-
-def longest_reads(counts: list[int], chunk: int) -> tuple[int, int]:
-    """The most winners, and the most sums of chunks, that one program reads where patches have so many winners each."""
-    winners = sums = begin = 0
-    for count in counts:
-        end = begin + count
-        first, last = whole_chunks.fn(begin, end, chunk)
-        if first < last:
-            assert begin <= first * chunk < last * chunk <= end
-            winners = max(winners, first * chunk - begin, end - last * chunk, chunk)
-            sums = max(sums, last - first)
-        else:
-            winners = max(winners, count)
-        begin = end
-    return winners, sums
+from simcrop.kernels.winners import by_patch
 
 
 @pytest.mark.parametrize(("sentences", "k"), [(6, 5), (300, 4), (1100, 8)])
@@ -47,28 +31,3 @@ def test_no_winners() -> None:
     keys, begin = by_patch(torch.empty(0, 1, 3).long().to(DEVICE), torch.ones(0).bool().to(DEVICE), 2, 100)
     assert keys.shape == (2, 0)
     assert begin.tolist() == [[0] * 101] * 2
-
-
-@pytest.mark.parametrize("ranks", [1, 8])
-def test_hubs_do_not_serialise(ranks: int) -> None:
-    """A patch in each of 32 volumes that 252 of 256 sentences chose, as at the start of a run.
-
-    Eight rows are read at once, in about 1 us. The whole backward pass cannot take less than 20 us.
-    """
-    k, patches, hub = 4, 686, 252 * ranks
-    others, left = divmod(256 * ranks * k - hub, patches - 1)
-    volume = [others + (place < left) for place in range(patches - 1)]
-    for place in (0, 300, patches - 1):
-        counts = [*volume[:place], hub, *volume[place:]] * 32
-        chunk = chunk_size(sum(counts))
-        winners, sums = longest_reads(counts, chunk)
-        assert winners <= 64
-        rounds = -(-chunk // 8) + 2 * -(-chunk // 8) + -(-sums // 8)
-        assert rounds <= 20
-
-
-@pytest.mark.parametrize("num_winners", [0, 1, 31, 32, 4096, 2**18, 2**22 + 1])
-def test_sums_of_chunks_take_bounded_memory(num_winners: int) -> None:
-    chunk = chunk_size(num_winners)
-    assert chunk >= 32
-    assert num_winners <= 8192 * chunk
