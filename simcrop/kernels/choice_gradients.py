@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simcrop.kernels.support import on, power_of_two, tl, triton
+from simcrop.kernels.support import MOST_REGISTERS, architecture, on, power_of_two, tl, triton
 from simcrop.kernels.winner_sums import add_winners, chunk_size, rows_at_once, sums_of_hubs, whole_chunks
 from simcrop.kernels.winners import by_patch
 
@@ -143,12 +143,15 @@ class Choice:
         """
         (R, E), (_, P, k) = self.sentences.shape, self.winners.shape
         grad, block = torch.empty_like(self.sentences), power_of_two(max(E, 16))
+        # By itself, the assembler lets three programs fit a multiprocessor of Hopper; elsewhere it would spill.
+        registers = {} if architecture(grad.device) == 90 else {"maxnreg": MOST_REGISTERS}
         if grad.numel():
             with on(grad.device):
                 _cosines_bwd_sentences_kernel[(R,)](
                     self.sentences, self.patches, self.inverse_r, self.inverse_n, self.winners, of_cosines, self.shown,
                     grad, E, P * k, k, self.num_sentences, self.patches.shape[1], _repeat(self.winners, of_cosines),
                     BLOCK_E=block, BLOCK_W=rows_at_once(block), num_warps=max(1, min(8, block // 128)),
+                    **registers,
                 )  # fmt: skip
         return grad
 
