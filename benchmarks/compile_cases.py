@@ -120,9 +120,7 @@ def scores_cases(every: bool) -> Iterator[Case]:
         sentences, patches = meta(B, 32, 768, dtype=dtype), meta(B, N, 768, dtype=dtype)
         shown, inverse_r, inverse_n = (meta(B, size, dtype=t) for size, t in ((32, torch.bool), (32, FP32), (N, FP32)))
         name = f"{short(dtype)}, {B} x {B}, N={N}, k={k}"
-        for variant, note in (("chunked", ""), ("fused", ", fused")):
-            call = using(scores=variant)(body(scores._scores))
-            yield Case(f"{name}{note}", partial(call, sentences, patches, shown, k, keep))
+        yield Case(name, partial(body(scores._scores), sentences, patches, shown, k, keep))
         if keep:
             winners, grad = meta(B * 32, B, k, dtype=torch.int32), meta(B, B, 32, dtype=FP32)
             saved = (sentences, patches, shown, winners, inverse_r, inverse_n)

@@ -8,62 +8,16 @@ patch_embed.py.
 Shapes: B studies, S sentences, N patches, E features, k asked for, K = k padded to a power of two.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from simcrop.core.op_checks import check_pairs, check_same_studies
 from simcrop.core.ops import TopK
 from simcrop.kernels.choice_gradients import Choice
-from simcrop.kernels.cosines import block_products, check_features, inverse_norm, lower_dtype, product_arguments
+from simcrop.kernels.cosines import check_features, inverse_norm
 from simcrop.kernels.selection import best_of_row, index_of, score_of, selection_arguments
-from simcrop.kernels.support import architecture, cdiv, on, require, tl, triton, triton_version
-
-
-@triton.jit(do_not_specialize=["S", "row_blocks"])
-def _sentence_patch_topk_product_kernel(
-    p_sentences,  # [B, S, E]
-    p_patches,  # [B, N, E]
-    p_shown,  # [B, S] bool
-    p_products,  # [B, S, N] fp32, out
-    p_inverse_n,  # [B, N] fp32, out
-    S,
-    N,
-    E,
-    row_blocks,
-    blocks,
-    DTYPE: tl.constexpr,
-    PRECISION: tl.constexpr,
-    BLOCK_R: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    BLOCK_E: tl.constexpr,
-):
-    # Blocks of sentences side by side: what one read of the patches, the next finds in the cache.
-    i_s, i_block = tl.program_id(0) % row_blocks, tl.program_id(0) // row_blocks
-    i_n, i_b = i_block % blocks, (i_block // blocks).to(tl.int64)
-    o_s, o_n = i_s * BLOCK_R + tl.arange(0, BLOCK_R), i_n * BLOCK_N + tl.arange(0, BLOCK_N)
-    m_s, m_n = o_s < S, o_n < N
-    shown = tl.load(p_shown + i_b * S + o_s, mask=m_s, other=0) != 0
-    # Inverse norms are needed of every patch, so the first block of sentences works even where all are hidden.
-    if (i_s == 0) | (tl.max(shown.to(tl.int32), 0) > 0):
-        b_dot, b_square = block_products(
-            p_sentences + i_b * S * E,
-            p_patches + i_b * N * E,
-            o_s,
-            shown,
-            o_n,
-            m_n,
-            E,
-            DTYPE,
-            PRECISION,
-            True,
-            BLOCK_R,
-            BLOCK_N,
-            BLOCK_E,
-        )
-        tl.store(p_products + (i_b * S + o_s)[:, None] * N + o_n[None, :], b_dot, mask=shown[:, None] & m_n[None, :])
-        tl.store(p_inverse_n + i_b * N + o_n, inverse_norm(b_square), mask=m_n & (i_s == 0))
+from simcrop.kernels.study_products import study_products
+from simcrop.kernels.support import on, require, tl, triton
 
 
 @triton.jit(do_not_specialize=["S", "rows"])
@@ -126,32 +80,16 @@ def _topk(sentences: Tensor, patches: Tensor, shown: Tensor, k: int) -> tuple[Te
     scores = new(B, S, k, dtype=torch.float32, device=device)
     indices = new(B, S, k, dtype=torch.int64, device=device)
     inverse_s = new(B, S, dtype=torch.float32, device=device)
-    inverse_n = new(B, N, dtype=torch.float32, device=device)
     if not aligned.numel():
-        return aligned, scores, indices, inverse_s, inverse_n
-    products = torch.empty(B, S, N, dtype=torch.float32, device=device)
-    arguments, choice = _product_arguments(sentences, patches), selection_arguments(N, k)
-    row_blocks, blocks = cdiv(S, arguments["BLOCK_R"]), cdiv(N, arguments["BLOCK_N"])
+        return aligned, scores, indices, inverse_s, new(B, N, dtype=torch.float32, device=device)
+    products, inverse_n = study_products(sentences, patches, shown)
+    choice = selection_arguments(N, k)
     with on(device):
-        _sentence_patch_topk_product_kernel[(row_blocks * blocks * B,)](
-            sentences, patches, shown, products, inverse_n, S, N, E, row_blocks, blocks, **arguments
-        )  # fmt: skip
         _sentence_patch_topk_choice_kernel[(B * S,)](
             products, sentences, patches, shown, inverse_n, inverse_s, aligned, scores, indices, B * S, S, N, E, k,
             BLOCK_E=max(64, 2048 * choice["num_warps"] // choice["K"]), **choice,
         )  # fmt: skip
     return aligned, scores, indices, inverse_s, inverse_n
-
-
-def _product_arguments(sentences: Tensor, patches: Tensor) -> dict[str, Any]:
-    """What the first kernel is compiled with: the same for any number of sentences, so that a run compiles it once."""
-    arguments, arch = product_arguments(sentences, patches), architecture(sentences.device)
-    if arch not in (90, 100) or lower_dtype(sentences, patches) == torch.float32:
-        return {**arguments, "BLOCK_R": 32}  # more would spill
-    if arch == 90:
-        # With 128 registers two programs fit a multiprocessor; Triton 3.9 needs more.
-        arguments |= {"num_stages": 4, "maxnreg": 128 if triton_version() < (3, 9) else 168}
-    return {**arguments, "BLOCK_R": 64}
 
 
 @torch.library.custom_op("simcrop::sentence_patch_topk_gradient", mutates_args=())
@@ -168,16 +106,14 @@ def _gradient(
     to_patches: bool,
 ) -> tuple[Tensor, Tensor]:
     B, S, k = indices.shape
-    N = patches.shape[1]
     choice = Choice(
         sentences.flatten(0, 1),
-        patches.flatten(0, 1),
+        patches,
         inverse_s.flatten(),
-        inverse_n.flatten(),
-        indices.flatten(0, 1),
+        inverse_n,
+        indices.view(B * S, 1, k),
         shown.flatten(),
         num_sentences=S,
-        stride=N,
     )
     of_cosines = None if grad_scores is None else grad_scores.float().contiguous().flatten(0, 1)
     of_mean = None if grad_aligned is None else grad_aligned.contiguous().flatten(0, 1)
@@ -186,7 +122,7 @@ def _gradient(
         grad_s = torch.zeros_like(choice.sentences) if of_cosines is None else choice.gradient_of_sentences(of_cosines)
         grad_s = grad_s.unflatten(0, (B, S))
     if to_patches:
-        grad_p = choice.gradient_of_patches(of_cosines, of_mean, 1.0 / k).unflatten(0, (B, N))
+        grad_p = choice.gradient_of_patches(of_cosines, of_mean, 1.0 / k)
     return grad_s, grad_p
 
 

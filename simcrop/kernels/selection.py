@@ -1,12 +1,12 @@
 # pyright: basic, reportInvalidTypeForm=false
 """Choose the best of a row of products.
 
-Scores and indices are chosen together as 64-bit keys: the high half orders like the fp32 score (NaN above all), the low
-half prefers the lower index. So a sort of keys breaks ties as the contract says, and needs nothing beside it.
+Scores become integers that order like them, NaN above all. The K-th largest is found by halving an interval until K
+are not below it; where several are equal to it, by their places, so that ties are broken as the contract says. Only the
+K best are sorted, as 64-bit keys: the high half is the score, the low half prefers the lower index.
 
-The best K of N keys lie in the K groups whose best keys are best. So two short sorts take the place of a long one: of
-the groups' best keys, then of the members of the K best groups. Nothing depends on the values, so that the time does
-not either, and the result is exact.
+The best K of N lie in the K groups whose best are best. So a row is searched twice, and never as a whole: the best of
+its groups, then the members of the K best groups. The result is exact.
 
 Shapes: N products in a row, in G groups of up to M members; k asked for, K = k padded to a power of two.
 """
@@ -21,7 +21,7 @@ def order(scores):
     """Integers whose order is that of scores; -0.0 and 0.0 tie, NaN is above all."""
     bits = tl.where(scores == 0.0, 0.0, scores).to(tl.int32, bitcast=True)
     is_nan = scores != scores  # noqa: PLR0124
-    return tl.where(is_nan, 0x7FFFFFFF, bits ^ ((bits >> 31) & 0x7FFFFFFF))
+    return tl.where(is_nan, 0x7FC00000, bits ^ ((bits >> 31) & 0x7FFFFFFF))
 
 
 @triton.jit
@@ -44,13 +44,6 @@ def score_of(keys):
 
 
 @triton.jit
-def merge(best, others):
-    """The larger half of two rows [.., K] of keys, each sorted downwards; sorted downwards again."""
-    # One row turned round makes the pairwise maxima bitonic: they only need merging, not sorting.
-    return tl.bitonic_merge(tl.maximum(best, tl.flip(others, 1)), descending=True)
-
-
-@triton.jit
 def best_of_row(
     p_products,  # [N] fp32: of one sentence with the patches of one volume
     p_inverse,  # [N] fp32 of that volume: 1 / norm
@@ -61,22 +54,88 @@ def best_of_row(
     K: tl.constexpr,
 ):
     """Keys [K] of the best cosines of a row, sorted downwards; where fewer than K exist, the rest have no meaning."""
-    o_g = tl.arange(0, G)
-    orders = tl.full((G,), -0x80000000, tl.int32)
-    place = tl.zeros((G,), tl.int32)
+    o_g, o_m = tl.arange(0, G), tl.arange(0, K * M)
+    best = tl.full((G,), -float("inf"), tl.float32)
     for first in range(0, N, G):
-        o_n = first + o_g
-        m_n = o_n < N
-        score = tl.load(p_products + o_n, mask=m_n, other=0) * inverse_row * tl.load(p_inverse + o_n, mask=m_n, other=0)
-        later = tl.where(m_n, order(score), -0x80000000)
-        place = tl.where(later > orders, first, place)  # on a tie the lower index stays
-        orders = tl.maximum(orders, later)
-    groups = index_of(tl.topk(pack(orders, place + o_g), K)) % G
-    o_n = groups[:, None] + tl.arange(0, M)[None, :] * G
+        score = _scores_at(p_products, p_inverse, inverse_row, first + o_g, N)
+        best = tl.maximum(best, score, propagate_nan=tl.PropagateNan.ALL)
+    orders = order(best)
+    worst, num = _worst(orders, tl.min(orders, 0), K)
+    wanted = orders >= worst
+    if num > K:
+        place = tl.full((G,), 0x7FFFFFFF, tl.int32)
+        for first in range(0, N, G):
+            score = _scores_at(p_products, p_inverse, inverse_row, first + o_g, N)
+            place = tl.minimum(place, tl.where(order(score) == worst, first + o_g, 0x7FFFFFFF))
+        wanted = _lower_of_ties(orders, place, worst, K)
+    o_n = tl.gather(_places(wanted, K), o_m // M, 0) + o_m % M * G
+    orders = order(_scores_at(p_products, p_inverse, inverse_row, o_n, N))
+    worst, num = _worst(orders, worst, K)
+    wanted = orders >= worst
+    if num > K:
+        wanted = _lower_of_ties(orders, o_n, worst, K)
+    members = _places(wanted, K)
+    return tl.sort(pack(tl.gather(orders, members, 0), tl.gather(o_n, members, 0)), descending=True)
+
+
+@triton.jit
+def _scores_at(p_products, p_inverse, inverse_row, o_n, N):
+    """Cosines at some places; where there is no patch, none is smaller."""
     m_n = o_n < N
     score = tl.load(p_products + o_n, mask=m_n, other=0) * inverse_row * tl.load(p_inverse + o_n, mask=m_n, other=0)
-    keys = tl.where(m_n, pack(order(score), o_n), -0x7FFFFFFFFFFFFFFF)
-    return tl.topk(tl.reshape(keys, (K * M,)), K)
+    return tl.where(m_n, score, -float("inf"))
+
+
+@triton.jit
+def _worst(orders, low, K: tl.constexpr):
+    """A number that K of `orders` are not below, and no larger one if it has to be more of them; and how many are.
+
+    At least K are not below `low`.
+    """
+    high = tl.max(orders, 0) + 1
+    num = tl.sum((orders >= low).to(tl.int32), 0)
+    while (num > K) & (high > low + 1):
+        middle = _middle(low, high)
+        above = tl.sum((orders >= middle).to(tl.int32), 0)
+        low, num, high = _halved(above >= K, low, num, high, middle, above)
+    return low, num
+
+
+@triton.jit
+def _middle(low, high):
+    """Between two numbers whose sum 32 bits may not hold."""
+    return (low & high) + ((low ^ high) >> 1)
+
+
+@triton.jit
+def _halved(is_enough, low, num, high, middle, above):
+    return tl.where(is_enough, middle, low), tl.where(is_enough, above, num), tl.where(is_enough, high, middle)
+
+
+@triton.jit
+def _lower_of_ties(orders, place, worst, K: tl.constexpr):
+    """Which are the K best: all above `worst`, and of those equal to it the ones at the lowest places."""
+    left = K - tl.sum((orders > worst).to(tl.int32), 0)
+    tied = orders == worst
+    low, high = tl.min(place, 0) - 1, tl.max(place, 0)
+    while high > low + 1:
+        middle = _middle(low, high)
+        is_enough = tl.sum((tied & (place <= middle)).to(tl.int32), 0) >= left
+        low, high = tl.where(is_enough, low, middle), tl.where(is_enough, middle, high)
+    return (orders > worst) | (tied & (place <= high))
+
+
+@triton.jit
+def _places(wanted, K: tl.constexpr):
+    """Places [K] of the K that are wanted."""
+    before = tl.cumsum(wanted.to(tl.int32), 0)
+    o_k = tl.arange(0, K)
+    place = tl.zeros((K,), tl.int32)
+    step = wanted.shape[0] // 2
+    while step > 0:
+        place += tl.where(tl.gather(before, place + step - 1, 0) <= o_k, step, 0)
+        step = step // 2
+    return place
 
 
 def padded(k: int) -> int:

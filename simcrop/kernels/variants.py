@@ -12,7 +12,6 @@ from simcrop.core.errors import ConfigError
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "embed": ("gather", "fused"),
     "embed_product": ("triton", "cublas"),
-    "scores": ("chunked", "fused"),
 }
 """What can be chosen, and among what; the first is taken unless `using` or SIMCROP_KERNELS says otherwise."""
 

@@ -2,8 +2,7 @@
 """The mean of the k best cosines of every sentence against every volume's patches, for late interaction and retrieval.
 
 Products of all pairs are never stored at once. cuBLAS computes those of a few volumes, which stay in the GPU's cache
-until a second kernel has chosen the best; or one kernel does both (variant `fused`). Registered as a custom op, for the
-reasons given in patch_embed.py.
+until a second kernel has chosen the best. Registered as a custom op, for the reasons given in patch_embed.py.
 
 Shapes: Bs studies of S sentences, R = Bs * S; Bv volumes of N patches; E features; k asked for, K = k padded.
 """
@@ -18,12 +17,9 @@ from simcrop.kernels.cosines import check_features, inverse_norms, lower_dtype
 from simcrop.kernels.dense import dense_product
 from simcrop.kernels.selection import best_of_row, index_of, score_of, selection_arguments
 from simcrop.kernels.support import on, require, tl, triton
-from simcrop.kernels.variants import chosen
-from simcrop.kernels.volume_scores_fused import scores_fused
 
-_MOST_ROWS, _MOST_PRODUCTS = 512, 132 * 128 * 256
-"""Of a chunk: a tile of cuBLAS for each multiprocessor of an H100. 17 MB, a third of its cache, and within the 32 MB
-that the contract allows."""
+_MOST_ROWS, _MOST_PRODUCTS = 512, 7 * 2**20
+"""Of a chunk: 29 MB, so that many programs choose at once; within the cache, and the 32 MB that the contract allows."""
 
 
 @triton.jit(do_not_specialize=["S", "first_row", "first_volume", "num_volumes"])
@@ -33,7 +29,7 @@ def _sentence_volume_scores_choice_kernel(
     p_inverse_r,  # [R] fp32
     p_inverse_n,  # [Bv, N] fp32
     p_scores,  # [Bs, Bv, S] fp32, out
-    p_winners,  # [R, Bv, k] int32, out: rows of all patches
+    p_winners,  # [R, Bv, k] int32, out: patches of the volume
     first_row,
     first_volume,
     num_volumes,
@@ -57,7 +53,7 @@ def _sentence_volume_scores_choice_kernel(
         inverse = tl.load(p_inverse_r + i_r)
         keys = best_of_row(p_products + i_pair.to(tl.int64) * N, p_inverse_n + i_v * N, inverse, N, G, M, K)
         mean = tl.sum(tl.where(m_k, score_of(keys), 0.0), 0) / k
-        winners = i_v.to(tl.int32) * N + index_of(keys)
+        winners = index_of(keys)
     tl.store(p_scores + ((row // S) * Bv + i_v) * S + row % S, mean)
     if KEEP:
         tl.store(p_winners + (i_r * Bv + i_v) * k + o_k, winners, mask=m_k)
@@ -74,13 +70,12 @@ def _scores(
     winners = new((Bs * S if keep else 0), Bv, k, dtype=torch.int32, device=sentences.device)
     inverse_r, inverse_n = inverse_norms(sentences), inverse_norms(patches)
     if scores.numel() and E:
-        score = scores_fused if chosen("scores") == "fused" else _scores_in_chunks
         with on(sentences.device):
-            score(sentences, patches, shown, inverse_r, inverse_n, scores, winners)
+            _score_in_chunks(sentences, patches, shown, inverse_r, inverse_n, scores, winners)
     return scores, winners, inverse_r, inverse_n
 
 
-def _scores_in_chunks(
+def _score_in_chunks(
     sentences: Tensor,
     patches: Tensor,
     shown: Tensor,
@@ -118,23 +113,16 @@ def _gradient(
     to_sentences: bool,
     to_patches: bool,
 ) -> tuple[Tensor, Tensor]:
-    (Bs, S, _), (Bv, N, _), k = sentences.shape, patches.shape, winners.shape[2]
+    (Bs, S, _), (_, Bv, k) = sentences.shape, winners.shape
     choice = Choice(
-        sentences.flatten(0, 1),
-        patches.flatten(0, 1),
-        inverse_r.flatten(),
-        inverse_n.flatten(),
-        winners.flatten(1),
-        shown.flatten(),
-        num_sentences=S,
-        stride=0,
+        sentences.flatten(0, 1), patches, inverse_r.flatten(), inverse_n, winners, shown.flatten(), num_sentences=S
     )
     of_cosines = (grad.float() / k).transpose(1, 2).reshape(Bs * S, Bv).contiguous()
     grad_s, grad_p = sentences.new_empty(0, sentences.shape[2]), patches.new_empty(0, patches.shape[2])
     if to_sentences:
         grad_s = choice.gradient_of_sentences(of_cosines).unflatten(0, (Bs, S))
     if to_patches:
-        grad_p = choice.gradient_of_patches(of_cosines, None, 1.0).unflatten(0, (Bv, N))
+        grad_p = choice.gradient_of_patches(of_cosines, None, 1.0)
     return grad_s, grad_p
 
 

@@ -25,10 +25,11 @@ KERNELS = {
     "sentence_patch_topk_product_kernel",
     "sentence_patch_topk_choice_kernel",
     "sentence_volume_scores_choice_kernel",
-    "sentence_volume_scores_fwd_kernel",
+    "sorted_blocks_kernel",
     "keys_kernel",
     "begin_kernel",
     "cosines_bwd_chunks_kernel",
+    "cosines_bwd_hubs_kernel",
     "cosines_bwd_sentences_kernel",
     "cosines_bwd_patches_kernel",
 }

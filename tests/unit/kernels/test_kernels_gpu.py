@@ -10,7 +10,7 @@ from support.parity import assert_parity, on_device
 
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON
-from simcrop.kernels.variants import CHOICES, using
+from simcrop.kernels.variants import using
 
 pytestmark = [
     pytest.mark.gpu,
@@ -45,12 +45,10 @@ def test_every_way_to_embed_at_full_size(volume_dtype: torch.dtype, choices: dic
     assert all(torch.equal(value, again[name]) for name, value in ours.items())
 
 
-@pytest.mark.parametrize("variant", CHOICES["scores"])
 @pytest.mark.parametrize("number", [2, 3])
-def test_bf16_parity_of_a_choice_at_full_size(number: int, variant: str) -> None:
+def test_bf16_parity_of_a_choice_at_full_size(number: int) -> None:
     """The order of scores that are nearer than their rounding is left open."""
-    with using(scores=variant):
-        assert_parity_of_choice(vit_b()[number])
+    assert_parity_of_choice(vit_b()[number])
 
 
 @pytest.mark.parametrize("number", range(4))
