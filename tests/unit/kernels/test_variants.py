@@ -11,8 +11,8 @@ from simcrop.kernels.variants import CHOICES, chosen, using
 
 def test_the_first_is_in_use_and_another_for_a_while() -> None:
     assert all(chosen(name) == variants[0] for name, variants in CHOICES.items())
-    with using(embed="fused"), using(scores="fused"):
-        assert (chosen("embed"), chosen("scores")) == ("fused", "fused")
+    with using(embed="fused"), using(embed_product="cublas"):
+        assert (chosen("embed"), chosen("embed_product")) == ("fused", "cublas")
     assert chosen("embed") == "gather"
 
 
