@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -121,11 +120,11 @@ def sanitized(program: str, tool: str = "memcheck", *, seconds: int = 150) -> Ma
     Raises:
         AssertionError: it found something.
     """
-    asked = [program, "--tool", tool, "--error-exitcode", "1", sys.executable, str(Path(__file__))]
+    asked = [program, "--tool", tool, "--error-exitcode", "1", sys.executable, "-m", "gpu_stages.check"]
     # `timeout` ends what the sanitizer started, too.
     command = ["timeout", str(seconds), *asked]
     # From torch's cache, tiny tensors are parts of one large piece, in which no access is illegal.
-    environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    environment = {**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode == TIMED_OUT:
         return {"skipped": f"not done after {seconds} s"}
@@ -143,4 +142,4 @@ def tiny_calls(dtype: torch.dtype) -> None:
 
 
 if __name__ == "__main__":
-    tiny_calls(torch.bfloat16)
+    tiny_calls(torch.bfloat16 if DEVICE.type == "cuda" else torch.float16)

@@ -15,7 +15,7 @@ from static_graphs import as_traced
 
 from gpu_stages import ceilings
 from gpu_stages.day import Day
-from gpu_stages.profile import kernel_us
+from gpu_stages.profiling import kernel_us
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON
 from simcrop.kernels.variants import using

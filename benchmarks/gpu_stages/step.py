@@ -13,7 +13,7 @@ from steps import BERT_BASE, TWELVE_HEADS, StepProblem, Variant, step_of
 
 from gpu_stages import ceilings
 from gpu_stages.day import Day
-from gpu_stages.profile import profiled
+from gpu_stages.profiling import profiled
 
 STAGE = "step"
 COMPILED, ALL = "blocks compiled", "all levers: compiled, kept, 12 heads"

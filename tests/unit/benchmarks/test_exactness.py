@@ -48,12 +48,45 @@ def test_an_index_is_held_to_the_score_of_what_it_names() -> None:
     assert len(list(offences(twins, shifted, exact, parity_limits(found, exact)))) == 1
 
 
-def test_a_near_tie_may_change_a_few_means_but_not_many() -> None:
+SHOWN = [tuple(place) for place in CALL.options["sentence_mask"].nonzero().tolist()]
+
+
+def flipped(found: dict[str, Tensor], place: tuple[int, ...]) -> tuple[Tensor, int, int]:
+    """Indices that name another patch for one sentence; the patch that is not chosen any more, and the other."""
+    indices = found["indices"].clone()
+    before = int(indices[place][0])
+    other = next(index for index in range(40) if index not in indices[place].tolist())
+    indices[place][0] = other
+    return indices, before, other
+
+
+def test_a_mean_may_differ_only_where_other_patches_were_chosen() -> None:
     aligned = FOUND["aligned"].clone()
-    aligned[0, 0] += 1  # one of 600 sentences
-    assert wrong({**FOUND, "aligned": aligned}) == []
-    aligned[0, :5] += 1
+    aligned[SHOWN[0]] += 1
     assert wrong({**FOUND, "aligned": aligned}) == ["aligned"]
+    indices, *_ = flipped(FOUND, SHOWN[0])
+    # What is chosen in its place has a score of its own, which here is another.
+    assert wrong({**FOUND, "aligned": aligned, "indices": indices}) == ["indices"]
+    aligned[SHOWN[1]] += 1
+    assert wrong({**FOUND, "aligned": aligned, "indices": indices}) == ["aligned", "indices"]
+
+
+def test_a_gradient_is_held_to_the_patches_that_no_other_choice_concerns() -> None:
+    call = replace(CALL, wanted=("sentences", "patches"))
+    exact, found = call.double().run(REFERENCE), call.run(REFERENCE)
+    limits = parity_limits(found, exact)
+    study, sentence = SHOWN[0]
+    indices, before, other = flipped(found, (study, sentence))
+    name = "gradient of patches"
+
+    def is_wrong(patch: int) -> bool:
+        gradient = found[name].clone()
+        gradient[study, patch] += 1
+        given = {**found, "indices": indices, name: gradient}
+        return any(line.startswith(name) for line in offences(call, given, exact, limits))
+
+    concerned = {before, other, *indices[study, sentence].tolist()}
+    assert [is_wrong(patch) for patch in range(40)] == [patch not in concerned for patch in range(40)]
 
 
 def test_every_token_of_an_embedding_counts() -> None:

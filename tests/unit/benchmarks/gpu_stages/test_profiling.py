@@ -5,7 +5,7 @@ from pkgutil import iter_modules
 
 import pytest
 import torch
-from gpu_stages.profile import OTHERS, category_of, kernel_us, medians, profiled
+from gpu_stages.profiling import OTHERS, category_of, kernel_us, medians, profiled
 from measuring import DEVICE
 
 from simcrop import kernels
