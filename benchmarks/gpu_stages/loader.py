@@ -33,9 +33,9 @@ def _measured(problem: StepProblem, num_workers: int, num_batches: int, folder: 
     source = chests(config, 2 * problem.studies, sentences=problem.sentences, words=problem.words)
     volumes = prepared(source, folder / "prepared", workers=min(8, os.cpu_count() or 1))
     steps = study_batches(config, source, volumes, tokenizer, num_workers=num_workers).batches(1)
-    num_bytes = 0
-    for number in range(num_batches + 2):
-        if number == 2:  # every worker has opened, and the system has read, what there is
+    num_bytes, warm_up = 0, 2 + 2 * num_workers
+    for number in range(num_batches + warm_up):
+        if number == warm_up:  # every worker has opened what there is, and what each kept ready has been read
             drain()
             began = time.perf_counter()
         (batch,) = next(steps)

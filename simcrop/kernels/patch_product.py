@@ -91,7 +91,7 @@ def _product(
     rows, kernel = rows.contiguous(), weight.reshape(E, P).to(rows.dtype).contiguous()
     extras = token_arguments(out, bias, pos_embed, ids, num_patches)
     with on(rows.device):
-        if chosen("embed_product") == "triton" and _has_kernel(rows, kernel):
+        if chosen("embed_product") == "triton" and _can_run(rows, kernel):
             _launch_product(rows, kernel, extras)
         else:
             product = dense_product(rows, kernel.t())
@@ -113,7 +113,7 @@ def _launch_product(rows: Tensor, weight: Tensor, extras: Mapping[str, Any]) -> 
     )
 
 
-def _has_kernel(rows: Tensor, weight: Tensor) -> bool:
+def _can_run(rows: Tensor, weight: Tensor) -> bool:
     """Whether the kernel takes them: 16-bit values, in rows that the copy engine of capability 9 or 10 reads."""
     is_aligned = (rows.shape[1] * rows.itemsize) % 16 == rows.data_ptr() % 16 == weight.data_ptr() % 16 == 0
     return rows.itemsize == 2 and is_aligned and 90 <= architecture(rows.device) < 120

@@ -60,6 +60,18 @@ def test_a_difference_that_chance_explains_changes_nothing() -> None:
     assert answers(ours(100, 95, again_ms=107))[f"Which variant for {PROBLEM}?"] == "embed=auto (no difference)"
 
 
+def test_a_default_that_is_fastest_is_told_with_the_next() -> None:
+    (told,) = [each for each in decisions(ours(80, 100)) if each[0] == f"Which variant for {PROBLEM}?"]
+    assert told[1:] == ("embed=auto", "80.000 ms against 100.000 ms of embed=fused")
+
+
+def test_a_problem_may_have_a_target_of_its_own() -> None:
+    problem, kinds = "sentence_patch_topk, N=2744, S=80, k=32: forward", {"op": "sentence_patch_topk"}
+    rows = [timed(who, 100, name=f"{problem} | {who}", **kinds) for who in ("simcrop (Triton)", "bmm")]
+    assert answers([{**row, "of_floor": 0.31} for row in rows])[f"Is {problem} fast enough?"] == "yes"
+    assert answers([{**row, "of_floor": 0.29} for row in rows])[f"Is {problem} fast enough?"] == "no"
+
+
 def test_targets_are_those_of_baselines_and_of_the_floor() -> None:
     question = f"Is {PROBLEM} fast enough?"
     assert answers(ours(100, 80))[question] == "yes"  # 62 % of the floor, of 55 % that are asked for
