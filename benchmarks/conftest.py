@@ -112,7 +112,7 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if any("volumes" in row for row in everything):
         lines.append(f"Volumes are read with {versions('numpy', 'nibabel', 'monai')}.")
     if DEVICE.type != "cuda" and any("gflops" in row for row in everything):
-        lines.append("The Triton kernels are not yet measured on a GPU by this run: here is the reference on a CPU.")
+        lines.append("The Triton kernels need a GPU: here is the reference on a CPU.")
     for group, rows in groups.items():
         lines += ["", f"### {group}", "", *(reading_table if "volumes" in rows[0] else table)(rows)]
     lines += asked_table(everything)
