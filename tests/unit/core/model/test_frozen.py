@@ -22,7 +22,7 @@ class Casts(TorchDispatchMode):
     number = 0
 
     def __torch_dispatch__(self, func: object, types: object, args: tuple[Tensor, ...] = (), kwargs: object = None):
-        self.number += func is torch.ops.aten._to_copy.default
+        self.number += str(func) == "aten._to_copy.default"
         return func(*args, **(kwargs or {}))  # pyright: ignore
 
 
