@@ -1,7 +1,7 @@
 """A model of the time that a launch takes on an H200, from its compiled code.
 
-On one, measured times were 1.2 to 1.9 times as long (benchmarks/results/gpu-notes.md). So it tells which of two versions
-is better, and not how fast either is.
+On one, measured times were 1.2 to 1.9 times as long (benchmarks/results/gpu-notes.md). So it tells which of two is
+better, and not how fast either is.
 
 A kernel takes the longest of
 - memory: bytes over bandwidth. A volume's rows are shorter than a burst of 64 bytes, which is read whole;
