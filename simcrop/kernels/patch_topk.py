@@ -17,7 +17,7 @@ from simcrop.kernels.choice_gradients import Choice
 from simcrop.kernels.cosines import check_features, inverse_norm
 from simcrop.kernels.selection import best_of_row, index_of, score_of, selection_arguments
 from simcrop.kernels.study_products import study_products
-from simcrop.kernels.support import on, require, tl, triton
+from simcrop.kernels.support import MOST_REGISTERS, on, require, tl, triton
 
 
 @triton.jit(do_not_specialize=["S", "rows"])
@@ -84,6 +84,8 @@ def _topk(sentences: Tensor, patches: Tensor, shown: Tensor, k: int) -> tuple[Te
         return aligned, scores, indices, inverse_s, new(B, N, dtype=torch.float32, device=device)
     products, inverse_n = study_products(sentences, patches, shown)
     choice = selection_arguments(N, k)
+    if patches.dtype == torch.float32:
+        choice["maxnreg"] = MOST_REGISTERS  # of wide features the mean needs more
     with on(device):
         _sentence_patch_topk_choice_kernel[(B * S,)](
             products, sentences, patches, shown, inverse_n, inverse_s, aligned, scores, indices, B * S, S, N, E, k,

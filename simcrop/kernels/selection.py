@@ -146,12 +146,11 @@ def padded(k: int) -> int:
 def selection_arguments(num: int, k: int) -> dict[str, Any]:
     """What `best_of_row` is compiled with to choose k of `num`, and launch options for one row a program.
 
-    With eight members a group, the two sorts are about equally long, and a row is read in eight rounds at most.
+    With eight members a group, the two searches are about equally long, and a row is read in eight rounds at most.
     """
     K = padded(k)
     G = max(K, power_of_two(cdiv(num, 8)))
     M = power_of_two(cdiv(num, G))
     num_warps = max(1, min(8, max(G, K * M) // 512))
-    # Long rows alone: with more registers, fewer programs of a short row would fit a multiprocessor.
-    registers = {"maxnreg": MOST_REGISTERS} if num_warps == 8 else {}
-    return {"G": G, "M": M, "K": K, "num_warps": num_warps, **registers}
+    # By itself the assembler may spill. With more than 128, fewer programs of a short row would fit a multiprocessor.
+    return {"G": G, "M": M, "K": K, "num_warps": num_warps, "maxnreg": MOST_REGISTERS if num_warps == 8 else 128}
