@@ -131,7 +131,7 @@ def start_from(encoder: VisionEncoder, path: Path) -> None:
             f"{tuple(own[lacking[0]].shape)}; change model.embed_dim and model.depth, or write scratch"
         )
     embedding, needed = found.get(_EMBEDDING), own[_EMBEDDING]
-    if _EMBEDDING not in taken and embedding is not None and _one_channel(embedding) == _one_channel(needed):
+    if _EMBEDDING not in taken and embedding is not None and _but_channels(embedding) == _but_channels(needed):
         raise ConfigError(
             f"model.init: {path} does not fit: {_EMBEDDING} has {embedding.shape[1]} channels, the model needs "
             f"{needed.shape[1]}; set model.windows to those of the file"
@@ -139,7 +139,8 @@ def start_from(encoder: VisionEncoder, path: Path) -> None:
     encoder.load_state_dict(own | taken)
 
 
-def _one_channel(weight: Tensor) -> tuple[int, ...]:
+def _but_channels(weight: Tensor) -> tuple[int, ...]:
+    """The shape of a convolution's weight without the channels that it reads."""
     return (len(weight), *weight.shape[2:])
 
 

@@ -148,7 +148,7 @@ class PatchEmbed(nn.Module):
 
 
 class VisionEncoder(nn.Module):
-    """3D ViT over the visible patches of a volume in HU, RAS, at `spacing_mm`, which are windowed inside."""
+    """3D ViT over the visible patches of a volume in HU, RAS, at `spacing_mm`; its windows are applied inside."""
 
     cls_token: Tensor
     pos_embed: Tensor

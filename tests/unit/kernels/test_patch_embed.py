@@ -175,8 +175,9 @@ def test_nan_voxels_reach_their_token_and_no_other() -> None:
     assert ours["result"].isnan().all(2).nonzero().tolist() == [[1, 0]]
 
 
-def test_autocast_keeps_positions_and_volume_in_fp32() -> None:
-    call = on_device(embed_call())
+@pytest.mark.parametrize("window", [HU, WINDOWS])
+def test_autocast_keeps_positions_and_volume_in_fp32(window: Windows) -> None:
+    call = on_device(embed_call(window=window))
     with torch.autocast(DEVICE.type, torch.float16):
         ours, wanted = call.run(TRITON), call.run(REFERENCE)
     assert ours["result"].dtype == torch.float32
