@@ -4,7 +4,7 @@ All take and return what the operation does, for fp32, bf16 and fp16 alike; each
 correctness gate.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -13,14 +13,16 @@ from static_graphs import Backend, Static
 from torch import Tensor
 
 from simcrop.core.model.patches import apply_window, patch_view, patchify
-from simcrop.core.ops import PatchSize, TopK, Window
+from simcrop.core.ops import PatchSize, TopK, Window, Windows, as_windows
 from simcrop.kernels.patch_gather import gather_patches
 
 Implementation = Callable[..., object]
 
 
-def _windowed(volume: Tensor, weight: Tensor, window: Window | None) -> Tensor:
-    return apply_window(volume, window).to(weight.dtype)
+def _windowed(values: Tensor, weight: Tensor, window: Windows | None, *, dim: int = 1) -> Tensor:
+    """Values under each window, beside each other along an axis."""
+    scaled = [apply_window(values, each).to(weight.dtype) for each in as_windows(window) or (None,)]
+    return scaled[0] if len(scaled) == 1 else torch.cat(scaled, dim)
 
 
 def visible_patches(volume: Tensor, ids: Tensor, patch_size: PatchSize) -> Tensor:
@@ -39,7 +41,7 @@ def embed_conv3d(
     ids_keep: Tensor,
     *,
     patch_size: PatchSize,
-    window: Window | None = None,
+    window: Windows | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """Conv3d over every patch, then gather the visible ones: MAE's and MONAI's way."""
@@ -56,7 +58,7 @@ def embed_patchify(
     ids_keep: Tensor,
     *,
     patch_size: PatchSize,
-    window: Window | None = None,
+    window: Windows | None = None,
 ) -> Tensor:
     """Patchify everything, index, F.linear."""
     patches = patchify(_windowed(volume, weight, window), patch_size)
@@ -72,11 +74,11 @@ def embed_index_view(
     ids_keep: Tensor,
     *,
     patch_size: PatchSize,
-    window: Window | None = None,
+    window: Windows | None = None,
 ) -> Tensor:
     """Index a permuted view, so that only visible patches are copied; F.linear."""
     visible = visible_patches(volume, ids_keep, patch_size)
-    return F.linear(_windowed(visible, weight, window), weight.flatten(1), bias) + pos_embed[ids_keep]
+    return F.linear(_windowed(visible, weight, window, dim=2), weight.flatten(1), bias) + pos_embed[ids_keep]
 
 
 def embed_gather_kernel(
@@ -87,12 +89,10 @@ def embed_gather_kernel(
     ids_keep: Tensor,
     *,
     patch_size: PatchSize,
-    window: Window | None = None,
-    windows: Sequence[Window] = (),
+    window: Windows | None = None,
 ) -> Tensor:
     """Our kernel that gathers the visible patches under one window or several, then F.linear."""
-    windows = windows or ([window] if window else [])
-    rows = gather_patches(volume, ids_keep, patch_size=patch_size, windows=windows, dtype=weight.dtype)
+    rows = gather_patches(volume, ids_keep, patch_size=patch_size, windows=as_windows(window), dtype=weight.dtype)
     return F.linear(rows.view(*ids_keep.shape, -1), weight.flatten(1), bias) + pos_embed[ids_keep]
 
 
@@ -191,22 +191,6 @@ def _standardized(patches: Tensor, normalize: bool) -> Tensor:
     return (patches - mean) / (variance + 1e-6).sqrt()
 
 
-def windows_index_view(
-    volume: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    pos_embed: Tensor,
-    ids_keep: Tensor,
-    *,
-    patch_size: PatchSize,
-    windows: Sequence[Window],
-) -> Tensor:
-    """Index a permuted view once; the windows of the visible patches, beside each other, F.linear."""
-    visible = visible_patches(volume, ids_keep, patch_size)
-    values = torch.cat([_windowed(visible, weight, window) for window in windows], 2)
-    return F.linear(values, weight.flatten(1), bias) + pos_embed[ids_keep]
-
-
 EAGER: dict[str, dict[str, Implementation]] = {
     "masked_patch_embed": {
         "Conv3d, gather": embed_conv3d,
@@ -221,12 +205,10 @@ EAGER: dict[str, dict[str, Implementation]] = {
     },
     "sentence_volume_scores": {"matmul, topk": scores_whole, "matmul, topk, 4 volumes at a time": scores_chunked},
     "masked_patch_mse": {"patchify, normalise, index": mse_all, "index, normalise": mse_masked},
-    "embed_windows": {"index view, windows, linear": windows_index_view},
 }
 
 ON_GPU: dict[str, dict[str, Implementation]] = {
     "masked_patch_embed": {"gather kernel, linear": embed_gather_kernel},
-    "embed_windows": {"gather kernel, linear": embed_gather_kernel},
     "sentence_patch_topk": {"bmm with fp32 output, scale, topk, gather": topk_fp32_out},
 }
 """What exists on a GPU alone, beside the eager ones and what torch.compile makes of those."""

@@ -9,7 +9,7 @@ from baselines import Implementation, baselines, has_backward
 from exactness import gate_limits, offences
 from inputs import Prepared
 from measuring import DEVICE
-from problems import EMBED_WINDOWS, Problem, stacked_windows
+from problems import Problem
 from static_graphs import Static, inductor
 from support.kernel_inputs import Call
 from torch import Tensor
@@ -50,29 +50,15 @@ def contestants(op: str, direction: str, ops: Mapping[str, Ops]) -> list[Contest
     ours: list[Contestant] = []
     for name, bundle in ops.items():
         keeps = op == "masked_patch_mse" and bundle is TRITON and direction == BACKWARD
-        ours.append(Contestant(name, _always(ours_of(op, bundle)), keeps_gradient=keeps))
+        ours.append(Contestant(name, _always(getattr(bundle, op)), keeps_gradient=keeps))
         if keeps:
-            ours.append(Contestant(f"{name}{THROUGH_AUTOGRAD}", _always(ours_of(op, bundle))))
+            ours.append(Contestant(f"{name}{THROUGH_AUTOGRAD}", _always(getattr(bundle, op))))
     others = [
         Contestant(name, make)
         for name, make in baselines(op, DEVICE, inductor).items()
         if direction == FORWARD or has_backward(name)
     ]
     return [ours[0], replace(ours[0], name=f"{ours[0].name}{AGAIN}"), *ours[1:], *others]
-
-
-def ours_of(op: str, ops: Ops) -> Implementation:
-    """The operation of a bundle; several windows are made before it, as channels."""
-    if op != EMBED_WINDOWS:
-        return getattr(ops, op)
-
-    def embed(
-        volume: Tensor, weight: Tensor, *others: Tensor, patch_size: tuple[int, int, int], windows: tuple
-    ) -> object:
-        stacked = stacked_windows(volume, windows, weight.dtype)
-        return ops.masked_patch_embed(stacked, weight, *others, patch_size=patch_size)
-
-    return embed
 
 
 def _always(function: Implementation) -> Callable[[], Implementation]:

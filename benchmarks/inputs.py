@@ -5,7 +5,7 @@ from functools import cached_property
 
 import torch
 from measuring import DEVICE
-from problems import EMBED_WINDOWS, Problem, stacked_windows
+from problems import Problem
 from support.kernel_inputs import Call
 from torch import Tensor
 
@@ -36,21 +36,9 @@ class Prepared:
     def exact(self) -> dict[str, Tensor]:
         """Results in float64, without gradients."""
         with torch.no_grad():
-            return exact_results(replace(self.call, wanted=()).double())
+            return replace(self.call, wanted=()).double().forward(REFERENCE)
 
     @cached_property
     def exact_with_gradients(self) -> dict[str, Tensor]:
         """Results and gradients in float64."""
         return self.call.double().run(REFERENCE)
-
-
-def exact_results(call: Call) -> dict[str, Tensor]:
-    """Results of the reference; several windows are several channels that were windowed before."""
-    if call.op != EMBED_WINDOWS:
-        return call.forward(REFERENCE)
-    tensors = dict(call.tensors)
-    volume = tensors["volume"]
-    assert volume is not None
-    tensors["volume"] = stacked_windows(volume, call.options["windows"], torch.float64)
-    options = {"patch_size": call.options["patch_size"]}
-    return Call("masked_patch_embed", tensors, options).forward(REFERENCE)

@@ -19,9 +19,7 @@ _WAITS = re.compile(r"async_wait[^\n]*num = (\d+)")
 
 def choices_of(op: str) -> dict[str, tuple[str, ...]]:
     """The choices that an operation's module, or one that it imports, asks for."""
-    function: Any = getattr(TRITON, op, None)
-    if function is None:
-        return {}
+    function: Any = getattr(TRITON, op)
     code = "".join(map(inspect.getsource, _with_imports(sys.modules[function.__module__], set())))
     return {name: variants for name, variants in CHOICES.items() if re.search(rf"chosen\(\s*[\"']{name}[\"']", code)}
 

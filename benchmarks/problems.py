@@ -9,11 +9,8 @@ from torch import Tensor
 
 from simcrop.core.ops import PatchSize, Window
 
-Windows = tuple[Window, ...]
-WINDOWS: Windows = (HU, (-1350.0, 150.0), (-160.0, 240.0), (-500.0, 1300.0), (-200.0, 0.0))
+WINDOWS: tuple[Window, ...] = (HU, (-1350.0, 150.0), (-160.0, 240.0), (-500.0, 1300.0), (-200.0, 0.0))
 """Five, as readers use them: wide, lung, soft tissue, bone, fat."""
-EMBED_WINDOWS = "embed_windows"
-"""The embedding of every voxel under several windows, beside each other as channels: not yet an operation."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +79,6 @@ class Problem:
     backward: float | None
 
 
-def stacked_windows(volume: Tensor, windows: Windows, dtype: torch.dtype) -> Tensor:
-    """[B, 1, H, W, D] in HU -> [B, windows, H, W, D], each in [-1, 1]."""
-    values = volume.to(torch.promote_types(dtype, torch.float32))
-    scaled = [((values - low) * (2 / (high - low)) - 1).clamp(-1, 1).to(dtype) for low, high in windows]
-    return torch.cat(scaled, 1)
-
-
 def drawn_ids(scale: Scale, number: int, device: str, *, is_sorted: bool = True) -> Tensor:
     """Ids of so many patches of each study, without repeats."""
     draws = [Draw(study, device) for study in range(scale.studies)]
@@ -123,12 +113,12 @@ def windows_problem(scale: Scale) -> Problem:
         weight = call.tensors["weight"]
         assert weight is not None
         tensors = {**call.tensors, "weight": weight.repeat(1, number, 1, 1, 1)}
-        return Call(EMBED_WINDOWS, tensors, {"patch_size": scale.patch, "windows": WINDOWS}, ("weight", "bias"))
+        return replace(call, tensors=tensors, options={"patch_size": scale.patch, "window": WINDOWS})
 
     tokens, E, P = scale.studies * scale.visible, scale.features, scale.patch_values
     num_bytes = tokens * P * 2 + number * E * P * scale.item + tokens * E * 4
     name = f"masked_patch_embed, int16 volume, {number} windows"
-    return Problem(name, EMBED_WINDOWS, make, 2.0 * tokens * number * P * E, num_bytes, 2.0)
+    return Problem(name, "masked_patch_embed", make, 2.0 * tokens * number * P * E, num_bytes, 2.0)
 
 
 def topk_problem(scale: Scale, num_patches: int, sentences: int, k: int) -> Problem:

@@ -14,7 +14,7 @@ from exactness import offences, parity_limits, roundings
 from inputs import Inputs, Prepared
 from kernel_variants import name_of, variants_of
 from measuring import DEVICE
-from problems import EMBED_WINDOWS, GPU, REHEARSAL, Problem, Scale, one_of_each, problems
+from problems import GPU, REHEARSAL, Problem, Scale, one_of_each, problems
 from support.kernel_inputs import Call
 from support.poison import poisoned
 
@@ -47,8 +47,7 @@ def run(day: Day) -> None:
 
 def _named(scale: Scale) -> list[Problem]:
     """The problems of a scale, named after its dtype too."""
-    found = [problem for problem in problems(scale) if problem.op != EMBED_WINDOWS]
-    return [replace(problem, name=f"{problem.name}, {str(scale.dtype)[6:]}") for problem in found]
+    return [replace(problem, name=f"{problem.name}, {str(scale.dtype)[6:]}") for problem in problems(scale)]
 
 
 def _compare_all(day: Day, inputs: Inputs, found: list[Problem]) -> None:
@@ -135,10 +134,9 @@ def sanitized(program: str, tool: str = "memcheck", *, seconds: int = 150) -> Ma
 def tiny_calls(dtype: torch.dtype) -> None:
     """Every operation and variant once, forward and backward, of few rows so long that loops go round several times."""
     for problem in problems(replace(REHEARSAL, dtype=dtype, volume=(16, 16, 32), patch=(8, 8, 8), features=256)):
-        if problem.op != EMBED_WINDOWS:
-            for choices in variants_of(problem.op):
-                with using(**choices):
-                    problem.make(DEVICE.type).run(TRITON)
+        for choices in variants_of(problem.op):
+            with using(**choices):
+                problem.make(DEVICE.type).run(TRITON)
 
 
 if __name__ == "__main__":

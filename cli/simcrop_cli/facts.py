@@ -80,7 +80,8 @@ def _own_facts(checkpoint: Trained, config: RunConfig) -> dict[str, str]:
 
 
 def _volume(recipe: ModelRecipe) -> str:
-    return f"{recipe.volume_size} voxels of {recipe.spacing_mm} mm, patches of {recipe.patch_size}"
+    windows = "" if recipe.windows is None else f", under {len(recipe.windows)} windows"
+    return f"{recipe.volume_size} voxels of {recipe.spacing_mm} mm, patches of {recipe.patch_size}{windows}"
 
 
 def _version(name: str) -> str:

@@ -105,7 +105,8 @@ def load_encoder(
 
     Returns:
         A module with `encode(volume, *, normalized=True)` -> [B, N+1, E], class token first, for volumes in HU, RAS,
-        at its `.spacing_mm`; `.window` and `.volume_size` say what it was trained on.
+        at its `.spacing_mm`; `.window` (with `model.windows`: `.recipe.input_windows`) and `.volume_size` say what it
+        was trained on.
 
     Raises:
         CheckpointError: absent, damaged, unreachable, or without some of an encoder's tensors, which are named.

@@ -1,11 +1,13 @@
 """Check the arguments of the four operations, for every implementation alike. Errors name the argument."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
 from simcrop.core.model.patches import patch_grid
-from simcrop.core.ops import PatchSize, Window
+from simcrop.core.ops import PatchSize, Window, Windows, as_windows
 
 MAX_K = 128
 """The most patches that a sentence may ask for."""
@@ -22,13 +24,17 @@ def check_embed(
     ids_keep: Tensor | None,
     *,
     patch_size: PatchSize,
-    window: Window | None,
+    window: Windows | None,
 ) -> None:
     """Raise InputError where the arguments of `masked_patch_embed` do not fit together."""
-    num_patches = _check_volume(volume, patch_size, window)
-    expected = (weight.shape[0], volume.shape[1], *patch_size)
+    windows = as_windows(window)
+    num_patches = _check_volume(volume, patch_size, windows)
+    expected = (weight.shape[0], volume.shape[1] * max(1, len(windows)), *patch_size)
     if tuple(weight.shape) != expected:
-        raise InputError(f"weight: expected shape [E, C, {patch_size}] = {expected}, got {tuple(weight.shape)}")
+        channels = f"C x {len(windows)} windows" if len(windows) > 1 else "C"
+        raise InputError(
+            f"weight: expected shape [E, {channels}, {patch_size}] = {expected}, got {tuple(weight.shape)}"
+        )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise InputError(f"bias: expected [{weight.shape[0]}], one value a channel, got {list(bias.shape)}")
     if pos_embed is not None and tuple(pos_embed.shape) != (num_patches, weight.shape[0]):
@@ -76,7 +82,7 @@ def check_mse(
     normalize_patches: bool,
 ) -> None:
     """Raise InputError where the arguments of `masked_patch_mse` do not fit together."""
-    _check_volume(volume, patch_size, window)
+    _check_volume(volume, patch_size, () if window is None else (window,))
     _check_ids("ids_masked", ids_masked, volume.shape[0])
     ph, pw, pd = patch_size
     expected = (*ids_masked.shape, volume.shape[1] * ph * pw * pd)
@@ -94,16 +100,17 @@ def check_ids_in_range(name: str, ids: Tensor, num_patches: int) -> None:
         raise InputError(f"{name}: values {int(ids.min())}..{int(ids.max())} are outside 0..{num_patches - 1}")
 
 
-def _check_volume(volume: Tensor, patch_size: PatchSize, window: Window | None) -> int:
+def _check_volume(volume: Tensor, patch_size: PatchSize, windows: Sequence[Window]) -> int:
     """The number of patches of a volume that can be read."""
     if volume.ndim != 5:
         raise InputError(f"volume: expected [B, C, H, W, D], got a shape of {volume.ndim} axes")
     if volume.dtype not in VOLUME_DTYPES:
         raise InputError(f"volume: {volume.dtype} is not supported; use int16 or a floating type")
-    if not volume.is_floating_point() and window is None:
+    if not volume.is_floating_point() and not windows:
         raise InputError(f"window: a volume of {volume.dtype} needs one, e.g. window=(-1000, 1000)")
-    if window is not None and not window[0] < window[1]:
-        raise InputError(f"window: expected low < high, got {window}")
+    for window in windows:
+        if not window[0] < window[1]:
+            raise InputError(f"window: expected low < high, got {window}")
     gh, gw, gd = patch_grid((volume.shape[2], volume.shape[3], volume.shape[4]), patch_size)
     return gh * gw * gd
 

@@ -4,8 +4,9 @@
 Both keep to these signatures, so a model never knows which one it runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
@@ -13,8 +14,18 @@ from torch import Tensor
 Window = tuple[float, float]
 """(low, high) in HU: v becomes clip((v - low) / (high - low) * 2 - 1, -1, 1)."""
 
+Windows = Window | Sequence[Window]
+"""One window, or several; a voxel under each of W windows is W values, and channels count windows first: w * C + c."""
+
 PatchSize = tuple[int, int, int]
 """Voxels along the three array axes."""
+
+
+def as_windows(window: Windows | None) -> tuple[Window, ...]:
+    """One window, several or none as a tuple of windows."""
+    given = () if window is None else tuple(window)
+    is_one = bool(given) and not isinstance(given[0], Sequence)
+    return cast("tuple[Window, ...]", (given,) if is_one else given)
 
 
 class TopK(NamedTuple):
@@ -37,13 +48,13 @@ class MaskedPatchEmbed(Protocol):
     def __call__(
         self,
         volume: Int[Tensor, "B C H W D"] | Float[Tensor, "B C H W D"],
-        weight: Float[Tensor, "E C ph pw pd"],
+        weight: Float[Tensor, "E WC ph pw pd"],
         bias: Float[Tensor, "E"] | None,
         pos_embed: Float[Tensor, "N E"] | None,
         ids_keep: Int64[Tensor, "B L"] | None,
         *,
         patch_size: PatchSize,
-        window: Window | None = None,
+        window: Windows | None = None,
     ) -> Float[Tensor, "B L E"]: ...
 
 

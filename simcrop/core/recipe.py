@@ -65,6 +65,9 @@ class ModelRecipe(Section):
     """Voxel spacing of the model's grid, mm."""
     window: Window = (-1000.0, 1000.0)
     """HU range mapped to [-1, 1]."""
+    windows: tuple[Window, ...] | None = None
+    """1 to 16 HU ranges, each a channel of the patch embedding, as in [[-1000, 1000], [-150, 250]]; null: `window`.
+    What is rebuilt, and what counts as air, is told by `window` alone."""
     mask_ratio: float = 0.75
     """Share of patches hidden from the encoder."""
     embed_dim: int = 128
@@ -109,6 +112,9 @@ class ModelRecipe(Section):
             )
         require(all(s > 0 for s in self.spacing_mm), "spacing_mm: every value must be above 0")
         require(self.window[0] < self.window[1], f"window: low {self.window[0]} is not below high {self.window[1]}")
+        require(1 <= len(self.input_windows) <= 16, f"windows: {len(self.input_windows)} are not 1 to 16; null for one")
+        for low, high in self.input_windows:
+            require(low < high, f"windows: low {low} is not below high {high}")
         self._within("[0, 1)", "mask_ratio")
         require(self.num_visible >= 1, f"mask_ratio: {self.mask_ratio} leaves no visible patch of {self.num_patches}")
         _divisible("embed_dim", self.embed_dim, "num_heads", self.num_heads)
@@ -140,6 +146,16 @@ class ModelRecipe(Section):
     def patch_values(self) -> int:
         """P, values of one patch over all channels."""
         return self.in_channels * self.patch_size[0] * self.patch_size[1] * self.patch_size[2]
+
+    @property
+    def input_windows(self) -> tuple[Window, ...]:
+        """Windows under which the encoder reads a volume."""
+        return (self.window,) if self.windows is None else self.windows
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the patch embedding's weight: those of a volume under the first window, then the next."""
+        return self.in_channels * len(self.input_windows)
 
 
 def _divisible(width_key: str, width: int, heads_key: str, heads: int) -> None:

@@ -13,18 +13,18 @@ from torch import Tensor
 
 from simcrop.core.model.patches import AnyVolume, apply_window, gather_patches, patch_view
 from simcrop.core.op_checks import check_embed, check_ids_in_range, check_mse, check_pairs, check_same_studies
-from simcrop.core.ops import Ops, PatchSize, TopK, Window
+from simcrop.core.ops import Ops, PatchSize, TopK, Window, Windows, as_windows
 
 
 def masked_patch_embed(
     volume: AnyVolume,
-    weight: Float[Tensor, "E C ph pw pd"],
+    weight: Float[Tensor, "E WC ph pw pd"],
     bias: Float[Tensor, "E"] | None,
     pos_embed: Float[Tensor, "N E"] | None,
     ids_keep: Int64[Tensor, "B L"] | None,
     *,
     patch_size: PatchSize,
-    window: Window | None = None,
+    window: Windows | None = None,
 ) -> Float[Tensor, "B L E"]:
     """Linear embedding of the visible patches, plus their positions.
 
@@ -32,12 +32,12 @@ def masked_patch_embed(
 
     Args:
         volume: [B, C, H, W, D] int16 (needs a window) or floating, any strides.
-        weight: a Conv3d weight whose kernel is `patch_size`.
+        weight: a Conv3d weight whose kernel is `patch_size`; channel w * C + c reads channel c under window w.
         bias: added to every token.
         pos_embed: one row a patch, added to its token.
         ids_keep: patches to embed in this order, repeats allowed; None takes all in order.
         patch_size: voxels along (H, W, D).
-        window: HU range mapped to [-1, 1] on load.
+        window: HU range mapped to [-1, 1] on load, or several.
 
     Returns:
         [B, L, E] in the dtype that torch gives for linear + pos_embed.
@@ -56,10 +56,12 @@ def masked_patch_embed(
     dtype = torch.get_autocast_dtype(volume.device.type) if _autocast(volume) else weight.dtype
     kernel = weight.reshape(weight.shape[0], -1).to(dtype)
     load_dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    windows = as_windows(window) or (None,)
 
     def embed(study: Tensor, ids: Tensor | None) -> Tensor:
-        values = apply_window(gather_patches(study, ids), window, load_dtype).to(dtype)
-        embedded = _linear(values, kernel, bias)
+        rows = gather_patches(study, ids)
+        values = [apply_window(rows, each, load_dtype).to(dtype) for each in windows]
+        embedded = _linear(values[0] if len(values) == 1 else torch.cat(values, 1), kernel, bias)
         if pos_embed is None:
             return embedded
         return embedded + (pos_embed if ids is None else pos_embed[ids])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from simcrop.core.errors import InputError
 from simcrop.core.model.patches import AnyVolume
-from simcrop.core.ops import MaskedPatchEmbed, PatchSize, Window
+from simcrop.core.ops import MaskedPatchEmbed, PatchSize, Windows, as_windows
 from simcrop.core.reference import masked_patch_embed as reference
 from simcrop.kernels.patch_embed import masked_patch_embed as kernel
 from simcrop.kernels.support import why_not
@@ -32,7 +32,7 @@ class MaskedPatchEmbed3d(nn.Module):
         patch_size: PatchSize,
         *,
         bias: bool = True,
-        window: Window | None = None,
+        window: Windows | None = None,
         backend: Backend = "auto",
     ) -> None:
         """Make an embedding with the weights of a new Conv3d.
@@ -42,17 +42,19 @@ class MaskedPatchEmbed3d(nn.Module):
             embed_dim: E of the tokens.
             patch_size: voxels along (H, W, D).
             bias: add one value a channel.
-            window: HU range mapped to [-1, 1] while voxels are read; int16 volumes need it.
+            window: HU range mapped to [-1, 1] while voxels are read, or several, of which each has in_channels channels
+                of the weight; int16 volumes need one.
             backend: auto (Triton for CUDA tensors, else plain torch; says which, once), reference or triton.
         """
         super().__init__()
-        self.proj = nn.Conv3d(in_channels, embed_dim, patch_size, stride=patch_size, bias=bias)
+        channels = in_channels * max(1, len(as_windows(window)))
+        self.proj = nn.Conv3d(channels, embed_dim, patch_size, stride=patch_size, bias=bias)
         self.window = window
         self.backend: Backend = backend
 
     @classmethod
     def from_conv3d(
-        cls, conv: nn.Conv3d, *, window: Window | None = None, backend: Backend = "auto"
+        cls, conv: nn.Conv3d, *, window: Windows | None = None, backend: Backend = "auto"
     ) -> "MaskedPatchEmbed3d":
         """An embedding that shares the Parameters of `conv`.
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simcrop.core.ops import Ops, PatchSize, Window
+from simcrop.core.ops import Ops, PatchSize, Window, Windows, as_windows
 
 HU: Window = (-1000.0, 1000.0)
 EMBED_VARIANTS = [
@@ -114,7 +114,7 @@ def embed_call(
     dtype: torch.dtype = torch.float32,
     bias: bool = True,
     positions: bool = True,
-    window: Window | None = None,
+    window: Windows | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> Call:
@@ -123,12 +123,13 @@ def embed_call(
     num_patches = torch.Size(v // p for v, p in zip(volume_size, patch_size, strict=True)).numel()
     if window is None and volume_dtype == torch.int16:
         window = HU
-    values = channels * torch.Size(patch_size).numel()
+    weight_channels = channels * max(1, len(as_windows(window)))
+    values = weight_channels * torch.Size(patch_size).numel()
     return Call(
         "masked_patch_embed",
         {
             "volume": draw.volume(studies, channels, *volume_size, dtype=volume_dtype),
-            "weight": (draw.normal(embed_dim, channels, *patch_size) / values**0.5).to(dtype),
+            "weight": (draw.normal(embed_dim, weight_channels, *patch_size) / values**0.5).to(dtype),
             "bias": draw.normal(embed_dim).to(dtype) if bias else None,
             "pos_embed": draw.normal(num_patches, embed_dim) if positions else None,
             "ids_keep": None if visible is None else draw.whole(num_patches, studies, visible),

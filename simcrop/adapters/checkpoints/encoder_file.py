@@ -34,6 +34,7 @@ Trained = Checkpoint | EncoderFile
 OWN_KEY = "simcrop"
 """Beside `model` in a .pth of ours: the `model` section of the configuration, and the step."""
 _SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".safetensors"}
+_EMBEDDING = "patch_embed.proj.weight"
 _FORBIDDEN_NAME = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -103,7 +104,7 @@ def start_from(encoder: VisionEncoder, path: Path) -> None:
     """Put the weights of a file or run into a new encoder.
 
     Blocks and final norm must all be there and fit; patch embedding and class token are taken where they fit (those of
-    a 2D model do not), the position table is always the recipe's.
+    a 2D model do not, those of other windows are refused), the position table is always the recipe's.
 
     Args:
         encoder: its weights are replaced.
@@ -129,7 +130,18 @@ def start_from(encoder: VisionEncoder, path: Path) -> None:
             f"model.init: {path} does not fit: {lacking[0]} is {shape}, the model needs "
             f"{tuple(own[lacking[0]].shape)}; change model.embed_dim and model.depth, or write scratch"
         )
+    embedding, needed = found.get(_EMBEDDING), own[_EMBEDDING]
+    if _EMBEDDING not in taken and embedding is not None and _but_channels(embedding) == _but_channels(needed):
+        raise ConfigError(
+            f"model.init: {path} does not fit: {_EMBEDDING} has {embedding.shape[1]} channels, the model needs "
+            f"{needed.shape[1]}; set model.windows to those of the file"
+        )
     encoder.load_state_dict(own | taken)
+
+
+def _but_channels(weight: Tensor) -> tuple[int, ...]:
+    """The shape of a convolution's weight without the channels that it reads."""
+    return (len(weight), *weight.shape[2:])
 
 
 def _whole_or_part(path: Path, tensors: dict[str, Tensor]) -> EncoderFile:

@@ -158,6 +158,8 @@ def _recipe(file: EncoderFile, known: tuple[str, Size] | None, given: Mapping[st
         return _validated({**file.model, **given}, file)
     sizes = _sizes(file.tensors)
     tree = asdict(PUBLISHED) | sizes
+    if given.get("windows") is not None:
+        tree["in_channels"] = PUBLISHED.in_channels  # the file's channels are windows
     if known is not None:
         tree["position_embedding"] = known[0]
     # Of the published width and patch, it has to be the published encoder: a lacking block is told, not left out.
@@ -171,7 +173,7 @@ def _recipe(file: EncoderFile, known: tuple[str, Size] | None, given: Mapping[st
         "do not stand in the file%s",
         file.path,
         *(recipe.embed_dim, recipe.depth, recipe.num_heads, recipe.patch_size, recipe.volume_size),
-        *(recipe.spacing_mm, recipe.window, "" if given else " and are inferred from the paper"),
+        *(recipe.spacing_mm, recipe.windows or recipe.window, "" if given else " and are inferred from the paper"),
     )
     return recipe
 
@@ -234,7 +236,8 @@ def _check_complete(file: EncoderFile, tensors: Mapping[str, Tensor], own: Mappi
     if lacking:
         raise CheckpointError(
             f"{file.path}: {len(lacking)} of the encoder's {len(own)} tensors are absent or do not fit: "
-            f"{_listed(lacking, '; ')}; take a file of a whole 3D encoder (model.init takes one of blocks alone)"
+            f"{_listed(lacking, '; ')}; take a file of a whole 3D encoder (model.init takes one of blocks alone), "
+            f"with model.windows as it was trained"
         )
 
 

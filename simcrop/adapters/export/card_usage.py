@@ -40,8 +40,7 @@ vit.load_state_dict(load_file({file}))  # before MONAI 1.6: strict=False
 vit.patch_embedding.position_embeddings.requires_grad_(False)
 vit.eval()
 
-low, high = {low!r}, {high!r}
-scaled = ((volume.float() - low) * (2 / (high - low)) - 1).clamp(-1, 1)  # volume in HU, RAS, at {spacing} mm
+{scaling}  # volume in HU, RAS, at {spacing} mm
 with torch.no_grad():
     tokens, after_each_block = vit(scaled)  # [B, N, {width}]
 ```
@@ -51,6 +50,16 @@ Token (h * gW + w) * gD + d is patch (h, w, d) of a grid (gH, gW, gD).
 MONAI's ViT without a classification head has no class token, so it was left out. The encoder was trained with one, and
 its patches attend to it: the tokens above are those of the encoder without its class token (up to rounding), and differ
 from those of `simcrop.load_encoder(...).encode(volume)[:, 1:]`, for a phantom chest by {difference} of their length."""
+
+
+_ONE_WINDOW = """\
+low, high = {low!r}, {high!r}
+scaled = ((volume.float() - low) * (2 / (high - low)) - 1).clamp(-1, 1)"""
+
+_WINDOWS = """\
+windows = {windows!r}  # each is a channel
+scaled = [((volume.float() - low) * (2 / (high - low)) - 1).clamp(-1, 1) for low, high in windows]
+scaled = torch.cat(scaled, dim=1)"""
 
 
 def usage(kind: Format, where: str, recipe: ModelRecipe, class_token: float | None) -> str:
@@ -72,6 +81,13 @@ def usage(kind: Format, where: str, recipe: ModelRecipe, class_token: float | No
     facts["imports"] = "from huggingface_hub import hf_hub_download\n" if on_hub else ""
     if kind == "authors":
         return _AUTHORS.format(**facts)
-    low, high = recipe.window
     arguments = "".join(f"\n    {key}={value!r}," for key, value in monai_arguments(recipe).items()) + "\n"
-    return _MONAI.format(arguments=arguments, low=low, high=high, difference=f"{class_token:.2%}", **facts)
+    return _MONAI.format(arguments=arguments, scaling=_scaling(recipe), difference=f"{class_token:.2%}", **facts)
+
+
+def _scaling(recipe: ModelRecipe) -> str:
+    """Code that maps `volume` to what the patch embedding reads."""
+    if recipe.windows is not None:
+        return _WINDOWS.format(windows=recipe.windows)
+    low, high = recipe.window
+    return _ONE_WINDOW.format(low=low, high=high)

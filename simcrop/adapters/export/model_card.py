@@ -147,6 +147,9 @@ def _recipe_rows(facts: CardFacts) -> Iterator[tuple[str, object]]:
     yield "volume, voxels along right, front, head", _times(recipe.volume_size)
     yield "spacing, mm", _times(recipe.spacing_mm)
     yield "window, HU", f"{recipe.window[0]:g} to {recipe.window[1]:g}, mapped to [-1, 1]"
+    if recipe.windows is not None:
+        windows = "; ".join(f"{low:g} to {high:g}" for low, high in recipe.windows)
+        yield "windows that the encoder reads, HU", f"{windows}; each a channel of the patch embedding"
     yield "patch, voxels", _times(recipe.patch_size)
     yield "width, blocks, heads", f"{recipe.embed_dim}, {recipe.depth}, {recipe.num_heads}"
     yield "position embedding", recipe.position_embedding

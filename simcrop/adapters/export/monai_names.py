@@ -39,7 +39,7 @@ def monai_weights(encoder: VisionEncoder) -> dict[str, Tensor]:
 def monai_arguments(recipe: ModelRecipe) -> dict[str, object]:
     """Arguments of `monai.networks.nets.ViT` for an encoder of this recipe."""
     return {
-        "in_channels": recipe.in_channels,
+        "in_channels": recipe.input_channels,
         "img_size": recipe.volume_size,
         "patch_size": recipe.patch_size,
         "hidden_size": recipe.embed_dim,

@@ -136,19 +136,19 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, recipe: ModelRecipe, ops: Ops) -> None:
         super().__init__()
-        self.patch_size, self.window = recipe.patch_size, recipe.window
-        self.proj = nn.Conv3d(recipe.in_channels, recipe.embed_dim, recipe.patch_size, stride=recipe.patch_size)
+        self.patch_size, self.windows = recipe.patch_size, recipe.input_windows
+        self.proj = nn.Conv3d(recipe.input_channels, recipe.embed_dim, recipe.patch_size, stride=recipe.patch_size)
         self._embed = ops.masked_patch_embed
 
     def forward(
         self, volume: AnyVolume, pos_embed: Float[Tensor, "N E"], ids_keep: Int64[Tensor, "B L"] | None
     ) -> Float[Tensor, "B L E"]:
         weight, bias = self.proj.weight, self.proj.bias
-        return self._embed(volume, weight, bias, pos_embed, ids_keep, patch_size=self.patch_size, window=self.window)
+        return self._embed(volume, weight, bias, pos_embed, ids_keep, patch_size=self.patch_size, window=self.windows)
 
 
 class VisionEncoder(nn.Module):
-    """3D ViT over the visible patches of a volume in HU, RAS, at `spacing_mm`; `window` is applied inside."""
+    """3D ViT over the visible patches of a volume in HU, RAS, at `spacing_mm`; its windows are applied inside."""
 
     cls_token: Tensor
     pos_embed: Tensor

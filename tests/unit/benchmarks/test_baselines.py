@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from baselines import EAGER, ROUNDS_COSINES, baselines, compiled, embed_gather_kernel, windows_index_view
+from baselines import EAGER, ROUNDS_COSINES, Implementation, baselines, compiled, embed_gather_kernel
 from contest import BACKWARD, FORWARD, Contestant, contestants, entered
 from inputs import Inputs
 from problems import REHEARSAL, Problem, problems
@@ -39,14 +39,12 @@ def test_the_baseline_with_a_kernel_computes_the_operation(volume_dtype: torch.d
     assert_as_exact(ours, call.run(REFERENCE), call.double().run(REFERENCE))
 
 
-def test_the_baseline_with_a_kernel_takes_several_windows() -> None:
-    call = on_device(embed_call(visible=7, volume_dtype=torch.int16))
-    volume, weight, *others = (tensor for tensor in call.tensors.values() if tensor is not None)
-    windows = [(-1000.0, 1000.0), (-150.0, 250.0)]
-    given = (volume[:, :1], weight[:, :1].repeat(1, 2, 1, 1, 1), *others)
-    found = embed_gather_kernel(*given, patch_size=call.options["patch_size"], windows=windows)
-    expected = windows_index_view(*given, patch_size=call.options["patch_size"], windows=windows)
-    torch.testing.assert_close(found, expected)
+@pytest.mark.parametrize("embed", [embed_gather_kernel, *EAGER["masked_patch_embed"].values()])
+def test_a_baseline_takes_several_windows(embed: Implementation) -> None:
+    call = on_device(embed_call(visible=7, volume_dtype=torch.int16, window=((-1000.0, 1000.0), (-150.0, 250.0))))
+    found, expected = (call.run(ops) for ops in (replace(REFERENCE, masked_patch_embed=embed), REFERENCE))
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, atol=1e-4, rtol=1e-4, msg=key)
 
 
 PROBLEMS = problems(REHEARSAL)

@@ -5,7 +5,6 @@ from kernel_variants import choices_of, name_of, variants_of
 from support.kernel_inputs import EMBED_VARIANTS
 
 from simcrop.core.ops import Ops
-from simcrop.kernels import TRITON
 from simcrop.kernels.variants import CHOICES, chosen, using
 
 OPS = [name for name in Ops.__dataclass_fields__ if name != "name"]
@@ -23,11 +22,6 @@ def test_the_defaults_come_first_and_every_variant_is_among_them(op: str) -> Non
 
 def test_no_two_variants_run_the_same_kernels() -> None:
     assert variants_of("masked_patch_embed") == EMBED_VARIANTS
-
-
-def test_what_is_no_operation_of_the_kernels_has_no_choices() -> None:
-    assert not hasattr(TRITON, "embed_windows")
-    assert variants_of("embed_windows") == [{}]
 
 
 def test_a_variant_is_named_by_its_choices() -> None:

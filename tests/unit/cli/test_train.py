@@ -43,3 +43,17 @@ def test_prepare_then_train_then_info(tmp_path: Path, capsys: pytest.CaptureFixt
     facts = capsys.readouterr().out
     assert "tiny, step 2 of 2, seed 0" in facts
     assert "(16, 16, 16) voxels" in facts
+
+
+def test_several_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = write_config(tmp_path), tmp_path / "run"
+    short = ["--set", "train.steps=2", "--set", "train.warmup_steps=0"]
+    windows = ["--set", "model.windows=[[-1000, 1000], [-150, 250]]"]
+    assert main(["train", str(path), "--out", str(out), *short, *windows]) == 0
+    capsys.readouterr()
+    assert main(["info", str(out)]) == 0
+    assert "patches of (4, 4, 4), under 2 windows" in capsys.readouterr().out
+    assert main(["train", str(path), "--out", str(out), *short]) == 1
+    assert "simcrop: model.windows: " in capsys.readouterr().err
+    assert main(["train", str(path), "--set", "model.windows=[-1000, 1000]"]) == 1
+    assert "model.windows" in capsys.readouterr().err

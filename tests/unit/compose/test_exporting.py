@@ -61,6 +61,7 @@ def volume(encoder: VisionEncoder) -> torch.Tensor:
 
 def assert_same(ours: VisionEncoder, theirs: VisionEncoder) -> None:
     assert theirs.recipe.grid == ours.recipe.grid
+    assert theirs.recipe.input_windows == ours.recipe.input_windows
     assert (theirs.spacing_mm, theirs.window, theirs.volume_size) == (ours.spacing_mm, ours.window, ours.volume_size)
     for x in (volume(ours), volume(ours)[..., :8]):
         for normalized in (True, False):
@@ -128,6 +129,29 @@ def test_the_cards_code_loads_each_format(run: Path, tmp_path: Path, monkeypatch
     assert found["authors"]["weights"].keys() == ours.state_dict().keys()
     expected = patch_tokens(ours, x)
     assert (found["monai"]["tokens"] - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
+def test_several_windows_are_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pytest.importorskip("monai")
+    windows = "model.windows=[[-1000, 1000], [-150, 250]]"
+    compose.train(load_config(write_config(tmp_path), (*STEPS, windows)), out=tmp_path / "run")
+    ours = compose.load_encoder(tmp_path / "run")
+    assert ours.patch_embed.proj.weight.shape[1] == 2
+    x = volume(ours)
+    assert torch.equal(compose.load_model(tmp_path / "run").encoder.encode(x), ours.encode(x))
+    for kind in ("simcrop", "authors", "monai"):
+        export(tmp_path / "run", tmp_path / kind, kind=kind)
+    for kind in ("simcrop", "authors"):
+        assert_same(ours, compose.load_encoder(tmp_path / kind))
+    assert json.loads((tmp_path / "simcrop" / "config.json").read_text())["model"]["windows"] == [
+        [-1000.0, 1000.0],
+        [-150.0, 250.0],
+    ]
+    found: dict[str, Any] = {"volume": x}
+    exec(code_of(tmp_path / "monai"), found)
+    expected = patch_tokens(ours, x)
+    assert (found["tokens"] - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
 def test_the_monai_card_says_how_much_the_class_token_does(run: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
+from simcrop.core.ops import Window
 from simcrop.core.reference import (
     masked_patch_embed,
     masked_patch_mse,
@@ -37,6 +38,20 @@ def test_what_does_not_fit_an_embedding_is_refused_by_name(change: dict[str, Ten
     arguments = {name: torch.zeros(size) for name, size in sizes.items()} | {"ids_keep": IDS} | change
     with pytest.raises(InputError, match=message):
         masked_patch_embed(**arguments, patch_size=PATCH)
+
+
+@pytest.mark.parametrize(
+    ("windows", "message"),
+    [
+        ([(-1000, 1000)] * 3, r"weight: expected shape \[E, C x 3 windows, .*\(5, 6, 4, 3, 2\), got \(5, 4, 4, 3, 2\)"),
+        ([(-1000, 1000), (250, -150)], r"window: expected low < high, got \(250, -150\)"),
+        ([], r"window: a volume of torch.int16 needs one"),
+    ],
+)
+def test_windows_that_do_not_fit_are_refused(windows: list[Window], message: str) -> None:
+    volume, weight = torch.zeros(2, 2, 8, 9, 10, dtype=torch.int16), torch.zeros(E, 4, *PATCH)
+    with pytest.raises(InputError, match=message):
+        masked_patch_embed(volume, weight, None, None, IDS, patch_size=PATCH, window=windows)
 
 
 REFUSED: list[tuple[dict[str, object], str]] = [

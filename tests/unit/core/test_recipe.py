@@ -58,6 +58,13 @@ def test_sizes_follow_from_a_grid_that_is_not_cubic() -> None:
     assert (model.num_patches, model.num_visible, model.patch_values) == (30, 15, 48)
 
 
+def test_the_encoder_reads_the_one_window_unless_others_are_named() -> None:
+    assert ModelRecipe(window=(0.0, 1.0)).input_windows == ((0.0, 1.0),)
+    several = ModelRecipe(in_channels=2, windows=((-1000.0, 1000.0), (-150.0, 250.0), (150.0, 1500.0)))
+    assert len(several.input_windows) == 3
+    assert (several.input_channels, several.patch_values) == (6, 2 * 12 * 12 * 6)
+
+
 REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (ModelRecipe, {"in_channels": 0}, r"^in_channels: 0 is below 1$"),
     (ModelRecipe, {"patch_size": (12, 0, 6)}, r"^patch_size: axis 1 has a size below 1$"),
@@ -66,6 +73,9 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (ModelRecipe, {"volume_size": (96, 96, 4)}, r"^volume_size: 4 voxels on axis 2 .* take 6$"),
     (ModelRecipe, {"spacing_mm": (1.0, 0.0, 1.0)}, r"^spacing_mm: every value must be above 0$"),
     (ModelRecipe, {"window": (100.0, 100.0)}, r"^window: low 100.0 is not below high 100.0$"),
+    (ModelRecipe, {"windows": ((-1000.0, 1000.0), (0.0, 0.0))}, r"^windows: low 0.0 is not below high 0.0$"),
+    (ModelRecipe, {"windows": ()}, r"^windows: 0 are not 1 to 16; null for one$"),
+    (ModelRecipe, {"windows": ((0.0, 1.0),) * 17}, r"^windows: 17 are not 1 to 16"),
     (ModelRecipe, {"mask_ratio": 1.0}, r"^mask_ratio: 1.0 is outside \[0, 1\)$"),
     (ModelRecipe, {"mask_ratio": -0.1}, r"^mask_ratio: -0.1 is outside"),
     (ModelRecipe, {"mask_ratio": 0.9999}, r"^mask_ratio: 0.9999 leaves no visible patch of 512$"),

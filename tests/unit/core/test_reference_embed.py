@@ -156,3 +156,38 @@ def test_nothing_in_gives_nothing_out_still_connected(num_studies: int, num_ids:
 def test_no_studies_and_no_ids_still_have_a_place_for_every_patch() -> None:
     volume, weight, bias, positions, _ = inputs()
     assert masked_patch_embed(volume[:0], weight, bias, positions, None, patch_size=PATCH).shape == (0, N, E)
+
+
+def test_two_windows_are_channels_that_count_windows_first() -> None:
+    """Each voxel by hand: -500 and 100 in channel 0, 300 and -2000 in channel 1, under [-1000, 1000] and [0, 400]."""
+    volume = torch.tensor([[-500, 100], [300, -2000]], dtype=torch.int16).reshape(1, 2, 1, 1, 2)
+    values = [-0.5, 0.1, 0.3, -1.0, -1.0, -0.5, 0.5, -1.0]
+    weight = torch.eye(8).reshape(8, 4, 1, 1, 2)
+    for windows in ([WINDOW, (0.0, 400.0)], (WINDOW, [0, 400])):
+        tokens = masked_patch_embed(volume, weight, None, None, None, patch_size=(1, 1, 2), window=windows)
+        torch.testing.assert_close(tokens, torch.tensor([[values]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.float32])
+def test_one_window_in_a_list_is_the_window(dtype: torch.dtype) -> None:
+    _, weight, bias, positions, ids = inputs()
+    volume = torch.randint(-3000, 3000, (2, 2, 8, 9, 10), dtype=torch.int16).to(dtype)
+    plain = masked_patch_embed(volume, weight, bias, positions, ids, patch_size=PATCH, window=WINDOW)
+    assert torch.equal(
+        masked_patch_embed(volume, weight, bias, positions, ids, patch_size=PATCH, window=[WINDOW]), plain
+    )
+
+
+@pytest.mark.parametrize("ids", [None, torch.tensor([[1, 1, 0]])])
+def test_gradcheck_under_two_windows(ids: Tensor | None) -> None:
+    draw = torch.Generator().manual_seed(0)
+    volume = torch.randn(1, 1, 2, 2, 4, generator=draw, dtype=torch.float64) * 500
+    weight = torch.randn(3, 2, 2, 2, 2, generator=draw, dtype=torch.float64) * 10
+    bias, positions = torch.randn(3, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+
+    def embed(*tensors: Tensor) -> Tensor:
+        return masked_patch_embed(*tensors, ids, patch_size=(2, 2, 2), window=(WINDOW, (-150, 250)))  # type: ignore[call-arg]
+
+    assert torch.autograd.gradcheck(
+        embed, tuple(tensor.requires_grad_() for tensor in (volume, weight, bias, positions))
+    )

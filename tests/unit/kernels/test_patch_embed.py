@@ -13,7 +13,7 @@ from support.parity import DEVICE, FLOATS, ODD_SIZES, assert_as_exact, assert_pa
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from simcrop.core.errors import InputError
-from simcrop.core.ops import Window
+from simcrop.core.ops import Window, Windows
 from simcrop.core.reference import REFERENCE
 from simcrop.kernels import TRITON, masked_patch_embed
 from simcrop.kernels.variants import using
@@ -129,6 +129,43 @@ def test_gradients_of_volume_and_positions() -> None:
     assert_parity(replace(embed_call(volume_dtype=torch.float32, visible=None), wanted=("volume", "pos_embed")))
 
 
+WINDOWS = (HU, (-150.0, 250.0), (-900.0, -400.0))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("volume_dtype", [torch.int16, torch.float32])
+def test_several_windows(dtype: torch.dtype, volume_dtype: torch.dtype) -> None:
+    windows = WINDOWS if volume_dtype == torch.int16 else ((-1.0, 1.0), (0.0, 2.5))
+    call = embed_call(dtype=dtype, volume_dtype=volume_dtype, window=windows)
+    assert_parity(call)
+    assert_parity(replace(call, wanted=()))
+    assert_parity(embed_call(visible=None, dtype=dtype, volume_dtype=volume_dtype, window=windows))
+
+
+def test_a_voxels_gradient_is_its_sum_over_windows() -> None:
+    call = embed_call(volume_dtype=torch.float32, window=((-1.0, 1.0), (0.0, 2.5)))
+    volume = call.tensors["volume"]
+    assert volume is not None
+    volume[0, 0, 0, 0, :6] = torch.tensor([-1.0, 1.0, 0.0, 2.5, -0.5, 5.0])
+    assert set(assert_parity(replace(call, wanted=("volume",)))) == {"result", "gradient of volume"}
+
+
+@pytest.mark.parametrize("volume_dtype", [torch.int16, torch.float32])
+def test_one_window_in_a_list_is_the_window(volume_dtype: torch.dtype) -> None:
+    call = on_device(embed_call(volume_dtype=volume_dtype, window=HU))
+    listed = replace(call, options={**call.options, "window": [HU]})
+    for name, value in call.run(TRITON).items():
+        assert torch.equal(listed.run(TRITON)[name], value), name
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_patches_under_several_windows_are_gathered(trains: bool) -> None:
+    call = replace(on_device(embed_call(volume_dtype=torch.float32, window=WINDOWS)), wanted=("weight",))
+    with torch.set_grad_enabled(trains), Seen() as seen:
+        call.run(TRITON)
+    assert seen.names == [*GATHERED, *(["patch_product_gradient"] if trains else [])]
+
+
 def test_nan_voxels_reach_their_token_and_no_other() -> None:
     call = embed_call(volume_dtype=torch.float32, window=(-1.0, 1.0), visible=None)
     volume = call.tensors["volume"]
@@ -138,8 +175,9 @@ def test_nan_voxels_reach_their_token_and_no_other() -> None:
     assert ours["result"].isnan().all(2).nonzero().tolist() == [[1, 0]]
 
 
-def test_autocast_keeps_positions_and_volume_in_fp32() -> None:
-    call = on_device(embed_call())
+@pytest.mark.parametrize("window", [HU, WINDOWS])
+def test_autocast_keeps_positions_and_volume_in_fp32(window: Windows) -> None:
+    call = on_device(embed_call(window=window))
     with torch.autocast(DEVICE.type, torch.float16):
         ours, wanted = call.run(TRITON), call.run(REFERENCE)
     assert ours["result"].dtype == torch.float32
@@ -220,8 +258,9 @@ def test_it_can_be_differentiated_once() -> None:
         grad.sum().backward()
 
 
-def test_fullgraph() -> None:
-    call = on_device(embed_call())
+@pytest.mark.parametrize("window", [HU, WINDOWS])
+def test_fullgraph(window: Windows) -> None:
+    call = on_device(embed_call(window=window))
 
     def embed(*tensors: torch.Tensor) -> torch.Tensor:
         return masked_patch_embed(*tensors, **call.options) * 2

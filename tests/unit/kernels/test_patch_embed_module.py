@@ -34,6 +34,19 @@ def test_a_new_embedding_takes_hu(backend: str) -> None:
     torch.testing.assert_close(embed(volume), embed.proj(scaled).flatten(2).transpose(1, 2))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_several_windows_have_channels_of_their_own(backend: str) -> None:
+    windows = ((-1000.0, 400.0), (0.0, 200.0))
+    embed = MaskedPatchEmbed3d(1, 10, (4, 3, 2), window=windows, backend=backend)
+    assert embed.proj.weight.shape == (10, 2, 4, 3, 2)
+    volume = torch.randint(-1300, 1300, (1, 1, 8, 9, 10), generator=Draw().generator).short()
+    stacked = torch.cat([(volume.float() + 1000) / 700 - 1, volume / 100 - 1], 1).clamp(-1, 1)
+    wanted = embed.proj(stacked).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(embed(volume), wanted)
+    shared = MaskedPatchEmbed3d.from_conv3d(embed.proj, window=windows, backend=backend)
+    torch.testing.assert_close(shared(volume), wanted)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

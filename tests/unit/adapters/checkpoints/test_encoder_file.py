@@ -79,6 +79,16 @@ def test_an_encoder_of_other_size_is_refused(tmp_path: Path) -> None:
         start_from(make_encoder(depth=2), path)
 
 
+def test_an_encoder_of_other_windows_is_refused(tmp_path: Path) -> None:
+    windows = ((-1000.0, 1000.0), (-150.0, 250.0))
+    path = save(dict(make_encoder(1).state_dict()), tmp_path / "one.safetensors")
+    with pytest.raises(ConfigError, match=r"weight has 1 channels, the model needs 2; set model.windows"):
+        start_from(make_encoder(2, windows=windows), path)
+    source, target = make_encoder(1, windows=windows), make_encoder(2, windows=windows)
+    start_from(target, save(dict(source.state_dict()), tmp_path / "two.safetensors"))
+    assert torch.equal(target.patch_embed.proj.weight, source.patch_embed.proj.weight)
+
+
 def test_files_that_hold_no_tensors_are_refused_unrun(tmp_path: Path) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
     (tmp_path / "text.pt").write_text("not a model")

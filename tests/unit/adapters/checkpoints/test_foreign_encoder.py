@@ -171,6 +171,20 @@ def test_an_unknown_table_is_kept_with_a_warning_or_its_grid_asked_for(
     assert file.encoder(REFERENCE, {"volume_size": (8, 8, 4)}).pos_embed.shape == (1, 9, 24)
 
 
+def test_windows_do_not_stand_in_a_file(tmp_path: Path) -> None:
+    windows = ((-1000.0, 1000.0), (-150.0, 250.0))
+    source = make_source(windows=windows)
+    file = authors_file(tmp_path / "a.pth", dict(source.state_dict()))
+    encoder = file.encoder(REFERENCE, HEADS | {"windows": windows})
+    assert (encoder.recipe.in_channels, encoder.recipe.input_windows) == (1, windows)
+    x = volume()
+    torch.testing.assert_close(encoder.eval().encode(x), source.encode(x), rtol=0, atol=1e-6)
+    with pytest.raises(
+        CheckpointError, match=r"proj.weight is \(24, 2, .* not \(24, 3, .* with model.windows as it was"
+    ):
+        file.encoder(REFERENCE, HEADS | {"windows": (*windows, (0.0, 1.0))})
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

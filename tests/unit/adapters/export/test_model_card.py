@@ -24,6 +24,14 @@ def rows_of(summary: dict[str, Any]) -> list[str]:
     return re.findall(r"^\| (?!metric|---)(.*) \|$", text.partition("## Measured")[2], re.MULTILINE)
 
 
+def test_several_windows_have_a_row() -> None:
+    assert "windows" not in card()
+    shown = card(recipe=replace(MODEL, windows=((-1000.0, 1000.0), (-150.0, 250.5))))
+    assert "| window, HU | -1000 to 1000, mapped to [-1, 1] |" in shown
+    row = "| windows that the encoder reads, HU | -1000 to 1000; -150 to 250.5; each a channel of the patch embedding |"
+    assert row in shown
+
+
 def test_levels_of_metrics_are_shown_whole() -> None:
     few = {"auroc": 0.5, "empty": None, "is_on": True, "nan": float("nan"), "interval": {"low": 0.25, "high": 1}}
     assert rows_of(few) == ["auroc | 0.5", "interval.low | 0.25", "interval.high | 1"]

@@ -59,6 +59,16 @@ def test_monai_computes_the_same(changes: dict[str, Any]) -> None:
     assert len(after_each_block) == encoder.recipe.depth
 
 
+def test_under_several_windows_monai_is_given_their_channels() -> None:
+    windows = ((-1000.0, 1000.0), (-150.0, 250.0))
+    encoder = make_encoder(windows=windows).double()
+    x = volume(encoder)
+    with torch.no_grad():
+        stacked = torch.cat([apply_window(x, window, torch.float64) for window in windows], 1)
+        tokens, _ = in_monai(encoder).double()(stacked)
+    torch.testing.assert_close(tokens, patch_tokens(encoder, x), rtol=0, atol=1e-12)
+
+
 def test_the_difference_is_that_of_the_class_token() -> None:
     encoder = make_encoder()
     x = volume(encoder)

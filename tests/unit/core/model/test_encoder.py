@@ -97,6 +97,18 @@ def test_all_patches_come_in_conv3d_order_after_the_class_token() -> None:
     torch.testing.assert_close(encoder(volume), encoder.norm(expected), rtol=1e-4, atol=1e-5)
 
 
+def test_each_window_is_a_channel_of_the_patch_embedding() -> None:
+    windows = ((-1000.0, 1000.0), (-150.0, 250.0))
+    encoder, volume = make_encoder(replace(MODEL, windows=windows)), make_batch([1, 1]).volume
+    assert encoder.patch_embed.proj.weight.shape == (12, 2, 4, 3, 2)
+    assert encoder.window == MODEL.window
+    stacked = torch.cat([apply_window(volume, window) for window in windows], 1)
+    patches = encoder.patch_embed.proj(stacked).flatten(2).transpose(1, 2) + encoder.pos_embed[:, 1:]
+    tokens = torch.cat([encoder.cls_token.expand(2, -1, -1), patches], dim=1)
+    expected = encoder.norm(run_blocks(encoder.blocks, tokens, recompute=False))
+    torch.testing.assert_close(encoder.encode(volume), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_only_the_visible_patches_are_read() -> None:
     encoder, batch = make_encoder(), make_batch([1])
     volume, ids = batch.volume, batch.inputs.ids_keep
