@@ -139,7 +139,7 @@ def _places(wanted, K: tl.constexpr):
 
 
 def padded(k: int) -> int:
-    """K of k: `tl.topk` needs a power of two above 1."""
+    """K of k: a power of two, as `tl.sort` needs, and above 1."""
     return max(2, power_of_two(k))
 
 

@@ -48,7 +48,7 @@ def _check(choices: Mapping[str, str]) -> None:
 
 
 def _from_environment() -> dict[str, str]:
-    """The defaults, changed by SIMCROP_KERNELS, e.g. `embed=fused,scores=fused`."""
+    """The defaults, changed by SIMCROP_KERNELS, e.g. `embed=gather,embed_product=cublas`."""
     written = os.environ.get("SIMCROP_KERNELS", "")
     choices = {name: variant for name, _, variant in (part.partition("=") for part in written.split(",") if part)}
     _check(choices)
