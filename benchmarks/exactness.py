@@ -1,15 +1,20 @@
 """Compare results with float64, where a near-tie between two patches may fall either way."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from support.kernel_inputs import Call
 from torch import Tensor
 
-CHOICE_OPS = ("sentence_patch_topk", "sentence_volume_scores")
+from simcrop.core.ops import TopK
+from simcrop.core.reference import REFERENCE
+
 _FLIPPED = 2e-3
 """Share of the rows that may differ for a near-tie, where nothing tells which: there another patch is as good."""
-_OF_A_CHOICE = ("aligned", "gradient of sentences", "gradient of patches")
+_UNTOLD = "sentence_volume_scores"
+"""The operation that does not tell which patches it chose."""
+_OF_A_CHOICE = ("gradient of sentences", "gradient of patches")
 _ADDED_AT_ONCE = 16
 """Products of 16 bits that a tensor core adds to a sum at a time."""
 
@@ -23,41 +28,69 @@ def offences(
         call: the operation and its inputs.
         found: results, and perhaps gradients.
         exact: the same in float64.
-        limits: the largest difference allowed, by name; indices are held to that of the scores. What follows from a
-            sentence's choice is held to it only where the same patches were chosen.
+        limits: the largest difference allowed, by name. Indices are held to that of the scores: what they name must be
+            as good as the best. All else is held to what float64 makes of the same choice.
     """
-    others = _other_choices(call, found, exact)
+    told = of_choice(call, found, exact)
     for name, value in found.items():
         limit = limits["scores" if name == "indices" else name]
         if name == "indices":
-            errors = row_errors(cosines_at(call, value), exact["scores"])
+            errors = row_errors(told["scores"], exact["scores"]).masked_fill(_repeats(call, value), torch.inf)
         else:
-            errors = row_errors(value, exact[name])
-        if name in others:
-            errors = errors.masked_fill(others[name], 0)
-        allowed = _FLIPPED if call.op in CHOICE_OPS and name in _OF_A_CHOICE and not others else 0
+            errors = row_errors(value, told[name])
+        allowed = _FLIPPED if call.op == _UNTOLD and name in _OF_A_CHOICE else 0
         if errors.numel() and float((errors > limit).float().mean()) > allowed:
             yield f"{name}: off by {float(errors.max()):.3g}, allowed {limit:.3g}"
 
 
-def _other_choices(call: Call, found: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rows of results that depend on a sentence which chose other patches than in float64; nothing without indices."""
-    if "indices" not in found or "indices" not in exact:
-        return {}
-    ours, theirs = found["indices"].sort(-1).values, exact["indices"].sort(-1).values
-    sentences = (ours != theirs).any(-1)
-    patches = call.tensors["patches"]
-    assert patches is not None
-    B, N = patches.shape[:2]
-    rows = torch.zeros(B, N + 1, dtype=torch.bool, device=patches.device)
-    for chosen in (ours, theirs):
-        rows.scatter_(1, torch.where(sentences[..., None], chosen, N).flatten(1), value=True)
-    return {"aligned": sentences, "gradient of sentences": sentences, "gradient of patches": rows[:, :N]}
+def of_choice(call: Call, found: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """What float64 gives for the patches that were chosen, slot by slot; `exact` where no others were.
+
+    Two patches that are as good as each other may change places. Their slots have gradients of their own, so the
+    gradients of both patches and of their sentence follow the order too.
+    """
+    indices = found.get("indices")
+    if indices is None or torch.equal(indices, exact["indices"]):
+        return exact
+
+    def choice(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask: Tensor | None = None) -> TopK:
+        rows = indices.flatten(1)[..., None].expand(-1, -1, patches.shape[2])
+        chosen = patches.gather(1, rows).unflatten(1, (-1, k))
+        units = torch.nn.functional.normalize(chosen, dim=3)
+        scores = torch.einsum("bse,bske->bsk", torch.nn.functional.normalize(sentences, dim=2), units)
+        hidden = torch.zeros_like(scores[..., :1], dtype=torch.bool)
+        hidden = hidden if sentence_mask is None else ~sentence_mask[..., None]
+        return TopK(chosen.mean(2).masked_fill(hidden, 0), scores.masked_fill(hidden, 0), indices)
+
+    wanted = tuple(name for name in call.wanted if f"gradient of {name}" in found)
+    return replace(call, wanted=wanted).double().run(replace(REFERENCE, sentence_patch_topk=choice))
+
+
+def _repeats(call: Call, indices: Tensor) -> Tensor:
+    """Sentences that name a patch twice; hidden ones name the first throughout."""
+    repeats = (indices.sort(-1).values.diff() == 0).any(-1)
+    mask = call.options.get("sentence_mask")
+    return repeats if mask is None else repeats & mask
 
 
 def gate_limits(found: Mapping[str, Tensor], exact: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, float]:
     """A few roundings of the dtype that is computed in."""
     return {name: 8 * torch.finfo(dtype).eps * max(1.0, _size(exact[name])) for name in found if name != "indices"}
+
+
+def parity_limits(call: Call, exact: Mapping[str, Tensor]) -> dict[str, float]:
+    """Twice the distance of the reference in the same dtype, and some roundings of the result's."""
+    reference = call.run(REFERENCE)
+    told, limits = of_choice(call, reference, exact), dict[str, float]()
+    for name, value in reference.items():
+        if value.is_floating_point():
+            errors = row_errors(value, told[name]).flatten()
+            if call.op == _UNTOLD and name in _OF_A_CHOICE:
+                # But for the rows in which the reference itself met a near-tie.
+                errors = errors.sort().values[: max(1, int(len(errors) * (1 - _FLIPPED)))]
+            own = float(errors.max()) if errors.numel() else 0.0
+            limits[name] = 2 * own + roundings(call) * torch.finfo(value.dtype).eps * _size(exact[name])
+    return limits
 
 
 def roundings(call: Call) -> int:
@@ -72,37 +105,11 @@ def roundings(call: Call) -> int:
     return max(4, features.shape[2] // _ADDED_AT_ONCE)
 
 
-def parity_limits(reference: Mapping[str, Tensor], exact: Mapping[str, Tensor], roundings: int = 4) -> dict[str, float]:
-    """Twice the distance of the reference in the same dtype, and some roundings of the result's."""
-    limits: dict[str, float] = {}
-    for name, value in reference.items():
-        if value.is_floating_point():
-            errors = row_errors(value, exact[name]).flatten()
-            # But for the rows in which the reference itself met a near-tie.
-            typical = errors.sort().values[: max(1, int(len(errors) * (1 - _FLIPPED)))]
-            own = float((typical if name in _OF_A_CHOICE else errors).max()) if errors.numel() else 0.0
-            limits[name] = 2 * own + roundings * torch.finfo(value.dtype).eps * _size(exact[name])
-    return limits
-
-
 def row_errors(value: Tensor, exact: Tensor) -> Tensor:
     """The largest difference of each row; NaN agrees with NaN alone."""
     gap = (value.double() - exact.double()).abs()
     gap = torch.where(value.isnan() & exact.isnan(), 0.0, gap).nan_to_num(nan=torch.inf)
     return gap.amax(-1) if gap.ndim else gap
-
-
-def cosines_at(call: Call, indices: Tensor) -> Tensor:
-    """The cosines in float64 of the patches that were chosen, 0 for hidden sentences."""
-    sentences, patches = call.tensors["sentences"], call.tensors["patches"]
-    assert sentences is not None
-    assert patches is not None
-    units = torch.nn.functional.normalize(patches.double(), dim=2)
-    rows = indices.flatten(1)[..., None].expand(-1, -1, units.shape[2])
-    chosen = units.gather(1, rows).unflatten(1, indices.shape[1:])
-    cosines = torch.einsum("bse,bske->bsk", torch.nn.functional.normalize(sentences.double(), dim=2), chosen)
-    mask = call.options.get("sentence_mask")
-    return cosines if mask is None else cosines.masked_fill(~mask[..., None], 0)
 
 
 def _size(values: Tensor) -> float:
