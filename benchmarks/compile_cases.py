@@ -47,7 +47,8 @@ def embed_cases(every: bool) -> Iterator[Case]:
     for volume_dtype, dtype in types:
         yield from fused_cases(volume_dtype, dtype)
         yield from gathered_cases(volume_dtype, dtype)
-    yield from gathered_cases(torch.int16, torch.bfloat16, windows=5)
+    for volume_dtype in (torch.int16, FP32):
+        yield from gathered_cases(volume_dtype, torch.bfloat16, windows=5)
     if every:
         for windows in (1, 5):
             yield from gathered_cases(torch.int16, torch.bfloat16, patch=(8, 8, 4), windows=windows)
@@ -71,7 +72,7 @@ def gathered_cases(
     N, K = (224 // h) * (224 // w) * (112 // d), windows * h * w * d
     volume, ids = meta(32, 1, 224, 224, 112, dtype=volume_dtype), meta(32, N // 4, dtype=torch.int64)
     bounds = [bound for low in range(windows) for bound in (-1000.0 - low, 1000.0)]
-    bounds = bounds if volume_dtype == torch.int16 else []
+    bounds = bounds if volume_dtype == torch.int16 or windows > 1 else []
     rows, weight, bias = (
         meta(ids.numel(), K, dtype=dtype),
         meta(768, windows, h, w, d, dtype=FP32),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from simcrop.adapters.text.tokenizer import HFTokenizer, read_tokenizer, train_tokenizer
 from simcrop.core.errors import CheckpointError, ConfigError, one_line
+from simcrop.core.model.attention import masked_attention
 from simcrop.core.recipe import TextEncoderRecipe
 
 _PADDING = -2
@@ -44,13 +45,12 @@ class HFTextEncoder(nn.Module):
         """Last hidden state, of whole texts or of each sentence by itself; padding is attended by no real token."""
         if sentence_of_token is None:
             # Four axes: of two, transformers would ask the device whether the mask hides anything at all.
-            return self.bert(input_ids=input_ids, attention_mask=attention_mask[:, None, None]).last_hidden_state
-        owners = sentence_of_token.masked_fill(~attention_mask, _PADDING)
-        return self.bert(
-            input_ids=input_ids,
-            attention_mask=(owners[:, :, None] == owners[:, None, :])[:, None],
-            position_ids=_places_in_runs(owners),
-        ).last_hidden_state
+            mask, places = attention_mask[:, None, None], None
+        else:
+            owners = sentence_of_token.masked_fill(~attention_mask, _PADDING)
+            mask, places = (owners[:, :, None] == owners[:, None, :])[:, None], _places_in_runs(owners)
+        with masked_attention(input_ids.device):
+            return self.bert(input_ids=input_ids, attention_mask=mask, position_ids=places).last_hidden_state
 
 
 def _places_in_runs(values: Int64[Tensor, "B T"]) -> Int64[Tensor, "B T"]:

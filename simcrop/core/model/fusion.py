@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from simcrop.core.data.batch import at_places
+from simcrop.core.model.attention import masked_attention
 from simcrop.core.recipe import ModelRecipe
 
 _EPS = 1e-12
@@ -43,8 +44,12 @@ class CrossAttention(nn.Module):
             layer(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, queries), (self.key, memory), (self.value, memory))
         )
-        mask = None if memory_mask is None else memory_mask[:, None, None]
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+        if memory_mask is None:
+            gathered = F.scaled_dot_product_attention(q, k, v)
+        else:
+            with masked_attention(q.device):
+                gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=memory_mask[:, None, None])
+        return gathered.transpose(1, 2).flatten(2)
 
 
 class Residual(nn.Module):
