@@ -84,7 +84,7 @@ def test_of_two_patches_as_good_as_each_other_either_is_first(k: int) -> None:
 def test_a_patch_that_is_named_twice_is_found() -> None:
     """Even where it is as good as the one that is left out."""
     call, _ = near_tie(3)
-    exact = call.forward(REFERENCE)
+    exact = call.run(REFERENCE)
     indices = exact["indices"].clone()
     indices[0, 0, 1] = indices[0, 0, 0]
     assert [*offences(call, {"indices": indices}, exact, {"scores": 1e-8})] == ["indices: off by inf, allowed 1e-08"]
