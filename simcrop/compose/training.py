@@ -150,7 +150,16 @@ class _Run:
         finished = progress.is_finished(self.config.train)
         if finished and self.is_writer and not should_stop():
             seconds = time.monotonic() - self.began
-            write_summary(self.out, self.model, self.untrained, self.held_out, self.config.evaluation, seconds=seconds)
+            write_summary(
+                self.out,
+                self.model,
+                self.untrained,
+                self.held_out,
+                self.config.evaluation,
+                seconds=seconds,
+                train=self.data.train,
+                seed=self.config.seed,
+            )
         self.communicator.barrier()
         return TrainResult(self.out, progress.step, finished)
 

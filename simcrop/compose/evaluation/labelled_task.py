@@ -1,27 +1,24 @@
 """Beginning and end of probe, nearest neighbours and fine-tuning: encoder, data, labels; predictions measured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.evaluation.classification.features_cache import FeatureKind
 from simcrop.adapters.evaluation.classification.report import Outcome, classification_report
 from simcrop.adapters.system.provenance import weights_sha256
-from simcrop.compose.evaluation.common import Stop, Task, computing_device, data_for, starting_encoder
+from simcrop.compose.evaluation.common import Task, computing_device, data_for, starting_encoder
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.evaluation.classification import Predicted
-from simcrop.core.evaluation.features import probe_features, voxel_features
 from simcrop.core.evaluation.label_split import LabelSplit, draw_labelled
 from simcrop.core.evaluation.labels import LabelColumns, LearnedFrom, label_columns, labelled_studies
 from simcrop.core.model.encoder import VisionEncoder
-from simcrop.core.training.learner import numerics
 
 UNTRAINED = "no --checkpoint: the encoder is untrained, as a run of this configuration would begin with"
 BLIND_SELECTION = (
@@ -124,33 +121,6 @@ def begin_task(
         test_truth=columns.table(test),
         notes=(f"{left_out} studies without a label were left out",) if left_out else (),
     )
-
-
-def task_features(
-    task: LabelledTask, studies: Sequence[Study], features: Literal["encoder", "voxels"], stop: Stop
-) -> Float[Tensor, "n F"]:
-    """Features of the studies' first reconstructions, computed or found in the cache.
-
-    Raises:
-        DataError: a volume is damaged.
-        Stopped: `stop` said so.
-    """
-    encoder, train = task.encoder, task.config.train
-    recipe, device = encoder.recipe, task.device
-
-    def encode(volumes: Tensor) -> Tensor:
-        with numerics(device, train):
-            return probe_features(encoder, volumes.to(device))
-
-    if features == "voxels":
-        identity: list[Any] = ["voxels", recipe.window]
-        kind = FeatureKind(identity, lambda volumes: voxel_features(volumes, recipe.window), recipe.volume_size)
-    else:
-        default = "bf16" if device.type == "cuda" else "fp32"
-        precision = default if train.precision == "auto" else train.precision
-        identity = ["encoder", task.checkpoint["encoder_sha256"], asdict(recipe), precision]
-        kind = FeatureKind(identity, encode, recipe.volume_size)
-    return task.features([study.reconstructions[0] for study in studies], kind, stop)
 
 
 def conclude(

@@ -1,7 +1,7 @@
 """`simcrop eval probe` and `knn`: labels read from the features of an encoder that stays as it is."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +18,10 @@ from simcrop.compose.evaluation.labelled_task import (
     begin_task,
     conclude,
     refuse_published,
-    task_features,
     with_notes,
 )
 from simcrop.compose.evaluation.published_probe import published_probe
+from simcrop.compose.evaluation.task_features import task_features
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.neighbours import neighbour_votes, standardize
@@ -34,19 +34,16 @@ def probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Sto
     if config.labels.protocol == "published":
         published_probe(config, checkpoint, out, should_stop)
         return
-    task, settings = begin_task(config, checkpoint), config.probe
+    task = begin_task(config, checkpoint)
     exclusive = task.columns.exclusive
-    learn, select, both, test = _read(task, settings.features, should_stop)
-    penalties = sorted(settings.inverse_penalties)
 
     def predicted(known: _Labelled, unknown: Tensor, penalties: Sequence[float]) -> list[Tensor]:
         truth = known.truth.numpy()
         logits = probe_logits(known.features, truth, unknown, inverse_penalties=penalties, exclusive=exclusive)
         return [probabilities(each, exclusive=exclusive) for each in logits]
 
-    best, score = _choose(learn, select, predicted(learn, select.features, penalties), exclusive=exclusive)
-    chosen = {"features": settings.features, "inverse_penalty": penalties[best], **without_prefix(score)}
-    _conclude("probe", task, predicted(both, test, [penalties[best]])[0], score, chosen, out)
+    values = sorted(config.probe.inverse_penalties)
+    _measure("probe", task, _Method("inverse_penalty", values, predicted), out, should_stop)
 
 
 @command
@@ -60,15 +57,12 @@ def knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop)
             f"knn.counts: {list(settings.counts)} are all above the {len(task.split.learn)} studies to learn from; "
             "name smaller ones"
         )
-    learn, select, both, test = _read(task, settings.features, should_stop)
 
     def predicted(known: _Labelled, unknown: Tensor, counts: Sequence[int]) -> list[Tensor]:
         features, asked = standardize(known.features, unknown)
         return list(neighbour_votes(asked, features, known.truth, counts, temperature=settings.temperature))
 
-    best, score = _choose(learn, select, predicted(learn, select.features, counts), exclusive=task.columns.exclusive)
-    chosen = {"features": settings.features, "neighbours": counts[best], **without_prefix(score)}
-    _conclude("knn", task, predicted(both, test, [counts[best]])[0], score, chosen, out)
+    _measure("knn", task, _Method("neighbours", counts, predicted), out, should_stop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,35 +73,56 @@ class _Labelled:
     truth: Tensor
 
 
-def _read(
-    task: LabelledTask, features: Literal["encoder", "voxels"], should_stop: Stop
-) -> tuple[_Labelled, _Labelled, _Labelled, Tensor]:
-    """(the studies to learn from, those to select by, both together; features of the test set)."""
-    both, count = task.split.both, len(task.split.learn)
+@dataclass(frozen=True, eq=False)
+class _Method:
+    """A way to read labels from features.
+
+    Attributes:
+        setting: name of what the selection patients choose.
+        values: that they choose from.
+        predicted: probabilities of studies by what is known of others, for each of several values.
+    """
+
+    setting: str
+    values: Sequence[Any]
+    predicted: Callable[[_Labelled, Tensor, Sequence[Any]], list[Tensor]]
+
+
+def _measure(name: Literal["probe", "knn"], task: LabelledTask, method: _Method, out: Path, should_stop: Stop) -> None:
+    """Let the selection patients choose read-out and setting, fit once more on all labels, and conclude."""
+    both = task.split.both
     task.require_measurable(task.learned_from(both))  # what cannot be measured is said before volumes are encoded
-    table, truth = task_features(task, [*task.some(both), *task.test], features, should_stop), task.truth[list(both)]
-    known, test = table[: len(both)], table[len(both) :]
-    learn, select = _Labelled(known[:count], truth[:count]), _Labelled(known[count:], truth[count:])
-    return learn, select, _Labelled(known, truth), test
+    features, studies = getattr(task.config, name).features, [*task.some(both), *task.test]
+    task, tables = task_features(task, studies, name, features, should_stop)
+    truth = task.truth[list(both)]
+    tried = {each: _choose(task, _Labelled(table[: len(both)], truth), method) for each, table in tables.items()}
+    winner = list(tried)[best_of([score for _, score in tried.values()])]
+    value, score = tried[winner]
+    known = _Labelled(tables[winner][: len(both)], truth)
+    scores = method.predicted(known, tables[winner][len(both) :], [value])[0]
+    chosen: dict[str, Any] = {"features": winner, method.setting: value, **without_prefix(score)}
+    if len(tried) > 1:
+        chosen["read_outs"] = {each: without_prefix(score) for each, (_, score) in tried.items()}
+    task = _noted(task, winner, score["selection_auroc"])
+    conclude(name, task, scores, learned_from=task.learned_from(both), chosen=chosen, out=out)
 
 
-def _choose(
-    learn: _Labelled, select: _Labelled, said: Sequence[Tensor], *, exclusive: bool
-) -> tuple[int, dict[str, float]]:
-    """Index of the setting that tells the selection patients best, and its score."""
+def _choose(task: LabelledTask, known: _Labelled, method: _Method) -> tuple[Any, dict[str, float]]:
+    """The value by which the others tell the selection patients best, and its score."""
+    count, exclusive = len(task.split.learn), task.columns.exclusive
+    learn, truth = _Labelled(known.features[:count], known.truth[:count]), known.truth[count:]
     learned = learn.truth.any(0) & ~learn.truth.all(0)
-    scores = [selection_score(each, select.truth, learned=learned, exclusive=exclusive) for each in said]
+    said = method.predicted(learn, known.features[count:], method.values)
+    scores = [selection_score(each, truth, learned=learned, exclusive=exclusive) for each in said]
     best = best_of(scores)
-    return best, scores[best]
+    return method.values[best], scores[best]
 
 
-def _conclude(
-    name: str, task: LabelledTask, scores: Tensor, score: Mapping[str, float], chosen: Mapping[str, Any], out: Path
-) -> None:
-    if chosen["features"] == "voxels":
+def _noted(task: LabelledTask, features: str, selection_auroc: float) -> LabelledTask:
+    if features == "voxels":
         task = with_notes(task, "the features are the volumes' own voxels; no encoder was used")
     elif task.checkpoint["path"] is None:
         task = with_notes(task, UNTRAINED)
-    if math.isnan(score["selection_auroc"]):
+    if math.isnan(selection_auroc):
         task = with_notes(task, BLIND_SELECTION)
-    conclude(name, task, scores, learned_from=task.learned_from(task.split.both), chosen=chosen, out=out)
+    return task

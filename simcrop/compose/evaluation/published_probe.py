@@ -15,9 +15,9 @@ from simcrop.compose.evaluation.labelled_task import (
     LabelledTask,
     begin_task,
     conclude,
-    task_features,
     with_notes,
 )
+from simcrop.compose.evaluation.task_features import token_features
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.published import NUMBERS, PublishedProbe, counting_note, published_recipe
@@ -28,7 +28,7 @@ _COPIED = ("Pleural effusion", "Pericardial effusion")
 
 def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
     """Train a linear layer as the authors do, and measure it on the held-out studies; arguments as for a `Command`."""
-    if config.probe.features == "voxels":
+    if config.probe.features not in ("auto", "encoder"):
         raise ConfigError("probe.features: the published protocol trains on an encoder alone; write encoder, or honest")
     task = _with_faults(begin_task(config, checkpoint, as_published=True))
     if checkpoint is None:
@@ -42,7 +42,7 @@ def published_probe(config: RunConfig, checkpoint: str | None, out: Path, should
     classifier = new_classifier(task, frozen=True)
     own = task.split.select
     selected, truth = (task.some(own), task.truth[list(own)]) if own else (task.test, task.test_truth)
-    table = task_features(task, [*selected, *task.test], "encoder", should_stop).to(task.device)
+    table = token_features(task, [*selected, *task.test], should_stop)["encoder"].to(task.device)
 
     @torch.no_grad()
     def logits_of(rows: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,9 @@ from typing import ClassVar, Literal
 
 from simcrop.core.recipe import Optimisation, Section, Size, require
 
+Features = Literal["auto", "encoder", "max", "layers", "prototypes", "voxels"]
+"""What stands for a volume; see docs/evaluation.md."""
+
 
 @dataclass(frozen=True)
 class LabelSettings(Section):
@@ -34,8 +37,9 @@ class LabelSettings(Section):
 class ProbeSettings(Section):
     """The linear probe of `simcrop eval probe` (docs/method.md, section 9)."""
 
-    features: Literal["encoder", "voxels"] = "encoder"
-    """voxels: the volume averaged over 12 x 12 x 12 cells instead of an encoder's features, as a baseline."""
+    features: Features = "auto"
+    """encoder: the mean token; max: the maximum too; layers: mean tokens of lower blocks too; prototypes: scores for
+    typical sentences; auto: of these what tells the selection patients best; voxels: 12 x 12 x 12 cells, a baseline."""
     inverse_penalties: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
     """Values of C of the logistic regression that the selection patients choose from."""
     steps: int | None = None
@@ -62,8 +66,9 @@ class ProbeSettings(Section):
 class NeighbourSettings(Section):
     """The nearest neighbours of `simcrop eval knn`."""
 
-    features: Literal["encoder", "voxels"] = "encoder"
-    """voxels: the volume averaged over 12 x 12 x 12 cells instead of an encoder's features, as a baseline."""
+    features: Features = "auto"
+    """encoder: the mean token; max: the maximum too; layers: mean tokens of lower blocks too; prototypes: scores for
+    typical sentences; auto: of these what tells the selection patients best; voxels: 12 x 12 x 12 cells, a baseline."""
     counts: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200)
     """Numbers of neighbours that the selection patients choose from; those above the number of studies are left out."""
     temperature: float = 0.07

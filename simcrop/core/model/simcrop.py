@@ -14,7 +14,7 @@ from simcrop.core.model.frozen import freeze
 from simcrop.core.model.fusion import FusionLayer, ProjectionHead, TextDecoder
 from simcrop.core.model.patches import AnyVolume, holds_tissue
 from simcrop.core.objectives.losses import OBJECTIVES, Counts
-from simcrop.core.objectives.objective import Sentences, sentence_means
+from simcrop.core.objectives.objective import Pass, Sentences, sentence_means
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator, Tokenizer
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
@@ -95,7 +95,14 @@ class SimCroP(nn.Module):
         Returns:
             Scalars, each this rank's share: summed over micro-batches and averaged over ranks it is the step's value.
         """
-        step = _Pass(self, batch, communicator, counts)
+        return self.terms(self.begin(batch, counts, communicator), counts)
+
+    def begin(self, batch: Batch, counts: Counts, communicator: Communicator) -> Pass:
+        """The pass that `forward` takes its terms from; arguments as there."""
+        return _Pass(self, batch, communicator, counts)
+
+    def terms(self, step: Pass, counts: Counts) -> dict[str, Tensor]:
+        """The terms of a pass; see `forward`."""
         return {each.name: each.share(step, counts.terms[each.name]) for each in self._objectives}
 
     def total(self, terms: Mapping[str, Tensor]) -> Float[Tensor, ""]:

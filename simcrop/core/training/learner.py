@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from simcrop.core.data.batch import Batch, PreparedBatch
+from simcrop.core.evaluation.effective_rank import effective_rank, gram
 from simcrop.core.model.decoder import VolumeDecoder
 from simcrop.core.model.encoder import Block, VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
+from simcrop.core.objectives.objective import Sentences
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import TrainRecipe
@@ -107,7 +110,10 @@ def attention_order(device: torch.device, recipe: TrainRecipe) -> list[SDPBacken
 
 @torch.no_grad()
 def held_out_losses(learner: PreTraining, batches: Iterable[Batch], communicator: Communicator) -> dict[str, float]:
-    """Losses over held-out studies: `validation_loss` and `validation_loss_TERM`.
+    """Losses over held-out studies, `validation_loss` and `validation_loss_TERM`, and a meter of collapse.
+
+    `rank_sentences` and `rank_volumes` are the effective ranks of the sentences' features and of the volumes' (mean of
+    their visible patches) in the space that they share; a model that is trained without alignment has none.
 
     Every batch is scored by itself (negatives are its own), then averaged by what each term counts, so the result does
     not depend on the number of ranks.
@@ -123,18 +129,29 @@ def held_out_losses(learner: PreTraining, batches: Iterable[Batch], communicator
     model, alone = learner.model, SingleProcess()
     names = list(model.objectives.active)
     sums = torch.zeros(2, len(names), dtype=torch.float64)
+    dim = model.recipe.projection_dim if model.matches_sentences else 0
+    grams = torch.zeros(2, dim, dim, dtype=torch.float64)
     model.eval()
     for batch in batches:
         counts = Counts.of([batch], model.objectives)
         weights = torch.tensor([counts.terms[name] for name in names], dtype=torch.float64)
         with numerics(learner.device, learner.settings):
-            terms = model(batch.to(learner.device), counts, alone)
+            step = model.begin(batch.to(learner.device), counts, alone)
+            terms = model.terms(step, counts)
+            if model.matches_sentences:
+                grams += _grams(*step.matched()).cpu()
         values = torch.stack([terms[name].double() for name in names]).cpu()
         sums += torch.stack([values * weights, weights])
     model.train()
-    sums = communicator.sum(sums)
+    together = communicator.sum(torch.cat([sums.flatten(), grams.flatten()]))
+    sums, grams = together[: sums.numel()].view_as(sums), together[sums.numel() :].view_as(grams)
     if not sums[1].any():
         return {}
     means = dict(zip(names, sums[0] / sums[1].clamp(min=1.0), strict=True))
     losses = {f"validation_loss_{name}": value.item() for name, value in means.items()}
-    return {"validation_loss": model.total(means).item(), **losses}
+    ranks = dict(zip(("rank_sentences", "rank_volumes"), map(effective_rank, grams), strict=True)) if dim else {}
+    return {"validation_loss": model.total(means).item(), **losses, **ranks}
+
+
+def _grams(patches: Float[Tensor, "B L dim"], sentences: Sentences) -> Float[Tensor, "2 dim dim"]:
+    return torch.stack([gram(sentences.features[sentences.mask]), gram(patches.mean(1))])

@@ -143,8 +143,17 @@ def _table(outcome: Outcome, measured: Measurement, intervals: EvaluationSetting
     table.caption = (
         f"learned, test: studies with the label, of {outcome.learned_from.num_studies} and {len(outcome.studies)}; "
         f"accuracy, F1, precision: {threshold} counts as present; {interval_note(intervals)}"
+        f"{_read_outs(outcome.chosen)}"
     )
     return table
+
+
+def _read_outs(chosen: Mapping[str, Any]) -> str:
+    """Which features won where there were several, and how each told the selection patients."""
+    if "read_outs" not in chosen:
+        return ""
+    areas = ", ".join(f"{name} {cell(score['auroc'])}" for name, score in chosen["read_outs"].items())
+    return f"\nfeatures: {chosen['features']}, by AUROC on the selection patients: {areas}"
 
 
 def _unmeasured(outcome: Outcome, areas: Sequence[Estimate]) -> Iterator[str]:

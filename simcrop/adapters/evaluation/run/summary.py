@@ -24,12 +24,18 @@ from simcrop.core.data.study import Study
 from simcrop.core.evaluation.features import VolumeEncoder, model_features, probe_features, voxel_features
 from simcrop.core.evaluation.grounding import Pointing, summarize
 from simcrop.core.evaluation.metrics import mean_present
+from simcrop.core.evaluation.prototypes import prototype_scores, read_prototypes
 from simcrop.core.evaluation.sentence_maps import placed_maps
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.recipe import TERMS
 
-PROBES = {"probe_auroc": "trained", "probe_auroc_untrained": "untrained", "probe_auroc_voxels": "voxels"}
+PROBES = {
+    "probe_auroc": "tokens",
+    "probe_auroc_prototypes": "prototypes",
+    "probe_auroc_untrained": "untrained",
+    "probe_auroc_voxels": "voxels",
+}
 """Key of summary.json -> name of the features that the probe reads."""
 
 
@@ -40,6 +46,8 @@ def evaluate_run(
     settings: EvaluationSettings,
     *,
     progress: Callable[[int, int], None],
+    train: Sequence[Study] = (),
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The part of summary.json that is measured at the end of a run.
 
@@ -49,6 +57,8 @@ def evaluate_run(
         held_out: studies never seen in training; may be empty.
         settings: how many studies, and how many at a time.
         progress: told (studies done, studies in all).
+        train: studies learned from, whose reports give the prototypes; without any these are not probed.
+        seed: of the prototypes.
 
     Returns:
         `grounding_*` and `probe_*` keys; None for what could not be measured. Chance rates stand beside hit rates.
@@ -58,13 +68,15 @@ def evaluate_run(
     model.eval()
     measured: list[tuple[dict[str, Tensor], list[Pointing]]] = []
     try:
+        centres = read_prototypes(model, held_out, train, seed) if model.matches_sentences else None
         for first in range(0, len(studies), settings.batch_size):
             part = studies[first : first + settings.batch_size]
-            measured.append(_measure(model, untrained, held_out, part))
+            measured.append(_measure(model, untrained, held_out, part, centres))
             progress(first + len(part), len(studies))
     finally:
         model.train(was_training)
-    features = {name: torch.cat([each[name] for each, _ in measured]) for name in PROBES.values() if measured}
+    names = measured[0][0] if measured else ()
+    features = {name: torch.cat([each[name] for each, _ in measured]) for name in names}
     pointings = [pointing for _, each in measured for pointing in each]
     probes = _probes(features, studies, held_out.label_names, settings)
     return without_nan({"num_held_out": len(studies), **_grounding(pointings), **probes})
@@ -72,13 +84,23 @@ def evaluate_run(
 
 @torch.no_grad()
 def _measure(
-    model: SimCroP, untrained: VolumeEncoder, held_out: HeldOutStudies, studies: Sequence[Study]
+    model: SimCroP,
+    untrained: VolumeEncoder,
+    held_out: HeldOutStudies,
+    studies: Sequence[Study],
+    centres: Tensor | None,
 ) -> tuple[dict[str, Tensor], list[Pointing]]:
     """(features of a batch for each probe, each [studies, F] on the CPU; how sentences that assert a finding point)."""
     volume = torch.stack([held_out.volume(study) for study in studies]).to(model.encoder.cls_token.device)
     trained, patches = model_features(model, volume)
-    found = trained, probe_features(untrained, volume), voxel_features(volume, held_out.recipe.window)
-    features = {name: each.cpu() for name, each in zip(PROBES.values(), found, strict=True)}
+    features = {
+        "tokens": trained,
+        "untrained": probe_features(untrained, volume),
+        "voxels": voxel_features(volume, held_out.recipe.window),
+    }
+    if patches is not None and centres is not None:
+        features["prototypes"] = prototype_scores(patches, centres)
+    features = {name: each.cpu() for name, each in features.items()}
     maps = [] if patches is None else placed_maps(model, held_out, studies, patches, asserts_finding)
     pointings = [each.pointing(held_out.recipe.patch_size) for each in maps]
     return features, [pointing for pointing in pointings if pointing is not None]
@@ -98,7 +120,10 @@ def _probes(
 ) -> dict[str, Any]:
     split = split_studies(studies, num_labelled=settings.probe_labelled)
     truth = label_values(studies, names)
-    columns = {key: probe_areas(features[name], truth, split) if studies else [] for key, name in PROBES.items()}
+    unknown = [math.nan] * len(names)
+    columns = {
+        key: probe_areas(features[name], truth, split) if name in features else unknown for key, name in PROBES.items()
+    }
     labels = {
         name: {key: values[index] for key, values in columns.items()}
         for index, name in enumerate(names)
@@ -139,8 +164,8 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     table.add_row("mean over findings", *(_cell(summary[key if key in PROBES else f"grounding_{key}"]) for key in keys))
     table.caption = (
         "hit rate, chance, AUC: does the best patch of a sentence overlap its true place, would a random one of "
-        "tissue, and the area under the curve of these patches (chance 0.5)\ntrained, "
-        "untrained, voxels: AUROC of a linear probe on "
+        "tissue, and the area under the curve of these patches (chance 0.5)\n"
+        "tokens (their mean), prototypes (scores for typical sentences), untrained, voxels: AUROC of a linear probe on "
         f"their features ({summary['probe_num_labelled']} labelled, {summary['probe_num_test']} test studies)"
     )
     console.print(table)
@@ -162,6 +187,8 @@ def write_summary(
     settings: EvaluationSettings,
     *,
     seconds: float,
+    train: Sequence[Study],
+    seed: int,
 ) -> None:
     """Measure a trained model, write `summary.json` and print it.
 
@@ -172,9 +199,10 @@ def write_summary(
         held_out: studies never seen in training.
         settings: how many studies, how many at a time.
         seconds: wall time so far, data included; for a resumed run since its last start.
+        train, seed: as for `evaluate_run`.
     """
     with counted("held-out studies measured") as progress:
-        measured = evaluate_run(model, untrained, held_out, settings, progress=progress)
+        measured = evaluate_run(model, untrained, held_out, settings, progress=progress, train=train, seed=seed)
     costs = {"wall_time_s": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
     summary = last_losses(out / "metrics.jsonl") | measured | costs
     replace_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")

@@ -10,12 +10,12 @@ import torch
 from support.labelled_runs import Evaluate, Setting, evaluate, radchestct_options, write_radchestct
 
 from simcrop.adapters.config.settings import load_config
-from simcrop.compose.evaluation import labelled_task
+from simcrop.compose.evaluation import task_features
 from simcrop.compose.evaluation.finetune import finetune
 from simcrop.compose.evaluation.labelled_task import begin_task
 from simcrop.compose.evaluation.probe import knn, probe
 from simcrop.core.errors import ConfigError, DataError, SimcropError
-from simcrop.core.evaluation.features import probe_features
+from simcrop.core.evaluation.readouts import token_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,9 +27,9 @@ def test_features_are_computed_once_for_all_that_need_them(
 
     def counting(encoder: Any, volume: torch.Tensor) -> torch.Tensor:
         read.append(len(volume))
-        return probe_features(encoder, volume)
+        return token_rows(encoder, volume)
 
-    monkeypatch.setattr(labelled_task, "probe_features", counting)
+    monkeypatch.setattr(task_features, "token_rows", counting)
     options = (f"data.prepared={tmp_path / 'prepared'}", "seed=5")
     evaluate(probe, setting.findings, tmp_path / "few", *options, "labels.percent=50")
     assert sum(read) == 12 + 16

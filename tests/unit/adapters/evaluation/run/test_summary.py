@@ -104,14 +104,16 @@ def test_max_studies_limits_what_is_read() -> None:
 
 def test_printed_summary_shows_every_number_beside_its_baseline() -> None:
     studies, model = held_out(forty_studies())
-    summary = evaluate_run(model, ConstantEncoder(), studies, SETTINGS, progress=lambda *_: None)
+    train = studies.studies
+    summary = evaluate_run(model, ConstantEncoder(), studies, SETTINGS, progress=lambda *_: None, train=train)
+    assert summary["probe_auroc_prototypes"] == 1.0
     losses = {"loss": 1.25, "loss_alignment": 0.5, "validation_loss": 1.5, "validation_loss_alignment": None}
     console = Console(record=True, width=140, file=io.StringIO())
     print_summary(summary | losses, console)
     text = console.export_text()
     row = next(line for line in text.splitlines() if "Bright spot" in line)
     voxels = f"{summary['probe_auroc_voxels']:.3f}"
-    assert row.split() == ["Bright", "spot", "20", "1.000", "0.083", "1.000", "1.000", "0.500", voxels]
+    assert row.split() == ["Bright", "spot", "20", "1.000", "0.083", "1.000", "1.000", "1.000", "0.500", voxels]
     assert "last training loss 1.250 (alignment 0.500)" in text
     assert "held-out loss 1.500" in text
     assert "mean over findings" in text
