@@ -1,4 +1,4 @@
-"""Which read-outs a checkpoint allows, and what is said where it lacks prototypes."""
+"""Read-outs that a checkpoint allows, and what is said where it lacks prototypes."""
 
 from pathlib import Path
 
