@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from simcrop.compose.models import build_model
 from simcrop.compose.ops import compiles
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.held_out import HeldOutStudies
+from simcrop.core.data.study import Study
 from simcrop.core.model.encoder import compile_blocks
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.reports.reader import ReportReader
@@ -122,13 +123,7 @@ class _Run:
         self.untrained = copy.deepcopy(self.model.encoder).to(device)
         self.learner = self._learner(device)
         self.data = self._read_findings()
-        self.held_out = HeldOutStudies(
-            self.data.held_out,
-            volumes=self.data.prepared,
-            source=self.data.source,
-            reports=ReportReader(self.tokenizer, config.text_encoder.max_tokens),
-            recipe=config.model,
-        )
+        self.held_out = self._reader(self.data.held_out)
 
     def train(self, should_stop: Callable[[], bool]) -> TrainResult:
         """Fit, then measure."""
@@ -149,19 +144,28 @@ class _Run:
             ports.metrics.close()
         finished = progress.is_finished(self.config.train)
         if finished and self.is_writer and not should_stop():
-            seconds = time.monotonic() - self.began
-            write_summary(
-                self.out,
-                self.model,
-                self.untrained,
-                self.held_out,
-                self.config.evaluation,
-                seconds=seconds,
-                train=self.data.train,
-                seed=self.config.seed,
-            )
+            self._summarise()
         self.communicator.barrier()
         return TrainResult(self.out, progress.step, finished)
+
+    def _reader(self, studies: Sequence[Study]) -> HeldOutStudies:
+        """Reads studies of either side, unmasked."""
+        return HeldOutStudies(
+            studies,
+            volumes=self.data.prepared,
+            source=self.data.source,
+            reports=ReportReader(self.tokenizer, self.config.text_encoder.max_tokens),
+            recipe=self.config.model,
+        )
+
+    def _summarise(self) -> None:
+        """Measure the trained model."""
+        seconds = time.monotonic() - self.began
+        settings, training = self.config.evaluation, self._reader(self.data.train)
+        studies = training.studies[: self.config.grounding.reference_studies]
+        reference = (volumes for _, volumes in training.batches(studies, settings.batch_size))
+        arguments = (self.out, self.model, self.untrained, self.held_out, settings)
+        write_summary(*arguments, reference=reference, seconds=seconds, train=self.data.train, seed=self.config.seed)
 
     def _prepare(self) -> Data:
         """Rank 0 makes what is missing; then the others find it."""

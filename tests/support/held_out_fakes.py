@@ -10,6 +10,7 @@ from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe
+from simcrop.core.reference import REFERENCE
 from simcrop.core.reports.reader import ReportReader
 
 RECIPE = ModelRecipe(
@@ -122,7 +123,7 @@ class BrightnessModel(nn.Module):
 
     def __init__(self, tokenizer: WordTokenizer, *, matches_sentences: bool = True, decodes: bool = True) -> None:
         super().__init__()
-        self.recipe, self.objectives, self.tokenizer = RECIPE, ObjectivesRecipe(), tokenizer
+        self.recipe, self.objectives, self.tokenizer, self.ops = RECIPE, ObjectivesRecipe(), tokenizer, REFERENCE
         self.matches_sentences = matches_sentences
         self.encoder = BrightnessEncoder()
         self.image_head = nn.Identity() if matches_sentences else None

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.drawn_maps import choose_studies, panel_figure
@@ -17,8 +18,9 @@ from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.grounding import Pointing
-from simcrop.core.evaluation.map_overlap import overlap, voxel_map
-from simcrop.core.evaluation.sentence_maps import PlacedMap, placed_maps
+from simcrop.core.evaluation.looking import Comparison, mean_unit_patches
+from simcrop.core.evaluation.map_overlap import Overlap, overlap, voxel_map
+from simcrop.core.evaluation.sentence_maps import PlacedMap, PlacedSentence, maps_of, placed_sentences
 from simcrop.core.training.stopping import Stopped
 
 _RULE = "by the share of sentences that hit, then by the area under the curve"
@@ -31,13 +33,12 @@ def grounding(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) 
     folder = config.grounding.folder
     source = None if folder is None else WithTruthFolder(task.data.source, folder.expanduser())
     held_out = task.reader(task.data.held_out, source)
-    studies = [study for study in held_out.studies if any(asserts_finding(truth) for truth in held_out.truths(study))]
-    if not studies:
+    if not any(asserts_finding(truth) for study in held_out.studies for truth in held_out.truths(study)):
         raise DataError(
             f"data: none of the {len(held_out.studies)} held-out studies has a mask of a finding that its report "
             "asserts; put ground_truth/ beside the data, or name its folder by grounding.folder (docs/ground_truth.md)"
         )
-    sentences, num_untold = _measure(task, held_out, studies, should_stop)
+    sentences, num_untold = _measure(task, held_out, should_stop)
     if not sentences:
         raise DataError(
             f"data: the masks of all {num_untold} sentences lie outside of what the model sees, or fill it; see "
@@ -53,42 +54,54 @@ def grounding(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) 
     task.finish(out, report)
 
 
-def _measure(
-    task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study], should_stop: Stop
-) -> tuple[list[GroundedSentence], int]:
+def _measure(task: LanguageTask, held_out: HeldOutStudies, should_stop: Stop) -> tuple[list[GroundedSentence], int]:
     """(the sentences that could be measured, how many masks told nothing)."""
-    sentences: list[GroundedSentence] = []
-    num_untold = 0
-    batch_size = task.config.evaluation.batch_size
-    with counted("studies grounded") as progress:
-        for first in range(0, len(studies), batch_size):
-            part = studies[first : first + batch_size]
-            for each in _maps(task, held_out, part):
-                grounded = _grounded(task, each)
-                num_untold += grounded is None
-                sentences += [] if grounded is None else [grounded]
-            progress(first + len(part), len(studies))
+    sentences = _sentences(task, held_out, held_out.studies)
+    comparison = Comparison(task.model, held_out, sentences, _reference(task, should_stop))
+    overlaps: dict[int, Overlap] = {}
+    for studies, patches in _patches(task, held_out, held_out.studies, "studies grounded", should_stop):
+        overlaps |= {number: _overlap(task, found) for number, found in comparison.add(studies, patches)}
+    grounded = [
+        GroundedSentence(compared, overlaps[number], sentences[number].is_reported)
+        for number, compared in comparison.results().items()
+    ]
+    return grounded, len(sentences) - len(grounded)
+
+
+def _sentences(task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study]) -> list[PlacedSentence]:
+    """Those of each study together, the reported ones first."""
+    arguments = (task.model, held_out, studies, asserts_finding)
+    everything = [*placed_sentences(*arguments), *placed_sentences(*arguments, reported=False)]
+    order = {study.study_id: number for number, study in enumerate(studies)}
+    return sorted(everything, key=lambda each: order[each.study.study_id])
+
+
+def _reference(task: LanguageTask, should_stop: Stop) -> Float[Tensor, "N E"] | None:
+    """Mean patches of training volumes, for maps without a look."""
+    training = task.reader(task.data.train)
+    studies = training.studies[: task.config.grounding.reference_studies]
+    batches = _patches(task, training, studies, "training volumes encoded", should_stop)
+    return mean_unit_patches(patches for _, patches in batches)
+
+
+def _patches(
+    task: LanguageTask, reader: HeldOutStudies, studies: Sequence[Study], what: str, should_stop: Stop
+) -> Iterator[tuple[Sequence[Study], Float[Tensor, "B N E"]]]:
+    """Studies and the features of their patches, a batch at a time."""
+    done = 0
+    with counted(what) as progress:
+        for part, volumes in reader.batches(studies, task.config.evaluation.batch_size):
+            yield part, task.patches(volumes)
+            done += len(part)
+            progress(done, len(studies))
             if should_stop():
                 raise Stopped("nothing was kept")
-    return sentences, num_untold
 
 
-def _maps(task: LanguageTask, held_out: HeldOutStudies, studies: Sequence[Study]) -> list[PlacedMap]:
-    patches = task.patches(torch.stack([held_out.volume(study) for study in studies]))
-    arguments = (task.model, held_out, studies, patches, asserts_finding)
-    return [*placed_maps(*arguments), *placed_maps(*arguments, reported=False)]
-
-
-def _grounded(task: LanguageTask, each: PlacedMap) -> GroundedSentence | None:
-    recipe = task.model.recipe
-    pointing = each.pointing(recipe.patch_size)
-    if pointing is None:
-        return None
-    device = task.model.encoder.cls_token.device
-    voxels = voxel_map(each.similarity.to(device), recipe.grid, recipe.patch_size)
-    covered = overlap(voxels, each.place.mask.to(device), THRESHOLDS)
-    inside = each.inside(recipe.patch_size)
-    return GroundedSentence(each.study, each.place.text, pointing, inside, each.among, covered, each.is_reported)
+def _overlap(task: LanguageTask, found: PlacedMap) -> Overlap:
+    recipe, device = task.model.recipe, task.model.encoder.cls_token.device
+    voxels = voxel_map(found.similarity.to(device), recipe.grid, recipe.patch_size)
+    return overlap(voxels, found.place.mask.to(device), THRESHOLDS)
 
 
 def _warnings(sentences: Sequence[GroundedSentence], num_untold: int) -> Iterator[str]:
@@ -113,7 +126,7 @@ def _pictures(task: LanguageTask, held_out: HeldOutStudies, sentences: Sequence[
     for name, study_id in choose_studies(pointings, task.config.grounding.pictures).items():
         kind, _, number = name.partition("_")
         title = f"{study_id}: number {number} of the {kind} of {len(studies)} studies, {_RULE}"
-        volume = held_out.volume(studies[study_id])[0].float().numpy()
-        maps = _maps(task, held_out, [studies[study_id]])
-        figures[name] = panel_figure(volume, maps, task.model.recipe, title=title)
+        volume = held_out.volume(studies[study_id])
+        maps = maps_of(_sentences(task, held_out, [studies[study_id]]), task.patches(volume[None])[0])
+        figures[name] = panel_figure(volume[0].float().numpy(), maps, task.model.recipe, title=title)
     return figures

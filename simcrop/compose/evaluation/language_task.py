@@ -16,8 +16,8 @@ from simcrop.compose.evaluation.common import Stop, Task, computing_device, data
 from simcrop.compose.models import checkpoint_identity, load_aligned
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
+from simcrop.core.evaluation.sentences import scored_cosines
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.op_checks import MAX_K
 from simcrop.core.ports import Tokenizer, TruthSource
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.training.learner import numerics
@@ -57,9 +57,7 @@ class LanguageTask(Task):
     @property
     def top_k(self) -> int:
         """k', cosines behind a sentence's score: of late interaction, or of the alignment where trained without."""
-        objectives = self.model.objectives
-        chosen = objectives.late_interaction if objectives.late_interaction.weight else objectives.alignment
-        return min(chosen.top_k, self.model.recipe.num_patches, MAX_K)
+        return scored_cosines(self.model)
 
     @torch.no_grad()
     def patches(self, volumes: Tensor) -> Float[Tensor, "B N E"]:

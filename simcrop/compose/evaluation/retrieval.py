@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,11 +15,8 @@ from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.retrieval import rarity, report_scores, same_reports
-from simcrop.core.evaluation.sentences import ReadFindings, read_findings
+from simcrop.core.evaluation.sentences import ReadFindings, read_findings, sentence_scores
 from simcrop.core.reports.text import sentence_key, sentences_of
-
-_SENTENCES_AT_ONCE = 4096
-"""Sentences that are scored at a time: 45 MB of cosines with the 2744 patches of a ViT-B."""
 
 
 @command
@@ -47,12 +45,7 @@ def retrieval(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) 
 def _scores(task: LanguageTask, reports: Sequence[ReadFindings], stop: Stop) -> Float[Tensor, "R V"]:
     """Score of every report in every volume."""
     features = torch.cat([read.features for read in reports])
-    sentence_volume_scores = task.model.ops.sentence_volume_scores
-
-    def compute(patches: Tensor) -> Tensor:
-        parts = features[None].split(_SENTENCES_AT_ONCE, dim=1)
-        return torch.cat([sentence_volume_scores(part, patches, k=task.top_k)[0] for part in parts], dim=1)
-
+    compute = partial(sentence_scores, task.model, features)
     digest = hashlib.sha256(features.cpu().contiguous().numpy().tobytes()).hexdigest()
     names = [read.study.reconstructions[0] for read in reports]
     scores = task.volume_scores(names, compute, ["retrieval", digest], stop).T

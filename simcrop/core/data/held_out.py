@@ -1,7 +1,8 @@
 """Held-out studies as evaluation and pictures read them: unmasked, cropped at the centre, with the true places."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Int
@@ -23,14 +24,19 @@ class Place:
     Attributes:
         sentence: index among the sentences of the findings.
         text, finding, present: as in `SentenceTruth`.
-        mask: True inside, on the grid of the model's volume.
+        read_mask: reads the mask, so that the places of a whole test set fit in memory.
     """
 
     sentence: int
     text: str
     finding: str | None
     present: bool
-    mask: Bool[Tensor, "H W D"]
+    read_mask: Callable[[], Bool[Tensor, "H W D"]]
+
+    @property
+    def mask(self) -> Bool[Tensor, "H W D"]:
+        """True inside, on the grid of the model's volume; read anew every time."""
+        return self.read_mask()
 
 
 def asserts_finding(truth: SentenceTruth) -> bool:
@@ -66,6 +72,26 @@ class HeldOutStudies:
     def volume(self, study: Study) -> Int[Tensor, "C H W D"]:
         """The centre of the study's first reconstruction, int16 HU."""
         return self._volumes.read_centre(study.reconstructions[0], self.recipe.volume_size)[None]
+
+    def batches(
+        self, studies: Sequence[Study], size: int
+    ) -> Iterator[tuple[Sequence[Study], Int[Tensor, "B C H W D"]]]:
+        """Studies with their volumes, `size` at a time."""
+        for first in range(0, len(studies), size):
+            part = studies[first : first + size]
+            yield part, torch.stack([self.volume(study) for study in part])
+
+    def lacks(self, study: Study, findings: Sequence[str]) -> Bool[Tensor, "F"]:
+        """Tell which findings a study is known not to have.
+
+        Its label decides; without one its sentences do, if none of those of known truth asserts the finding.
+        """
+        truths = self._source.ground_truth(study.reconstructions[0])
+        asserted = {truth.finding for truth in truths if truth.present}
+        unlabelled = [bool(truths) and finding not in asserted for finding in findings]
+        told = [study.labels.get(finding) for finding in findings]
+        pairs = zip(told, unlabelled, strict=True)
+        return torch.tensor([without if label is None else label == 0 for label, without in pairs], dtype=torch.bool)
 
     def findings(self, study: Study) -> Findings:
         """The study's findings, all in one text as in training."""
@@ -106,8 +132,11 @@ class HeldOutStudies:
 
     def _place(self, study: Study, sentence: int, truths: Sequence[SentenceTruth]) -> Place:
         """The union of the masks of sentences that are the same."""
-        mask = torch.stack([self._mask(study, truth) for truth in truths]).any(0)
-        return Place(sentence, truths[0].text, truths[0].finding, truths[0].present, mask)
+        first = truths[0]
+        return Place(sentence, first.text, first.finding, first.present, partial(self._union, study, truths))
+
+    def _union(self, study: Study, truths: Sequence[SentenceTruth]) -> Bool[Tensor, "H W D"]:
+        return torch.stack([self._mask(study, truth) for truth in truths]).any(0)
 
     def _mask(self, study: Study, truth: SentenceTruth) -> Bool[Tensor, "H W D"]:
         assert truth.mask is not None

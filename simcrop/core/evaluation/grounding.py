@@ -6,9 +6,8 @@ chance of the same rule, the share of those patches that are inside, and beside 
 same finding lies in other patients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import torch
 from jaxtyping import Bool, Float
@@ -95,57 +94,61 @@ def point(
     return Pointing(finding, hit, float(inside.double().mean()), auroc(similarity, inside))
 
 
-def usual_places(patients: Sequence[str], inside: Sequence[Bool[Tensor, "N"]]) -> list[Float[Tensor, "N"] | None]:
+def usual_places(
+    patients: Sequence[str], inside: Sequence[Bool[Tensor, "N"]], words: Sequence[frozenset[str]] | None = None
+) -> list[Float[Tensor, "N"] | None]:
     """Mean place of a finding in the others: the map of somebody who knows anatomy and does not look at the volume.
 
     Args:
         patients: of sentences that speak of the same finding.
         inside: their true places.
+        words: of each sentence the words that name its place, for somebody who reads: among the others those with the
+            same words count alone, where there are any.
 
     Returns:
         For each sentence the share of the other patients' sentences whose place each patch is inside of, float64; None
         where no other patient has the finding.
     """
     places = torch.stack(list(inside)).double()
+    words = [frozenset[str]()] * len(patients) if words is None else words
     maps: list[Tensor | None] = []
-    for patient in patients:
+    for patient, own in zip(patients, words, strict=True):
         others = torch.tensor([other != patient for other in patients])
-        maps.append(places[others].mean(0) if bool(others.any()) else None)
+        alike = others & torch.tensor([other == own for other in words])
+        chosen = alike if bool(alike.any()) else others
+        maps.append(places[chosen].mean(0) if bool(chosen.any()) else None)
     return maps
 
 
 @dataclass(frozen=True)
-class FindingGrounding:
-    """Means over the sentences of one finding: hit rate, chance, area under the curve, and their number."""
-
-    hit_rate: float
-    chance: float
-    auc: float
-    num_sentences: int
-
-
-@dataclass(frozen=True)
 class Grounding:
-    """Grounding of a set of studies: each finding apart, and the unweighted mean over findings (NaN without any)."""
+    """Means of the numbers of sentences.
 
-    findings: dict[str, FindingGrounding]
-    hit_rate: float
-    chance: float
-    auc: float
+    Attributes:
+        findings: finding -> number -> mean over its sentences; `num_sentences` counts them.
+        mean: number -> unweighted mean over findings, NaN without any.
+    """
+
+    findings: dict[str, dict[str, float]]
+    mean: dict[str, float]
 
 
-def summarize(pointings: Sequence[Pointing]) -> Grounding:
-    """Mean over the sentences of each finding, then over findings, so that a frequent finding weighs no more."""
-    by_finding: dict[str, list[Pointing]] = {}
-    for pointing in pointings:
-        by_finding.setdefault(pointing.finding, []).append(pointing)
-    findings = {name: _mean(by_finding[name]) for name in sorted(by_finding)}
+def summarize(findings: Sequence[str], numbers: Sequence[Mapping[str, float]], names: Sequence[str]) -> Grounding:
+    """Mean over the sentences of each finding, then over findings, so that a frequent finding weighs no more.
+
+    Args:
+        findings: what each sentence speaks of.
+        numbers: of each sentence; NaN for what it cannot tell.
+        names: of the numbers.
+    """
+    by_finding: dict[str, list[Mapping[str, float]]] = {}
+    for finding, own in zip(findings, numbers, strict=True):
+        by_finding.setdefault(finding, []).append(own)
     means = {
-        key: mean_present([getattr(row, key) for row in findings.values()]) for key in ("hit_rate", "chance", "auc")
+        finding: {**_means(rows, names), "num_sentences": len(rows)} for finding, rows in sorted(by_finding.items())
     }
-    return Grounding(findings, **means)
+    return Grounding(means, _means(list(means.values()), names))
 
 
-def _mean(rows: Sequence[Pointing]) -> FindingGrounding:
-    hit_rate, chance, auc = (fmean(getattr(row, key) for row in rows) for key in ("hit", "chance", "auc"))
-    return FindingGrounding(hit_rate, chance, auc, len(rows))
+def _means(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
+    return {name: mean_present([row[name] for row in rows]) for name in names}

@@ -3,15 +3,33 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simcrop.core.data.held_out import HeldOutStudies, Place
 from simcrop.core.data.study import SentenceTruth, Study
 from simcrop.core.evaluation.grounding import Pointing, comparable, patches_inside, point, similarity_maps
-from simcrop.core.evaluation.sentences import ReadFindings, read_findings, read_within
+from simcrop.core.evaluation.sentences import read_findings, read_within
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ops import PatchSize
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedSentence:
+    """A sentence and its true place.
+
+    Attributes:
+        study: whose report holds the sentence.
+        place: what it speaks of and where that is.
+        feature: of the sentence, in the space that it shares with patches, on the model's device.
+        is_reported: whether the report holds the sentence.
+    """
+
+    study: Study
+    place: Place
+    feature: Float[Tensor, "E"]
+    is_reported: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +37,9 @@ class PlacedMap:
     """A sentence, its true place, and how similar each patch is to it.
 
     Attributes:
-        study: whose report holds the sentence.
-        place: what it speaks of and where that is.
+        study, place, is_reported: as in `PlacedSentence`.
         similarity: cosine of every patch, in patch order, on the CPU.
         among: patches that the sentence can choose.
-        is_reported: whether the report holds the sentence.
     """
 
     study: Study
@@ -41,52 +57,54 @@ class PlacedMap:
         return point(str(self.place.finding), self.similarity, self.inside(patch_size), self.among)
 
 
-def placed_maps(
+def placed_sentences(
     model: SimCroP,
     held_out: HeldOutStudies,
     studies: Sequence[Study],
-    patches: Float[Tensor, "B N E"],
     wanted: Callable[[SentenceTruth], bool],
     *,
     reported: bool = True,
-) -> list[PlacedMap]:
-    """The maps of all wanted sentences of the reports that have a mask, encoded in the context of their findings.
+) -> list[PlacedSentence]:
+    """All wanted sentences of the reports that have a mask, encoded in the context of their findings, study by study.
 
     Args:
         model: trained with alignment, in eval mode.
         held_out: gives findings and places.
-        studies: of a batch.
-        patches: features of every patch of their volumes.
+        studies: any.
         wanted: which sentences.
         reported: False takes those that the reports do not hold, each read in the middle of its report.
     """
     if not reported:
-        return [each for pair in zip(studies, patches, strict=True) for each in _absent(model, held_out, *pair, wanted)]
-    places = [held_out.places(study, wanted) for study in studies]
-    rows = [row for row, each in enumerate(places) if each]
-    maps: list[PlacedMap] = []
-    for row, read in zip(rows, read_findings(model, held_out, [studies[row] for row in rows]), strict=True):
-        maps += maps_of(read, places[row], patches[row])
-    return maps
+        return [each for study in studies for each in _absent(model, held_out, study, wanted)]
+    places = {study.study_id: held_out.places(study, wanted) for study in studies}
+    reports = read_findings(model, held_out, [study for study in studies if places[study.study_id]])
+    return [
+        PlacedSentence(read.study, place, read.of(place.sentence))
+        for read in reports
+        for place in places[read.study.study_id]
+    ]
 
 
 def _absent(
-    model: SimCroP, held_out: HeldOutStudies, study: Study, patches: Tensor, wanted: Callable[[SentenceTruth], bool]
-) -> Iterator[PlacedMap]:
-    among, texts = comparable(patches).cpu(), held_out.findings(study).texts
+    model: SimCroP, held_out: HeldOutStudies, study: Study, wanted: Callable[[SentenceTruth], bool]
+) -> Iterator[PlacedSentence]:
     for place in held_out.absent_from_report(study, wanted):
-        sentence = read_within(model, held_out.reports, place.text, texts)
-        yield PlacedMap(study, place, similarity_maps(sentence[None], patches)[0].cpu(), among, is_reported=False)
+        feature = read_within(model, held_out.reports, place.text, held_out.findings(study).texts)
+        yield PlacedSentence(study, place, feature, is_reported=False)
 
 
-def maps_of(read: ReadFindings, places: Sequence[Place], patches: Float[Tensor, "N E"]) -> list[PlacedMap]:
+def maps_of(sentences: Sequence[PlacedSentence], patches: Float[Tensor, "N E"]) -> list[PlacedMap]:
     """The maps of sentences of one study.
 
     Args:
-        read: its findings.
-        places: the sentences.
+        sentences: any number.
         patches: features of every patch of its volume.
     """
-    sentences = read.features[[read.findings.numbers.index(place.sentence) for place in places]]
-    similarity, among = similarity_maps(sentences, patches).cpu(), comparable(patches).cpu()
-    return [PlacedMap(read.study, place, each, among) for place, each in zip(places, similarity, strict=True)]
+    if not sentences:
+        return []
+    similarity = similarity_maps(torch.stack([each.feature for each in sentences]), patches).cpu()
+    among = comparable(patches).cpu()
+    return [
+        PlacedMap(each.study, each.place, row, among, each.is_reported)
+        for each, row in zip(sentences, similarity, strict=True)
+    ]

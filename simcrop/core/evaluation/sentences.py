@@ -17,10 +17,13 @@ from simcrop.core.data.batch import padded
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
 from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.op_checks import MAX_K
 from simcrop.core.reports.reader import Findings, ReportReader
 from simcrop.core.reports.text import sentence_key
 
 _TEXTS_AT_ONCE = 32
+_SENTENCES_AT_ONCE = 4096
+"""Sentences that are scored at a time: 45 MB of cosines with the 2744 patches of a ViT-B."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +90,28 @@ def read_within(model: SimCroP, reports: ReportReader, sentence: str, others: Se
         texts, number = _placed_among(others, sentence)
         read = reports.read(texts)
     return _features(model, reports, [read])[0, number].float()
+
+
+def scored_cosines(model: SimCroP) -> int:
+    """k', cosines behind a sentence's score: of late interaction, or of the alignment where trained without."""
+    objectives = model.objectives
+    chosen = objectives.late_interaction if objectives.late_interaction.weight else objectives.alignment
+    return min(chosen.top_k, model.recipe.num_patches, MAX_K)
+
+
+@torch.no_grad()
+def sentence_scores(
+    model: SimCroP, sentences: Float[Tensor, "S E"], patches: Float[Tensor, "B N E"]
+) -> Float[Tensor, "B S"]:
+    """Score of every sentence in every volume: the mean of its `scored_cosines` best cosines there.
+
+    Args:
+        model: trained with alignment.
+        sentences: features, on the model's device.
+        patches: features of every patch of each volume.
+    """
+    score, k = model.ops.sentence_volume_scores, scored_cosines(model)
+    return torch.cat([score(part, patches, k=k)[0] for part in sentences[None].split(_SENTENCES_AT_ONCE, dim=1)], dim=1)
 
 
 def _features(model: SimCroP, reports: ReportReader, findings: Sequence[Findings]) -> Float[Tensor, "B S E"]:

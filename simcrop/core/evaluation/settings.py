@@ -197,6 +197,10 @@ class GroundingSettings(Section):
     """Folder of masks in the format of docs/ground_truth.md; null takes ground_truth/ beside the data."""
     pictures: int = 2
     """Studies drawn of the best, the middle and the worst by the area under the curve of their maps."""
+    reference_studies: int = 256
+    """Training studies, at most, behind the map that a sentence gets without a look at its volume, here and in the
+    summary of a run."""
 
     def __post_init__(self) -> None:
         self._at_least(0, "pictures")
+        self._at_least(1, "reference_studies")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
@@ -17,7 +17,8 @@ from simcrop.adapters.evaluation.tables import cell, draws_of, interval_head, in
 from simcrop.adapters.figures.grounding import finding_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate, estimated
-from simcrop.core.evaluation.grounding import Pointing, point, usual_places
+from simcrop.core.evaluation.grounding import Pointing
+from simcrop.core.evaluation.looking import ComparedMap, looking_numbers
 from simcrop.core.evaluation.map_overlap import AtThreshold, Overlap, at_others_best, at_own_best
 from simcrop.core.randomness import derive_seed
 
@@ -30,22 +31,24 @@ class GroundedSentence:
     """One sentence with a place, and how its map fits.
 
     Attributes:
-        study: whose report holds it.
-        text: the sentence.
-        pointing: of the best patch and of the map.
-        inside: patches that overlap the true place.
-        among: patches that the sentence can choose.
+        compared: its map beside those that have not seen the volume.
         overlap: with the mask, at every one of `THRESHOLDS`.
         is_reported: the report holds it; else it was read in the middle of the report.
     """
 
-    study: Study
-    text: str
-    pointing: Pointing
-    inside: Bool[Tensor, "N"]
-    among: Bool[Tensor, "N"]
+    compared: ComparedMap
     overlap: Overlap
     is_reported: bool
+
+    @property
+    def study(self) -> Study:
+        """Whose report holds it."""
+        return self.compared.study
+
+    @property
+    def pointing(self) -> Pointing:
+        """Of the best patch and of the map."""
+        return self.compared.pointing
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,27 +116,25 @@ def halves(patients: Sequence[str], seed: int) -> list[bool]:
 
 def _measured(sentences: Sequence[GroundedSentence], seed: int) -> list[_Measured]:
     half = halves([each.study.patient_id for each in sentences], seed)
+    looks = looking_numbers([each.compared for each in sentences])
     measured: dict[int, _Measured] = {}
     for name in {each.pointing.finding for each in sentences}:
         rows = [row for row, each in enumerate(sentences) if each.pointing.finding == name]
-        own = [sentences[row] for row in rows]
-        overlaps = [each.overlap for each in own]
+        overlaps = [sentences[row].overlap for row in rows]
         cuts = at_others_best(overlaps, THRESHOLDS, [half[row] for row in rows])
-        told = zip(own, cuts, at_own_best(overlaps, THRESHOLDS), _blind(own), strict=True)
-        measured |= {row: _Measured(each[0], each[1], _numbers(*each)) for row, each in zip(rows, told, strict=True)}
+        for row, cut, same_data in zip(rows, cuts, at_own_best(overlaps, THRESHOLDS), strict=True):
+            numbers = {_NAMES.get(key, key): value for key, value in looks[row].items()}
+            numbers |= _overlaps(sentences[row].overlap, cut, same_data)
+            measured[row] = _Measured(sentences[row], cut, numbers)
     return [measured[row] for row in range(len(sentences))]
 
 
-def _numbers(
-    sentence: GroundedSentence, cut: AtThreshold, same_data: AtThreshold, blind: Pointing | None
-) -> dict[str, float]:
-    pointing, overlap = sentence.pointing, sentence.overlap
+_NAMES = {"chance": "hit_rate_chance"}
+"""Name of a number in the summary of a run -> here, where IoU and Dice have a chance of their own."""
+
+
+def _overlaps(overlap: Overlap, cut: AtThreshold, same_data: AtThreshold) -> dict[str, float]:
     return {
-        "hit_rate": pointing.hit,
-        "hit_rate_chance": pointing.chance,
-        "hit_rate_blind": math.nan if blind is None else blind.hit,
-        "auc": pointing.auc,
-        "auc_blind": math.nan if blind is None else blind.auc,
         "iou": cut.iou,
         "iou_chance": overlap.iou_whole,
         "dice": cut.dice,
@@ -141,15 +142,6 @@ def _numbers(
         "iou_same_data": same_data.iou,
         "dice_same_data": same_data.dice,
     }
-
-
-def _blind(sentences: Sequence[GroundedSentence]) -> list[Pointing | None]:
-    """Score the usual place of a finding against that of each patient, of whom nothing is seen."""
-    maps = usual_places([each.study.patient_id for each in sentences], [each.inside for each in sentences])
-    return [
-        None if usual is None else point(each.pointing.finding, usual, each.inside, each.among)
-        for each, usual in zip(sentences, maps, strict=True)
-    ]
 
 
 def _averages(
@@ -177,14 +169,16 @@ def _rows(measured: Sequence[_Measured]) -> Iterator[tuple[object, ...]]:
         each, pointing, cut = found.sentence, found.sentence.pointing, found.cut
         scores = (int(pointing.hit), *(f"{v:.6g}" for v in (pointing.chance, pointing.auc)))
         cells = ("" if math.isnan(v) else f"{v:.6g}" for v in (cut.threshold, cut.iou, cut.dice))
-        study = each.study
-        yield study.study_id, study.patient_id, pointing.finding, each.text, *scores, *cells, int(each.is_reported)
+        names = each.study.study_id, each.study.patient_id, pointing.finding, each.compared.text
+        yield *names, *scores, *cells, int(each.is_reported)
 
 
 _SHOWN = {
     "hit_rate": "hit", "hit_rate_chance": "chance", "hit_rate_blind": "blind", "auc": "AUC", "auc_blind": "blind",
-    "iou": "IoU", "iou_chance": "chance", "dice": "Dice",
+    "auc_evidence": "evid.", "own_above_others": "own", "dice": "Dice",
 }  # fmt: skip
+_WITHOUT_INTERVAL = frozenset({"hit_rate_chance", "hit_rate_blind", "auc_blind"})
+"""Shown numbers that are no result of the model."""
 
 
 def _table(
@@ -199,13 +193,15 @@ def _table(
     if settings.bootstrap:
         mean = averages["mean"]
         for end, label in {"low": f"  {interval_head(settings)}, from", "high": "  to"}.items():
-            cells = ("" if "chance" in key or "blind" in key else cell(getattr(mean[key], end)) for key in _SHOWN)
+            cells = ("" if key in _WITHOUT_INTERVAL else cell(getattr(mean[key], end)) for key in _SHOWN)
             table.add_row(label, "", *cells)
     table.caption = (
-        "n: sentences; hit: the best patch of tissue overlaps the true place, chance: a random one does; AUC: of those "
-        "patches against the ones that do\nblind: where the finding lies in the other patients, told without a look at "
-        "the volume\nIoU, Dice: of the map, cut at its finding's best threshold on the other half of the "
-        "patients; chance: the whole volume marked\n"
-        f"{interval_note(settings)}"
+        "n: sentences; hit: the best patch of tissue overlaps the true place, chance: a random one does\n"
+        "AUC: of those patches against the ones that do\n"
+        "evid.: AUC of the map minus the sentence's mean map over training volumes: what looking adds\n"
+        "blind: where the finding lies in the other patients, told without a look at the volume\n"
+        "own: how often the sentence's own volume scores above those without the finding (chance 0.5)\n"
+        "Dice: of the map, cut at its finding's best threshold on the other half of the patients\n"
+        f"{interval_note(settings)}; metrics.json has more"
     )
     return table

@@ -16,7 +16,7 @@ from simcrop.adapters.figures.losses import curves_figure
 from simcrop.adapters.figures.reconstruction import reconstruction_figure
 from simcrop.core.data.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.sentence_maps import maps_of
+from simcrop.core.evaluation.sentence_maps import PlacedSentence, maps_of
 from simcrop.core.evaluation.sentences import read_findings
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.model.patches import apply_window, patchify, unpatchify
@@ -138,5 +138,6 @@ def draw_similarity(
         title: above the picture.
     """
     [read] = read_findings(model, held_out, [study])
-    maps = maps_of(read, places, model.patch_features(volume)[0])
+    sentences = [PlacedSentence(study, place, read.of(place.sentence)) for place in places]
+    maps = maps_of(sentences, model.patch_features(volume)[0])
     return panel_figure(volume[0, 0].float().cpu().numpy(), maps, model.recipe, title=title)

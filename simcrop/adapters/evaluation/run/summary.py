@@ -4,8 +4,7 @@ import json
 import math
 import resource
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,13 @@ from simcrop.adapters.system.progress import counted
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.features import VolumeEncoder, model_features, probe_features, voxel_features
-from simcrop.core.evaluation.grounding import Pointing, summarize
+from simcrop.core.evaluation.grounding import summarize
+from simcrop.core.evaluation.looking import NUMBERS, ComparedMap, Comparison, looking_numbers, mean_unit_patches
 from simcrop.core.evaluation.metrics import mean_present
 from simcrop.core.evaluation.prototypes import prototype_scores, read_prototypes
-from simcrop.core.evaluation.sentence_maps import placed_maps
+from simcrop.core.evaluation.sentence_maps import placed_sentences
 from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.patches import AnyVolume
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.recipe import TERMS
 
@@ -37,6 +38,8 @@ PROBES = {
     "probe_auroc_voxels": "voxels",
 }
 """Key of summary.json -> name of the features that the probe reads."""
+_COLUMNS = 100
+"""Most columns of the printed table."""
 
 
 def evaluate_run(
@@ -45,6 +48,7 @@ def evaluate_run(
     held_out: HeldOutStudies,
     settings: EvaluationSettings,
     *,
+    reference: Iterable[AnyVolume],
     progress: Callable[[int, int], None],
     train: Sequence[Study] = (),
     seed: int = 0,
@@ -56,6 +60,7 @@ def evaluate_run(
         untrained: encoder of the same recipe as it was initialised, on the same device.
         held_out: studies never seen in training; may be empty.
         settings: how many studies, and how many at a time.
+        reference: batches of training volumes, for the maps of sentences without a look; may be empty.
         progress: told (studies done, studies in all).
         train: studies learned from, whose reports give the prototypes; without any these are not probed.
         seed: of the prototypes.
@@ -66,52 +71,65 @@ def evaluate_run(
     studies = held_out.studies[: settings.max_studies]
     was_training = model.training
     model.eval()
-    measured: list[tuple[dict[str, Tensor], list[Pointing]]] = []
+    measured: list[dict[str, Tensor]] = []
     try:
         centres = read_prototypes(model, held_out, train, seed) if model.matches_sentences else None
-        for first in range(0, len(studies), settings.batch_size):
-            part = studies[first : first + settings.batch_size]
-            measured.append(_measure(model, untrained, held_out, part, centres))
-            progress(first + len(part), len(studies))
+        comparison = _comparison(model, held_out, studies, reference)
+        for part, volume in held_out.batches(studies, settings.batch_size):
+            measured.append(_measure(model, untrained, comparison, part, volume, centres))
+            progress(sum(len(each["voxels"]) for each in measured), len(studies))
     finally:
         model.train(was_training)
-    names = measured[0][0] if measured else ()
-    features = {name: torch.cat([each[name] for each, _ in measured]) for name in names}
-    pointings = [pointing for _, each in measured for pointing in each]
+    names = measured[0] if measured else ()
+    features = {name: torch.cat([each[name] for each in measured]) for name in names}
     probes = _probes(features, studies, held_out.label_names, settings)
-    return without_nan({"num_held_out": len(studies), **_grounding(pointings), **probes})
+    grounding = _grounding([*comparison.results().values()])
+    return without_nan({"num_held_out": len(studies), **grounding, **probes})
+
+
+@torch.no_grad()
+def _comparison(
+    model: SimCroP, held_out: HeldOutStudies, studies: Sequence[Study], reference: Iterable[AnyVolume]
+) -> Comparison:
+    """Ready for the volumes; without sentences for a model that has no maps."""
+    if not model.matches_sentences:
+        return Comparison(model, held_out, [], None)
+    device = model.encoder.cls_token.device
+    sentences = placed_sentences(model, held_out, studies, asserts_finding)
+    usual = mean_unit_patches(model.patch_features(volume.to(device)) for volume in reference) if sentences else None
+    return Comparison(model, held_out, sentences, usual)
 
 
 @torch.no_grad()
 def _measure(
     model: SimCroP,
     untrained: VolumeEncoder,
-    held_out: HeldOutStudies,
+    comparison: Comparison,
     studies: Sequence[Study],
+    volume: AnyVolume,
     centres: Tensor | None,
-) -> tuple[dict[str, Tensor], list[Pointing]]:
-    """(features of a batch for each probe, each [studies, F] on the CPU; how sentences that assert a finding point)."""
-    volume = torch.stack([held_out.volume(study) for study in studies]).to(model.encoder.cls_token.device)
+) -> dict[str, Tensor]:
+    """Features of a batch for each probe, each [studies, F] on the CPU; the maps go into the comparison."""
+    volume = volume.to(model.encoder.cls_token.device)
     trained, patches = model_features(model, volume)
     features = {
         "tokens": trained,
         "untrained": probe_features(untrained, volume),
-        "voxels": voxel_features(volume, held_out.recipe.window),
+        "voxels": voxel_features(volume, model.recipe.window),
     }
-    if patches is not None and centres is not None:
-        features["prototypes"] = prototype_scores(patches, centres)
-    features = {name: each.cpu() for name, each in features.items()}
-    maps = [] if patches is None else placed_maps(model, held_out, studies, patches, asserts_finding)
-    pointings = [each.pointing(held_out.recipe.patch_size) for each in maps]
-    return features, [pointing for pointing in pointings if pointing is not None]
+    if patches is not None:
+        comparison.add(studies, patches)
+        if centres is not None:
+            features["prototypes"] = prototype_scores(patches, centres)
+    return {name: each.cpu() for name, each in features.items()}
 
 
-def _grounding(pointings: Sequence[Pointing]) -> dict[str, Any]:
-    result = summarize(pointings)
+def _grounding(compared: Sequence[ComparedMap]) -> dict[str, Any]:
+    result = summarize([each.pointing.finding for each in compared], looking_numbers(compared), NUMBERS)
     return {
-        **{f"grounding_{key}": getattr(result, key) for key in ("hit_rate", "chance", "auc")},
-        "grounding_num_sentences": len(pointings),
-        "grounding_findings": {name: asdict(finding) for name, finding in result.findings.items()},
+        **{f"grounding_{name}": value for name, value in result.mean.items()},
+        "grounding_num_sentences": len(compared),
+        "grounding_findings": result.findings,
     }
 
 
@@ -153,22 +171,25 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         if summary.get(prefix) is not None:
             terms = [f"{t} {summary[f'{prefix}_{t}']:.3f}" for t in TERMS if summary.get(f"{prefix}_{t}") is not None]
             console.print(f"{name} loss {summary[prefix]:.3f} ({', '.join(terms)})", highlight=False)
-    heads = ("sentences", "hit rate", "chance", "AUC", *PROBES.values())
-    table = results_table(f"{summary['num_held_out']} held-out studies", "finding", heads, no_wrap=False)
+    heads = ("n", "hit\nrate", "chance", "blind", "AUC", "evid.\nAUC", *PROBES.values())
+    table = results_table(f"{summary['num_held_out']} held-out studies", "finding", heads, pad=False)
+    table.collapse_padding = True
     grounded, probed = summary["grounding_findings"], summary["probe_labels"]
-    keys = ("num_sentences", "hit_rate", "chance", "auc", *PROBES)
+    keys = ("num_sentences", "hit_rate", "chance", "hit_rate_blind", "auc", "auc_evidence", *PROBES)
     for name in sorted({*grounded, *probed}):
         found = {**grounded.get(name, {}), **probed.get(name, {})}
         table.add_row(name, *(_cell(found.get(key)) for key in keys))
     table.add_section()
     table.add_row("mean over findings", *(_cell(summary[key if key in PROBES else f"grounding_{key}"]) for key in keys))
     table.caption = (
-        "hit rate, chance, AUC: does the best patch of a sentence overlap its true place, would a random one of "
-        "tissue, and the area under the curve of these patches (chance 0.5)\n"
-        "tokens (their mean), prototypes (scores for typical sentences), untrained, voxels: AUROC of a linear probe on "
-        f"their features ({summary['probe_num_labelled']} labelled, {summary['probe_num_test']} test studies)"
+        "n: sentences; hit rate: their best patch overlaps the true place; chance: a random one of tissue\n"
+        "blind: hit rate of the finding's mean place in other patients, told without a look\n"
+        "AUC: of the map, among patches of tissue (chance 0.5)\n"
+        "evid. AUC: of the map minus the sentence's mean map over training volumes: what looking adds\n"
+        "tokens (their mean), prototypes (scores for typical sentences), untrained, voxels: AUROC of a linear probe\n"
+        f"on their features, {summary['probe_num_labelled']} labelled and {summary['probe_num_test']} test studies"
     )
-    console.print(table)
+    console.print(table, width=min(_COLUMNS, console.width))
     if summary["probe_note"]:
         console.print(summary["probe_note"], highlight=False)
 
@@ -186,6 +207,7 @@ def write_summary(
     held_out: HeldOutStudies,
     settings: EvaluationSettings,
     *,
+    reference: Iterable[AnyVolume],
     seconds: float,
     train: Sequence[Study],
     seed: int,
@@ -198,11 +220,14 @@ def write_summary(
         untrained: encoder as it was initialised, on the same device.
         held_out: studies never seen in training.
         settings: how many studies, how many at a time.
+        reference: as for `evaluate_run`.
         seconds: wall time so far, data included; for a resumed run since its last start.
         train, seed: as for `evaluate_run`.
     """
     with counted("held-out studies measured") as progress:
-        measured = evaluate_run(model, untrained, held_out, settings, progress=progress, train=train, seed=seed)
+        measured = evaluate_run(
+            model, untrained, held_out, settings, reference=reference, progress=progress, train=train, seed=seed
+        )
     costs = {"wall_time_s": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
     summary = last_losses(out / "metrics.jsonl") | measured | costs
     replace_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")

@@ -24,6 +24,10 @@ def test_metrics_are_those_of_the_predictions_and_of_the_run(
         assert metrics[key]["value"] == pytest.approx(column(rows, name).mean(), rel=1e-5)
     assert metrics["dice_same_data"]["value"] >= metrics["dice"]["value"]
     assert metrics["dice_same_data"]["value"] >= metrics["dice_chance"]["value"]
+    for name in ("blind", "blind_reading", "no_look", "evidence"):
+        assert 0 <= metrics[f"hit_rate_{name}"]["value"] <= 1
+        assert metrics[f"auc_{name}"]["low"] <= metrics[f"auc_{name}"]["value"] <= metrics[f"auc_{name}"]["high"]
+    assert 0 <= metrics["own_above_others"]["value"] <= 1
     # The summary at the end of the run measured the same sentences, but for those in other words.
     there = json.loads((tiny.run / "summary.json").read_text())["grounding_findings"]["Lung nodule"]
     reported = [row for row in rows if row["reported"] == "1"]

@@ -77,3 +77,21 @@ def test_order_of_studies_does_not_depend_on_the_source() -> None:
     back, _ = held_out(source)
     assert [study.study_id for study in there.studies] == [study.study_id for study in back.studies]
     assert [study.study_id for study in there.studies] != sorted(study.study_id for study in there.studies)
+
+
+def test_a_label_tells_what_a_study_lacks_and_else_its_sentences_do() -> None:
+    studies, _ = held_out(source_with("There is a bright spot.", [SPOT, SentenceTruth("A mass.", "Mass", True, None)]))
+    [study] = studies.studies  # labelled 0, whatever it says
+    assert studies.lacks(study, ["Bright spot", "Mass", "Nodule"]).tolist() == [True, False, True]
+    unknown, _ = held_out(source_with("There is a bright spot.", []))
+    assert unknown.lacks(study, ["Bright spot", "Mass"]).tolist() == [True, False]
+
+
+def test_batches_hold_every_study_once() -> None:
+    source = FakeSource()
+    for number in range(5):
+        source.add(number, "", [], bright=None)
+    studies, _ = held_out(source)
+    parts = list(studies.batches(studies.studies, 2))
+    assert [len(part) for part, _ in parts] == [len(volumes) for _, volumes in parts] == [2, 2, 1]
+    assert [study for part, _ in parts for study in part] == studies.studies

@@ -1,6 +1,7 @@
 """Patches that a mask touches, maps that point at them, and averages over findings."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -90,22 +91,39 @@ def test_random_maps_hit_at_the_chance_rate() -> None:
     generator = torch.Generator().manual_seed(0)
     inside = torch.arange(50) < 10
     rows = [point("x", torch.rand(50, generator=generator), inside, ALL) for _ in range(2000)]
-    result = summarize([row for row in rows if row is not None])
-    assert result.chance == pytest.approx(0.2)
-    assert result.hit_rate == pytest.approx(result.chance, abs=0.03)
-    assert result.auc == pytest.approx(0.5, abs=0.02)
+    result = summarize(["x"] * 2000, [asdict(row) for row in rows if row is not None], ("hit", "chance", "auc")).mean
+    assert result["chance"] == pytest.approx(0.2)
+    assert result["hit"] == pytest.approx(result["chance"], abs=0.03)
+    assert result["auc"] == pytest.approx(0.5, abs=0.02)
 
 
 def test_findings_weigh_the_same_however_often_they_occur() -> None:
-    often = [Pointing("b", hit=False, chance=0.1, auc=0.5)] * 9
-    rare = [Pointing("a", hit=True, chance=0.3, auc=0.7)]
-    result = summarize(often + rare)
+    often = [{"hit_rate": 0.0, "chance": 0.1, "auc": 0.5}] * 9
+    rare = [{"hit_rate": 1.0, "chance": 0.3, "auc": 0.7}]
+    result = summarize([*"b" * 9, "a"], often + rare, ("hit_rate", "chance", "auc"))
     assert list(result.findings) == ["a", "b"]
-    assert result.findings["b"].num_sentences == 9
-    assert (result.hit_rate, result.chance, result.auc) == pytest.approx((0.5, 0.2, 0.6))
+    assert result.findings["b"]["num_sentences"] == 9
+    assert result.mean == pytest.approx({"hit_rate": 0.5, "chance": 0.2, "auc": 0.6})
 
 
 def test_nothing_to_ground_gives_nan() -> None:
-    result = summarize([])
+    result = summarize([], [], ("auc",))
     assert result.findings == {}
-    assert math.isnan(result.hit_rate)
+    assert math.isnan(result.mean["auc"])
+
+
+def test_who_reads_takes_the_places_of_the_same_words_and_else_of_all() -> None:
+    inside = list(torch.eye(4, dtype=torch.bool))
+    left, right, none = frozenset({"left"}), frozenset({"right"}), frozenset[str]()
+    maps = usual_places(["a", "b", "c", "d"], inside, [left, left, right, none])
+    third = pytest.approx(1 / 3)
+    assert [None if each is None else each.tolist() for each in maps] == [
+        [0.0, 1.0, 0.0, 0.0],
+        [1.0, 0.0, 0.0, 0.0],
+        [third, third, 0.0, third],
+        [third, third, third, 0.0],
+    ]
+    # The patient's own sentences tell nothing, whatever their words.
+    [first, *_] = usual_places(["a", "a", "b"], inside[:3], [left, left, right])
+    assert first is not None
+    assert first.tolist() == [0.0, 0.0, 1.0, 0.0]

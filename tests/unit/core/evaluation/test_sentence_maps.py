@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from support.held_out_fakes import RECIPE, FakeSource, box, held_out
+from support.held_out_fakes import RECIPE, BrightnessModel, FakeSource, box, held_out
 
-from simcrop.core.data.held_out import asserts_finding
+from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
 from simcrop.core.data.study import SentenceTruth
-from simcrop.core.evaluation.sentence_maps import placed_maps
+from simcrop.core.evaluation.sentence_maps import PlacedMap, maps_of, placed_sentences
 
 PATCH = box((4, 4, 0), (8, 8, 3))
 SPOT = SentenceTruth("A bright spot.", "Spot", present=True, mask="0.nii.gz")
@@ -22,11 +22,14 @@ def source_of(*truths: SentenceTruth) -> FakeSource:
     return source
 
 
+def placed_maps(studies: HeldOutStudies, model: BrightnessModel, *, reported: bool = True) -> list[PlacedMap]:
+    sentences = placed_sentences(model, studies, studies.studies, asserts_finding, reported=reported)
+    return maps_of(sentences, model.patch_features(studies.volume(studies.studies[0])[None])[0])
+
+
 def test_reported_and_other_sentences_are_told_apart_and_both_point() -> None:
     studies, model = held_out(source_of(SPOT, REPHRASED, DENIED))
-    patches = model.patch_features(studies.volume(studies.studies[0])[None])
-    arguments = (model, studies, studies.studies, patches, asserts_finding)
-    [reported], [other] = placed_maps(*arguments), placed_maps(*arguments, reported=False)
+    [reported], [other] = placed_maps(studies, model), placed_maps(studies, model, reported=False)
     assert (reported.place.text, reported.is_reported) == (SPOT.text, True)
     assert (other.place.text, other.is_reported) == (REPHRASED.text, False)
     for each in (reported, other):
@@ -39,6 +42,5 @@ def test_a_mask_outside_of_what_the_model_sees_tells_nothing() -> None:
     source = source_of(SPOT)
     source.masks["v0", "0.nii.gz"] = torch.zeros_like(PATCH)
     studies, model = held_out(source)
-    patches = model.patch_features(studies.volume(studies.studies[0])[None])
-    [each] = placed_maps(model, studies, studies.studies, patches, asserts_finding)
+    [each] = placed_maps(studies, model)
     assert each.pointing(RECIPE.patch_size) is None

@@ -20,7 +20,7 @@ def placed(*, finding: str | None = "Nodule", present: bool = True) -> PlacedMap
     mask = torch.zeros(RECIPE.volume_size, dtype=torch.bool)
     mask[4:, :2, 3:] = True
     similarity = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.5, 0.9])
-    place = Place(0, "A nodule.", finding, present, mask)
+    place = Place(0, "A nodule.", finding, present, lambda: mask)
     return PlacedMap(STUDY, place, similarity, torch.arange(8) < 7)
 
 

@@ -14,6 +14,7 @@ from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, Gr
 from simcrop.adapters.evaluation.output import Evaluation
 from simcrop.core.data.study import Report, Study
 from simcrop.core.evaluation.grounding import Pointing
+from simcrop.core.evaluation.looking import ComparedMap
 from simcrop.core.evaluation.map_overlap import overlap
 
 SETTINGS = EvaluationSettings(bootstrap=200)
@@ -27,7 +28,11 @@ def sentence(patient: int, finding: str, *, hit: bool, seed: int, reported: bool
     pointing = Pointing(finding, hit, 0.125, 0.5 + 0.01 * seed)
     inside, among = torch.arange(12) % 6 == patient % 3, torch.arange(12) < 6
     covered = overlap(similarity, mask, THRESHOLDS)
-    return GroundedSentence(study, f"sentence {seed}", pointing, inside, among, covered, reported)
+    evidence = Pointing(finding, not hit, 0.125, 0.25)
+    compared = ComparedMap(
+        study, f"sentence {seed}", pointing, pointing, evidence, inside, among, own_above_others=0.75
+    )
+    return GroundedSentence(compared, covered, reported)
 
 
 def report(sentences: Sequence[GroundedSentence], settings: EvaluationSettings = SETTINGS) -> Evaluation:
@@ -57,6 +62,20 @@ def test_what_the_other_patients_tell_stands_beside() -> None:
     once = report([*MANY, sentence(3, "once", hit=True, seed=3)]).metrics
     assert math.isnan(once["findings"]["once"]["hit_rate_blind"]["value"])
     assert not math.isnan(once["hit_rate_blind"]["value"])
+
+
+def test_looking_and_what_no_look_tells_are_averaged_and_shown() -> None:
+    result = report(MANY)
+    metrics = result.metrics
+    assert metrics["hit_rate_evidence"]["value"] == metrics["hit_rate_no_look"]["value"] == 0.5
+    assert metrics["findings"]["often"]["hit_rate_evidence"]["value"] == 0.75
+    assert metrics["auc_evidence"] == {"value": 0.25, "low": 0.25, "high": 0.25}
+    assert metrics["own_above_others"]["value"] == 0.75
+    assert metrics["auc_blind_reading"]["value"] == metrics["auc_blind"]["value"]  # no sentence names a place
+    console = Console(record=True, width=110, file=io.StringIO())
+    console.print(result.table)
+    [row] = [line for line in console.export_text().splitlines() if "mean over findings" in line]
+    assert row.split()[9:11] == ["0.250", "0.750"]
 
 
 def test_intervals_are_those_of_drawing_patients_again() -> None:
