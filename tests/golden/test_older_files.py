@@ -91,7 +91,7 @@ def test_a_stopped_run_continues_as_if_it_had_not_been(made: Path) -> None:
     got, expected = rows(Path("begun/metrics.jsonl")), rows(Path("whole/metrics.jsonl"))
     assert [row["step"] for row in got] == list(range(1, 61))
     for row, other in zip(got, expected, strict=True):
-        for key in row.keys() - {"studies_per_second", "data_wait"}:
+        for key in other.keys() - {"studies_per_second", "data_wait"}:  # a row may have gained some since
             assert row[key] == pytest.approx(other[key], rel=1e-3), (row["step"], key)
 
 
