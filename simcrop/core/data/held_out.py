@@ -24,6 +24,7 @@ class Place:
         sentence: index among the sentences of the findings.
         text, finding, present: as in `SentenceTruth`.
         mask: True inside, on the grid of the model's volume.
+        mask_names: the data set's names of the masks that it is the union of.
     """
 
     sentence: int
@@ -31,6 +32,7 @@ class Place:
     finding: str | None
     present: bool
     mask: Bool[Tensor, "H W D"]
+    mask_names: tuple[str, ...] = ()
 
 
 def asserts_finding(truth: SentenceTruth) -> bool:
@@ -107,7 +109,8 @@ class HeldOutStudies:
     def _place(self, study: Study, sentence: int, truths: Sequence[SentenceTruth]) -> Place:
         """The union of the masks of sentences that are the same."""
         mask = torch.stack([self._mask(study, truth) for truth in truths]).any(0)
-        return Place(sentence, truths[0].text, truths[0].finding, truths[0].present, mask)
+        names = tuple(truth.mask for truth in truths if truth.mask is not None)
+        return Place(sentence, truths[0].text, truths[0].finding, truths[0].present, mask, names)
 
     def _mask(self, study: Study, truth: SentenceTruth) -> Bool[Tensor, "H W D"]:
         assert truth.mask is not None

@@ -192,6 +192,8 @@ class GroundingSettings(Section):
     """Folder of masks in the format of docs/ground_truth.md; null takes ground_truth/ beside the data."""
     pictures: int = 2
     """Studies drawn of the best, the middle and the worst by the area under the curve of their maps."""
+    erased_studies: int = 32
+    """phantom: studies that are made again without each of their findings, to see scores fall; 0 makes none."""
 
     def __post_init__(self) -> None:
-        self._at_least(0, "pictures")
+        self._at_least(0, "pictures", "erased_studies")
