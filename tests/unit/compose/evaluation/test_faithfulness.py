@@ -1,18 +1,23 @@
 """Faithfulness tests on a run of two steps, with data that can be made again and data that cannot."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from support.language_run import NODULE, SHORT, Tiny, read
 
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.sources.truth_folders import WithTruthFolder
 from simcrop.compose.evaluation.faithfulness import measure_faithfulness
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.data.study import Volume
 from simcrop.core.errors import DataError
+from simcrop.core.evaluation.faithfulness import Erasure
 from simcrop.core.ports import DataSet, Eraser
 from simcrop.core.training.stopping import Stopped
 
@@ -20,15 +25,15 @@ from simcrop.core.training.stopping import Stopped
 class Undo(Eraser):
     """Gives back the file's volumes; without a finding another one, and with `flaw` never the same."""
 
-    def __init__(self, source: DataSet, *, changes: int = 0, flaw: int = 0) -> None:
-        self._source, self._changes, self._flaw = source, changes, flaw
+    def __init__(self, source: DataSet, *, changes: int = 0, flaw: int = 0, only: str = "") -> None:
+        self._source, self._changes, self._flaw, self._only = source, changes, flaw, only
         self.asked: list[tuple[str, ...]] = []
 
     def without(self, reconstruction: str, masks: Sequence[str]) -> Volume:
         self.asked.append(tuple(masks))
         volume = self._source.read_volume(reconstruction)
         voxels = volume.voxels.clone()
-        voxels[::2] += self._flaw + (self._changes if masks else 0)
+        voxels[::2] += self._flaw + (self._changes if masks and self._only in masks[0] else 0)
         return Volume(voxels, volume.affine)
 
 
@@ -57,6 +62,32 @@ def test_scores_change_with_the_volume_alone(task: LanguageTask) -> None:
     other = measure_faithfulness(task, held_out, Undo(source, changes=300), go_on)
     assert all(each.erasure.falls in {0.0, 1.0} for each in other.erased)
     assert {each.finding for each in other.erased} == {"Lung nodule"}
+
+
+def test_a_finding_elsewhere_is_compared_by_its_own_volume(task: LanguageTask, tmp_path: Path) -> None:
+    name = task.reader(task.data.held_out).studies[0].reconstructions[0]
+    folder = tmp_path / name.removesuffix(".nii.gz")
+    folder.mkdir()
+    sentences: list[dict[str, object]] = []
+    for finding, start in (("first", 2), ("second", 14)):
+        mask = np.zeros((20, 20, 20), np.uint8)
+        mask[start : start + 3, 4:9, 6:12] = 1
+        nib.save(nib.Nifti1Image(mask, np.diag([2.0, 2.0, 2.0, 1.0])), folder / f"{finding}.nii.gz")
+        text = f"Here is something of the {finding} kind."
+        sentences.append({"text": text, "finding": finding, "present": True, "mask": f"{finding}.nii.gz"})
+    (folder / "sentences.json").write_text(json.dumps({"version": 1, "sentences": sentences}))
+    held_out = task.reader(task.data.held_out, WithTruthFolder(task.data.source, tmp_path))
+
+    def judged(changed: str) -> dict[str, Erasure]:
+        eraser = Undo(task.data.source, changes=300, only=changed)
+        return {each.finding: each.erasure for each in measure_faithfulness(task, held_out, eraser, go_on).erased}
+
+    first, second = judged("first"), judged("second")
+    # The same other volume stands for the finding of either sentence in turn, the unchanged one for the other's.
+    for own, other, finding in ((first, second, "first"), (second, first, "second")):
+        assert own[finding].falls in {0.0, 1.0}
+        assert own[finding].specific == own[finding].falls
+        assert (other[finding].falls, other[finding].specific) == (0.5, 1.0 - own[finding].falls)
 
 
 def test_masks_are_named_and_studies_bounded(task: LanguageTask) -> None:
