@@ -45,6 +45,20 @@ class TruthSource(Protocol):
         """
 
 
+class Eraser(Protocol):
+    """Makes volumes of a data set again, as they would be without a finding; only made data can have one."""
+
+    @abstractmethod
+    def without(self, reconstruction: str, masks: Sequence[str]) -> Volume:
+        """One volume, as `DataSet.read_volume` has it, without the findings that these masks show.
+
+        Patient, noise and all other findings stay. Without a mask it is the volume of the file, voxel for voxel.
+
+        Raises:
+            DataError: it cannot be made again, or has no such finding.
+        """
+
+
 class DataSet(TruthSource, Protocol):
     """A data set: its studies, their volumes by name, and what is known of both.
 
@@ -59,6 +73,8 @@ class DataSet(TruthSource, Protocol):
     """Organs that masks tell apart, where the data set has a list of them; empty elsewhere."""
     published: PublishedProbe = UNPUBLISHED
     """The authors' probe of this data set."""
+    eraser: Eraser | None = None
+    """Takes findings out of its volumes; None where they were not made."""
 
     @abstractmethod
     def studies(self) -> Sequence[Study]:

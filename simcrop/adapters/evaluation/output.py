@@ -41,6 +41,7 @@ class Evaluation:
         table: what is printed; its caption says what the columns mean.
         figures: name of the picture -> figure.
         warnings: sentences that a reader of the numbers must know; printed below the table, kept in metrics.json.
+        more_tables: printed below the table.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Evaluation:
     table: Table
     figures: Mapping[str, Figure] = field(default_factory=dict[str, Figure])
     warnings: Sequence[str] = ()
+    more_tables: Sequence[Table] = ()
 
 
 def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any]) -> None:
@@ -75,7 +77,8 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
     }
     replace_text(folder / "metrics.json", json.dumps(without_nan(content), indent=1) + "\n")
     console = results_console()
-    console.print(result.table)
+    for table in (result.table, *result.more_tables):
+        console.print(table)
     for warning in result.warnings:
         console.print(f"note: {warning}", highlight=False, markup=False)
     files = "metrics.json, predictions.csv" + (", pictures/" if result.figures else "")

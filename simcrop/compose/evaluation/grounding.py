@@ -9,10 +9,12 @@ from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.drawn_maps import choose_studies, panel_figure
+from simcrop.adapters.evaluation.language.faithfulness_report import with_faithfulness
 from simcrop.adapters.evaluation.language.grounding_report import THRESHOLDS, GroundedSentence, grounding_report
 from simcrop.adapters.sources.truth_folders import WithTruthFolder
 from simcrop.adapters.system.progress import counted
 from simcrop.compose.evaluation.common import Stop, command
+from simcrop.compose.evaluation.faithfulness import measure_faithfulness
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
 from simcrop.core.data.study import Study
@@ -51,7 +53,10 @@ def grounding(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) 
         figures=_pictures(task, held_out, sentences),
         warnings=list(_warnings(sentences, num_untold)),
     )
-    task.finish(out, report)
+    # The names of masks from elsewhere tell the data set nothing.
+    eraser = task.data.source.eraser if source is None else None
+    found = measure_faithfulness(task, held_out, eraser, should_stop)
+    task.finish(out, with_faithfulness(report, found, config.evaluation, seed=config.seed))
 
 
 def _measure(task: LanguageTask, held_out: HeldOutStudies, should_stop: Stop) -> tuple[list[GroundedSentence], int]:

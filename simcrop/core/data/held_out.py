@@ -25,6 +25,7 @@ class Place:
         sentence: index among the sentences of the findings.
         text, finding, present: as in `SentenceTruth`.
         read_mask: reads the mask, so that the places of a whole test set fit in memory.
+        mask_names: the data set's names of the masks that it is the union of.
     """
 
     sentence: int
@@ -32,6 +33,7 @@ class Place:
     finding: str | None
     present: bool
     read_mask: Callable[[], Bool[Tensor, "H W D"]]
+    mask_names: tuple[str, ...] = ()
 
     @property
     def mask(self) -> Bool[Tensor, "H W D"]:
@@ -133,7 +135,8 @@ class HeldOutStudies:
     def _place(self, study: Study, sentence: int, truths: Sequence[SentenceTruth]) -> Place:
         """The union of the masks of sentences that are the same."""
         first = truths[0]
-        return Place(sentence, first.text, first.finding, first.present, partial(self._union, study, truths))
+        names = tuple(truth.mask for truth in truths if truth.mask is not None)
+        return Place(sentence, first.text, first.finding, first.present, partial(self._union, study, truths), names)
 
     def _union(self, study: Study, truths: Sequence[SentenceTruth]) -> Bool[Tensor, "H W D"]:
         return torch.stack([self._mask(study, truth) for truth in truths]).any(0)

@@ -200,7 +200,9 @@ class GroundingSettings(Section):
     reference_studies: int = 256
     """Training studies, at most, behind the map that a sentence gets without a look at its volume, here and in the
     summary of a run."""
+    erased_studies: int = 32
+    """phantom: studies that are made again without each of their findings, to see scores fall; 0 makes none."""
 
     def __post_init__(self) -> None:
-        self._at_least(0, "pictures")
+        self._at_least(0, "pictures", "erased_studies")
         self._at_least(1, "reference_studies")

@@ -1,9 +1,12 @@
 """Phantom chests as a data set of a run."""
 
-from typing import Self
+from pathlib import Path
+from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
-from simcrop.adapters.sources.ct_rate import CTRateSource
+from simcrop.adapters.sources.base import Options
+from simcrop.adapters.sources.ct_rate import CTRateSource, HuDeclaration
+from simcrop.adapters.sources.phantom.eraser import PhantomEraser
 from simcrop.adapters.sources.phantom.writer import write_phantoms
 from simcrop.adapters.system.progress import counted
 from simcrop.core.data.problems import OnProblem
@@ -15,6 +18,10 @@ class PhantomSource(CTRateSource):
 
     licence = "The training volumes are generated phantoms, which bind nobody."
     published = UNPUBLISHED
+
+    def __init__(self, root: Path, *, hu: HuDeclaration = "hu", **declared: Unpack[Options]) -> None:
+        super().__init__(root, hu=hu, **declared)
+        self.eraser = PhantomEraser(root)
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:

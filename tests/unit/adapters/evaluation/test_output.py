@@ -53,3 +53,11 @@ def test_an_evaluation_that_breaks_off_leaves_no_older_metrics_beside_its_own_fi
     with pytest.raises(OSError, match="disk full"):
         write_evaluation(tmp_path, replace(evaluation(), figures={"roc": Broken()}), {})
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_further_tables_are_printed_below_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    below = Table("number", title="Below")
+    below.add_row("0.5")
+    write_evaluation(tmp_path, replace(evaluation(), more_tables=(below,)), {})
+    printed = capsys.readouterr().out
+    assert printed.index("A result") < printed.index("Below") < printed.index("few studies")
