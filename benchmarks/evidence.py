@@ -68,7 +68,7 @@ class Cell:
             return ["train", CONFIG, *rest, *ARMS[self.start], "train.threads=1"]
         rest += ["evaluation.bootstrap=0"]  # seeds tell the spread
         rest += ["--checkpoint", str(Cell("pretrain", self.start, self.seed).folder)] if self.start in ARMS else []
-        rest += ["probe.features=voxels"] if self.start == "voxels" else []
+        rest += [f"probe.features={'voxels' if self.start == 'voxels' else 'encoder'}"] if self.task == "probe" else []
         rest += ["train.precision=bf16"] if self.task == "segment" else []
         rest += [f"finetune.steps={FINETUNE_STEPS[self.percent]}"] if self.task == "finetune" else []
         rest += ["--labels", str(self.percent)] if self.task in {"probe", "finetune", "segment"} else []

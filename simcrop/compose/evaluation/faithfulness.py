@@ -24,7 +24,7 @@ from simcrop.core.evaluation.faithfulness import (
     with_sides_swapped,
 )
 from simcrop.core.evaluation.grounding import comparable, patches_inside, similarity_maps
-from simcrop.core.evaluation.sentences import ReadFindings, read_findings, read_within
+from simcrop.core.evaluation.sentences import ReadFindings, read_findings, read_within, sentence_scores
 from simcrop.core.ports import Eraser
 from simcrop.core.training.stopping import Stopped
 
@@ -109,7 +109,7 @@ def _over_volumes(
             patches = task.patches(torch.stack([held_out.volume(study) for study in part]))
             for read, each in zip(read_findings(task.model, held_out, part), patches, strict=True):
                 sided += _sided(task, held_out, read, each)
-            scores += [] if features is None else [_scores(task, features, patches)]
+            scores += [] if features is None else [sentence_scores(task.model, features, patches).cpu()]
             progress(first + len(part), len(studies))
             _refuse_to_go_on(should_stop)
     return sided, spread_over_volumes(scores) if scores else torch.empty(0)
@@ -150,7 +150,7 @@ def _erased(
             without = [_made(task, eraser, name, place.mask_names) for place in each.places]
             volumes = torch.stack([held_out.volume(each.study), *without])
             parts = [task.patches(part) for part in volumes.split(task.config.evaluation.batch_size)]
-            scores = _scores(task, each.features, torch.cat(parts))
+            scores = sentence_scores(task.model, each.features, torch.cat(parts)).cpu()
             own_spread = spread[len(found) : len(found) + len(each.places)]
             judged = erasures(scores[0], scores[1:].T, each.inside, own_spread)
             found += [
@@ -166,13 +166,6 @@ def _made(task: LanguageTask, eraser: Eraser, name: str, masks: Sequence[str]) -
     """The volume without some findings, prepared as the file's is."""
     voxels, _ = resample_volume(eraser.without(name, masks), task.data.prepared.grid)
     return crop_centre(voxels, task.model.recipe.volume_size)[None]
-
-
-def _scores(
-    task: LanguageTask, sentences: Float[Tensor, "S E"], patches: Float[Tensor, "V N E"]
-) -> Float[Tensor, "V S"]:
-    """Late interaction of every sentence with every volume, on the CPU."""
-    return task.model.ops.sentence_volume_scores(sentences[None], patches, k=task.top_k)[0].cpu()
 
 
 def _refuse_to_go_on(should_stop: Stop) -> None:
