@@ -171,7 +171,18 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         if summary.get(prefix) is not None:
             terms = [f"{t} {summary[f'{prefix}_{t}']:.3f}" for t in TERMS if summary.get(f"{prefix}_{t}") is not None]
             console.print(f"{name} loss {summary[prefix]:.3f} ({', '.join(terms)})", highlight=False)
-    heads = ("n", "hit\nrate", "chance", "blind", "AUC", "evid.\nAUC", *PROBES.values())
+    heads = (
+        "n",
+        "hit\nrate",
+        "chance",
+        "blind",
+        "AUC",
+        "evid.\nAUC",
+        "tokens",
+        "proto-\ntypes",
+        "un-\ntrained",
+        "voxels",
+    )
     table = results_table(f"{summary['num_held_out']} held-out studies", "finding", heads, pad=False)
     table.collapse_padding = True
     grounded, probed = summary["grounding_findings"], summary["probe_labels"]
@@ -186,8 +197,9 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         "blind: hit rate of the finding's mean place in other patients, told without a look\n"
         "AUC: of the map, among patches of tissue (chance 0.5)\n"
         "evid. AUC: of the map minus the sentence's mean map over training volumes: what looking adds\n"
-        "tokens (their mean), prototypes (scores for typical sentences), untrained, voxels: AUROC of a linear probe\n"
-        f"on their features, {summary['probe_num_labelled']} labelled and {summary['probe_num_test']} test studies"
+        "tokens: their mean; prototypes: scores for typical sentences; untrained, voxels: to compare with;\n"
+        "AUROC of a linear probe on each "
+        f"({summary['probe_num_labelled']} labelled, {summary['probe_num_test']} test studies)"
     )
     console.print(table, width=min(_COLUMNS, console.width))
     if summary["probe_note"]:
