@@ -1,4 +1,4 @@
-"""Check the arguments of the four operations, for every implementation alike. Errors name the argument."""
+"""Check the arguments of the operations, for every implementation alike. Errors name the argument."""
 
 from collections.abc import Sequence
 
@@ -48,14 +48,28 @@ def check_embed(
     _check_device(volume, weight=weight, bias=bias, pos_embed=pos_embed, ids_keep=ids_keep)
 
 
-def check_pairs(sentences: Tensor, patches: Tensor, k: int, sentence_mask: Tensor | None) -> None:
-    """Raise InputError where the arguments of the two sentence operations do not fit together."""
+def check_chosen(sentences: Tensor, patches: Tensor, k: int, sentence_mask: Tensor | None) -> None:
+    """Raise InputError where the arguments of an operation that chooses k patches do not fit together."""
+    check_pairs(sentences, patches, sentence_mask)
+    if not 1 <= k <= min(patches.shape[1], MAX_K):
+        raise InputError(f"k: {k} is outside 1..{min(patches.shape[1], MAX_K)} (patches: {patches.shape[1]})")
+
+
+def check_soft(sentences: Tensor, patches: Tensor, temperature: float, sentence_mask: Tensor | None) -> None:
+    """Raise InputError where the arguments of `soft_volume_scores` do not fit together."""
+    check_pairs(sentences, patches, sentence_mask)
+    if not patches.shape[1]:
+        raise InputError("patches: a volume without a patch has no score")
+    if not temperature > 0:
+        raise InputError(f"temperature: {temperature} is not above 0")
+
+
+def check_pairs(sentences: Tensor, patches: Tensor, sentence_mask: Tensor | None) -> None:
+    """Raise InputError where sentences, their mask and patches do not fit together."""
     if sentences.ndim != 3:
         raise InputError(f"sentences: expected [B, S, E], got {list(sentences.shape)}")
     if patches.ndim != 3 or patches.shape[2] != sentences.shape[2]:
         raise InputError(f"patches: expected [B, N, {sentences.shape[2]}], got {list(patches.shape)}")
-    if not 1 <= k <= min(patches.shape[1], MAX_K):
-        raise InputError(f"k: {k} is outside 1..{min(patches.shape[1], MAX_K)} (patches: {patches.shape[1]})")
     if sentence_mask is not None and (sentence_mask.shape != sentences.shape[:2] or sentence_mask.dtype != torch.bool):
         raise InputError(
             f"sentence_mask: expected bool {list(sentences.shape[:2])}, "

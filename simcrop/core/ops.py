@@ -1,4 +1,4 @@
-"""The contracts of the four accelerated operations, and the bundle that models and losses are given.
+"""The contracts of the accelerated operations, and the bundle that models and losses are given.
 
 `simcrop.core.reference` is the definition of each in plain torch; `simcrop.kernels` has the Triton implementations.
 Both keep to these signatures, so a model never knows which one it runs.
@@ -84,6 +84,19 @@ class SentenceVolumeScores(Protocol):
     ) -> Float[Tensor, "Bs Bv S"]: ...
 
 
+class SoftVolumeScores(Protocol):
+    """Log-sum-exp of the cosines of every sentence with every volume's patches."""
+
+    def __call__(
+        self,
+        sentences: Float[Tensor, "Bs S E"],
+        patches: Float[Tensor, "Bv N E"],
+        *,
+        temperature: float,
+        sentence_mask: Bool[Tensor, "Bs S"] | None = None,
+    ) -> Float[Tensor, "Bs Bv S"]: ...
+
+
 class MaskedPatchMSE(Protocol):
     """Mean squared error of predicted patches against patches read from the volume."""
 
@@ -107,4 +120,5 @@ class Ops:
     masked_patch_embed: MaskedPatchEmbed
     sentence_patch_topk: SentencePatchTopK
     sentence_volume_scores: SentenceVolumeScores
+    soft_volume_scores: SoftVolumeScores
     masked_patch_mse: MaskedPatchMSE

@@ -399,7 +399,7 @@ class TrainRecipe(Optimisation):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU where there is one."""
     ops: Literal["auto", "reference", "triton"] = "auto"
-    """Implementation of the four accelerated operations."""
+    """Implementation of the accelerated operations."""
     attention: Literal["auto", "torch", "cudnn", "flash", "efficient"] = "auto"
     """Which implementation of attention the encoder and decoder blocks try first on a GPU; auto and torch: torch's own
     order."""

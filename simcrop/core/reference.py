@@ -1,4 +1,4 @@
-"""The four accelerated operations in plain torch: their definition, and their implementation on a CPU.
+"""The accelerated operations in plain torch: their definition, and their implementation on a CPU.
 
 Differentiable by autograd and correct in float64. The contracts are in `simcrop.core.ops`; the Triton kernels in
 `simcrop.kernels` are tested against this file.
@@ -12,7 +12,14 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from simcrop.core.model.patches import AnyVolume, apply_window, gather_patches, patch_view
-from simcrop.core.op_checks import check_embed, check_ids_in_range, check_mse, check_pairs, check_same_studies
+from simcrop.core.op_checks import (
+    check_chosen,
+    check_embed,
+    check_ids_in_range,
+    check_mse,
+    check_same_studies,
+    check_soft,
+)
 from simcrop.core.ops import Ops, PatchSize, TopK, Window, Windows, as_windows
 
 
@@ -117,7 +124,7 @@ def sentence_patch_topk(
 
     Source: docs/method.md, section 4, item 3.
     """
-    check_pairs(sentences, patches, k, sentence_mask)
+    check_chosen(sentences, patches, k, sentence_mask)
     check_same_studies(sentences, patches)
     cosines = _dot(_unit(_shown(sentences, sentence_mask)), _unit(patches))
     indices = stable_topk_indices(cosines.detach(), k)
@@ -157,7 +164,7 @@ def sentence_volume_scores(
 
     Source: docs/method.md, section 4, item 5 (late interaction; not in the paper).
     """
-    check_pairs(sentences, patches, k, sentence_mask)
+    check_chosen(sentences, patches, k, sentence_mask)
     Bs, S, E = sentences.shape
     flat = _unit(_shown(sentences, sentence_mask)).reshape(1, Bs * S, E)
     volumes = _unit(patches).unbind()
@@ -166,6 +173,49 @@ def sentence_volume_scores(
         return sentences.new_zeros(Bs, 0, S, dtype=flat.dtype)
     scores = torch.stack(columns, dim=1)
     return scores if sentence_mask is None else scores.masked_fill(~sentence_mask[:, None], 0.0)
+
+
+def soft_volume_scores(
+    sentences: Float[Tensor, "Bs S E"],
+    patches: Float[Tensor, "Bv N E"],
+    *,
+    temperature: float,
+    sentence_mask: Bool[Tensor, "Bs S"] | None = None,
+) -> Float[Tensor, "Bs Bv S"]:
+    """Score each sentence in each volume: t * (log of the sum over its N patches of exp(cosine / t) - log N).
+
+    Between the mean (t high) and the maximum (t low) of the cosines. One volume at a time, as above.
+
+    Args:
+        sentences: text features.
+        patches: patch features of other or the same studies; a zero row, a patch that was left out, has a cosine of -1.
+        temperature: t, above 0.
+        sentence_mask: False rows score 0 without gradient.
+
+    Returns:
+        Scores in [-1, 1], fp32 (float64 for float64 input).
+
+    Raises:
+        InputError: shapes that do not fit, volumes without a patch, or a temperature that is not above 0.
+
+    Source: docs/method.md, section 4, item 5 (late interaction; not in the paper).
+    """
+    check_soft(sentences, patches, temperature, sentence_mask)
+    Bs, S, E = sentences.shape
+    flat = _unit(_shown(sentences, sentence_mask)).reshape(1, Bs * S, E)
+    shown = (patches != 0).any(2)
+    columns = [
+        _soft_maximum(_dot(flat, rows[None])[0].masked_fill(~exists, -1.0), temperature).unflatten(0, (Bs, S))
+        for rows, exists in zip(_unit(patches).unbind(), shown.unbind(), strict=True)
+    ]
+    if not columns:
+        return sentences.new_zeros(Bs, 0, S, dtype=flat.dtype)
+    scores = torch.stack(columns, dim=1)
+    return scores if sentence_mask is None else scores.masked_fill(~sentence_mask[:, None], 0.0)
+
+
+def _soft_maximum(cosines: Float[Tensor, "n N"], temperature: float) -> Float[Tensor, "n"]:
+    return temperature * ((cosines / temperature).logsumexp(1) - math.log(cosines.shape[1]))
 
 
 def _unit(rows: Tensor) -> Tensor:
@@ -251,5 +301,7 @@ def _standardize(patches: Float[Tensor, "M P"]) -> Float[Tensor, "M P"]:
     return centred / (variance + 1e-6).sqrt()
 
 
-REFERENCE = Ops("reference", masked_patch_embed, sentence_patch_topk, sentence_volume_scores, masked_patch_mse)
-"""The bundle of this file's four functions."""
+REFERENCE = Ops(
+    "reference", masked_patch_embed, sentence_patch_topk, sentence_volume_scores, soft_volume_scores, masked_patch_mse
+)
+"""The bundle of this file's functions."""

@@ -1,10 +1,11 @@
-"""The four operations of `simcrop.core.ops` as Triton kernels, and a patch embedding for other people's models.
+"""The operations of `simcrop.core.ops` as Triton kernels, and a patch embedding for other people's models.
 
 The functions here never fall back: where no kernel can run they raise, with the reasons. `MaskedPatchEmbed3d` and
 `accelerate_` choose by the tensors they are given, and say which they chose.
 """
 
 from simcrop.core.ops import Ops
+from simcrop.core.reference import soft_volume_scores
 from simcrop.kernels.host_models import accelerate_
 from simcrop.kernels.patch_embed import masked_patch_embed
 from simcrop.kernels.patch_embed_module import MaskedPatchEmbed3d
@@ -24,5 +25,7 @@ __all__ = [
     "why_not",
 ]
 
-TRITON = Ops("triton", masked_patch_embed, sentence_patch_topk, sentence_volume_scores, masked_patch_mse)
-"""The bundle of the four kernels."""
+TRITON = Ops(
+    "triton", masked_patch_embed, sentence_patch_topk, sentence_volume_scores, soft_volume_scores, masked_patch_mse
+)
+"""The bundle of the kernels."""

@@ -11,7 +11,7 @@ Shapes: B studies, S sentences, N patches, E features, k asked for, K = k padded
 import torch
 from torch import Tensor
 
-from simcrop.core.op_checks import check_pairs, check_same_studies
+from simcrop.core.op_checks import check_chosen, check_same_studies
 from simcrop.core.ops import TopK
 from simcrop.kernels.choice_gradients import Choice
 from simcrop.kernels.cosines import check_features, inverse_norm
@@ -180,7 +180,7 @@ def sentence_patch_topk(sentences: Tensor, patches: Tensor, *, k: int, sentence_
         InputError: naming the argument that does not fit, or a dtype without a kernel (float64).
         BackendError: no kernel can run here, with the reasons.
     """
-    check_pairs(sentences, patches, k, sentence_mask)
+    check_chosen(sentences, patches, k, sentence_mask)
     check_same_studies(sentences, patches)
     check_features("patches", patches)
     require(sentences.device, sentences=sentences, patches=patches)

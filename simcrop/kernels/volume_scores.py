@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from simcrop.core.errors import InputError
-from simcrop.core.op_checks import check_pairs
+from simcrop.core.op_checks import check_chosen
 from simcrop.kernels.choice_gradients import Choice
 from simcrop.kernels.cosines import check_features, inverse_norms, lower_dtype
 from simcrop.kernels.dense import dense_product
@@ -177,7 +177,7 @@ def sentence_volume_scores(
         InputError: naming the argument that does not fit, a dtype without a kernel (float64), or 2^31 winners to keep.
         BackendError: no kernel can run here, with the reasons.
     """
-    check_pairs(sentences, patches, k, sentence_mask)
+    check_chosen(sentences, patches, k, sentence_mask)
     check_features("patches", patches)
     require(sentences.device, sentences=sentences, patches=patches)
     shown = sentences.new_ones(sentences.shape[:2], dtype=torch.bool) if sentence_mask is None else sentence_mask

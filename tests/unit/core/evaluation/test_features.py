@@ -6,9 +6,8 @@ from torch import Tensor, nn
 
 from simcrop.core.evaluation.features import model_features, probe_features, voxel_features
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.ops import Ops
 from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
-from simcrop.core.reference import masked_patch_embed, masked_patch_mse, sentence_patch_topk, sentence_volume_scores
+from simcrop.core.reference import REFERENCE
 
 
 class FakeEncoder(nn.Module):
@@ -49,10 +48,9 @@ def test_one_pass_gives_what_two_would(aligns: bool) -> None:
     objectives = ObjectivesRecipe(
         alignment=AlignmentRecipe(weight=weight), late_interaction=LateInteractionRecipe(weight=weight)
     )
-    ops = Ops("reference", masked_patch_embed, sentence_patch_topk, sentence_volume_scores, masked_patch_mse)
     text = nn.Identity()
     text.hidden_size = 8
-    model = SimCroP(recipe, objectives, TextEncoderRecipe(), text_encoder=text, vocab_size=9, ops=ops).eval()
+    model = SimCroP(recipe, objectives, TextEncoderRecipe(), text_encoder=text, vocab_size=9, ops=REFERENCE).eval()
     volume = torch.randint(-1000, 1000, (2, 1, 8, 8, 8), dtype=torch.int16)
     features, patches = model_features(model, volume)
     torch.testing.assert_close(features, probe_features(model.encoder, volume))
