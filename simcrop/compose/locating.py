@@ -98,8 +98,8 @@ def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> HeatMap:
     recipe = model.recipe
     voxels, seen = resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size))
     patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
-    similarity = similarity_maps(sentence[None], patches)[0].reshape(recipe.grid).cpu().numpy()
-    heat = map_onto(similarity, recipe.patch_size, seen.numpy(), scan.shape, scan.affine)
+    similarity = similarity_maps(sentence[None], patches)[0].reshape(recipe.matched_grid).cpu().numpy()
+    heat = map_onto(similarity, recipe.matched_patch_size, seen.numpy(), scan.shape, scan.affine)
     if heat.share_outside > 0:
         _log.warning(
             "%.1f %% of %s lie outside of the %s mm around its centre that the model sees; the map has its lowest "

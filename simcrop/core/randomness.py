@@ -8,6 +8,8 @@ data workers, continues exactly.
 import hashlib
 
 import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
 
 
 def derive_seed(*parts: object) -> int:
@@ -19,3 +21,18 @@ def derive_seed(*parts: object) -> int:
 def generator(*parts: object) -> torch.Generator:
     """CPU generator seeded by `derive_seed(*parts)`."""
     return torch.Generator().manual_seed(derive_seed(*parts))
+
+
+def noise(seeds: Int64[Tensor, "B"], number: int) -> Float[Tensor, "B number"]:
+    """Values in [0, 1) that each seed gives, the same on every device.
+
+    A hash of seed and place, so that a draw on a GPU needs neither a generator there nor a copy from the CPU.
+
+    Args:
+        seeds: any.
+        number: of values for each.
+    """
+    values = seeds[:, None] + torch.arange(1, number + 1, device=seeds.device) * 0x9E3779B97F4A7C1
+    for factor in (0x2C1B3C6D, 0x297A2D39):
+        values = ((values ^ (values >> 15) ^ (values >> 32)) * factor) & 0xFFFFFFFF
+    return ((values ^ (values >> 15)) >> 8).float() / 2**24

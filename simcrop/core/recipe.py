@@ -7,6 +7,7 @@ key relative to its section.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from math import prod
 from typing import Any, ClassVar, Literal
 
 from simcrop.core.errors import ConfigError
@@ -82,6 +83,15 @@ class ModelRecipe(Section):
     """sincos3d encodes all three axes; sincos_hw (paper) leaves depth out."""
     ignore_air: bool = True
     """Patches of nothing but air are never the place of a sentence; False (paper) lets them be."""
+    local_patch_size: PatchSize | Literal["half"] | None = "half"
+    """Voxels of a patch of the local path, which sentences are compared with instead of the encoder's tokens; half:
+    half of patch_size on every axis where that is whole; null (paper): no local path."""
+    local_dim: int = 128
+    """Width of the local path."""
+    local_depth: int = 1
+    """MLPs that the local path applies to every patch."""
+    local_keep: float = 0.25
+    """Share of a volume's local patches that a training step looks at, those of tissue first."""
     init: str = "scratch"
     """scratch, or the path of encoder weights to start from."""
     decoder_dim: int = 64
@@ -125,6 +135,18 @@ class ModelRecipe(Section):
                 require(getattr(self, key) % 2 == 0, f"{key}: sincos_hw needs an even width, not {getattr(self, key)}")
         self._within("[0, 1)", "dropout")
         self._at_least(1, "depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
+        self._check_local_path()
+
+    def _check_local_path(self) -> None:
+        if self.local is not None:
+            for axis, (size, patch) in enumerate(zip(self.volume_size, self.local, strict=True)):
+                require(
+                    patch >= 1 and size % patch == 0,
+                    f"local_patch_size: {patch} voxels on axis {axis} do not divide the {size} of volume_size",
+                )
+        self._at_least(6, "local_dim")
+        self._at_least(0, "local_depth")
+        self._within("(0, 1]", "local_keep")
 
     @property
     def grid(self) -> Size:
@@ -141,6 +163,30 @@ class ModelRecipe(Section):
     def num_visible(self) -> int:
         """L, patches that the encoder sees in training: N - round(mask_ratio * N)."""
         return self.num_patches - round(self.mask_ratio * self.num_patches)
+
+    @property
+    def local(self) -> PatchSize | None:
+        """Voxels of a patch of the local path; None without one."""
+        if self.local_patch_size != "half":
+            return self.local_patch_size
+        x, y, z = (patch // 2 if patch % 2 == 0 else patch for patch in self.patch_size)
+        return x, y, z
+
+    @property
+    def matched_patch_size(self) -> PatchSize:
+        """Voxels of a patch that sentences are compared with."""
+        return self.patch_size if self.local is None else self.local
+
+    @property
+    def matched_grid(self) -> Size:
+        """Such patches along each axis."""
+        x, y, z = (size // patch for size, patch in zip(self.volume_size, self.matched_patch_size, strict=True))
+        return x, y, z
+
+    @property
+    def num_matched(self) -> int:
+        """Patches of a volume that late interaction compares with sentences in a training step."""
+        return self.num_visible if self.local is None else max(1, round(self.local_keep * prod(self.matched_grid)))
 
     @property
     def patch_values(self) -> int:
@@ -233,14 +279,24 @@ class LateInteractionRecipe(ObjectiveSection):
 
     weight: float = 1.0
     """Factor in the total; 0 switches the objective off."""
+    contextual_weight: float = 0.5
+    """Factor of the same loss on the encoder's tokens, beside that on the local path; without one they are all there
+    is, and it has no effect."""
+    pooling: Literal["soft", "best"] = "soft"
+    """How a sentence's cosines with the patches of a volume become its score there. soft: their log-sum-exp; best: the
+    mean of the top_k."""
+    temperature: float = 0.05
+    """Of the log-sum-exp: towards 0 the best cosine alone counts, towards infinity their mean."""
     top_k: int = 16
-    """k', best cosines averaged to the score of a sentence in a volume."""
+    """k', cosines averaged where `pooling` is best."""
     same_above: float = 0.95
     """Sentences whose frozen text features have a cosine above this count as the same sentence."""
     reads_reports = matches_sentences = True
 
     def __post_init__(self) -> None:
         require(1 <= self.top_k <= 128, f"late_interaction.top_k: {self.top_k} is outside 1..128")
+        self._above_zero("late_interaction.temperature")
+        self._at_least(0, "late_interaction.contextual_weight")
 
 
 @dataclass(frozen=True)
@@ -445,7 +501,7 @@ class AugmentRecipe(Section):
 
 
 PAPER: dict[str, Any] = {
-    "model": {"position_embedding": "sincos_hw", "ignore_air": False},
+    "model": {"position_embedding": "sincos_hw", "ignore_air": False, "local_patch_size": None},
     "objectives": {
         "reconstruction": {"target": "raw", "loss": "all"},
         "report": {"mask": "any", "loss": "all"},

@@ -9,13 +9,20 @@ from simcrop.core.data.batch import Encoding, Tokens
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Report, SentenceTruth, Study, Volume
 from simcrop.core.model.patches import apply_window, patchify
-from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe
+from simcrop.core.recipe import LateInteractionRecipe, ModelRecipe, ObjectivesRecipe
 from simcrop.core.reference import REFERENCE
 from simcrop.core.reports.reader import ReportReader
 
 RECIPE = ModelRecipe(
-    volume_size=(12, 8, 6), patch_size=(4, 4, 3), embed_dim=6, num_heads=1, projection_dim=4, fusion_heads=1
+    volume_size=(12, 8, 6),
+    patch_size=(4, 4, 3),
+    local_patch_size=None,
+    embed_dim=6,
+    num_heads=1,
+    projection_dim=4,
+    fusion_heads=1,
 )
+OBJECTIVES = ObjectivesRecipe(late_interaction=LateInteractionRecipe(pooling="best"))
 MARGIN = 2
 """Voxels of the prepared volume outside the model's, on every side."""
 
@@ -123,7 +130,7 @@ class BrightnessModel(nn.Module):
 
     def __init__(self, tokenizer: WordTokenizer, *, matches_sentences: bool = True, decodes: bool = True) -> None:
         super().__init__()
-        self.recipe, self.objectives, self.tokenizer, self.ops = RECIPE, ObjectivesRecipe(), tokenizer, REFERENCE
+        self.recipe, self.objectives, self.tokenizer, self.ops = RECIPE, OBJECTIVES, tokenizer, REFERENCE
         self.matches_sentences = matches_sentences
         self.encoder = BrightnessEncoder()
         self.image_head = nn.Identity() if matches_sentences else None
@@ -143,11 +150,8 @@ class BrightnessModel(nn.Module):
             features[row, index, 0] = 1.0 if looks_up else -1.0
         return features
 
-    def patch_features(self, volume: Tensor) -> Tensor:
-        return self.shared_patches(self.encoder.encode(volume), volume)
-
-    def shared_patches(self, tokens: Tensor, volume: Tensor) -> Tensor:
-        return tokens[:, 1:]
+    def patch_features(self, volume: Tensor, *, tokens: Tensor | None = None) -> Tensor:
+        return (self.encoder.encode(volume) if tokens is None else tokens)[:, 1:]
 
     def reconstruct(self, volume: Tensor, ids_keep: Tensor, ids_masked: Tensor) -> Tensor:
         patches = patchify(apply_window(volume, RECIPE.window), RECIPE.patch_size)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from simcrop.core.data.batch import Batch, Inputs, MaskedReport, Tokens
 from simcrop.core.model.masking import draw_patch_mask
 from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.objectives.losses import Counts
+from simcrop.core.ports import SingleProcess
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import (
     AlignmentRecipe,
@@ -31,6 +33,7 @@ VOCABULARY = 40
 CLS, SEP, MASK, FIRST_WORD = 1, 2, 3, 4
 MODEL = ModelRecipe(
     volume_size=(8, 9, 10),
+    local_patch_size=None,
     patch_size=(4, 3, 2),
     mask_ratio=0.75,
     embed_dim=12,
@@ -46,7 +49,8 @@ MODEL = ModelRecipe(
     text_decoder_depth=1,
 )
 OBJECTIVES = ObjectivesRecipe(
-    alignment=AlignmentRecipe(top_k=3), late_interaction=LateInteractionRecipe(top_k=2, same_above=0.999)
+    alignment=AlignmentRecipe(top_k=3),
+    late_interaction=LateInteractionRecipe(pooling="best", top_k=2, same_above=0.999),
 )
 FROZEN = TextEncoderRecipe(hidden_size=8, num_heads=2, frozen=True)
 TRAINED = TextEncoderRecipe(hidden_size=8, num_heads=2)
@@ -94,6 +98,11 @@ def make_model(
     torch.manual_seed(0)
     made = SimCroP(model, objectives, text, text_encoder=WordEncoder(), vocab_size=VOCABULARY, ops=REFERENCE)
     return (made.double() if double else made).train()
+
+
+def terms_of(model: SimCroP, batch: Batch) -> dict[str, Tensor]:
+    """The losses of a batch that is a whole step."""
+    return model(batch, Counts.of([batch], model.objectives), SingleProcess())
 
 
 def make_batch(sentence_counts: Sequence[int], *, room: int | None = None, first: int = 0) -> Batch:

@@ -28,6 +28,7 @@ CLS, SEP, MASK = 1, 2, 3
 MOST_SENTENCES = 8
 MODEL = ModelRecipe(
     volume_size=(8, 8, 8),
+    local_patch_size=None,
     patch_size=(4, 4, 4),
     mask_ratio=0.5,
     embed_dim=12,
@@ -41,7 +42,9 @@ MODEL = ModelRecipe(
     fusion_mlp_dim=8,
     text_decoder_depth=1,
 )
-OBJECTIVES = ObjectivesRecipe(alignment=AlignmentRecipe(top_k=2), late_interaction=LateInteractionRecipe(top_k=2))
+OBJECTIVES = ObjectivesRecipe(
+    alignment=AlignmentRecipe(top_k=2), late_interaction=LateInteractionRecipe(pooling="best", top_k=2)
+)
 TEXT = TextEncoderRecipe(hidden_size=8, num_heads=2)
 
 

@@ -2,17 +2,23 @@
 
 version 1   without the number; up to 9c9e74b
 version 2   keys have new names (`config.renamed`); `text_encoder.context` is always there
+version 3   models may have a local path, and late interaction another pooling than the mean of the best
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.config.renamed import RENAMED, renamed_keys
 from simcrop.core.errors import CheckpointError
 
-VERSION = 2
+VERSION = 3
 """Stands in what is written now; goes up when a key of the configuration gets another name or meaning."""
+
+
+_BEFORE_3 = {"model.local_patch_size": None, "objectives.late_interaction.pooling": "best"}
+"""What stood for keys that did not exist."""
 
 
 class NewerVersionError(CheckpointError):
@@ -44,11 +50,18 @@ def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
         config: nested dicts, as they were stored; stay as they are.
         version: that they were stored with.
     """
-    if version >= 2:
-        return dict(config)
-    tree, _ = renamed_keys(config)
-    if "text_encoder" in tree:  # sentences were read amid the report
-        tree["text_encoder"].setdefault("context", "report")
+    tree = deepcopy(dict(config))
+    if version < 2:
+        tree, _ = renamed_keys(tree)
+        if "text_encoder" in tree:  # sentences were read amid the report
+            tree["text_encoder"].setdefault("context", "report")
+    if version < 3:
+        for keys, value in _BEFORE_3.items():
+            *sections, key = keys.split(".")
+            section = tree
+            for name in sections:
+                section = section.setdefault(name, {})
+            section.setdefault(key, value)
     return tree
 
 

@@ -155,17 +155,25 @@ class RunConfig(Section):
             f"name: {self.name!r} cannot be a folder; use letters, digits, dot, dash and underscore",
         )
         self._at_least(0, "seed")
-        visible = self.model.num_visible
-        for term in ("alignment", "late_interaction"):
-            top_k = getattr(self.objectives, term).top_k
-            require(
-                top_k <= visible,
-                f"objectives.{term}.top_k: {top_k} is above the {visible} visible patches "
-                f"(model.volume_size, patch_size and mask_ratio); take at most {visible}",
-            )
+        self._check_top_k()
         num_to_make = self.data.num_to_make
         require(
             num_to_make is None or num_to_make >= self.train.batch_size,
             f"data.cases: {self.data.cases} studies leave {num_to_make} for training, below "
             f"train.batch_size {self.train.batch_size}; raise the one or lower the other",
         )
+
+    def _check_top_k(self) -> None:
+        local, objectives = self.model.local is not None, self.objectives
+        available = {"alignment": self.model.num_visible}
+        if objectives.late_interaction.pooling == "best":
+            available["late_interaction"] = self.model.num_matched
+        for term, number in available.items():
+            top_k: int = getattr(objectives, term).top_k
+            is_local = local and term == "late_interaction"
+            keys = "local_patch_size and local_keep" if is_local else "patch_size and mask_ratio"
+            require(
+                top_k <= number,
+                f"objectives.{term}.top_k: {top_k} is above the {number} visible patches "
+                f"(model.volume_size, {keys}); take at most {number}",
+            )

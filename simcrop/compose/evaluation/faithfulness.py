@@ -71,7 +71,7 @@ def _asserted(task: LanguageTask, held_out: HeldOutStudies) -> Iterator[_Asserte
         places = [
             *held_out.places(study, asserts_finding), *held_out.absent_from_report(study, asserts_finding)
         ]  # fmt: skip
-        inside = [patches_inside(place.mask, task.model.recipe.patch_size) for place in places]
+        inside = [patches_inside(place.mask, task.model.recipe.matched_patch_size) for place in places]
         seen = [number for number, each in enumerate(inside) if bool(each.any())]
         if not seen or not left:
             continue
@@ -130,7 +130,7 @@ def _sided(
         texts = [*findings.texts[:number], swapped, *findings.texts[number + 1 :]]
         other = read_within(task.model, held_out.reports, swapped, texts)
         own_map, other_map = similarity_maps(torch.stack([read.of(number), other]), patches).cpu()
-        reading = side_reading(side, own_map, other_map, among, task.model.recipe.grid)
+        reading = side_reading(side, own_map, other_map, among, task.model.recipe.matched_grid)
         if reading is not None:
             yield SidedSentence(read.study, text, reading)
 

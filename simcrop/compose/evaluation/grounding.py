@@ -105,7 +105,7 @@ def _patches(
 
 def _overlap(task: LanguageTask, found: PlacedMap) -> Overlap:
     recipe, device = task.model.recipe, task.model.encoder.cls_token.device
-    voxels = voxel_map(found.similarity.to(device), recipe.grid, recipe.patch_size)
+    voxels = voxel_map(found.similarity.to(device), recipe.matched_grid, recipe.matched_patch_size)
     return overlap(voxels, found.place.mask.to(device), THRESHOLDS)
 
 

@@ -1,7 +1,7 @@
 """Beginning of zero-shot reading, retrieval and grounding: a model that reads sentences, and held-out studies."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from simcrop.compose.evaluation.common import Stop, Task, computing_device, data
 from simcrop.compose.models import checkpoint_identity, load_aligned
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.sentences import scored_cosines
+from simcrop.core.evaluation.sentences import scoring
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer, TruthSource
 from simcrop.core.reports.reader import ReportReader
@@ -54,11 +54,6 @@ class LanguageTask(Task):
             recipe=self.model.recipe,
         )
 
-    @property
-    def top_k(self) -> int:
-        """k', cosines behind a sentence's score: of late interaction, or of the alignment where trained without."""
-        return scored_cosines(self.model)
-
     @torch.no_grad()
     def patches(self, volumes: Tensor) -> Float[Tensor, "B N E"]:
         """Features of every patch of volumes in HU, in the space of sentences."""
@@ -82,7 +77,13 @@ class LanguageTask(Task):
             Stopped: `stop` said so.
         """
         device = self.model.encoder.cls_token.device
-        key = [*identity, weights_sha256(self.model), self.config.train.precision, device.type, self.top_k]
+        key = [
+            *identity,
+            weights_sha256(self.model),
+            self.config.train.precision,
+            device.type,
+            asdict(scoring(self.model)),
+        ]
         kind = FeatureKind(key, lambda volumes: compute(self.patches(volumes)), self.model.recipe.volume_size)
         return self.features(names, kind, stop)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from simcrop.core.errors import DataError
 from simcrop.core.evaluation.classification import Predicted
 from simcrop.core.evaluation.labels import label_columns, labelled_studies
 from simcrop.core.evaluation.prompt_features import PromptReader, ReadPrompts
+from simcrop.core.evaluation.sentences import sentence_scores
 from simcrop.core.evaluation.zeroshot import finding_scores
 
 
@@ -69,10 +71,10 @@ def _scores(
     digest = hashlib.sha256()
     for side in (side for each in features for side in (each.present, each.absent)):
         digest.update(side.cpu().contiguous().numpy().tobytes() + b"|")
-    score = task.model.ops.sentence_volume_scores
+    score = partial(sentence_scores, task.model)
 
     def compute(patches: Tensor) -> Tensor:
-        return finding_scores(features, patches, score, k=task.top_k).flatten(1)
+        return finding_scores(features, patches, score).flatten(1)
 
     names = [study.reconstructions[0] for study in studies]
     scores = task.volume_scores(names, compute, ["zeroshot sides", digest.hexdigest()], should_stop)

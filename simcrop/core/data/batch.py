@@ -173,6 +173,7 @@ class Inputs(TensorGroup):
         num_cut: findings in this batch that were longer than the token limit.
         findings_features: what a frozen text encoder makes of `findings`, where that is known already; any number at
             padding.
+        local_draws: seeds by which the local path draws the patches that it looks at; None: it looks at all.
     """
 
     ids_keep: Int64[Tensor, "B L"]
@@ -185,6 +186,7 @@ class Inputs(TensorGroup):
     study_ids: tuple[str, ...]
     num_cut: int = 0
     findings_features: Float[Tensor, "B T hidden"] | None = None
+    local_draws: Int64[Tensor, "B"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

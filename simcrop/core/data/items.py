@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float16, Int16, Int64
@@ -63,6 +63,7 @@ class Item:
     ids_masked: Int64[Tensor, "M"]
     report: MaskedReport
     findings_features: Float16[Tensor, "T hidden"] | None = None
+    local_draw: int | None = None
 
 
 class ItemReader:
@@ -126,7 +127,10 @@ class ItemReader:
         augmentation = self._augmenter.draw(self._volumes.size, "augment", epoch, study.study_id)
         box = room[: math.prod(augmentation.size)].view(augmentation.size)
         self._volumes.read_box(study.reconstructions[turn], augmentation.start, box, pad=augmentation.pad)
-        return self._item(study, box, epoch), augmentation
+        item = self._item(study, box, epoch)
+        if self.spec.model.local is not None:
+            item = replace(item, local_draw=derive_seed(self.spec.seed, "local patches", epoch, study.study_id))
+        return item, augmentation
 
     def for_evaluation(self, study: Study) -> Item:
         """The centre of the first reconstruction, as it is, with masks that never change."""
@@ -187,6 +191,7 @@ def _inputs(items: Sequence[Item], pad_id: int, padding: Padding) -> Inputs:
     sentence_mask = (tokens.sentence_of_token[:, :, None] == torch.arange(num_sentences)).any(1)
     keys = torch.tensor([(item.findings.keys + (0,) * num_sentences)[:num_sentences] for item in items])
     features = [item.findings_features for item in items if item.findings_features is not None]
+    draws = [item.local_draw for item in items if item.local_draw is not None]
     reports = [item.report for item in items]
     report_length = padding.for_tokens(len(report.ids) for report in reports)
     return Inputs(
@@ -205,4 +210,5 @@ def _inputs(items: Sequence[Item], pad_id: int, padding: Padding) -> Inputs:
         study_ids=tuple(item.study_id for item in items),
         num_cut=sum(encoding.num_cut > 0 for encoding in encodings),
         findings_features=pad_rows(features, 0, tokens.ids.shape[1]) if features else None,
+        local_draws=torch.tensor(draws) if draws else None,
     )

@@ -47,7 +47,7 @@ def model_features(model: SimCroP, volume: AnyVolume) -> tuple[Float[Tensor, "B 
     The second is None for a model trained without alignment.
     """
     tokens = model.encoder.encode(volume, normalized=False)
-    patches = model.shared_patches(model.encoder.norm(tokens), volume) if model.matches_sentences else None
+    patches = model.patch_features(volume, tokens=model.encoder.norm(tokens)) if model.matches_sentences else None
     return mean_patch_token(tokens), patches
 
 

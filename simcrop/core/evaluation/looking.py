@@ -162,7 +162,7 @@ class Comparison:
         }
 
     def _compare(self, sentence: PlacedSentence, found: PlacedMap) -> ComparedMap | None:
-        finding, inside = str(found.place.finding), found.inside(self._model.recipe.patch_size)
+        finding, inside = str(found.place.finding), found.inside(self._model.recipe.matched_patch_size)
         pointing = point(finding, found.similarity, inside, found.among)
         if pointing is None:
             return None

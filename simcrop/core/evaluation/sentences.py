@@ -8,6 +8,7 @@ reads sentences apart the company makes no difference.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -17,7 +18,8 @@ from simcrop.core.data.batch import padded
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.op_checks import MAX_K
+from simcrop.core.objectives.late_interaction import volume_scores
+from simcrop.core.recipe import LateInteractionRecipe
 from simcrop.core.reports.reader import Findings, ReportReader
 from simcrop.core.reports.text import sentence_key
 
@@ -92,26 +94,27 @@ def read_within(model: SimCroP, reports: ReportReader, sentence: str, others: Se
     return _features(model, reports, [read])[0, number].float()
 
 
-def scored_cosines(model: SimCroP) -> int:
-    """k', cosines behind a sentence's score: of late interaction, or of the alignment where trained without."""
+def scoring(model: SimCroP) -> LateInteractionRecipe:
+    """How the model scores a sentence in a volume: as in late interaction, or by the patches that alignment chooses."""
     objectives = model.objectives
-    chosen = objectives.late_interaction if objectives.late_interaction.weight else objectives.alignment
-    return min(chosen.top_k, model.recipe.num_patches, MAX_K)
+    if objectives.late_interaction.weight:
+        return objectives.late_interaction
+    return LateInteractionRecipe(pooling="best", top_k=objectives.alignment.top_k)
 
 
 @torch.no_grad()
 def sentence_scores(
     model: SimCroP, sentences: Float[Tensor, "S E"], patches: Float[Tensor, "B N E"]
 ) -> Float[Tensor, "B S"]:
-    """Score of every sentence in every volume: the mean of its `scored_cosines` best cosines there.
+    """Score of every sentence in every volume, from -1 to 1.
 
     Args:
         model: trained with alignment.
         sentences: features, on the model's device.
         patches: features of every patch of each volume.
     """
-    score, k = model.ops.sentence_volume_scores, scored_cosines(model)
-    return torch.cat([score(part, patches, k=k)[0] for part in sentences[None].split(_SENTENCES_AT_ONCE, dim=1)], dim=1)
+    score = partial(volume_scores, recipe=scoring(model), ops=model.ops)
+    return torch.cat([score(part, patches)[0] for part in sentences[None].split(_SENTENCES_AT_ONCE, dim=1)], dim=1)
 
 
 def _features(model: SimCroP, reports: ReportReader, findings: Sequence[Findings]) -> Float[Tensor, "B S E"]:

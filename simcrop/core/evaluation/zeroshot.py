@@ -1,11 +1,11 @@
 """Findings read off a volume by sentences alone, with no label learned from.
 
-How well a sentence is met in a volume is its score by late interaction, the mean of the k best cosines with the
-volume's patches, as in training (docs/method.md, section 4, item 5). A finding's score there is the mean over sentences
+How well a sentence is met in a volume is its score by late interaction, as in training (docs/method.md, section 4,
+item 5). A finding's score there is the mean over sentences
 that assert it, minus the mean over those that deny it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simcrop.core.errors import InputError
-from simcrop.core.ops import SentenceVolumeScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +33,16 @@ class Prompts:
 
 
 def finding_scores(
-    prompts: Sequence[Prompts], patches: Float[Tensor, "V N E"], score: SentenceVolumeScores, *, k: int
+    prompts: Sequence[Prompts], patches: Float[Tensor, "V N E"], score: Callable[[Tensor, Tensor], Tensor]
 ) -> Float[Tensor, "V F 2"]:
     """Score every finding in every volume: (its assertions, its denials), each from -1 to 1.
 
     Args:
         prompts: of each finding.
         patches: of each volume.
-        score: late interaction.
-        k: cosines behind the score of one sentence.
+        score: of sentences [S, E] in the volumes of patches [V, N, E], from -1 to 1, [V, S].
     """
     sentences = torch.cat([side for each in prompts for side in (each.present, each.absent)])
-    scores = score(sentences[None], patches, k=k)[0]  # [V, sentences]
+    scores = score(sentences, patches)
     sides = scores.split([len(side) for each in prompts for side in (each.present, each.absent)], dim=1)
     return torch.stack([side.mean(1) for side in sides], dim=1).unflatten(1, (len(prompts), 2))

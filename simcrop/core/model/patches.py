@@ -59,6 +59,12 @@ def gather_patches(view: Tensor, ids: Int64[Tensor, "K"] | None) -> Tensor:
     return view[ids // (gw * gd), ids // gd % gw, ids % gd].flatten(1)
 
 
+def patch_rows(volume: AnyVolume, ids: Int64[Tensor, "B K"] | None, patch_size: PatchSize) -> Tensor:
+    """Rows [B, K, P] of the chosen patches of every study; None takes every patch in order."""
+    view = patch_view(volume, patch_size)
+    return view.flatten(4).flatten(1, 3) if ids is None else view[_places(ids, view)].flatten(2)
+
+
 def holds_tissue(
     volume: AnyVolume, ids: Int64[Tensor, "B K"] | None, patch_size: PatchSize, window: Window
 ) -> Bool[Tensor, "B K"]:
@@ -73,8 +79,7 @@ def holds_tissue(
         patch_size: voxels of a patch.
         window: HU range mapped to [-1, 1].
     """
-    view = patch_view(volume, patch_size)
-    values = view.flatten(4).flatten(1, 3) if ids is None else view[_places(ids, view)].flatten(2)
+    values = patch_rows(volume, ids, patch_size)
     above = values >= _lowest_tissue(window) if values.dtype == torch.int16 else _is_tissue(values, window)
     return 2 * above.sum(2) > above.shape[2]
 

@@ -1,6 +1,8 @@
 """SimCroP: one pass over a masked volume feeds all objectives (docs/method.md, sections 2 to 6)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,9 +14,10 @@ from simcrop.core.model.decoder import VolumeDecoder
 from simcrop.core.model.encoder import VisionEncoder, initialize
 from simcrop.core.model.frozen import freeze
 from simcrop.core.model.fusion import FusionLayer, ProjectionHead, TextDecoder
+from simcrop.core.model.local_path import LocalPath
 from simcrop.core.model.patches import AnyVolume, holds_tissue
 from simcrop.core.objectives.losses import OBJECTIVES, Counts
-from simcrop.core.objectives.objective import Pass, Sentences, sentence_means
+from simcrop.core.objectives.objective import Matched, Pass, Sentences, sentence_means
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator, Tokenizer
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
@@ -24,6 +27,7 @@ class SimCroP(nn.Module):
     """Vision encoder, text encoder, and the parts of the objectives whose weight is above 0.
 
     Attributes:
+        recipe: sizes; without a local path where nothing would train it.
         tokenizer: of the text encoder; set where the model was loaded for use.
         matches_sentences: whether sentences and patches share a space, so that sentences can be located.
 
@@ -47,16 +51,22 @@ class SimCroP(nn.Module):
         ops: Ops,
     ) -> None:
         super().__init__()
+        late, dim = objectives.late_interaction, model.projection_dim
+        is_local = model.local is not None and late.weight > 0
+        if not is_local:
+            model = replace(model, local_patch_size=None)
         self.recipe, self.objectives, self.text_recipe, self.ops = model, objectives, text, ops
         self.tokenizer: Tokenizer | None = None
         self.matches_sentences = objectives.matches_sentences
         self.encoder = VisionEncoder(model, ops)
         self.text_encoder = text_encoder if objectives.reads_reports else None
         hidden: int = text_encoder.hidden_size  # pyright: ignore[reportAssignmentType]
-        dim = model.projection_dim
         self.decoder = VolumeDecoder(model) if objectives.reconstruction.weight else None
-        self.image_head = ProjectionHead(model.embed_dim, dim) if self.matches_sentences else None
-        self.text_head = ProjectionHead(hidden, dim) if self.matches_sentences else None
+        # Whether anything compares sentences with the encoder's tokens.
+        also = objectives.alignment.weight + late.weight * late.contextual_weight > 0
+        is_contextual = self.matches_sentences and (also or not is_local)
+        self.image_head = ProjectionHead(model.embed_dim, dim) if is_contextual else None
+        self.text_head = ProjectionHead(hidden, dim) if is_contextual else None
         self._objectives = tuple(each for each in OBJECTIVES if each.name in objectives.active)
         for each in self._objectives:
             if each.module is not None:
@@ -66,9 +76,14 @@ class SimCroP(nn.Module):
         fusion = (model.embed_dim, dim, model.fusion_heads, model.fusion_mlp_dim, model.dropout)
         self.fusion = FusionLayer(*fusion) if reports else None
         self.text_decoder = TextDecoder(model, vocab_size) if reports else None
-        for part in (self.image_head, self.text_head, self.report_head, self.fusion, self.text_decoder):
+        self.local = None if model.local is None else LocalPath(model, model.local)
+        self.local_text_head = ProjectionHead(hidden, dim) if is_local else None
+        heads = self.image_head, self.text_head, self.report_head, self.local_text_head
+        for part in (*heads, self.fusion, self.text_decoder):
             if part is not None:
                 initialize(part)
+        if not (is_contextual or objectives.reconstruction.weight or reports):
+            freeze(self.encoder)
         if text.is_frozen:
             freeze(text_encoder)
 
@@ -110,18 +125,36 @@ class SimCroP(nn.Module):
         return torch.stack([self.objectives.active[name].weight * term for name, term in terms.items()]).sum()
 
     def patch_features(
-        self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None
-    ) -> Float[Tensor, "B L dim"]:
-        """Patches in the space that they share with sentences. Raises InputError on a model trained without it."""
-        return self.shared_patches(self.encoder(volume, ids_keep), volume, ids_keep)
+        self, volume: AnyVolume, *, tokens: Float[Tensor, "B N+1 E"] | None = None
+    ) -> Float[Tensor, "B N dim"]:
+        """Every patch of a volume, as sentences are compared with it: of the local path, or of the encoder without one.
 
-    def shared_patches(
+        Args:
+            volume: [B, C, H, W, D] in HU.
+            tokens: the encoder's normalized output for it, where it is known; the local path needs none.
+
+        Raises:
+            InputError: the model was trained without alignment.
+        """
+        if self.local is not None:
+            return self.local(volume)
+        return self.contextual_features(self.encoder(volume) if tokens is None else tokens, volume)
+
+    def contextual_features(
         self, tokens: Float[Tensor, "B L+1 E"], volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None
     ) -> Float[Tensor, "B L dim"]:
-        """`patch_features` from the encoder's normalized output for the same volume and patches.
+        """The encoder's patches in the space of its sentences.
 
         A patch of air becomes zero unless the recipe says otherwise: it has no cosine with anything and gets no
         gradient. In trials every sentence pointed at the air around the patient otherwise (docs/notebook/trials.md).
+
+        Args:
+            tokens: the encoder's normalized output.
+            volume: that it is of, in HU.
+            ids_keep: the patches; None is all.
+
+        Raises:
+            InputError: the model was trained without alignment of these patches.
         """
         if self.image_head is None:
             raise InputError("model: trained without alignment, so its patches cannot be compared with sentences")
@@ -131,11 +164,12 @@ class SimCroP(nn.Module):
         return patches * holds_tissue(volume, ids_keep, self.recipe.patch_size, self.recipe.window)[..., None]
 
     def sentence_features(self, findings: Tokens, num_sentences: int) -> Float[Tensor, "B S dim"]:
-        """Sentences in the space that they share with patches. Raises InputError on a model trained without it."""
-        if self.text_head is None:
+        """Sentences in the space of `patch_features`. Raises InputError on a model trained without it."""
+        head = self.text_head if self.local_text_head is None else self.local_text_head
+        if head is None:
             raise InputError("model: trained without alignment, so it cannot place sentences among patches")
         hidden = self.read_findings(findings)
-        return sentence_means(self.text_head(hidden), findings.sentence_of_token, num_sentences)
+        return sentence_means(head(hidden), findings.sentence_of_token, num_sentences)
 
     def reconstruct(
         self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"], ids_masked: Int64[Tensor, "B M"]
@@ -166,28 +200,31 @@ class _Pass:
         self.objectives, self.model, self.ops = network.objectives, network.recipe, network.ops
         self.batch, self.communicator, self.num_studies = batch, communicator, counts.studies
         self._network, self._longest = network, counts.longest
-        self._matched: tuple[Tensor, Sentences] | None = None
-        self._tokens = network.encoder(batch.volume, batch.inputs.ids_keep)
 
     def module(self, name: str) -> nn.Module:
         return self._network.get_submodule(name)
 
-    def matched(self) -> tuple[Float[Tensor, "B L dim"], Sentences]:
-        if self._matched is None:
-            patches = self._network.shared_patches(self._tokens, self.batch.volume, self.batch.inputs.ids_keep)
-            self._matched = patches, self._sentences()
-        return self._matched
+    def contextual(self) -> Matched:
+        return self._contextual
 
-    def _sentences(self) -> Sentences:
-        network, inputs = self._network, self.batch.inputs
+    def local(self) -> Matched:
+        return self._contextual if self._network.local is None else self._local
+
+    @cached_property
+    def _local(self) -> Matched:
+        network, volume = self._network, self.batch.volume
+        assert network.local is not None
+        assert network.local_text_head is not None
+        draws = self.batch.inputs.local_draws
+        ids = None if draws is None else network.local.draw(volume, draws)
+        return network.local(volume, ids), self._sentences(network.local_text_head)
+
+    @cached_property
+    def _contextual(self) -> Matched:
+        network, volume = self._network, self.batch.volume
         assert network.text_head is not None
-        known = inputs.findings_features
-        hidden = network.read_findings(inputs.findings) if known is None else known.float()
-        place = inputs.findings.sentence_of_token, inputs.sentence_mask.shape[1]
-        features = sentence_means(network.text_head(hidden), *place)
-        meaning = sentence_means(hidden, *place) if network.text_recipe.is_frozen else None
-        texts = inputs.sentence_mask, inputs.sentence_keys, inputs.study_keys
-        return Sentences(features, *texts, meaning, self._longest)
+        patches = network.contextual_features(self._tokens, volume, self.batch.inputs.ids_keep)
+        return patches, self._sentences(network.text_head)
 
     def predicted_patches(self) -> Float[Tensor, "B M P"]:
         assert self._network.decoder is not None
@@ -202,3 +239,21 @@ class _Pass:
         words = network.report_head(network.read_text(report.input_ids, report.mask))
         words = network.fusion(words, report.mask, self._tokens[:, 1:])
         return network.text_decoder(words, report.mask, wanted)
+
+    @cached_property
+    def _tokens(self) -> Float[Tensor, "B L+1 E"]:
+        return self._network.encoder(self.batch.volume, self.batch.inputs.ids_keep)
+
+    @cached_property
+    def _findings(self) -> Float[Tensor, "B T hidden"]:
+        inputs = self.batch.inputs
+        known = inputs.findings_features
+        return self._network.read_findings(inputs.findings) if known is None else known.float()
+
+    def _sentences(self, head: nn.Module) -> Sentences:
+        inputs, hidden = self.batch.inputs, self._findings
+        place = inputs.findings.sentence_of_token, inputs.sentence_mask.shape[1]
+        features = sentence_means(head(hidden), *place)
+        meaning = sentence_means(hidden, *place) if self._network.text_recipe.is_frozen else None
+        texts = inputs.sentence_mask, inputs.sentence_keys, inputs.study_keys
+        return Sentences(features, *texts, meaning, self._longest)

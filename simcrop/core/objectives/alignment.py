@@ -95,7 +95,7 @@ def _nce(
 
 def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
     recipe = step.objectives.alignment
-    patches, sentences = step.matched()
+    patches, sentences = step.contextual()
     mask = None if recipe.padding_negatives else sentences.mask
     aligned = step.ops.sentence_patch_topk(sentences.features, patches, k=recipe.top_k, sentence_mask=mask).aligned
     return alignment_loss(sentences, aligned, recipe, num_sentences=num_sentences, communicator=step.communicator)

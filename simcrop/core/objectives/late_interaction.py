@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from simcrop.core.objectives.objective import Objective, Pass, Sentences, cosines, own_columns, summed_cross_entropy
+from simcrop.core.objectives.objective import (
+    Matched,
+    Objective,
+    Pass,
+    Sentences,
+    cosines,
+    own_columns,
+    summed_cross_entropy,
+)
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import LateInteractionRecipe
@@ -24,7 +32,7 @@ class LateInteraction(nn.Module):
 
     def __init__(self, recipe: LateInteractionRecipe, ops: Ops) -> None:
         super().__init__()
-        self.recipe, self._scores = recipe, ops.sentence_volume_scores
+        self.recipe, self._ops = recipe, ops
         self.log_scale = nn.Parameter(torch.tensor([math.log(_FIRST_SCALE)]))
         self.bias = nn.Parameter(torch.tensor([_FIRST_BIAS]))
 
@@ -46,13 +54,13 @@ class LateInteraction(nn.Module):
 
         Args:
             sentences: of this rank.
-            patches: visible patch features of this rank's volumes, in the space of the sentences.
+            patches: patch features of this rank's volumes, in the space of the sentences.
             num_sentences: real sentences of the whole step over all ranks.
             num_studies: studies of the whole step over all ranks.
             communicator: gathers the sentences of all ranks, and their scores in all ranks' volumes.
         """
         everyone = sentences.gathered(communicator)
-        here = self._scores(everyone.features, patches, k=self.recipe.top_k, sentence_mask=everyone.mask)
+        here = volume_scores(everyone.features, patches, self.recipe, self._ops, sentence_mask=everyone.mask)
         same = same_sentences(everyone, self.recipe.same_above)
         present = sentence_presence(everyone, same)
         first, num_here = communicator.rank * patches.shape[0], patches.shape[0]
@@ -90,6 +98,21 @@ class LateInteraction(nn.Module):
         return losses.masked_fill(~distinct[:, None], 0.0).sum() / distinct.sum().clamp_min(1)
 
 
+def volume_scores(
+    sentences: Float[Tensor, "Bs S E"],
+    patches: Float[Tensor, "Bv N E"],
+    recipe: LateInteractionRecipe,
+    ops: Ops,
+    *,
+    sentence_mask: Bool[Tensor, "Bs S"] | None = None,
+) -> Float[Tensor, "Bs Bv S"]:
+    """Score of each sentence in each volume, from -1 to 1, by the recipe's pooling."""
+    if recipe.pooling == "soft":
+        return ops.soft_volume_scores(sentences, patches, temperature=recipe.temperature, sentence_mask=sentence_mask)
+    k = min(recipe.top_k, patches.shape[1])
+    return ops.sentence_volume_scores(sentences, patches, k=k, sentence_mask=sentence_mask)
+
+
 def same_sentences(sentences: Sentences, same_above: float) -> Bool[Tensor, "n n"]:
     """Tell the real sentences that say the same: equal text, or frozen features with a cosine above `same_above`."""
     keys, mask = sentences.keys.flatten(), sentences.mask.flatten()
@@ -109,14 +132,20 @@ def sentence_presence(sentences: Sentences, same: Bool[Tensor, "n n"]) -> Bool[T
 
 
 def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
-    patches, sentences = step.matched()
-    return step.module(LATE_INTERACTION.name)(
-        sentences,
-        patches,
-        num_sentences=num_sentences,
-        num_studies=step.num_studies,
-        communicator=step.communicator,
-    )
+    def loss(matched: Matched) -> Tensor:
+        patches, sentences = matched
+        return step.module(LATE_INTERACTION.name)(
+            sentences,
+            patches,
+            num_sentences=num_sentences,
+            num_studies=step.num_studies,
+            communicator=step.communicator,
+        )
+
+    local, weight = loss(step.local()), step.objectives.late_interaction.contextual_weight
+    if step.model.local is None or not weight:
+        return local
+    return local + weight * loss(step.contextual())
 
 
 LATE_INTERACTION = Objective(

@@ -115,8 +115,12 @@ def _unit(features: Tensor) -> Tensor:
     return F.normalize(features, dim=-1, eps=1e-12)
 
 
+Matched = tuple[Float[Tensor, "B L dim"], Sentences]
+"""Patches and sentences in a space that they share."""
+
+
 class Pass(Protocol):
-    """One pass of a micro-batch through the network."""
+    """One pass of a micro-batch through the network; what objectives share is computed once."""
 
     objectives: ObjectivesRecipe
     model: ModelRecipe
@@ -126,8 +130,12 @@ class Pass(Protocol):
     num_studies: int
     """Of the whole step over all ranks."""
 
-    def matched(self) -> tuple[Float[Tensor, "B L dim"], Sentences]:
-        """Visible patches, and sentences of the findings, in the space that they share; computed once."""
+    def contextual(self) -> Matched:
+        """The encoder's visible patches, and sentences of the findings."""
+        ...
+
+    def local(self) -> Matched:
+        """Patches of the local path, and sentences of the findings; without such a path the same as `contextual`."""
         ...
 
     def predicted_patches(self) -> Float[Tensor, "B M P"]:

@@ -113,7 +113,7 @@ def held_out_losses(learner: PreTraining, batches: Iterable[Batch], communicator
     """Losses over held-out studies, `validation_loss` and `validation_loss_TERM`, and a meter of collapse.
 
     `rank_sentences` and `rank_volumes` are the effective ranks of the sentences' features and of the volumes' (mean of
-    their visible patches) in the space that they share; a model that is trained without alignment has none.
+    their patches) where sentences and patches are compared; a model that is trained without alignment has none.
 
     Every batch is scored by itself (negatives are its own), then averaged by what each term counts, so the result does
     not depend on the number of ranks.
@@ -139,7 +139,7 @@ def held_out_losses(learner: PreTraining, batches: Iterable[Batch], communicator
             step = model.begin(batch.to(learner.device), counts, alone)
             terms = model.terms(step, counts)
             if model.matches_sentences:
-                grams += _grams(*step.matched()).cpu()
+                grams += _grams(*step.local()).cpu()
         values = torch.stack([terms[name].double() for name in names]).cpu()
         sums += torch.stack([values * weights, weights])
     model.train()

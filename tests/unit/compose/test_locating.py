@@ -18,8 +18,8 @@ from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.recipe import ModelRecipe
 
 RECIPE = ModelRecipe(
-    volume_size=(20, 16, 12), patch_size=(4, 4, 3), spacing_mm=(4.0, 4.0, 6.0), embed_dim=6, num_heads=1,
-    projection_dim=6, fusion_heads=1,
+    volume_size=(20, 16, 12), patch_size=(4, 4, 3), local_patch_size=None, spacing_mm=(4.0, 4.0, 6.0), embed_dim=6,
+    num_heads=1, projection_dim=6, fusion_heads=1,
 )  # fmt: skip
 PATCH_MM = np.array(RECIPE.patch_size) * np.array(RECIPE.spacing_mm)
 CENTRE = np.array([31.0, -47.0, 205.0])

@@ -58,11 +58,11 @@ def panel_figure(hu: Array, maps: Sequence[PlacedMap], recipe: ModelRecipe, *, t
 
 def sentence_map(placed: PlacedMap, recipe: ModelRecipe) -> SentenceMap:
     """A sentence, its true place and its map, ready to be drawn."""
-    place, inside = placed.place, placed.inside(recipe.patch_size)
+    place, inside = placed.place, placed.inside(recipe.matched_patch_size)
     best = int(placed.similarity.where(placed.among, -torch.inf).argmax())
-    cells = np.unravel_index(best, recipe.grid)
-    h, w, d = (int(cell) * patch + patch // 2 for cell, patch in zip(cells, recipe.patch_size, strict=True))
-    smooth = voxel_map(placed.similarity, recipe.grid, recipe.patch_size)
+    cells = np.unravel_index(best, recipe.matched_grid)
+    h, w, d = (int(cell) * patch + patch // 2 for cell, patch in zip(cells, recipe.matched_patch_size, strict=True))
+    smooth = voxel_map(placed.similarity, recipe.matched_grid, recipe.matched_patch_size)
     about = "normal structure" if place.finding is None else place.finding
     return SentenceMap(
         sentence=place.text,

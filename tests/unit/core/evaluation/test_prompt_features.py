@@ -89,7 +89,8 @@ def test_a_model_that_looks_for_what_it_reads_tells_the_finding_perfectly() -> N
 
     def area(prompt: Prompt) -> float:
         found = PromptReader(model, studies, limit=9).read({"Bright spot": prompt})["Bright spot"]
-        present, absent = finding_scores([found.features], patches, sentence_volume_scores, k=1)[:, 0].unbind(1)
+        scores = finding_scores([found.features], patches, lambda s, p: sentence_volume_scores(s[None], p, k=1)[0])
+        present, absent = scores[:, 0].unbind(1)
         return auroc(present - absent, truth)
 
     assert area(SPOT) == 1.0

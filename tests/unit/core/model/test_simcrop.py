@@ -13,20 +13,14 @@ from support.small_models import (
     make_batch,
     make_model,
     only,
+    terms_of,
 )
 from torch import Tensor
 
-from simcrop.core.data.batch import Batch
 from simcrop.core.errors import InputError
 from simcrop.core.model.patches import patchify, unpatchify
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.objectives.losses import Counts
-from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import TERMS, ReportRecipe
-
-
-def terms_of(model: SimCroP, batch: Batch) -> dict[str, Tensor]:
-    return model(batch, Counts.of([batch], model.objectives), SingleProcess())
 
 
 def gradients(model: SimCroP) -> dict[str, Tensor | None]:
@@ -140,7 +134,8 @@ def test_patches_of_air_are_nowhere_and_get_no_gradient() -> None:
     volume = unpatchify(rows, MODEL.patch_size, MODEL.volume_size)
     features = model.patch_features(volume)
     assert (features[0].norm(dim=1) == 0).tolist() == air.tolist()
-    visible = model.patch_features(volume, batch.inputs.ids_keep)
+    keep = batch.inputs.ids_keep
+    visible = model.contextual_features(model.encoder(volume, keep), volume, keep)
     assert (visible[0].norm(dim=1) == 0).tolist() == [True, *[False] * (batch.inputs.ids_keep.shape[1] - 1)]
     paper = make_model(model=replace(MODEL, ignore_air=False)).eval()
     assert (paper.patch_features(volume)[0].norm(dim=1) > 0).all()

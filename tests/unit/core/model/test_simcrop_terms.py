@@ -15,12 +15,12 @@ from support.small_models import (
     make_model,
     on_ranks,
     only,
+    terms_of,
     to_double,
     with_inputs,
 )
 from torch import Tensor
 
-from simcrop.core.data.batch import Batch
 from simcrop.core.model.patches import apply_window, patchify
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
@@ -33,10 +33,6 @@ PAPER_OBJECTIVES = ObjectivesRecipe(
     AlignmentRecipe(top_k=3, padding_negatives=True, mask_duplicates=False),
     replace(OBJECTIVES.late_interaction, weight=0.0),
 )
-
-
-def terms_of(model: SimCroP, batch: Batch) -> dict[str, Tensor]:
-    return model(batch, Counts.of([batch], model.objectives), SingleProcess())
 
 
 def gradients(model: SimCroP) -> dict[str, Tensor | None]:
@@ -59,7 +55,8 @@ def test_reconstruction_is_the_mean_square_of_what_reconstruct_predicts() -> Non
 @pytest.mark.parametrize("objectives", [OBJECTIVES, PAPER_OBJECTIVES], ids=["improved", "paper"])
 def test_alignment_compares_sentences_with_the_best_visible_patches(objectives: ObjectivesRecipe) -> None:
     model, batch = make_model(only("alignment", objectives), double=True), to_double(make_batch([3, 2]))
-    patches = model.patch_features(batch.volume, batch.inputs.ids_keep)
+    keep = batch.inputs.ids_keep
+    patches = model.contextual_features(model.encoder(batch.volume, keep), batch.volume, keep)
     sentences = model.sentence_features(batch.inputs.findings, 3)
     losses = []
     for features, places, num in zip(sentences, patches, (3, 2), strict=True):

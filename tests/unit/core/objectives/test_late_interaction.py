@@ -18,7 +18,9 @@ SCALE, BIAS = 2.0, -0.5
 
 
 def make_objective(*, top_k: int = 1, same_above: float = 0.95, log_scale: float = math.log(SCALE)) -> LateInteraction:
-    objective = LateInteraction(LateInteractionRecipe(top_k=top_k, same_above=same_above), REFERENCE).double()
+    objective = LateInteraction(
+        LateInteractionRecipe(pooling="best", top_k=top_k, same_above=same_above), REFERENCE
+    ).double()
     with torch.no_grad():
         objective.log_scale.fill_(log_scale)
         objective.bias.fill_(BIAS)

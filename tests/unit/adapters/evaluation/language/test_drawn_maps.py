@@ -10,7 +10,7 @@ from simcrop.core.evaluation.grounding import Pointing
 from simcrop.core.evaluation.sentence_maps import PlacedMap
 from simcrop.core.recipe import ModelRecipe
 
-RECIPE = ModelRecipe(volume_size=(8, 4, 6), patch_size=(4, 2, 3))
+RECIPE = ModelRecipe(volume_size=(8, 4, 6), patch_size=(4, 2, 3), local_patch_size=None)
 """A grid of 2 x 2 x 2 patches."""
 STUDY = Study("s", "p", Report("", ""), ("v",))
 
