@@ -357,7 +357,7 @@ class TextEncoderRecipe(Section):
     hidden_size: int = 96
     """scratch only: width."""
     depth: int = 1
-    """scratch only: layers."""
+    """scratch only: layers; 0: word vectors, none of which knows of another word."""
     num_heads: int = 3
     """scratch only: attention heads."""
     vocab_size: int = 2048
@@ -368,6 +368,7 @@ class TextEncoderRecipe(Section):
     def __post_init__(self) -> None:
         self._at_least(8, "max_tokens")
         _divisible("hidden_size", self.hidden_size, "num_heads", self.num_heads)
+        self._at_least(0, "depth")
         self._at_least(128, "vocab_size")
         self._within("[0, 1)", "dropout")
 

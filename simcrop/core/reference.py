@@ -201,21 +201,21 @@ def soft_volume_scores(
     Source: docs/method.md, section 4, item 5 (late interaction; not in the paper).
     """
     check_soft(sentences, patches, temperature, sentence_mask)
-    Bs, S, E = sentences.shape
-    flat = _unit(_shown(sentences, sentence_mask)).reshape(1, Bs * S, E)
-    shown = (patches != 0).any(2)
-    columns = [
-        _soft_maximum(_dot(flat, rows[None])[0].masked_fill(~exists, -1.0), temperature).unflatten(0, (Bs, S))
-        for rows, exists in zip(_unit(patches).unbind(), shown.unbind(), strict=True)
-    ]
-    if not columns:
-        return sentences.new_zeros(Bs, 0, S, dtype=flat.dtype)
-    scores = torch.stack(columns, dim=1)
-    return scores if sentence_mask is None else scores.masked_fill(~sentence_mask[:, None], 0.0)
+    shown = slice(None) if sentence_mask is None else sentence_mask.flatten()
+    rows = _unit(sentences.flatten(0, 1)[shown]) / temperature
+    left_out = torch.where((patches != 0).any(2), 0.0, -1.0 / temperature).to(rows.dtype)
+    columns = [_logits(rows, *volume).logsumexp(1) for volume in zip(_unit(patches), left_out, strict=True)]
+    (Bs, S, _), (Bv, N, _) = sentences.shape, patches.shape
+    scores = rows.new_zeros(Bs * S, Bv)
+    if columns:
+        scores[shown] = temperature * (torch.stack(columns, dim=1) - math.log(N))
+    return scores.unflatten(0, (Bs, S)).transpose(1, 2)
 
 
-def _soft_maximum(cosines: Float[Tensor, "n N"], temperature: float) -> Float[Tensor, "n"]:
-    return temperature * ((cosines / temperature).logsumexp(1) - math.log(cosines.shape[1]))
+def _logits(rows: Float[Tensor, "n E"], patches: Float[Tensor, "N E"], offsets: Float[Tensor, "N"]) -> Tensor:
+    """Products and an offset of each column, outside autocast, as in `_dot`."""
+    with torch.autocast(rows.device.type, enabled=False):
+        return torch.addmm(offsets[None], rows, patches.T)
 
 
 def _unit(rows: Tensor) -> Tensor:

@@ -173,6 +173,8 @@ def _pre_training_rows(recipe: ModelRecipe, config: RunConfig) -> Iterator[tuple
     objectives, train, text = config.objectives, config.train, config.text_encoder
     yield "recipe, preset, seed", f"{config.recipe}, {recipe.preset}, {config.seed}"
     yield "mask ratio", f"{recipe.mask_ratio:g}"
+    if recipe.local is not None and objectives.late_interaction.weight:
+        yield "patch that sentences are compared with, voxels", _times(recipe.local)
     yield "weights of the objectives", ", ".join(f"{term} {getattr(objectives, term).weight:g}" for term in TERMS)
     yield "text encoder", f"{text.source}{' (frozen)' if text.is_frozen else ''}"
     if text.revision is not None:

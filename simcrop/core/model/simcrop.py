@@ -165,11 +165,14 @@ class SimCroP(nn.Module):
 
     def sentence_features(self, findings: Tokens, num_sentences: int) -> Float[Tensor, "B S dim"]:
         """Sentences in the space of `patch_features`. Raises InputError on a model trained without it."""
-        head = self.text_head if self.local_text_head is None else self.local_text_head
-        if head is None:
+        if not self.matches_sentences:
             raise InputError("model: trained without alignment, so it cannot place sentences among patches")
-        hidden = self.read_findings(findings)
-        return sentence_means(head(hidden), findings.sentence_of_token, num_sentences)
+        hidden, owners = self.read_findings(findings), findings.sentence_of_token
+        if self.local_text_head is None:
+            assert self.text_head is not None
+            return sentence_means(self.text_head(hidden), owners, num_sentences)
+        has_token = (owners[:, :, None] == torch.arange(num_sentences, device=owners.device)).any(1)
+        return self.local_text_head(sentence_means(hidden, owners, num_sentences)) * has_token[..., None]
 
     def reconstruct(
         self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"], ids_masked: Int64[Tensor, "B M"]
@@ -212,19 +215,20 @@ class _Pass:
 
     @cached_property
     def _local(self) -> Matched:
-        network, volume = self._network, self.batch.volume
+        network, inputs = self._network, self.batch.inputs
         assert network.local is not None
         assert network.local_text_head is not None
-        draws = self.batch.inputs.local_draws
+        volume, draws = self.batch.volume, inputs.local_draws
         ids = None if draws is None else network.local.draw(volume, draws)
-        return network.local(volume, ids), self._sentences(network.local_text_head)
+        sentences = network.local_text_head(self._means(self._findings)) * inputs.sentence_mask[..., None]
+        return network.local(volume, ids), self._sentences(sentences)
 
     @cached_property
     def _contextual(self) -> Matched:
         network, volume = self._network, self.batch.volume
         assert network.text_head is not None
         patches = network.contextual_features(self._tokens, volume, self.batch.inputs.ids_keep)
-        return patches, self._sentences(network.text_head)
+        return patches, self._sentences(self._means(network.text_head(self._findings)))
 
     def predicted_patches(self) -> Float[Tensor, "B M P"]:
         assert self._network.decoder is not None
@@ -250,10 +254,12 @@ class _Pass:
         known = inputs.findings_features
         return self._network.read_findings(inputs.findings) if known is None else known.float()
 
-    def _sentences(self, head: nn.Module) -> Sentences:
-        inputs, hidden = self.batch.inputs, self._findings
-        place = inputs.findings.sentence_of_token, inputs.sentence_mask.shape[1]
-        features = sentence_means(head(hidden), *place)
-        meaning = sentence_means(hidden, *place) if self._network.text_recipe.is_frozen else None
+    def _means(self, tokens: Float[Tensor, "B T dim"]) -> Float[Tensor, "B S dim"]:
+        inputs = self.batch.inputs
+        return sentence_means(tokens, inputs.findings.sentence_of_token, inputs.sentence_mask.shape[1])
+
+    def _sentences(self, features: Float[Tensor, "B S dim"]) -> Sentences:
+        inputs = self.batch.inputs
+        meaning = self._means(self._findings) if self._network.text_recipe.is_frozen else None
         texts = inputs.sentence_mask, inputs.sentence_keys, inputs.study_keys
         return Sentences(features, *texts, meaning, self._longest)

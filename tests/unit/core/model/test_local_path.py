@@ -122,7 +122,7 @@ def test_the_model_compares_sentences_with_the_local_path() -> None:
     assert model.contextual_features(tokens, batch.volume).shape == (2, MODEL.num_patches, MODEL.projection_dim)
     hidden = model.read_findings(batch.inputs.findings)
     torch.testing.assert_close(
-        model.sentence_features(batch.inputs.findings, 2)[0, 0], model.local_text_head(hidden)[0, 1:4].mean(0)
+        model.sentence_features(batch.inputs.findings, 2)[0, 0], model.local_text_head(hidden[0, 1:4].mean(0))
     )
 
 
