@@ -51,8 +51,7 @@ class SimCroP(nn.Module):
         ops: Ops,
     ) -> None:
         super().__init__()
-        late, dim = objectives.late_interaction, model.projection_dim
-        is_local = model.local is not None and late.weight > 0
+        is_local = model.local is not None and objectives.late_interaction.weight > 0
         if not is_local:
             model = replace(model, local_patch_size=None)
         self.recipe, self.objectives, self.text_recipe, self.ops = model, objectives, text, ops
@@ -61,10 +60,10 @@ class SimCroP(nn.Module):
         self.encoder = VisionEncoder(model, ops)
         self.text_encoder = text_encoder if objectives.reads_reports else None
         hidden: int = text_encoder.hidden_size  # pyright: ignore[reportAssignmentType]
+        dim = model.projection_dim
         self.decoder = VolumeDecoder(model) if objectives.reconstruction.weight else None
         # Whether anything compares sentences with the encoder's tokens.
-        also = objectives.alignment.weight + late.weight * late.contextual_weight > 0
-        is_contextual = self.matches_sentences and (also or not is_local)
+        is_contextual = self.matches_sentences and (not is_local or objectives.alignment.weight > 0)
         self.image_head = ProjectionHead(model.embed_dim, dim) if is_contextual else None
         self.text_head = ProjectionHead(hidden, dim) if is_contextual else None
         self._objectives = tuple(each for each in OBJECTIVES if each.name in objectives.active)

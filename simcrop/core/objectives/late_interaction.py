@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from simcrop.core.objectives.objective import (
-    Matched,
     Objective,
     Pass,
     Sentences,
@@ -132,20 +131,14 @@ def sentence_presence(sentences: Sentences, same: Bool[Tensor, "n n"]) -> Bool[T
 
 
 def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
-    def loss(matched: Matched) -> Tensor:
-        patches, sentences = matched
-        return step.module(LATE_INTERACTION.name)(
-            sentences,
-            patches,
-            num_sentences=num_sentences,
-            num_studies=step.num_studies,
-            communicator=step.communicator,
-        )
-
-    local, weight = loss(step.local()), step.objectives.late_interaction.contextual_weight
-    if step.model.local is None or not weight:
-        return local
-    return local + weight * loss(step.contextual())
+    patches, sentences = step.local()
+    return step.module(LATE_INTERACTION.name)(
+        sentences,
+        patches,
+        num_sentences=num_sentences,
+        num_studies=step.num_studies,
+        communicator=step.communicator,
+    )
 
 
 LATE_INTERACTION = Objective(
