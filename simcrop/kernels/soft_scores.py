@@ -139,27 +139,24 @@ def _gradient(
     dtype = lower_dtype(sentences, patches)
     # Weights in fp16 would be lost below its smallest numbers.
     weights_dtype = dtype if dtype == torch.bfloat16 else torch.float32
-    rows, of_scores = sentences.flatten(0, 1).to(dtype), grad.float().contiguous()
+    rows, grad = sentences.flatten(0, 1).to(dtype), grad.float().contiguous()
     sums_r = torch.zeros(Bs * S, E, dtype=torch.float32, device=sentences.device)
-    in_rows, in_volumes = _chunks(Bs * S, Bv, N)
+    saved, (in_rows, in_volumes) = (inverse_r, inverse_n, scores), _chunks(Bs * S, Bv, N)
     with on(sentences.device):
         for volume in in_volumes:
             chunk = slice(volume, volume + in_volumes.step)
-            some = patches[chunk]
-            features = some.flatten(0, 1).to(dtype)
+            features = patches[chunk].flatten(0, 1).to(dtype)
             sums_n = torch.zeros_like(features, dtype=torch.float32)
             for row in in_rows:
                 part = slice(row, row + in_rows.step)
                 products = dense_product(rows[part], features.t())
-                weights = _weights(
-                    products, inverse_r, inverse_n, scores, of_scores, row, volume, temperature, weights_dtype
-                )
+                weights = _weights(products, *saved, grad, row, volume, temperature, weights_dtype)
                 if to_sentences:
                     sums_r[part] += dense_product(weights, features.to(weights_dtype))
                 if to_patches:
                     sums_n += dense_product(weights.t(), rows[part].to(weights_dtype))
             if to_patches:
-                grad_p[chunk] = _tangent(sums_n.view_as(some), some, inverse_n[chunk])
+                grad_p[chunk] = _tangent(sums_n.unflatten(0, (-1, N)), patches[chunk], inverse_n[chunk])
     grad_s = _tangent(sums_r.view_as(sentences), sentences, inverse_r).to(sentences.dtype)
     return grad_s if to_sentences else sentences.new_empty(0, E), grad_p
 
