@@ -1,9 +1,10 @@
-"""Baselines of the kernels: the four operations as people write them in PyTorch today.
+"""Baselines of the kernels: the five operations as people write them in PyTorch today.
 
 All take and return what the operation does, for fp32, bf16 and fp16 alike; each that competes passes the same
 correctness gate.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -156,6 +157,28 @@ def scores_chunked(sentences: Tensor, patches: Tensor, *, k: int, sentence_mask:
     return torch.cat(parts, 1)
 
 
+def soft_whole(
+    sentences: Tensor, patches: Tensor, *, temperature: float, sentence_mask: Tensor | None = None
+) -> Tensor:
+    """One product of all sentences with all patches, then logsumexp."""
+    rows = F.normalize(sentences, dim=2).flatten(0, 1)
+    cosines = torch.einsum("re,vne->rvn", rows, F.normalize(patches, dim=2)).float()
+    cosines = cosines.masked_fill(~patches.any(2), -1.0)
+    sums = (cosines / temperature).logsumexp(2) - math.log(patches.shape[1])
+    scores = (temperature * sums).view(*sentences.shape[:2], -1).transpose(1, 2)
+    return scores if sentence_mask is None else scores.masked_fill(~sentence_mask[:, None], 0.0)
+
+
+def soft_chunked(
+    sentences: Tensor, patches: Tensor, *, temperature: float, sentence_mask: Tensor | None = None
+) -> Tensor:
+    """The same for four volumes at a time."""
+    parts = [
+        soft_whole(sentences, some, temperature=temperature, sentence_mask=sentence_mask) for some in patches.split(4)
+    ]
+    return torch.cat(parts, 1)
+
+
 def mse_all(
     pred: Tensor,
     volume: Tensor,
@@ -204,6 +227,7 @@ EAGER: dict[str, dict[str, Implementation]] = {
         "bmm, scale, topk, one-hot bmm": topk_one_hot,
     },
     "sentence_volume_scores": {"matmul, topk": scores_whole, "matmul, topk, 4 volumes at a time": scores_chunked},
+    "soft_volume_scores": {"matmul, logsumexp": soft_whole, "matmul, logsumexp, 4 volumes at a time": soft_chunked},
     "masked_patch_mse": {"patchify, normalise, index": mse_all, "index, normalise": mse_masked},
 }
 

@@ -18,6 +18,7 @@ from simcrop.kernels import (
 )
 from simcrop.kernels import patch_mse as mse
 from simcrop.kernels import patch_topk as topk
+from simcrop.kernels import soft_scores as soft
 from simcrop.kernels import volume_scores as scores
 from simcrop.kernels.variants import using
 
@@ -128,6 +129,21 @@ def scores_cases(every: bool) -> Iterator[Case]:
             yield Case(name, partial(body(scores._gradient), grad, *saved, True, True))
 
 
+def soft_cases(every: bool) -> Iterator[Case]:
+    """Every sentence against every volume by log-sum-exp, with both gradients."""
+    shapes = [(32, 686)] + ([(64, 2744), (32, 21952)] if every else [])
+    for dtype, (B, N) in product(feature_dtypes(every), shapes):
+        sentences, patches, scores = (
+            meta(B, 32, 768, dtype=dtype),
+            meta(B, N, 768, dtype=dtype),
+            meta(B, B, 32, dtype=FP32),
+        )
+        name = f"{short(dtype)}, {B} x {B}, N={N}"
+        yield Case(name, partial(body(soft._scores), sentences, patches, 0.1))
+        saved = (sentences, patches, scores, meta(B, 32, dtype=FP32), meta(B, N, dtype=FP32))
+        yield Case(name, partial(body(soft._gradient), scores, *saved, 0.1, True, True))
+
+
 def mse_cases(every: bool) -> Iterator[Case]:
     """ViT-B patches, three quarters of them masked."""
     types = [(torch.int16, torch.bfloat16, True)]
@@ -158,6 +174,7 @@ OPERATIONS = {
     "masked_patch_embed": embed_cases,
     "sentence_patch_topk": topk_cases,
     "sentence_volume_scores": scores_cases,
+    "soft_volume_scores": soft_cases,
     "masked_patch_mse": mse_cases,
 }
 

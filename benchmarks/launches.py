@@ -1,4 +1,4 @@
-"""Count what a training step launches beside the four operations: `python benchmarks/launches.py` on any CPU.
+"""Count what a training step launches beside the five operations: `python benchmarks/launches.py` on any CPU.
 
 On a GPU each of these costs the CPU some 5 us, and one that waits for the device holds up all that follow. Blocks are
 counted as they are without torch.compile, AdamW as it runs on a GPU: all tensors of a group at once.

@@ -39,6 +39,8 @@ WORK: Mapping[str, Work] = {
         lambda a: [a.E / 512, *_choice(a), a.E / a.BLOCK_E], num_rows=lambda a: a.p_shown.numel() * a.k
     ),
     "sentence_volume_scores_choice_kernel": Work(_choice),
+    "soft_volume_scores_kernel": Work(lambda a: [a.N / a.BLOCK]),
+    "soft_volume_scores_bwd_kernel": Work(lambda a: [a.N / a.BLOCK]),
     "sorted_blocks_kernel": Work(),
     "keys_kernel": Work(lambda a: [a.grid[0], log2(a.BLOCK) + 1]),
     "begin_kernel": Work(lambda a: [a.steps]),

@@ -1,4 +1,4 @@
-"""Problems that implementations of the four operations compete at: sizes, inputs, work, and least traffic."""
+"""Problems that implementations of the five operations compete at: sizes, inputs, work, and least traffic."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -147,6 +147,20 @@ def scores_problem(scale: Scale, studies: int, num_patches: int, k: int, *, trai
     return Problem(name, "sentence_volume_scores", make, flops, num_bytes, 1.5 if trains else None)
 
 
+def soft_problem(scale: Scale) -> Problem:
+    """Every sentence against every volume, by all patches that are visible."""
+    studies, S, E, N = scale.pairs[0], scale.sentences[0], scale.features, scale.visible
+
+    def make(device: str) -> Call:
+        sizes = {"studies": studies, "sentences": S, "patches": N, "features": E}
+        return pairs_call("soft_volume_scores", **sizes, dtype=scale.dtype, masked=0, device=device)
+
+    flops, num_bytes = 2.0 * studies**2 * S * N * E, studies * (N + S) * E * scale.item
+    return Problem(
+        f"soft_volume_scores, {studies} x {studies}, N={N}", "soft_volume_scores", make, flops, num_bytes, 3.0
+    )
+
+
 def hub_problem(problem: Problem) -> Problem:
     """The same with one patch a volume that nearly every sentence chooses, as at the start of a run."""
 
@@ -199,6 +213,7 @@ def problems(scale: Scale) -> list[Problem]:
         topk_problem(scale, scale.visible, few, scale.k),
         topk_problem(scale, scale.num_patches, few, scale.k),
         trained,
+        soft_problem(scale),
         mse_problem(scale, torch.int16),
         topk_problem(scale, scale.num_patches, many, scale.k),
         *([scores_problem(scale, more_pairs, scale.num_patches, scale.k, trains=False)] if more_pairs else []),

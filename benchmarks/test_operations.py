@@ -1,4 +1,4 @@
-"""The four operations against their PyTorch baselines: forward, and forward with backward.
+"""The five operations against their PyTorch baselines: forward, and forward with backward.
 
 On a GPU: the kernels, in bf16, at the sizes of a ViT-B. On a CPU: the reference, in fp32, on smaller batches. Nothing
 is timed before it has passed the correctness gate at the same size.

@@ -12,6 +12,7 @@ class What(StrEnum):
     MASKED_PATCH_EMBED = "masked_patch_embed"
     SENTENCE_PATCH_TOPK = "sentence_patch_topk"
     SENTENCE_VOLUME_SCORES = "sentence_volume_scores"
+    SOFT_VOLUME_SCORES = "soft_volume_scores"
     MASKED_PATCH_MSE = "masked_patch_mse"
     VISION_STEP = "vision_step"
     TRAINING_STEP = "training_step"

@@ -5,12 +5,12 @@ The functions here never fall back: where no kernel can run they raise, with the
 """
 
 from simcrop.core.ops import Ops
-from simcrop.core.reference import soft_volume_scores
 from simcrop.kernels.host_models import accelerate_
 from simcrop.kernels.patch_embed import masked_patch_embed
 from simcrop.kernels.patch_embed_module import MaskedPatchEmbed3d
 from simcrop.kernels.patch_mse import masked_patch_mse
 from simcrop.kernels.patch_topk import sentence_patch_topk
+from simcrop.kernels.soft_scores import soft_volume_scores
 from simcrop.kernels.support import why_not
 from simcrop.kernels.volume_scores import sentence_volume_scores
 
@@ -22,6 +22,7 @@ __all__ = [
     "masked_patch_mse",
     "sentence_patch_topk",
     "sentence_volume_scores",
+    "soft_volume_scores",
     "why_not",
 ]
 

@@ -1,4 +1,4 @@
-"""Inputs of the four operations: one place for the parity tests and the benchmarks, so that both speak of the same."""
+"""Inputs of the five operations: one place for the parity tests and the benchmarks, so that both speak of the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -179,15 +179,21 @@ def pairs_call(
     patches: int = 40,
     features: int = 70,
     k: int = 3,
+    temperature: float = 0.1,
     dtype: torch.dtype = torch.float32,
     patches_dtype: torch.dtype | None = None,
     masked: float = 0.3,
     seed: int = 0,
     device: str = "cpu",
 ) -> Call:
-    """A call of sentence_patch_topk or sentence_volume_scores; a share of the sentences is `masked`."""
+    """A call of an operation on sentences and patches; a share of the sentences is `masked`.
+
+    soft_volume_scores takes `temperature`, the others take `k`.
+    """
     draw = Draw(seed, device)
     rows = draw.normal(studies, sentences, features, dtype=dtype)
     columns = draw.normal(studies if volumes is None else volumes, patches, features, dtype=patches_dtype or dtype)
     shown = torch.rand(studies, sentences, generator=draw.generator, device=device) >= masked
-    return Call(op, {"sentences": rows, "patches": columns}, {"k": k, "sentence_mask": shown}, ("sentences", "patches"))
+    chosen = {"temperature": temperature} if op == "soft_volume_scores" else {"k": k}
+    options = {**chosen, "sentence_mask": shown}
+    return Call(op, {"sentences": rows, "patches": columns}, options, ("sentences", "patches"))

@@ -4,7 +4,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -66,7 +66,7 @@ class Watch:
 
             return call
 
-        names = ("masked_patch_embed", "sentence_patch_topk", "sentence_volume_scores", "masked_patch_mse")
+        names = [each.name for each in fields(ops) if each.name != "name"]
         return replace(ops, **{name: hidden(getattr(ops, name)) for name in names})
 
     def note_function(self, function: Any, kwargs: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ CALLS = {
     "masked_patch_embed": embed_call(visible=7),
     "sentence_patch_topk": pairs_call("sentence_patch_topk"),
     "sentence_volume_scores": pairs_call("sentence_volume_scores"),
+    "soft_volume_scores": pairs_call("soft_volume_scores"),
     "masked_patch_mse": mse_call(),
 }
 

@@ -25,6 +25,8 @@ KERNELS = {
     "sentence_patch_topk_product_kernel",
     "sentence_patch_topk_choice_kernel",
     "sentence_volume_scores_choice_kernel",
+    "soft_volume_scores_kernel",
+    "soft_volume_scores_bwd_kernel",
     "sorted_blocks_kernel",
     "keys_kernel",
     "begin_kernel",

@@ -28,7 +28,13 @@ PathFinder.find_spec = find_spec
 """What is absent is not found, as on a machine that lacks it."""
 
 
-OPS = {"masked_patch_embed", "sentence_patch_topk", "sentence_volume_scores", "masked_patch_mse"}
+OPS = {
+    "masked_patch_embed",
+    "sentence_patch_topk",
+    "sentence_volume_scores",
+    "soft_volume_scores",
+    "masked_patch_mse",
+}
 
 
 def rehearse(out: Path, *arguments: str, path: str = "", program: Path = PROGRAM) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ SIZE, PATCH = (224, 224, 112), (16, 16, 8)
 
 
 def vit_b(volume_dtype: torch.dtype = torch.int16, studies: int = 4) -> list[Call]:
-    """The four operations at the sizes of a ViT-B, in bf16."""
+    """The five operations at the sizes of a ViT-B, in bf16."""
     dtype = torch.bfloat16
     volumes = {"channels": 1, "volume_dtype": volume_dtype, "studies": studies, "dtype": dtype}
     return [
@@ -28,12 +28,17 @@ def vit_b(volume_dtype: torch.dtype = torch.int16, studies: int = 4) -> list[Cal
         mse_call(SIZE, PATCH, masked=2058, **volumes),
         pairs_call("sentence_patch_topk", studies=studies, sentences=80, patches=2744, features=768, k=32, dtype=dtype),
         pairs_call("sentence_volume_scores", studies=8, sentences=32, patches=686, features=768, k=4, dtype=dtype),
+        pairs_call("soft_volume_scores", studies=8, sentences=32, patches=686, features=768, dtype=dtype),
     ]
 
 
 @pytest.mark.parametrize("volume_dtype", [torch.int16, torch.bfloat16, torch.float32])
 def test_reconstruction_at_full_size(volume_dtype: torch.dtype) -> None:
     assert_parity(vit_b(volume_dtype)[1])
+
+
+def test_soft_scores_at_full_size() -> None:
+    assert_parity(vit_b()[4])
 
 
 @pytest.mark.parametrize("choices", EMBED_VARIANTS)
@@ -51,7 +56,7 @@ def test_bf16_parity_of_a_choice_at_full_size(number: int) -> None:
     assert_parity_of_choice(vit_b()[number])
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_equal_bits_from_run_to_run(number: int) -> None:
     call = on_device(vit_b()[number])
     first, second = call.run(TRITON), call.run(TRITON)

@@ -16,6 +16,7 @@ CALLS = [
     mse_call(),
     pairs_call("sentence_patch_topk"),
     pairs_call("sentence_volume_scores"),
+    pairs_call("soft_volume_scores"),
 ]
 CPU = torch.device("cpu")
 
