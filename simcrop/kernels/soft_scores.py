@@ -18,6 +18,8 @@ from simcrop.kernels.support import on, require, tl, triton
 
 _MOST_ROWS, MOST_PRODUCTS = 512, 7 * 2**19
 """Of a chunk: 15 MB, and 29 MB with the weights of a backward pass."""
+_MOST_PATCHES = 2**15
+"""Of a chunk that spans several volumes: a sum over more of them loses what fp32 can tell, and needs as many rows."""
 _BLOCK = 1024
 """Patches that a program reads at once."""
 
@@ -119,7 +121,8 @@ def _scores(sentences: Tensor, patches: Tensor, temperature: float) -> tuple[Ten
 def _chunks(num_rows: int, num_volumes: int, N: int) -> tuple[range, range]:
     """First sentence and first volume of each chunk of products; the steps are the sizes of a chunk."""
     rows = max(1, min(num_rows, _MOST_ROWS, MOST_PRODUCTS // N))
-    return range(0, num_rows, rows), range(0, num_volumes, max(1, MOST_PRODUCTS // (N * rows)))
+    volumes = max(1, min(MOST_PRODUCTS // (N * rows), _MOST_PATCHES // N))
+    return range(0, num_rows, rows), range(0, num_volumes, volumes)
 
 
 @torch.library.custom_op("simcrop::soft_volume_scores_gradient", mutates_args=())
@@ -157,8 +160,9 @@ def _gradient(
                     sums_n += dense_product(weights.t(), rows[part].to(weights_dtype))
             if to_patches:
                 grad_p[chunk] = _tangent(sums_n.unflatten(0, (-1, N)), patches[chunk], inverse_n[chunk])
-    grad_s = _tangent(sums_r.view_as(sentences), sentences, inverse_r).to(sentences.dtype)
-    return grad_s if to_sentences else sentences.new_empty(0, E), grad_p
+    if not to_sentences:
+        return sentences.new_empty(0, E), grad_p
+    return _tangent(sums_r.view_as(sentences), sentences, inverse_r).to(sentences.dtype), grad_p
 
 
 def _weights(

@@ -156,3 +156,7 @@ def test_fullgraph() -> None:
         assert ours is not None
         assert wanted is not None
         torch.testing.assert_close(ours.grad, wanted.grad, rtol=0, atol=0)
+
+
+def test_sums_over_many_patches_keep_what_fp32_can_tell() -> None:
+    assert_parity(pairs_call(SOFT, studies=2, volumes=4, sentences=4, patches=22000, features=8, temperature=0.05))
