@@ -44,6 +44,8 @@ class Cell:
         ]
 
 
+_TOKENS = {"model.local_patch_size": "null"}
+_BEST = {"objectives.late_interaction.pooling": "best", "objectives.late_interaction.top_k": 64}
 CELLS = (
     Cell("reconstruction", OBJECTIVES[:1]),
     Cell("+ report", ("reconstruction", "report")),
@@ -55,17 +57,22 @@ CELLS = (
         )
         for negatives in ("report", "batch")
     ),
-    Cell("+ late interaction", ("reconstruction", "late_interaction")),
+    Cell("+ late interaction on the encoder's tokens", ("reconstruction", "late_interaction"), _TOKENS),
+    Cell("+ late interaction on the local path", ("reconstruction", "late_interaction")),
+    Cell("all, late interaction on the encoder's tokens", OBJECTIVES, _TOKENS),
+    Cell("all, the mean of the 64 best patches", OBJECTIVES, _BEST),
+    Cell("all, sentences read by a layer of BERT", OBJECTIVES, {"text_encoder.depth": 1}),
     Cell("all", OBJECTIVES),
 )
 """On one process `global` negatives are those of the batch: tests/e2e/test_ranks.py shows that ranks agree with it."""
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], float | None]] = {
-    "probe AUROC": lambda s: s["probe_auroc"],
-    "over untrained": lambda s: s["probe_auroc"] - s["probe_auroc_untrained"],
+    "probe AUROC, mean token": lambda s: s["probe_auroc"],
+    "of prototypes": lambda s: s["probe_auroc_prototypes"],
     "hit rate": lambda s: s["grounding_hit_rate"],
-    "times chance": lambda s: s["grounding_hit_rate"] and s["grounding_hit_rate"] / s["grounding_chance"],
     "map AUC": lambda s: s["grounding_auc"],
+    "evidence AUC": lambda s: s["grounding_auc_evidence"],
+    "own above others": lambda s: s["grounding_own_above_others"],
 }
 
 

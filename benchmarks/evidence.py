@@ -26,6 +26,8 @@ SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10,)
 RECONSTRUCTION = tuple(f"objectives.{name}.weight=0" for name in ("report", "alignment", "late_interaction"))
 ARMS: Mapping[str, tuple[str, ...]] = {"full method": (), "reconstruction alone": RECONSTRUCTION}
 """Pre-training: name -> what is set beside the configuration."""
+READ_OUTS: Mapping[str, str] = {"voxels": "voxels", "prototypes": "prototypes"}
+"""What a probe reads where it is not the mean token: start -> `probe.features`. Prototypes are the full method's."""
 SEGMENTED = ("scratch", "full method")
 FINETUNED: Mapping[str, tuple[int, ...]] = {"scratch": PERCENTS, "full method": (10,)}
 """What training of all weights starts from -> percent of the labels; at 10 % it is compared."""
@@ -41,7 +43,7 @@ class Cell:
 
     Attributes:
         task: pretrain, or one of `simcrop eval`.
-        start: what is measured: a name of ARMS, untrained, voxels or scratch.
+        start: what is measured: a name of ARMS or READ_OUTS, untrained or scratch.
         seed: of phantoms, weights and draws.
         percent: share of the labels that are learned from.
     """
@@ -50,6 +52,11 @@ class Cell:
     start: str
     seed: int
     percent: int = 100
+
+    @property
+    def arm(self) -> str:
+        """Whose weights are measured."""
+        return "full method" if self.start == "prototypes" else self.start
 
     @property
     def folder(self) -> Path:
@@ -67,8 +74,8 @@ class Cell:
         if self.task == "pretrain":
             return ["train", CONFIG, *rest, *ARMS[self.start], "train.threads=1"]
         rest += ["evaluation.bootstrap=0"]  # seeds tell the spread
-        rest += ["--checkpoint", str(Cell("pretrain", self.start, self.seed).folder)] if self.start in ARMS else []
-        rest += [f"probe.features={'voxels' if self.start == 'voxels' else 'encoder'}"] if self.task == "probe" else []
+        rest += ["--checkpoint", str(Cell("pretrain", self.arm, self.seed).folder)] if self.arm in ARMS else []
+        rest += [f"probe.features={READ_OUTS.get(self.start, 'encoder')}"] if self.task == "probe" else []
         rest += ["train.precision=bf16"] if self.task == "segment" else []
         rest += [f"finetune.steps={FINETUNE_STEPS[self.percent]}"] if self.task == "finetune" else []
         rest += ["--labels", str(self.percent)] if self.task in {"probe", "finetune", "segment"} else []
@@ -101,7 +108,7 @@ PRETRAINING = [Cell("pretrain", arm, seed) for arm in ARMS for seed in SEEDS]
 EVALUATIONS = [
     *(
         Cell("probe", start, seed, percent)
-        for start in ("untrained", "voxels", *ARMS)
+        for start in ("untrained", *READ_OUTS, *ARMS)
         for percent in PERCENTS
         for seed in SEEDS
     ),
@@ -120,7 +127,7 @@ def main() -> None:
     """Run what is missing, then write the page."""
     for seed in SEEDS:
         simcrop("data", "prepare", CONFIG, *_seeded(seed))
-    waits = [cell for cell in EVALUATIONS if cell.start in ARMS]
+    waits = [cell for cell in EVALUATIONS if cell.arm in ARMS]
     run_all(run, [*PRETRAINING, *(cell for cell in EVALUATIONS if cell not in waits)])
     run_all(run, waits)
     PAGE.write_text(document(), encoding="utf-8")
@@ -179,7 +186,8 @@ def _labels() -> list[str]:
     rows = {
         "linear probe: raw voxels": ("probe", "voxels"),
         "linear probe: untrained encoder": ("probe", "untrained"),
-        **{f"linear probe: {arm}": ("probe", arm) for arm in reversed(ARMS)},
+        **{f"linear probe: {arm}, mean token": ("probe", arm) for arm in reversed(ARMS)},
+        "linear probe: full method, sentence prototypes": ("probe", "prototypes"),
         "all weights from the labels: from scratch": ("finetune", "scratch"),
         "all weights from the labels: from the full method": ("finetune", "full method"),
     }
@@ -224,6 +232,20 @@ def _language() -> list[str]:
         row("the same without a look at the volume", "grounding", ("hit_rate_blind",), ("hit_rate_chance",)),
         row("grounding: area under the curve of the map", "grounding", ("auc",), 0.5),
         row("the same without a look at the volume", "grounding", ("auc_blind",), 0.5),
+        *(
+            row(f"the same {name}", "grounding", (number,), chance)
+            for name, suffix in (
+                ("without a look, knowing the sentence's place words", "blind_reading"),
+                ("without a look: the sentence's mean map", "no_look"),
+                ("of the evidence: the map minus that", "evidence"),
+            )
+            for number, chance in ((f"hit_rate_{suffix}", ("hit_rate_chance",)), (f"auc_{suffix}", 0.5))
+        ),
+        row("grounding: own volume above those without the finding", "grounding", ("own_above_others",), 0.5),
+        row("left and right swapped: the map follows", "grounding", ("side_follows",), 0.5),
+        row("the best patch lies on the side that the sentence names", "grounding", ("side_right",), 0.5),
+        row("the finding erased: its score falls", "grounding", ("erased_falls",), 0.5),
+        row("the same more than with another erased", "grounding", ("erased_specific",), 0.5),
         row("grounding: IoU at the best threshold", "grounding", ("iou",), ("iou_chance",)),
         row("grounding: Dice at the best threshold", "grounding", ("dice",), ("dice_chance",)),
     ]
@@ -243,6 +265,7 @@ def _findings() -> list[str]:
         "chance": ("grounding", ("findings", "hit_rate_chance")),
         "blind": ("grounding", ("findings", "hit_rate_blind")),
         "map AUC": ("grounding", ("findings", "auc")),
+        "evidence AUC": ("grounding", ("findings", "auc_evidence")),
         "probe AUROC, 10 %": ("probe", ("labels", "auroc")),
     }
     rows = (
@@ -268,8 +291,8 @@ def _segmentation() -> list[str]:
 
 
 def _aims() -> list[str]:
-    def gain(over: str) -> str:
-        ours, theirs = (over_seeds("probe", start, 10, "auroc") for start in ("full method", over))
+    def gain(name: str, over: str) -> str:
+        ours, theirs = (over_seeds("probe", start, 10, "auroc") for start in (name, over))
         return spread([a - b for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None])
 
     def times(task: str, number: Sequence[str], chance: Sequence[str]) -> str:
@@ -284,8 +307,9 @@ def _aims() -> list[str]:
         for name in ("auroc_with_place", "auroc_asserted_with_place")
     )
     rows = (
-        ("probe at 10 % of labels: full method over untrained", "beyond the spread", gain("untrained")),
-        ("the same over reconstruction alone", "beyond the spread", gain("reconstruction alone")),
+        ("probe at 10 % of labels: full method over untrained", "beyond the spread", gain("full method", "untrained")),
+        ("the same over reconstruction alone", "beyond the spread", gain("full method", "reconstruction alone")),
+        ("the same of prototypes over raw voxels", "0.10", gain("prototypes", "voxels")),
         ("zero-shot AUROC over findings with a place", "0.70", f"{placed}; without denials {asserted}"),
         ("recall@5 over chance", "4 times", times("retrieval", recall, (*recall, "chance"))),
         ("grounding over chance", "3 times", times("grounding", ("hit_rate",), ("hit_rate_chance",))),
