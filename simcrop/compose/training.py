@@ -11,7 +11,7 @@ import torch
 
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_tokenizer
-from simcrop.adapters.checkpoints.resume import check_data, is_finished, starting_point
+from simcrop.adapters.checkpoints.resume import as_begun, check_data, is_finished, starting_point
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, as_yaml
@@ -93,6 +93,7 @@ def train(
     """
     device = choose_device(config.train.device)
     start = starting_point(out, resume, as_tree(config))
+    config = config if start is None else as_begun(config, start)
     if start is not None and is_finished(out, start, config.train.steps):
         print(f"{out}: finished at step {start.step}; raise train.steps to train on, or choose another --out")
         return TrainResult(out, start.step, finished=True)

@@ -1,5 +1,6 @@
 """Small checkpoints, and damage to them."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from simcrop.adapters.checkpoints.folder import Checkpoint, newest_whole
+from simcrop.adapters.checkpoints.migrations import VERSION
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 
 CONFIG = {"model": {"depth": 1}, "note": "µ"}
@@ -45,6 +47,14 @@ def make_state(value: float) -> dict[str, Any]:
 
 def save(store: FolderCheckpoints, step: int, metrics: Mapping[str, float] | None = None) -> None:
     store.save(step, make_module(float(step)), make_state(float(step)), metrics=metrics)
+
+
+def set_version(folder: Path, version: int | None) -> None:
+    """Let a checkpoint say that another version wrote it; None: none says."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest.pop("version") == VERSION
+    path.write_text(json.dumps(manifest if version is None else {"version": version, **manifest}))
 
 
 def names(folder: Path) -> list[str]:

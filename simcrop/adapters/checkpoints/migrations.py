@@ -7,6 +7,7 @@ version 3   models may have a local path, and late interaction another pooling t
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ VERSION = 3
 """Stands in what is written now; goes up when a key of the configuration gets another name or meaning."""
 
 
-_BEFORE_3 = {"model.local_patch_size": None, "objectives.late_interaction.pooling": "best"}
-"""What stood for keys that did not exist."""
+BEFORE_3: Mapping[str, Any] = {"model.local_patch_size": None, "objectives.late_interaction.pooling": "best"}
+"""Keys that came with version 3, and what was done until then."""
 
 
 class NewerVersionError(CheckpointError):
@@ -56,12 +57,9 @@ def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
         if "text_encoder" in tree:  # sentences were read amid the report
             tree["text_encoder"].setdefault("context", "report")
     if version < 3:
-        for keys, value in _BEFORE_3.items():
-            *sections, key = keys.split(".")
-            section = tree
-            for name in sections:
-                section = section.setdefault(name, {})
-            section.setdefault(key, value)
+        for path, value in BEFORE_3.items():
+            *sections, key = path.split(".")
+            reduce(lambda section, name: section.get(name, {}), sections, tree).setdefault(key, value)
     return tree
 
 

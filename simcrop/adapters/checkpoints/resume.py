@@ -6,13 +6,15 @@ OUT/training/step_00000150/     of an evaluation; removed when its training is o
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint, newest_whole
+from simcrop.adapters.checkpoints.migrations import BEFORE_3
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.config.settings import as_tree
+from simcrop.adapters.config.settings import as_tree, config_from_tree, merge
 from simcrop.core.errors import CheckpointError
 
 _FIXED = ("seed", "data", "model", "objectives", "text_encoder")
@@ -61,7 +63,25 @@ def check_unchanged(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
         key: value for key, value in leaves(checkpoint.config()) if key.split(".")[0] in _FIXED and key not in _FREE
     }
     # A key that the checkpoint does not have is no change: it came later.
-    check_same(checkpoint.path, before, {key: value for key, value in leaves(config) if key in before})
+    now = {key: value for key, value in leaves(config) if key in before}
+    check_same(checkpoint.path, before, now | _younger(checkpoint, now))
+
+
+def as_begun(config: RunConfig, checkpoint: Checkpoint) -> RunConfig:
+    """The configuration with what was done before there were keys that are left at their default."""
+    tree = as_tree(config)
+    for path, value in _younger(checkpoint, dict(leaves(tree))).items():
+        *sections, key = path.split(".")
+        tree = merge(tree, reduce(lambda below, name: {name: below}, reversed(sections), {key: value}))
+    return config_from_tree(tree, str(checkpoint.path))
+
+
+def _younger(checkpoint: Checkpoint, now: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys that came after the checkpoint and are at their default -> what was done until then."""
+    if checkpoint.version >= 3:
+        return {}
+    defaults = dict(leaves(as_tree(RunConfig())))
+    return {key: then for key, then in BEFORE_3.items() if key in now and now[key] == defaults[key]}
 
 
 def check_data(checkpoint: Checkpoint, fingerprint: str) -> None:
@@ -82,14 +102,15 @@ def is_finished(out: Path, start: Checkpoint, steps: int) -> bool:
 def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise CheckpointError naming the first key whose value differs from that behind what `where` holds.
 
-    A key of the configuration that `before` lacks did not exist yet, and its default is what was done then.
+    A key of the configuration that `before` lacks did not exist yet; what was done then is its default, or told by
+    `migrations.BEFORE_3`.
 
     Args:
         where: a file or folder that was made with `before`.
         before: key with dots -> value, from JSON.
         now: the same as it is asked for.
     """
-    defaults = dict(leaves(as_tree(RunConfig())))
+    defaults = {**dict(leaves(as_tree(RunConfig()))), **BEFORE_3}
     for key in [*now, *(key for key in before if key not in now)]:
         then = before.get(key, defaults.get(key))
         if then != json.loads(json.dumps(now.get(key))):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.checkpoints import flip_a_byte, make_store, newest, save
+from support.checkpoints import flip_a_byte, make_store, newest, save, set_version
 from torch import nn
 
 from simcrop.adapters.checkpoints.folder import (
@@ -28,13 +28,6 @@ from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.reference import REFERENCE
-
-
-def set_version(folder: Path, version: int | None) -> None:
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    assert manifest.pop("version") == VERSION
-    path.write_text(json.dumps(manifest if version is None else {"version": version, **manifest}))
 
 
 def test_one_without_a_version_is_of_the_first(tmp_path: Path) -> None:

@@ -27,6 +27,18 @@ def test_before_sentences_were_read_apart_they_were_read_among_the_report(
     assert migrated({"text_encoder": saved}, 1) == {"text_encoder": {"context": read}}
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_before_there_was_a_local_path_a_score_was_the_mean_of_the_best(version: int) -> None:
+    old = {"model": {"depth": 2}, "objectives": {"late_interaction": {"top_k": 4}}}
+    kept = copy.deepcopy(old)
+    assert migrated(old, version) == {
+        "model": {"depth": 2, "local_patch_size": None},
+        "objectives": {"late_interaction": {"top_k": 4, "pooling": "best"}},
+    }
+    assert old == kept
+    assert migrated({"objectives": {}}, version) == {"objectives": {}}
+
+
 def test_keys_are_renamed_and_moved() -> None:
     old = {"segment": {"save_every": 3, "lr": 1}, "labels": {"bootstrap": 9, "percent": 5}, "evaluation": {"size": 2}}
     kept = copy.deepcopy(old)

@@ -1,14 +1,17 @@
 """The checkpoint that a run, or the training of an evaluation, continues from; changes that are refused."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.checkpoints import set_version
 from torch import nn
 
 from simcrop.adapters.checkpoints.resume import (
+    as_begun,
     check_data,
     check_unchanged,
     is_finished,
@@ -18,6 +21,8 @@ from simcrop.adapters.checkpoints.resume import (
     unfinished_training,
 )
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import as_tree, config_from_tree
 from simcrop.core.errors import CheckpointError
 
 CONFIG: dict[str, Any] = {
@@ -44,11 +49,11 @@ def changed(key: str, value: object) -> dict[str, Any]:
     return tree
 
 
-def save(out: Path, *steps: int) -> None:
+def save(out: Path, *steps: int, config: Mapping[str, Any] = CONFIG) -> None:
     store = FolderCheckpoints(
         out / "checkpoints",
         keep=9,
-        config=CONFIG,
+        config=config,
         save_tokenizer=lambda folder: None,
         provenance={"data_fingerprint": "abc"},
     )
@@ -217,3 +222,28 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path: Path) -> No
     found = unfinished_training(tmp_path, ONE)
     assert found is not None
     assert found.step == 2
+
+
+def test_a_run_begun_before_there_was_a_local_path_goes_on_without_one(tmp_path: Path) -> None:
+    tree = as_tree(config_from_tree({}, "here"))
+    older = {**tree, "model": {key: value for key, value in tree["model"].items() if not key.startswith("local_")}}
+    older["objectives"] = {**tree["objectives"], "late_interaction": {"top_k": 4}}
+    tree["objectives"]["late_interaction"]["top_k"] = 4
+    save(tmp_path, 3, config=older)
+    set_version(tmp_path / "checkpoints" / "step_00000003", 2)
+    config = config_from_tree(tree, "here")
+    start = starting_point(tmp_path, "auto", tree)
+    assert start is not None
+    begun = as_begun(config, start)
+    assert (begun.model.local, begun.objectives.late_interaction.pooling) == (None, "best")
+    assert begun.objectives.late_interaction.top_k == 4
+    asked = replace(config, model=replace(config.model, local_patch_size=(6, 6, 3)))
+    with pytest.raises(CheckpointError, match=r"model.local_patch_size: \[6, 6, 3\] differs from None"):
+        starting_point(tmp_path, "auto", as_tree(asked))
+
+
+def test_a_run_of_this_version_keeps_what_it_is_told(tmp_path: Path) -> None:
+    save(tmp_path, 3, config=as_tree(RunConfig()))
+    start = starting_point(tmp_path, "auto", as_tree(RunConfig()))
+    assert start is not None
+    assert as_begun(RunConfig(), start) == config_from_tree(as_tree(RunConfig()), "here")
