@@ -279,6 +279,9 @@ class LateInteractionRecipe(ObjectiveSection):
 
     weight: float = 1.0
     """Factor in the total; 0 switches the objective off."""
+    scan_weight: float = 0.5
+    """Factor of the same loss on the encoder's mean token, beside that on the local path; without such a path every
+    token of the encoder is compared, and this has no effect."""
     pooling: Literal["soft", "best"] = "soft"
     """How a sentence's cosines with the patches of a volume become its score there. soft: their log-sum-exp; best: the
     mean of the top_k."""
@@ -293,6 +296,7 @@ class LateInteractionRecipe(ObjectiveSection):
     def __post_init__(self) -> None:
         require(1 <= self.top_k <= 128, f"late_interaction.top_k: {self.top_k} is outside 1..128")
         self._above_zero("late_interaction.temperature")
+        self._at_least(0, "late_interaction.scan_weight")
 
 
 @dataclass(frozen=True)

@@ -77,11 +77,13 @@ class SimCroP(nn.Module):
         self.text_decoder = TextDecoder(model, vocab_size) if reports else None
         self.local = None if model.local is None else LocalPath(model, model.local)
         self.local_text_head = ProjectionHead(hidden, dim) if is_local else None
-        heads = self.image_head, self.text_head, self.report_head, self.local_text_head
+        is_scan = is_local and objectives.late_interaction.scan_weight > 0
+        self.scan_head = ProjectionHead(model.embed_dim, dim) if is_scan else None
+        heads = self.image_head, self.text_head, self.report_head, self.local_text_head, self.scan_head
         for part in (*heads, self.fusion, self.text_decoder):
             if part is not None:
                 initialize(part)
-        if not (is_contextual or objectives.reconstruction.weight or reports):
+        if not (is_contextual or is_scan or objectives.reconstruction.weight or reports):
             freeze(self.encoder)
         if text.is_frozen:
             freeze(text_encoder)
@@ -211,6 +213,10 @@ class _Pass:
 
     def local(self) -> Matched:
         return self._contextual if self._network.local is None else self._local
+
+    def scan(self) -> Float[Tensor, "B 1 dim"] | None:
+        head = self._network.scan_head
+        return None if head is None else head(self._tokens[:, 1:].mean(1, keepdim=True))
 
     @cached_property
     def _local(self) -> Matched:

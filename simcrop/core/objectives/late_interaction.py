@@ -1,6 +1,7 @@
 """Late interaction: every sentence against every volume (docs/method.md, section 4, item 5; not in the paper)."""
 
 import math
+from functools import partial
 from typing import cast
 
 import torch
@@ -132,13 +133,15 @@ def sentence_presence(sentences: Sentences, same: Bool[Tensor, "n n"]) -> Bool[T
 
 def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
     patches, sentences = step.local()
-    return step.module(LATE_INTERACTION.name)(
+    compared = partial(
+        step.module(LATE_INTERACTION.name),
         sentences,
-        patches,
         num_sentences=num_sentences,
         num_studies=step.num_studies,
         communicator=step.communicator,
     )
+    scan, weight = step.scan(), step.objectives.late_interaction.scan_weight
+    return compared(patches) if scan is None else compared(patches) + weight * compared(scan)
 
 
 LATE_INTERACTION = Objective(

@@ -138,6 +138,10 @@ class Pass(Protocol):
         """Patches of the local path, and sentences of the findings; without such a path the same as `contextual`."""
         ...
 
+    def scan(self) -> Float[Tensor, "B 1 dim"] | None:
+        """Mean of the encoder's visible tokens in the space of `local`, where late interaction compares it too."""
+        ...
+
     def predicted_patches(self) -> Float[Tensor, "B M P"]:
         """Masked patches as the decoder predicts them."""
         ...

@@ -30,7 +30,7 @@ def test_top_k_may_be_anything_where_late_interaction_looks_at_all(tmp_path: Pat
 
 def test_values_are_checked_however_a_config_is_made() -> None:
     config = RunConfig()
+    late = LateInteractionRecipe(pooling="best", top_k=128)
+    model = ModelRecipe(mask_ratio=0.9, local_patch_size=None)
     with pytest.raises(ConfigError, match=r"late_interaction\.top_k"):
-        late = LateInteractionRecipe(pooling="best", top_k=128)
-        model = ModelRecipe(mask_ratio=0.9, local_patch_size=None)
         replace(config, objectives=replace(config.objectives, late_interaction=late), model=model)

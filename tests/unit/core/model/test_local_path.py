@@ -10,6 +10,8 @@ from torch import Tensor
 from simcrop.core.errors import ConfigError
 from simcrop.core.model.local_path import LocalPath
 from simcrop.core.model.patches import patchify
+from simcrop.core.objectives.losses import Counts
+from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ModelRecipe
 
 RECIPE = replace(MODEL, volume_size=(8, 8, 8), patch_size=(4, 4, 4), local_patch_size=(2, 4, 2), local_dim=12)
@@ -135,13 +137,36 @@ def test_a_draw_changes_the_local_loss_alone() -> None:
     torch.testing.assert_close(terms_of(model, drawn), part, rtol=0, atol=0)
 
 
-def test_late_interaction_alone_trains_no_encoder() -> None:
-    model = make_model(only("late_interaction", SOFT), text=TRAINED, model=LOCAL)
+@pytest.mark.parametrize("scan_weight", [0.0, 0.5])
+def test_late_interaction_alone_trains_the_encoder_by_its_mean_token(scan_weight: float) -> None:
+    objectives = replace(SOFT, late_interaction=LateInteractionRecipe(scan_weight=scan_weight))
+    model = make_model(only("late_interaction", objectives), text=TRAINED, model=LOCAL)
     model.total(terms_of(model, make_batch([2, 1]))).backward()
     trained = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert not [name for name, gradient in trained.items() if gradient is None]
     assert {"local.values.weight", "local_text_head.out.weight", "late_interaction.bias"} <= set(trained)
-    assert not any(name.startswith(("encoder.", "image_head.", "text_head.")) for name in trained)
+    assert not any(name.startswith(("image_head.", "text_head.")) for name in trained)
+    assert any(name.startswith("encoder.") for name in trained) is bool(scan_weight)
+    assert any(name.startswith("scan_head.") for name in trained) is bool(scan_weight)
+
+
+def test_the_mean_token_is_one_more_patch_to_be_scored() -> None:
+    batch, losses = make_batch([2, 1]), {}
+    for weight in (0.5, 1.0):
+        late = LateInteractionRecipe(scan_weight=weight, same_above=0.999)
+        model = make_model(replace(SOFT, late_interaction=late), model=LOCAL).eval()
+        losses[weight] = terms_of(model, batch)["late_interaction"]
+    step = model.begin(batch, Counts.of([batch], model.objectives), SingleProcess())
+    assert model.scan_head is not None
+    tokens = model.encoder(batch.volume, batch.inputs.ids_keep)
+    scan = model.scan_head(tokens[:, 1:].mean(1))[:, None]
+    torch.testing.assert_close(step.scan(), scan)
+    _, sentences = step.local()
+    counted = int(batch.inputs.sentence_mask.sum())
+    compared = model.late_interaction(
+        sentences, scan, num_sentences=counted, num_studies=2, communicator=SingleProcess()
+    )
+    torch.testing.assert_close(losses[1.0] - losses[0.5], 0.5 * compared)
 
 
 def test_without_late_interaction_there_is_no_local_path() -> None:
