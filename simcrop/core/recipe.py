@@ -527,6 +527,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "embed_dim": 768,
             "depth": 12,
             "num_heads": 12,
+            "local_dim": 384,
             "decoder_dim": 768,
             "decoder_depth": 4,
             "decoder_heads": 16,

@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.ports import Communicator
-from simcrop.core.recipe import AlignmentRecipe, ObjectivesRecipe, TrainRecipe
+from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ObjectivesRecipe, TrainRecipe
 from simcrop.core.training.learner import PreTraining, counts_of, held_out_losses
 from simcrop.core.training.loop import Ports, fit, train_step
 from simcrop.core.training.optimization import make_optimizers
 from simcrop.core.training.progress import Progress
-from support.tiny import OBJECTIVES, KeptInMemory, Rows, make_batch, make_model
+from support.tiny import LOCAL, MODEL, OBJECTIVES, KeptInMemory, Rows, make_batch, make_model
 
 RECIPE = TrainRecipe(steps=4, warmup_steps=0, lr=0.01, grad_clip=1.0)
 UNEVEN = [[3, 0, 1, 5], [2, 2, 0, 0]]
@@ -31,8 +31,12 @@ UNEVEN = [[3, 0, 1, 5], [2, 2, 0, 0]]
 CASES: dict[str, ObjectivesRecipe] = {
     "report": OBJECTIVES,
     "global": replace(OBJECTIVES, alignment=AlignmentRecipe(top_k=2, negatives="global")),
+    "local": replace(OBJECTIVES, late_interaction=LateInteractionRecipe()),
     "no_duplicates": replace(OBJECTIVES, alignment=AlignmentRecipe(top_k=2, negatives="global", mask_duplicates=False)),
 }
+
+MODELS = {"local": LOCAL}
+"""Cases with another model than the usual one."""
 
 
 def share(counts: list[int], key: object, communicator: Communicator) -> PreparedBatch:
@@ -44,7 +48,7 @@ def share(counts: list[int], key: object, communicator: Communicator) -> Prepare
 
 def run_case(name: str, communicator: Communicator) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """Rows of two steps, held-out losses last, and the gradients of the second step."""
-    model = make_model(CASES[name])
+    model = make_model(CASES[name], model=MODELS.get(name, MODEL))
     network = average_gradients(model, communicator)
     learner = PreTraining(model, network, make_optimizers(model, RECIPE), RECIPE, 0, torch.device("cpu"))
     rows = []
@@ -59,7 +63,7 @@ def run_case(name: str, communicator: Communicator) -> tuple[list[dict[str, floa
 
 def exchanges(name: str, communicator: Communicator) -> dict[str, int]:
     """Collectives that the second step of a loop calls; DDP calls its own from elsewhere."""
-    model, calls, before = make_model(CASES[name]), Counter[str](), list[Counter[str]]()
+    model, calls, before = make_model(CASES[name], model=MODELS.get(name, MODEL)), Counter[str](), list[Counter[str]]()
     network = average_gradients(model, communicator)
     learner = PreTraining(model, network, make_optimizers(model, RECIPE), RECIPE, 0, torch.device("cpu"))
 

@@ -42,6 +42,7 @@ MODEL = ModelRecipe(
     fusion_mlp_dim=8,
     text_decoder_depth=1,
 )
+LOCAL = replace(MODEL, local_patch_size=(2, 2, 4), local_dim=8, local_keep=0.5)
 OBJECTIVES = ObjectivesRecipe(
     alignment=AlignmentRecipe(top_k=2), late_interaction=LateInteractionRecipe(pooling="best", top_k=2)
 )
@@ -62,10 +63,12 @@ class WordEncoder(nn.Module):
         return self.dense(self.words(input_ids)) * attention_mask[..., None]
 
 
-def make_model(objectives: ObjectivesRecipe = OBJECTIVES, *, seed: int = 0, dropout: float = 0.0) -> SimCroP:
+def make_model(
+    objectives: ObjectivesRecipe = OBJECTIVES, *, model: ModelRecipe = MODEL, seed: int = 0, dropout: float = 0.0
+) -> SimCroP:
     """The same weights for the same seed."""
     torch.manual_seed(seed)
-    recipe = replace(MODEL, dropout=dropout)
+    recipe = replace(model, dropout=dropout)
     return SimCroP(recipe, objectives, TEXT, text_encoder=WordEncoder(), vocab_size=VOCABULARY, ops=REFERENCE)
 
 
@@ -87,6 +90,7 @@ def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0
     ids, mask, sentence_of_token = (torch.stack(parts) for parts in zip(*texts, strict=True))
     masked = (sentence_of_token >= 0) & (torch.arange(ids.shape[1]) % 2 == 0)
     present = torch.arange(most) < torch.tensor(sentence_counts)[:, None]
+    studies = torch.tensor([derive_seed("tiny", key, room + index) for index in range(len(draws))])
     keys = torch.stack([torch.randint(1, 2**62, (MOST_SENTENCES,), generator=draw)[:most] for draw in draws])
     inputs = Inputs(
         ids_keep=torch.stack([keep for keep, _ in masks]),
@@ -95,8 +99,9 @@ def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0
         sentence_mask=present,
         sentence_keys=keys * present,
         report=MaskedReport.of(ids, ids.masked_fill(masked, MASK), mask, masked),
-        study_keys=torch.tensor([derive_seed("tiny", key, room + index) for index in range(len(draws))]),
+        study_keys=studies,
         study_ids=tuple(f"study_{key}_{room + index}" for index in range(len(draws))),
+        local_draws=studies,
     )
     volume = torch.stack([torch.randint(-1000, 1000, (1, *size), generator=draw).short() for draw in draws])
     return PreparedBatch(volume, (Augmentation((0, 0, 0), size, size),) * len(draws), inputs)

@@ -1,7 +1,6 @@
 """Late interaction: every sentence against every volume (docs/method.md, section 4, item 5; not in the paper)."""
 
 import math
-from functools import partial
 from typing import cast
 
 import torch
@@ -45,6 +44,7 @@ class LateInteraction(nn.Module):
         self,
         sentences: Sentences,
         patches: Float[Tensor, "B L E"],
+        scan: Float[Tensor, "B 1 E"] | None = None,
         *,
         num_sentences: int,
         num_studies: int,
@@ -55,21 +55,36 @@ class LateInteraction(nn.Module):
         Args:
             sentences: of this rank.
             patches: patch features of this rank's volumes, in the space of the sentences.
+            scan: one feature of each of these volumes, which gets the same loss times `scan_weight`.
             num_sentences: real sentences of the whole step over all ranks.
             num_studies: studies of the whole step over all ranks.
             communicator: gathers the sentences of all ranks, and their scores in all ranks' volumes.
         """
         everyone = sentences.gathered(communicator)
-        here = volume_scores(everyone.features, patches, self.recipe, self._ops, sentence_mask=everyone.mask)
         same = same_sentences(everyone, self.recipe.same_above)
         present = sentence_presence(everyone, same)
+        compared = [(1.0, patches), *([] if scan is None else [(self.recipe.scan_weight, scan)])]
+        share = torch.zeros((), device=patches.device)
+        for weight, volumes in compared:
+            to_volume, to_sentence = self._losses(everyone, volumes, same, present, communicator)
+            share = share + weight * (to_volume / max(1, num_sentences) + to_sentence / max(1, num_studies))
+        return share * communicator.world_size
+
+    def _losses(
+        self,
+        everyone: Sentences,
+        patches: Float[Tensor, "B L E"],
+        same: Bool[Tensor, "n n"],
+        present: Bool[Tensor, "Bs S Bv"],
+        communicator: Communicator,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Sums of the two losses over this rank's sentences and volumes."""
+        here = volume_scores(everyone.features, patches, self.recipe, self._ops, sentence_mask=everyone.mask)
         first, num_here = communicator.rank * patches.shape[0], patches.shape[0]
         own = slice(first, first + num_here)
         everywhere = communicator.gather(here.transpose(0, 1).contiguous())  # [Bv, Bs, S]
         to_volume = self._to_volume(everywhere[:, own].permute(1, 2, 0), present[own], everyone.mask[own], first)
-        to_sentence = self._to_sentence(here, present[:, :, own], everyone, same)
-        share = to_volume / max(1, num_sentences) + to_sentence / max(1, num_studies)
-        return share * communicator.world_size
+        return to_volume, self._to_sentence(here, present[:, :, own], everyone, same)
 
     def _to_volume(
         self,
@@ -133,15 +148,14 @@ def sentence_presence(sentences: Sentences, same: Bool[Tensor, "n n"]) -> Bool[T
 
 def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
     patches, sentences = step.local()
-    compared = partial(
-        step.module(LATE_INTERACTION.name),
+    return step.module(LATE_INTERACTION.name)(
         sentences,
+        patches,
+        step.scan(),
         num_sentences=num_sentences,
         num_studies=step.num_studies,
         communicator=step.communicator,
     )
-    scan, weight = step.scan(), step.objectives.late_interaction.scan_weight
-    return compared(patches) if scan is None else compared(patches) + weight * compared(scan)
 
 
 LATE_INTERACTION = Objective(

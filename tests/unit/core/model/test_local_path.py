@@ -162,10 +162,8 @@ def test_the_mean_token_is_one_more_patch_to_be_scored() -> None:
     scan = model.scan_head(tokens[:, 1:].mean(1))[:, None]
     torch.testing.assert_close(step.scan(), scan)
     _, sentences = step.local()
-    counted = int(batch.inputs.sentence_mask.sum())
-    compared = model.late_interaction(
-        sentences, scan, num_sentences=counted, num_studies=2, communicator=SingleProcess()
-    )
+    counts = {"num_sentences": int(batch.inputs.sentence_mask.sum()), "num_studies": 2}
+    compared = model.late_interaction(sentences, scan, **counts, communicator=SingleProcess())
     torch.testing.assert_close(losses[1.0] - losses[0.5], 0.5 * compared)
 
 
