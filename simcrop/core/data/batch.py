@@ -152,6 +152,15 @@ class MaskedReport(TensorGroup):
         return cls(ids, input_ids, mask, masked, masked.flatten().nonzero().flatten())
 
 
+def of_similar_length(mask: Bool[Tensor, "B T"], size: int) -> list[tuple[Int64[Tensor, "n"], int]]:
+    """Rows in groups of at most `size`, the shortest first, and the length of the longest in each.
+
+    Reads the values: on a GPU this waits for it.
+    """
+    lengths = mask.sum(1)
+    return [(rows, int(lengths[rows[-1]])) for rows in lengths.argsort().split(size)]
+
+
 def at_places(words: Shaped[Tensor, "B R *E"], places: Int64[Tensor, "n"] | None) -> Shaped[Tensor, "n *E"]:
     """The words at places that are counted through all rows; None: all words."""
     words = words.flatten(0, 1)

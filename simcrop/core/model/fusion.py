@@ -130,8 +130,16 @@ class TextDecoder(nn.Module):
         self, words: Float[Tensor, "B T dim"], word_mask: Bool[Tensor, "B T"], wanted: Int64[Tensor, "n"] | None
     ) -> Float[Tensor, "n vocab"]:
         """Logits of the wanted places among all B * T words; None: of every word."""
+        return self.predict(self.read(words, word_mask), wanted)
+
+    def read(self, words: Float[Tensor, "B T dim"], word_mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T dim"]:
+        """Words after the layers."""
         for layer in self.layers:
             words = layer(words, word_mask)
+        return words
+
+    def predict(self, words: Float[Tensor, "B T dim"], wanted: Int64[Tensor, "n"] | None) -> Float[Tensor, "n vocab"]:
+        """Logits of words that were read."""
         hidden = self.norm(F.gelu(self.dense(at_places(words, wanted))))
         return padded_linear(self.head, hidden, multiple=_ALIGNED if hidden.is_cuda else 1)
 

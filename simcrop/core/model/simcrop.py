@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,12 +11,13 @@ from simcrop.core.data.batch import Batch, Tokens
 from simcrop.core.errors import InputError
 from simcrop.core.model.decoder import VolumeDecoder
 from simcrop.core.model.encoder import VisionEncoder, initialize
+from simcrop.core.model.forward_pass import ForwardPass
 from simcrop.core.model.frozen import freeze
 from simcrop.core.model.fusion import FusionLayer, ProjectionHead, TextDecoder
 from simcrop.core.model.local_path import LocalPath
 from simcrop.core.model.patches import AnyVolume, holds_tissue
 from simcrop.core.objectives.losses import OBJECTIVES, Counts
-from simcrop.core.objectives.objective import Matched, Pass, Sentences, sentence_means
+from simcrop.core.objectives.objective import Pass, sentence_means
 from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator, Tokenizer
 from simcrop.core.recipe import ModelRecipe, ObjectivesRecipe, TextEncoderRecipe
@@ -115,7 +115,7 @@ class SimCroP(nn.Module):
 
     def begin(self, batch: Batch, counts: Counts, communicator: Communicator) -> Pass:
         """The pass that `forward` takes its terms from; arguments as there."""
-        return _Pass(self, batch, communicator, counts)
+        return ForwardPass(self, batch, communicator, counts)
 
     def terms(self, step: Pass, counts: Counts) -> dict[str, Tensor]:
         """The terms of a pass; see `forward`."""
@@ -195,76 +195,3 @@ class SimCroP(nn.Module):
         assert self.text_encoder is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.text_recipe.is_frozen):
             return self.text_encoder(ids, mask, owners)
-
-
-class _Pass:
-    """`objectives.objective.Pass` of one model."""
-
-    def __init__(self, network: SimCroP, batch: Batch, communicator: Communicator, counts: Counts) -> None:
-        self.objectives, self.model, self.ops = network.objectives, network.recipe, network.ops
-        self.batch, self.communicator, self.num_studies = batch, communicator, counts.studies
-        self._network, self._longest = network, counts.longest
-
-    def module(self, name: str) -> nn.Module:
-        return self._network.get_submodule(name)
-
-    def contextual(self) -> Matched:
-        return self._contextual
-
-    def local(self) -> Matched:
-        return self._contextual if self._network.local is None else self._local
-
-    def scan(self) -> Float[Tensor, "B 1 dim"] | None:
-        head = self._network.scan_head
-        return None if head is None else head(self._tokens[:, 1:].mean(1, keepdim=True))
-
-    @cached_property
-    def _local(self) -> Matched:
-        network, inputs = self._network, self.batch.inputs
-        assert network.local is not None
-        assert network.local_text_head is not None
-        volume, draws = self.batch.volume, inputs.local_draws
-        ids = None if draws is None else network.local.draw(volume, draws)
-        sentences = network.local_text_head(self._means(self._findings)) * inputs.sentence_mask[..., None]
-        return network.local(volume, ids), self._sentences(sentences)
-
-    @cached_property
-    def _contextual(self) -> Matched:
-        network, volume = self._network, self.batch.volume
-        assert network.text_head is not None
-        patches = network.contextual_features(self._tokens, volume, self.batch.inputs.ids_keep)
-        return patches, self._sentences(self._means(network.text_head(self._findings)))
-
-    def predicted_patches(self) -> Float[Tensor, "B M P"]:
-        assert self._network.decoder is not None
-        inputs = self.batch.inputs
-        return self._network.decoder(self._tokens, inputs.ids_keep, inputs.ids_masked)
-
-    def predicted_tokens(self, wanted: Int64[Tensor, "n"] | None) -> Float[Tensor, "n vocab"]:
-        network, report = self._network, self.batch.inputs.report
-        assert network.report_head is not None
-        assert network.fusion is not None
-        assert network.text_decoder is not None
-        words = network.report_head(network.read_text(report.input_ids, report.mask))
-        words = network.fusion(words, report.mask, self._tokens[:, 1:])
-        return network.text_decoder(words, report.mask, wanted)
-
-    @cached_property
-    def _tokens(self) -> Float[Tensor, "B L+1 E"]:
-        return self._network.encoder(self.batch.volume, self.batch.inputs.ids_keep)
-
-    @cached_property
-    def _findings(self) -> Float[Tensor, "B T hidden"]:
-        inputs = self.batch.inputs
-        known = inputs.findings_features
-        return self._network.read_findings(inputs.findings) if known is None else known.float()
-
-    def _means(self, tokens: Float[Tensor, "B T dim"]) -> Float[Tensor, "B S dim"]:
-        inputs = self.batch.inputs
-        return sentence_means(tokens, inputs.findings.sentence_of_token, inputs.sentence_mask.shape[1])
-
-    def _sentences(self, features: Float[Tensor, "B S dim"]) -> Sentences:
-        inputs = self.batch.inputs
-        meaning = self._means(self._findings) if self._network.text_recipe.is_frozen else None
-        texts = inputs.sentence_mask, inputs.sentence_keys, inputs.study_keys
-        return Sentences(features, *texts, meaning, self._longest)

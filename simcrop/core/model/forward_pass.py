@@ -1,0 +1,112 @@
+"""One pass of a micro-batch through the network: its parts are computed once, and only if an objective asks for them."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from simcrop.core.data.batch import Batch, of_similar_length
+from simcrop.core.objectives.losses import Counts
+from simcrop.core.objectives.objective import Matched, Sentences, sentence_means
+from simcrop.core.ports import Communicator
+
+if TYPE_CHECKING:
+    from simcrop.core.model.simcrop import SimCroP
+
+_READ_TOGETHER = 8
+"""Masked reports of similar length that a CPU reads at a time."""
+
+
+class ForwardPass:
+    """`objectives.objective.Pass` of one model."""
+
+    def __init__(self, network: "SimCroP", batch: Batch, communicator: Communicator, counts: Counts) -> None:
+        self.objectives, self.model, self.ops = network.objectives, network.recipe, network.ops
+        self.batch, self.communicator, self.num_studies = batch, communicator, counts.studies
+        self._network, self._longest = network, counts.longest
+
+    def module(self, name: str) -> nn.Module:
+        return self._network.get_submodule(name)
+
+    def contextual(self) -> Matched:
+        return self._contextual
+
+    def local(self) -> Matched:
+        return self._contextual if self._network.local is None else self._local
+
+    def scan(self) -> Float[Tensor, "B 1 dim"] | None:
+        head = self._network.scan_head
+        return None if head is None else head(self._tokens[:, 1:].mean(1, keepdim=True))
+
+    @cached_property
+    def _local(self) -> Matched:
+        network, inputs = self._network, self.batch.inputs
+        assert network.local is not None
+        assert network.local_text_head is not None
+        volume, draws = self.batch.volume, inputs.local_draws
+        ids = None if draws is None else network.local.draw(volume, draws)
+        sentences = network.local_text_head(self._means(self._findings)) * inputs.sentence_mask[..., None]
+        return network.local(volume, ids), self._sentences(sentences)
+
+    @cached_property
+    def _contextual(self) -> Matched:
+        network, volume = self._network, self.batch.volume
+        assert network.text_head is not None
+        patches = network.contextual_features(self._tokens, volume, self.batch.inputs.ids_keep)
+        return patches, self._sentences(self._means(network.text_head(self._findings)))
+
+    def predicted_patches(self) -> Float[Tensor, "B M P"]:
+        assert self._network.decoder is not None
+        inputs = self.batch.inputs
+        return self._network.decoder(self._tokens, inputs.ids_keep, inputs.ids_masked)
+
+    def predicted_tokens(self, wanted: Int64[Tensor, "n"] | None) -> Float[Tensor, "n vocab"]:
+        network, report = self._network, self.batch.inputs.report
+        assert network.text_decoder is not None
+        recipe = self.objectives.report
+        if report.mask.is_cuda or (recipe.mask, recipe.loss) != ("real", "masked"):
+            words = self._fused(report.input_ids, report.mask, self._tokens[:, 1:])
+        else:  # no padding is predicted, and a CPU's time goes by how much of it there is
+            groups = of_similar_length(report.mask, _READ_TOGETHER)
+            fused = [
+                self._fused(report.input_ids[rows, :longest], report.mask[rows, :longest], self._tokens[rows, 1:])
+                for rows, longest in groups
+            ]
+            length = report.mask.shape[1]
+            padded = torch.cat([F.pad(words, (0, 0, 0, length - words.shape[1])) for words in fused])
+            words = padded[torch.cat([rows for rows, _ in groups]).argsort()]
+        return network.text_decoder.predict(words, wanted)
+
+    def _fused(
+        self, ids: Int64[Tensor, "B T"], mask: Bool[Tensor, "B T"], patches: Float[Tensor, "B L E"]
+    ) -> Float[Tensor, "B T dim"]:
+        """Words of masked reports that have read the patches."""
+        network = self._network
+        assert network.report_head is not None
+        assert network.fusion is not None
+        assert network.text_decoder is not None
+        words = network.fusion(network.report_head(network.read_text(ids, mask)), mask, patches)
+        return network.text_decoder.read(words, mask)
+
+    @cached_property
+    def _tokens(self) -> Float[Tensor, "B L+1 E"]:
+        return self._network.encoder(self.batch.volume, self.batch.inputs.ids_keep)
+
+    @cached_property
+    def _findings(self) -> Float[Tensor, "B T hidden"]:
+        inputs = self.batch.inputs
+        known = inputs.findings_features
+        return self._network.read_findings(inputs.findings) if known is None else known.float()
+
+    def _means(self, tokens: Float[Tensor, "B T dim"]) -> Float[Tensor, "B S dim"]:
+        inputs = self.batch.inputs
+        return sentence_means(tokens, inputs.findings.sentence_of_token, inputs.sentence_mask.shape[1])
+
+    def _sentences(self, features: Float[Tensor, "B S dim"]) -> Sentences:
+        inputs = self.batch.inputs
+        meaning = self._means(self._findings) if self._network.text_recipe.is_frozen else None
+        texts = inputs.sentence_mask, inputs.sentence_keys, inputs.study_keys
+        return Sentences(features, *texts, meaning, self._longest)
