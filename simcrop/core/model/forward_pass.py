@@ -1,4 +1,4 @@
-"""One pass of a micro-batch through the network: its parts are computed once, and only if an objective asks for them."""
+"""One pass of a batch through the network: its parts are computed once, and only if an objective asks for them."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING
