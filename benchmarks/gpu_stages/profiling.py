@@ -16,7 +16,7 @@ OTHERS = "others"
 CATEGORIES = {
     "simcrop's kernels": (
         r"masked_patch|patch_product|gather_patches|sentence_|cosines_|first_voxel|inverse_norm|cast_and_sum"
-        r"|finish_kernel|keys_kernel|begin_kernel|sorted_blocks"
+        r"|finish_kernel|keys_kernel|begin_kernel|sorted_blocks|volume_scores_"
     ),
     "attention": r"flash|fmha|attention|softmax|sdpa|cudnn_generated",
     "products": r"gemm|nvjet|cutlass|xmma|cublas|aten::(mm|addmm|bmm|linear)|splitk",

@@ -132,6 +132,7 @@ class MaskedReport(TensorGroup):
         mask: True at real tokens.
         masked: True at positions that were replaced by [MASK].
         places: those positions, counted through all rows: known on the CPU, so that a GPU need not be asked for them.
+        lengths: real tokens of each row, known on the CPU likewise.
     """
 
     ids: Int64[Tensor, "*B R"]
@@ -139,6 +140,7 @@ class MaskedReport(TensorGroup):
     mask: Bool[Tensor, "*B R"]
     masked: Bool[Tensor, "*B R"]
     places: Int64[Tensor, "n"]
+    lengths: tuple[int, ...]
 
     @classmethod
     def of(
@@ -149,16 +151,14 @@ class MaskedReport(TensorGroup):
         masked: Bool[Tensor, "*B R"],
     ) -> Self:
         """The report or reports, with the places of what is masked."""
-        return cls(ids, input_ids, mask, masked, masked.flatten().nonzero().flatten())
+        lengths = tuple(mask.reshape(-1, mask.shape[-1]).sum(1).tolist())
+        return cls(ids, input_ids, mask, masked, masked.flatten().nonzero().flatten(), lengths)
 
 
-def of_similar_length(mask: Bool[Tensor, "B T"], size: int) -> list[tuple[Int64[Tensor, "n"], int]]:
-    """Rows in groups of at most `size`, the shortest first, and the length of the longest in each.
-
-    Reads the values: on a GPU this waits for it.
-    """
-    lengths = mask.sum(1)
-    return [(rows, int(lengths[rows[-1]])) for rows in lengths.argsort().split(size)]
+def of_similar_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Numbers of rows in groups of at most `size`, from the shortest to the longest."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return [order[first : first + size] for first in range(0, len(order), size)]
 
 
 def at_places(words: Shaped[Tensor, "B R *E"], places: Int64[Tensor, "n"] | None) -> Shaped[Tensor, "n *E"]:

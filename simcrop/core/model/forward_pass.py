@@ -70,15 +70,18 @@ class ForwardPass:
         if report.mask.is_cuda or (recipe.mask, recipe.loss) != ("real", "masked"):
             words = self._fused(report.input_ids, report.mask, self._tokens[:, 1:])
         else:  # no padding is predicted, and a CPU's time goes by how much of it there is
-            groups = of_similar_length(report.mask, _READ_TOGETHER)
-            fused = [
-                self._fused(report.input_ids[rows, :longest], report.mask[rows, :longest], self._tokens[rows, 1:])
-                for rows, longest in groups
-            ]
-            length = report.mask.shape[1]
-            padded = torch.cat([F.pad(words, (0, 0, 0, length - words.shape[1])) for words in fused])
-            words = padded[torch.cat([rows for rows, _ in groups]).argsort()]
+            groups = of_similar_length(report.lengths, _READ_TOGETHER)
+            words = torch.cat([self._fused_alone(rows) for rows in groups])
+            order = [row for rows in groups for row in rows]
+            words = words[[order.index(row) for row in range(len(order))]]
         return network.text_decoder.predict(words, wanted)
+
+    def _fused_alone(self, rows: list[int]) -> Float[Tensor, "n T dim"]:
+        """The words of some reports, read without the padding that the longest of all makes the others need."""
+        report = self.batch.inputs.report
+        longest = max(report.lengths[row] for row in rows)
+        words = self._fused(report.input_ids[rows, :longest], report.mask[rows, :longest], self._tokens[rows, 1:])
+        return F.pad(words, (0, 0, 0, report.mask.shape[1] - longest))
 
     def _fused(
         self, ids: Int64[Tensor, "B T"], mask: Bool[Tensor, "B T"], patches: Float[Tensor, "B L E"]

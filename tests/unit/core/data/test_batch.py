@@ -1,14 +1,26 @@
 """Batches as they are loaded, and as the model sees them."""
 
+import itertools
 from dataclasses import dataclass, fields
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support import small_models
 from support.tiny import make_batch
 from torch import Tensor
 
 from simcrop.core.data.augment import Augmentation
-from simcrop.core.data.batch import LONGEST, Batch, Encoding, Padding, PreparedBatch, TensorGroup, padded
+from simcrop.core.data.batch import (
+    LONGEST,
+    Batch,
+    Encoding,
+    Padding,
+    PreparedBatch,
+    TensorGroup,
+    of_similar_length,
+    padded,
+)
 
 
 def check_moved(before: object, after: object, name: str = "") -> int:
@@ -69,3 +81,12 @@ def test_rooms_come_again_and_end_at_the_limit_of_tokens() -> None:
     assert [padding.for_tokens([3, length]) for length in (4, 128, 129, 200, 210)] == [128, 128, 200, 200, 210]
     assert [padding.for_sentences(number) for number in (1, 16, 17)] == [16, 16, 32]
     assert (LONGEST.for_tokens([3, 7]), LONGEST.for_sentences(5)) == (7, 5)
+
+
+@given(st.lists(st.integers(0, 50), max_size=30), st.integers(1, 9))
+def test_rows_of_similar_length_are_together(lengths: list[int], size: int) -> None:
+    groups = of_similar_length(lengths, size)
+    assert sorted(row for rows in groups for row in rows) == list(range(len(lengths)))
+    assert all(1 <= len(rows) <= size for rows in groups)
+    longest = [[lengths[row] for row in rows] for rows in groups]
+    assert all(max(shorter) <= min(longer) for shorter, longer in itertools.pairwise(longest))
