@@ -37,7 +37,8 @@ class LocalPath(nn.Module):
     calcification of one voxel is the end of a row.
 
     Args:
-        recipe: its `local` is not None.
+        recipe: widths, windows and the size of the volumes.
+        patch_size: voxels of a patch.
     """
 
     positions: Tensor

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from simcrop.core.errors import InputError
 from simcrop.core.reference import REFERENCE
-from simcrop.kernels import TRITON, sentence_patch_topk, sentence_volume_scores
+from simcrop.kernels import TRITON, sentence_patch_topk, sentence_volume_scores, soft_volume_scores
 
 TOPK, SCORES = OPS = ("sentence_patch_topk", "sentence_volume_scores")
 
@@ -148,7 +148,7 @@ def test_opcheck() -> None:
     torch.library.opcheck(torch.ops.simcrop.sentence_volume_scores.default, (sentences, patches, shown, 1, True))
 
 
-@pytest.mark.parametrize("op", [sentence_patch_topk, sentence_volume_scores])
+@pytest.mark.parametrize("op", [sentence_patch_topk, sentence_volume_scores, soft_volume_scores])
 def test_fullgraph(op: object) -> None:
     call = on_device(pairs_call(getattr(op, "__name__", ""), k=1, patches=9))
 
