@@ -62,6 +62,7 @@ CELLS = (
     Cell("all, late interaction on the encoder's tokens", OBJECTIVES, _TOKENS),
     Cell("all, the mean of the 64 best patches", OBJECTIVES, _BEST),
     Cell("all, sentences read by a layer of BERT", OBJECTIVES, {"text_encoder.depth": 1}),
+    Cell("all, every hidden patch rebuilt", OBJECTIVES, {"objectives.reconstruction.prediction_ratio": 1}),
     Cell("all", OBJECTIVES),
 )
 """On one process `global` negatives are those of the batch: tests/e2e/test_ranks.py shows that ranks agree with it."""

@@ -103,7 +103,7 @@ def study_batches(
     config: RunConfig, source: Chests, volumes: PreparedVolumes, tokenizer: Tokenizer, *, num_workers: int = 0
 ) -> StudyBatches:
     """Batches of them, as training reads them."""
-    spec = ReadingSpec(config.model, config.objectives.report, config.data.augment, config.seed)
+    spec = ReadingSpec(config.model, config.objectives, config.data.augment, config.seed)
     reader = ItemReader(volumes, ReportReader(tokenizer, config.text_encoder.max_tokens), spec)
     pin_memory = torch.cuda.is_available()
     return StudyBatches(source.studies(), reader, config.train, num_workers=num_workers, pin_memory=pin_memory)

@@ -39,7 +39,7 @@ from simcrop.core.data.augment import AIR_HU, Augmenter, crop
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.study import Study
-from simcrop.core.recipe import PRESETS, AugmentRecipe, ModelRecipe, ReportRecipe, Size, TrainRecipe
+from simcrop.core.recipe import PRESETS, AugmentRecipe, ModelRecipe, ObjectivesRecipe, Size, TrainRecipe
 from simcrop.core.reports.reader import ReportReader
 
 RAW = (512, 512, 300)
@@ -355,7 +355,7 @@ def our_batches(prepared: PreparedVolumes, studies: Sequence[Study], num_workers
     """The training batches, without an end."""
     reports = [text for study in studies for text in (study.report.findings, study.report.impression)]
     words = ReportReader(train_tokenizer(reports, vocab_size=8192, max_tokens=512), 512)
-    reader = ItemReader(prepared, words, ReadingSpec(RECIPE, ReportRecipe(), AUGMENT, seed=0))
+    reader = ItemReader(prepared, words, ReadingSpec(RECIPE, ObjectivesRecipe(), AUGMENT, seed=0))
     batches = StudyBatches(studies, reader, TrainRecipe(batch_size=STUDIES), num_workers=num_workers)
     return (batch for step in batches.batches(1) for batch in step)
 

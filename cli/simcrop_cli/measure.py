@@ -133,9 +133,11 @@ def _random_batch(config: RunConfig, tokenizer: Tokenizer, num_studies: int) -> 
     """Studies of full-length reports: what a step needs at most."""
     model, length = config.model, config.text_encoder.max_tokens
     draw = torch.Generator().manual_seed(config.seed)
-    keep, masked = zip(
-        *[draw_patch_mask(model.num_patches, model.mask_ratio, draw) for _ in range(num_studies)], strict=True
-    )
+    ratio = config.objectives.reconstruction.prediction_ratio
+    masks = [
+        draw_patch_mask(model.num_patches, model.mask_ratio, draw, prediction_ratio=ratio) for _ in range(num_studies)
+    ]
+    keep, masked = zip(*masks, strict=True)
     ids = torch.randint(tokenizer.vocab_size, (num_studies, length), generator=draw)
     ids[:, 0], ids[:, -1] = tokenizer.cls_id, tokenizer.sep_id
     owner = torch.full((length,), -1)

@@ -50,7 +50,7 @@ def describe(error: ValidationError, root: type) -> tuple[str, str]:
     location = _without_branch(details["loc"])
     cause = details.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
-        # core/recipe.py names keys relative to their top-level section
+        # core/recipe names keys relative to their top-level section
         message = f"{location[0]}.{cause}" if location else str(cause)
         return message.partition(":")[0], message
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in location).lstrip(".")

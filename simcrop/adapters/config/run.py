@@ -1,4 +1,4 @@
-"""The configuration of a run as frozen dataclasses: what core/recipe.py has, and where data come from and go.
+"""The configuration of a run as frozen dataclasses: what core/recipe has, and where data come from and go.
 
 Each refuses impossible values on construction with a `ConfigError` that names the key relative to its section.
 """

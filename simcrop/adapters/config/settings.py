@@ -1,7 +1,7 @@
 """A YAML file and `--set` options become one frozen, checked `RunConfig`.
 
 Later wins: defaults, `recipe`, `model.preset`, the file, `--set`. The keys are the fields of the dataclasses in
-config.py and core/recipe.py; paths are relative to the current directory.
+config.py and core/recipe; paths are relative to the current directory.
 """
 
 import re

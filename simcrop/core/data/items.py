@@ -26,7 +26,7 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.model.masking import draw_patch_mask, mask_report_tokens
 from simcrop.core.ports import FindingsFeatures, Volumes
 from simcrop.core.randomness import derive_seed, generator
-from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe
+from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ObjectivesRecipe
 from simcrop.core.reports.reader import Findings, ReportReader
 
 _CACHED_TEXTS = 1024
@@ -39,14 +39,14 @@ class ReadingSpec:
 
     Attributes:
         model: sizes, window and mask ratio.
-        report: masking of the report.
+        objectives: give the masking of the report and how many hidden patches are rebuilt.
         augment: changes of the volumes in training.
         seed: the run's.
         padding: lengths that the texts of a batch are padded to.
     """
 
     model: ModelRecipe
-    report: ReportRecipe
+    objectives: ObjectivesRecipe
     augment: AugmentRecipe
     seed: int
     padding: Padding = LONGEST
@@ -141,7 +141,12 @@ class ItemReader:
         findings, report = self._text(study)
         model, seed = self.spec.model, self.spec.seed
         mask_draw = generator(seed, "patch mask", occasion, study.study_id)
-        keep, masked = draw_patch_mask(model.num_patches, model.mask_ratio, mask_draw)
+        keep, masked = draw_patch_mask(
+            model.num_patches,
+            model.mask_ratio,
+            mask_draw,
+            prediction_ratio=self.spec.objectives.reconstruction.prediction_ratio,
+        )
         return Item(
             study_id=study.study_id,
             findings=findings,
@@ -153,7 +158,7 @@ class ItemReader:
         )
 
     def _masked(self, report: Encoding, draw: torch.Generator) -> MaskedReport:
-        recipe, length = self.spec.report, len(report.ids)
+        recipe, length = self.spec.objectives.report, len(report.ids)
         ids = torch.tensor(report.ids)
         is_real = torch.tensor(report.sentence_of_token) >= 0
         if recipe.mask == "any" or recipe.loss == "all":

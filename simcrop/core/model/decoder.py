@@ -10,7 +10,7 @@ from simcrop.core.recipe import ModelRecipe
 
 
 class VolumeDecoder(nn.Module):
-    """Transformer over all patches, visible ones from the encoder and mask tokens elsewhere."""
+    """Transformer over visible patches, from the encoder, and a mask token for each that is to be rebuilt."""
 
     mask_token: Tensor
     pos_embed: Tensor
@@ -34,16 +34,13 @@ class VolumeDecoder(nn.Module):
         ids_keep: Int64[Tensor, "B L"],
         ids_masked: Int64[Tensor, "B M"],
     ) -> Float[Tensor, "B M P"]:
-        """Predicted values of the masked patches, in the order of `ids_masked`.
+        """Predicted values of the masked patches, in the order of `ids_masked`, which may be a part of those hidden.
 
         The last block and the last Linear compute masked tokens only: nobody reads the others.
         """
-        x = self.embed(tokens)
-        B, _, dim = x.shape
-        num_patches = self.pos_embed.shape[1] - 1
-        full = self.mask_token.to(x.dtype).expand(B, num_patches, dim)
-        full = full.scatter(1, ids_keep[..., None].expand(-1, -1, dim), x[:, 1:])
-        full = torch.cat([x[:, :1], full], dim=1) + self.pos_embed
-        # The class token comes first, so patch i is token i + 1.
-        masked = run_blocks(self.blocks, full, recompute=self.recompute, read=ids_masked + 1)
-        return self.head(self.norm(masked))
+        class_place, places = self.pos_embed[:, :1], self.pos_embed[0, 1:]
+        seen = self.embed(tokens)
+        seen = seen + torch.cat([class_place.expand(len(seen), -1, -1), places[ids_keep]], dim=1)
+        x = torch.cat([seen, self.mask_token + places[ids_masked]], dim=1)
+        last = torch.arange(seen.shape[1], x.shape[1], device=x.device).expand(len(x), -1)
+        return self.head(self.norm(run_blocks(self.blocks, x, recompute=self.recompute, read=last)))

@@ -23,7 +23,7 @@ from simcrop.core.data.batch import Batch, PreparedBatch, TensorGroup
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError, DataError
-from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ReportRecipe, TrainRecipe
+from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ObjectivesRecipe, TrainRecipe
 from simcrop.core.reports.reader import ReportReader
 
 NUM_STUDIES = 11
@@ -46,7 +46,7 @@ def _studies(number: int = NUM_STUDIES) -> list[Study]:
 
 
 def _reader(prepared: PreparedVolumes, seed: int) -> ItemReader:
-    spec = ReadingSpec(MODEL, ReportRecipe(), AUGMENT, seed)
+    spec = ReadingSpec(MODEL, ObjectivesRecipe(), AUGMENT, seed)
     return ItemReader(prepared, ReportReader(WordTokenizer(), 32), spec)
 
 

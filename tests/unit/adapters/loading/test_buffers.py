@@ -25,7 +25,7 @@ from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError, DataError
-from simcrop.core.recipe import AugmentRecipe, ReportRecipe, TrainRecipe
+from simcrop.core.recipe import AugmentRecipe, ObjectivesRecipe, TrainRecipe
 from simcrop.core.reports.reader import ReportReader
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
@@ -40,7 +40,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> ItemReader:
     source = CTRateSource(root / "data")
     prepared = prepare(source, source.studies(), GRID, root / "cache")
     augment = AugmentRecipe(scale=(0.6, 1.3), flip=0.5, shift_probability=0.5)
-    return Fatal(prepared, ReportReader(WordTokenizer(), 32), ReadingSpec(MODEL, ReportRecipe(), augment, seed=0))
+    return Fatal(prepared, ReportReader(WordTokenizer(), 32), ReadingSpec(MODEL, ObjectivesRecipe(), augment, seed=0))
 
 
 class Fatal(ItemReader):

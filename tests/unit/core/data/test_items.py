@@ -19,7 +19,7 @@ from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.randomness import derive_seed
-from simcrop.core.recipe import AugmentRecipe, ReportRecipe
+from simcrop.core.recipe import AugmentRecipe, ObjectivesRecipe, ReconstructionRecipe, ReportRecipe
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import sentence_key, sentences_of
 
@@ -39,11 +39,18 @@ def _study(findings: str, impression: str = "Not given.", study_id: str = "train
 
 
 def _reader(
-    prepared: PreparedVolumes, *, seed: int = 0, mask: str = "real", loss: str = "masked", **augment: object
+    prepared: PreparedVolumes,
+    *,
+    seed: int = 0,
+    mask: str = "real",
+    loss: str = "masked",
+    predicted: float = 1.0,
+    **augment: object,
 ) -> ItemReader:
     report = ReportRecipe(mask=mask, loss=loss, mask_ratio=0.5)  # type: ignore[arg-type]
+    objectives = ObjectivesRecipe(ReconstructionRecipe(prediction_ratio=predicted), report)
     changes = replace(AugmentRecipe(shift_probability=0.0), **augment)  # type: ignore[arg-type]
-    return ItemReader(prepared, REPORTS, ReadingSpec(MODEL, report, changes, seed))
+    return ItemReader(prepared, REPORTS, ReadingSpec(MODEL, objectives, changes, seed))
 
 
 def _drawn(reader: ItemReader, study: Study, epoch: int) -> tuple[Item, Augmentation]:
@@ -131,6 +138,14 @@ def test_evaluation_reads_the_centre_of_the_first_reconstruction(prepared: Prepa
     assert sorted(batch.inputs.ids_keep[0].tolist() + batch.inputs.ids_masked[0].tolist()) == list(range(8))
 
 
+def test_a_share_of_the_hidden_patches_is_predicted_others_in_each_epoch(prepared: PreparedVolumes) -> None:
+    reader = _reader(prepared, predicted=0.5)
+    items = [_drawn(reader, TWO, epoch)[0] for epoch in range(20)]
+    assert {(len(item.ids_keep), len(item.ids_masked)) for item in items} == {(4, 2)}
+    assert all(not set(item.ids_keep.tolist()) & set(item.ids_masked.tolist()) for item in items)
+    assert {patch for item in items for patch in item.ids_masked.tolist()} == set(range(8))
+
+
 def test_reconstructions_take_turns(prepared: PreparedVolumes) -> None:
     reader = _reader(prepared, crop=False)
     centres = [crop_centre(prepared.read(name), MODEL.volume_size) for name in TWO.reconstructions]
@@ -171,7 +186,7 @@ def test_the_shift_is_in_the_windows_unit(prepared: PreparedVolumes) -> None:
 def test_a_model_of_several_channels_is_refused(prepared: PreparedVolumes) -> None:
     with pytest.raises(ConfigError, match=r"model\.in_channels: 2"):
         ItemReader(
-            prepared, REPORTS, ReadingSpec(replace(MODEL, in_channels=2), ReportRecipe(), AugmentRecipe(), seed=0)
+            prepared, REPORTS, ReadingSpec(replace(MODEL, in_channels=2), ObjectivesRecipe(), AugmentRecipe(), seed=0)
         )
 
 

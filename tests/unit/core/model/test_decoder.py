@@ -27,17 +27,19 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def by_lists(decoder: VolumeDecoder, tokens: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
-    """The same token by token, as docs/method.md, section 3 tells it."""
+    """The same token by token, as docs/method.md, section 3 tells it: patches in the order of the volume."""
     answers = []
     for row, visible, hidden in zip(decoder.embed(tokens), keep.tolist(), masked.tolist(), strict=True):
-        sequence = [row[0]]
-        for patch in range(N):
-            sequence.append(row[1 + visible.index(patch)] if patch in visible else decoder.mask_token[0, 0])
-        x = torch.stack(sequence)[None] + decoder.pos_embed
+        present = sorted(visible + hidden)
+        sequence = [row[0] + decoder.pos_embed[0, 0]]
+        for patch in present:
+            token = row[1 + visible.index(patch)] if patch in visible else decoder.mask_token[0, 0]
+            sequence.append(token + decoder.pos_embed[0, 1 + patch])
+        x = torch.stack(sequence)[None]
         for block in decoder.blocks:
             x = block(x)
         everything = decoder.head(decoder.norm(x[0, 1:]))
-        answers.append(everything[hidden])
+        answers.append(everything[[present.index(patch) for patch in hidden]])
     return torch.stack(answers)
 
 
@@ -46,6 +48,14 @@ def test_tokens_are_unshuffled_and_masked_patches_answered() -> None:
     answers = decoder(tokens, keep, masked)
     assert answers.shape == (B, N - L, MODEL.patch_values)
     torch.testing.assert_close(answers, by_lists(decoder, tokens, keep, masked))
+
+
+def test_hidden_patches_that_nobody_asks_for_never_reach_the_decoder() -> None:
+    decoder, (tokens, keep, masked) = make_decoder(), inputs()
+    some = masked[:, ::3]
+    answers = decoder(tokens, keep, some)
+    torch.testing.assert_close(answers, by_lists(decoder, tokens, keep, some))
+    assert not torch.allclose(answers, decoder(tokens, keep, masked)[:, ::3])
 
 
 def test_the_order_of_the_visible_tokens_does_not_matter_as_long_as_their_ids_follow() -> None:

@@ -22,6 +22,15 @@ def test_visible_and_masked_patches_are_a_sorted_partition(num: int, ratio: floa
     assert sorted(keep.tolist() + masked.tolist()) == list(range(num))
 
 
+@given(st.integers(1, 300), st.floats(0.0, 0.99), st.floats(0.001, 1.0), st.integers(0, 5))
+def test_a_share_of_the_hidden_patches_is_predicted(num: int, ratio: float, share: float, seed: int) -> None:
+    keep, hidden = draw_patch_mask(num, ratio, generator(seed))
+    kept, predicted = draw_patch_mask(num, ratio, generator(seed), prediction_ratio=share)
+    assert torch.equal(kept, keep)
+    assert len(predicted) == min(len(hidden), max(1, round(share * len(hidden))))
+    assert predicted.tolist() == sorted(set(predicted.tolist()) & set(hidden.tolist()))
+
+
 def test_the_paper_keeps_686_of_2744() -> None:
     keep, masked = draw_patch_mask(2744, 0.75, generator(0))
     assert (len(keep), len(masked)) == (686, 2058)

@@ -1,6 +1,5 @@
-"""The parameters of a run: defaults, presets, and every value that is refused."""
+"""Every impossible value is refused by its key; values at the limit are not."""
 
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -8,9 +7,6 @@ import pytest
 from simcrop.core import recipe
 from simcrop.core.errors import ConfigError
 from simcrop.core.recipe import (
-    PAPER,
-    PRESETS,
-    TERMS,
     AlignmentRecipe,
     AugmentRecipe,
     LateInteractionRecipe,
@@ -21,49 +17,6 @@ from simcrop.core.recipe import (
     TextEncoderRecipe,
     TrainRecipe,
 )
-
-SECTIONS = {
-    "model": ModelRecipe(),
-    "objectives": ObjectivesRecipe(),
-    "text_encoder": TextEncoderRecipe(),
-    "train": TrainRecipe(),
-    "data": type("Data", (), {"augment": AugmentRecipe()})(),
-}
-
-
-def changed(section: Any, keys: dict[str, Any]) -> Any:
-    """The section with nested keys replaced; unknown keys raise."""
-    values: dict[str, Any] = {}
-    for key, value in keys.items():
-        inner = getattr(section, key)
-        values[key] = changed(inner, value) if is_dataclass(inner) else value
-    return replace(section, **values) if is_dataclass(section) else values
-
-
-@pytest.mark.parametrize("name", [*PRESETS, "paper"])
-def test_presets_and_the_paper_recipe_change_keys_that_exist_to_values_that_are_accepted(name: str) -> None:
-    for section, keys in (PAPER if name == "paper" else PRESETS[name]).items():
-        assert changed(SECTIONS[section], keys) != SECTIONS[section]
-
-
-def test_the_papers_sizes() -> None:
-    model = changed(ModelRecipe(), PRESETS["vit_b"]["model"])
-    assert model.grid == (14, 14, 14)
-    assert (model.num_patches, model.num_visible, model.patch_values) == (2744, 686, 2048)
-
-
-def test_sizes_follow_from_a_grid_that_is_not_cubic() -> None:
-    model = ModelRecipe(volume_size=(8, 9, 10), patch_size=(4, 3, 2), in_channels=2, mask_ratio=0.5)
-    assert model.grid == (2, 3, 5)
-    assert (model.num_patches, model.num_visible, model.patch_values) == (30, 15, 48)
-
-
-def test_the_encoder_reads_the_one_window_unless_others_are_named() -> None:
-    assert ModelRecipe(window=(0.0, 1.0)).input_windows == ((0.0, 1.0),)
-    several = ModelRecipe(in_channels=2, windows=((-1000.0, 1000.0), (-150.0, 250.0), (150.0, 1500.0)))
-    assert len(several.input_windows) == 3
-    assert (several.input_channels, several.patch_values) == (6, 2 * 12 * 12 * 6)
-
 
 REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (ModelRecipe, {"in_channels": 0}, r"^in_channels: 0 is below 1$"),
@@ -100,6 +53,8 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
         (ModelRecipe, {key: 0}, rf"^{key}: 0 is below 1$")
         for key in ("depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
     ),
+    (ReconstructionRecipe, {"prediction_ratio": 0.0}, r"^reconstruction.prediction_ratio: 0.0 is outside \(0, 1\]$"),
+    (ReconstructionRecipe, {"prediction_ratio": 0.5, "loss": "all"}, "below 1 needs loss: masked, not all$"),
     (ReportRecipe, {"mask_ratio": 0.0}, r"^report.mask_ratio: 0.0 is outside \(0, 1\]$"),
     (ReportRecipe, {"mask_ratio": 1.1}, r"^report.mask_ratio: 1.1"),
     (AlignmentRecipe, {"top_k": 0}, r"^alignment.top_k: 0 is outside 1..128$"),
@@ -151,39 +106,6 @@ def test_values_at_the_limit_are_accepted() -> None:
     assert AlignmentRecipe(top_k=128).top_k == 128
     assert TrainRecipe(steps=1, warmup_steps=0, min_lr=1e-3, grad_clip=None).grad_clip is None
     assert ObjectivesRecipe(reconstruction=ReconstructionRecipe(weight=0.0)).reconstruction.weight == 0.0
-
-
-@pytest.mark.parametrize(
-    ("changed", "expected"),
-    [({}, True), ({"keep_findings": False}, False), ({"frozen": False}, False), ({"dropout_active": True}, False)],
-)
-def test_findings_are_read_once_where_what_is_read_never_changes(changed: dict[str, bool], expected: bool) -> None:
-    assert TextEncoderRecipe(**{"frozen": True, **changed}).reads_findings_once is expected  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("source", "frozen", "expected"),
-    [("scratch", None, False), ("some/hub-id", None, True), ("scratch", True, True), ("some/hub-id", False, False)],
-)
-def test_a_loaded_encoder_is_frozen_unless_said_otherwise(source: str, frozen: bool | None, expected: bool) -> None:
-    assert TextEncoderRecipe(source=source, frozen=frozen).is_frozen is expected
-
-
-@pytest.mark.parametrize(
-    ("source", "context", "expected"),
-    [
-        ("scratch", None, True),
-        ("some/hub-id", None, False),
-        ("scratch", "report", False),
-        ("some/id", "sentence", True),
-    ],
-)
-def test_scratch_reads_sentences_apart_unless_said_otherwise(source: str, context: Any, expected: bool) -> None:
-    assert TextEncoderRecipe(source=source, context=context).reads_sentences_apart is expected
-
-
-def test_the_terms_are_the_objectives() -> None:
-    assert tuple(field.name for field in fields(ObjectivesRecipe)) == TERMS
 
 
 def test_every_recipe_refuses_unknown_keys_at_the_edge() -> None:

@@ -1,0 +1,42 @@
+"""The parameters of a run as frozen dataclasses; the YAML file has the same names.
+
+Defaults are the `improved` recipe. `PAPER` lists what the `paper` recipe changes, `PRESETS` the model sizes; keys that
+a user writes win over both. Every class refuses impossible values on construction with a `ConfigError` that names the
+key relative to its section.
+"""
+
+from simcrop.core.recipe.augment import AugmentRecipe
+from simcrop.core.recipe.model import ModelRecipe
+from simcrop.core.recipe.objectives import (
+    TERMS,
+    AlignmentRecipe,
+    LateInteractionRecipe,
+    ObjectiveSection,
+    ObjectivesRecipe,
+    ReconstructionRecipe,
+    ReportRecipe,
+)
+from simcrop.core.recipe.presets import PAPER, PRESETS
+from simcrop.core.recipe.section import Section, Size, require
+from simcrop.core.recipe.text_encoder import TextEncoderRecipe
+from simcrop.core.recipe.train import Optimisation, TrainRecipe
+
+__all__ = [
+    "PAPER",
+    "PRESETS",
+    "TERMS",
+    "AlignmentRecipe",
+    "AugmentRecipe",
+    "LateInteractionRecipe",
+    "ModelRecipe",
+    "ObjectiveSection",
+    "ObjectivesRecipe",
+    "Optimisation",
+    "ReconstructionRecipe",
+    "ReportRecipe",
+    "Section",
+    "Size",
+    "TextEncoderRecipe",
+    "TrainRecipe",
+    "require",
+]

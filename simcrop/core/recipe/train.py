@@ -1,0 +1,97 @@
+"""The updates of the weights: optimizer, rate, batches, and the bookkeeping of pre-training."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from simcrop.core.recipe.section import Section, require
+
+
+@dataclass(frozen=True)
+class Optimisation(Section):
+    """How weights are updated, scored and saved, whatever is trained (docs/method.md, section 6)."""
+
+    least_steps: ClassVar[int] = 1
+
+    steps: int = 300
+    """Updates of the weights, at most."""
+    batch_size: int = 32
+    """Studies of one update."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: Muon for the weights of linear layers, AdamW for all others; learns faster from few studies."""
+    lr: float = 1e-3
+    """Peak learning rate, absolute: never scaled by batch size or ranks."""
+    min_lr: float = 0.0
+    """Learning rate at the last step, to which half a cosine leads."""
+    warmup_steps: int | None = None
+    """Steps of linear rise to the peak; null takes a tenth of all."""
+    weight_decay: float = 0.05
+    """Decay of weight matrices; biases, norms and other vectors are not decayed."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's averaging factors."""
+    grad_clip: float | None = 1.0
+    """Upper limit of the gradient norm; null leaves it alone."""
+    evaluate_every: int | None = None
+    """Steps between scores on studies that are not learned from; the last step always has one, with null it alone."""
+    patience: int | None = None
+    """Scores without improvement after which training ends; null goes on to the last step."""
+    checkpoint_every: int = 100
+    """Steps between saved states, from which a run that was stopped or killed goes on."""
+
+    def __post_init__(self) -> None:
+        self._at_least(self.least_steps, "steps")
+        self._at_least(1, "batch_size", "evaluate_every", "patience", "checkpoint_every")
+        self._above_zero("lr")
+        require(0 <= self.min_lr <= self.lr, f"min_lr: {self.min_lr} is outside [0, lr]")
+        require(
+            self.warmup_steps is None or 0 <= self.warmup_steps < max(self.steps, 1),
+            f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
+        )
+        self._at_least(0, "weight_decay")
+        require(self.grad_clip is None or self.grad_clip > 0, f"grad_clip: {self.grad_clip} is not above 0; use null")
+
+    @property
+    def warmup(self) -> int:
+        """Steps of warm-up, as given or a tenth of all."""
+        return round(self.steps / 10) if self.warmup_steps is None else self.warmup_steps
+
+
+@dataclass(frozen=True)
+class TrainRecipe(Optimisation):
+    """Optimisation and bookkeeping of pre-training (docs/method.md, section 6)."""
+
+    batch_size: int = 32
+    """Studies in a micro-batch on one rank."""
+    warmup_steps: int | None = 30
+    """Steps of linear rise to the peak, before the half cosine; null takes a tenth of all."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's averaging factors."""
+    evaluate_every: int | None = 100
+    """Steps between held-out losses; the last step always has them, with null it alone."""
+    accumulate: int = 1
+    """Micro-batches of one update."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast on a GPU, fp32 on a CPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU where there is one."""
+    ops: Literal["auto", "reference", "triton"] = "auto"
+    """Implementation of the accelerated operations."""
+    attention: Literal["auto", "torch", "cudnn", "flash", "efficient"] = "auto"
+    """Which implementation of attention the encoder and decoder blocks try first on a GPU; auto and torch: torch's own
+    order."""
+    compile: bool | Literal["auto"] = "auto"
+    """Compile the encoder and decoder blocks with torch.compile, for training steps alone; auto: on a GPU."""
+    activation_checkpointing: bool = False
+    """Recompute encoder and decoder blocks in the backward pass: less memory, more time."""
+    threads: int | None = None
+    """CPU threads of torch; null leaves its default."""
+    fixed_draws: bool = False
+    """True: every epoch repeats the masks and crops of the first (for overfitting checks)."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints kept, besides the best."""
+    picture_every: int = 100
+    """Steps between pictures; the last step always draws them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least(1, "accumulate", "picture_every")
+        self._at_least(2, "keep_checkpoints")
