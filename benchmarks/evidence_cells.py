@@ -1,0 +1,137 @@
+"""The cells of docs/results.md: commands, the folders of their results, and the numbers in them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cells import simcrop
+
+from simcrop.adapters.checkpoints.resume import leaves
+from simcrop.adapters.config.renamed import renamed_keys
+
+FOLDER, CONFIG = Path("runs/results"), "configs/results.yaml"
+SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10,)
+RECONSTRUCTION = tuple(f"objectives.{name}.weight=0" for name in ("report", "alignment", "late_interaction"))
+ARMS: Mapping[str, tuple[str, ...]] = {"full method": (), "reconstruction alone": RECONSTRUCTION}
+"""Pre-training: name -> what is set beside the configuration."""
+READ_OUTS: Mapping[str, str] = {"voxels": "voxels", "prototypes": "prototypes"}
+"""What a probe reads where it is not the mean token: start -> `probe.features`. Prototypes are the full method's."""
+SEGMENTED = ("scratch", "full method")
+FINETUNED: Mapping[str, tuple[int, ...]] = {"scratch": PERCENTS, "full method": (10,)}
+"""What training of all weights starts from -> percent of the labels; at 10 % it is compared."""
+FINETUNE_STEPS: Mapping[int, int] = {1: 200, 10: 400, 100: 1000}
+"""Percent of the labels -> updates: some 15, 150 and 1500 studies are learned from."""
+_DECIDES = {"pretrain": ("data", "model", "objectives", "text_encoder", "train")}
+"""Sections of the configuration that a task goes by, where they are not the data and the section of its name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One command and the folder of its result.
+
+    Attributes:
+        task: pretrain, or one of `simcrop eval`.
+        start: what is measured: a name of ARMS or READ_OUTS, untrained or scratch.
+        seed: of phantoms, weights and draws.
+        percent: share of the labels that are learned from.
+    """
+
+    task: str
+    start: str
+    seed: int
+    percent: int = 100
+
+    @property
+    def arm(self) -> str:
+        """Whose weights are measured."""
+        return "full method" if self.start == "prototypes" else self.start
+
+    @property
+    def folder(self) -> Path:
+        """Where the result lies."""
+        return FOLDER / f"seed{self.seed}" / self.start.replace(" ", "_") / f"{self.task}_{self.percent}"
+
+    @property
+    def result(self) -> Path:
+        """The file that is there once the cell has finished."""
+        return self.folder / ("summary.json" if self.task == "pretrain" else "metrics.json")
+
+    def command(self) -> list[str]:
+        """Arguments of simcrop."""
+        rest = [*seeded(self.seed), "--out", str(self.folder)]
+        if self.task == "pretrain":
+            return ["train", CONFIG, *rest, *ARMS[self.start], "train.threads=1"]
+        rest += ["evaluation.bootstrap=0"]  # seeds tell the spread
+        rest += ["--checkpoint", str(Cell("pretrain", self.arm, self.seed).folder)] if self.arm in ARMS else []
+        rest += [f"probe.features={READ_OUTS.get(self.start, 'encoder')}"] if self.task == "probe" else []
+        rest += ["train.precision=bf16"] if self.task == "segment" else []
+        rest += [f"finetune.steps={FINETUNE_STEPS[self.percent]}"] if self.task == "finetune" else []
+        rest += ["--labels", str(self.percent)] if self.task in {"probe", "finetune", "segment"} else []
+        return ["eval", self.task, CONFIG, *rest]
+
+    def read(self) -> dict[str, Any]:
+        """What was measured."""
+        content = json.loads(self.result.read_text(encoding="utf-8"))
+        return content if self.task == "pretrain" else content["metrics"]
+
+    def require_settings(self) -> None:
+        """Raises ValueError where other settings of the task made the result than the configuration has now."""
+        wanted = dict(leaves(yaml.safe_load(Path(CONFIG).read_text(encoding="utf-8"))))
+        wanted |= {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in self.command())}
+        if self.task == "pretrain":
+            made = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
+        else:
+            made = json.loads(self.result.read_text(encoding="utf-8"))["config"]
+        found = dict(leaves(renamed_keys(made)[0]))
+        for key, value in wanted.items():
+            if key.partition(".")[0] in _DECIDES.get(self.task, ("data", self.task)) and found.get(key) != value:
+                raise ValueError(f"{self.folder}: has {key} {found.get(key)}, not {value}; delete it to make it anew")
+
+
+def seeded(seed: int) -> list[str]:
+    """Settings of a seed."""
+    return [f"data.phantom_seed={seed}", f"seed={seed}"]
+
+
+PRETRAINING = [Cell("pretrain", arm, seed) for arm in ARMS for seed in SEEDS]
+EVALUATIONS = [
+    *(
+        Cell("probe", start, seed, percent)
+        for start in ("untrained", *READ_OUTS, *ARMS)
+        for percent in PERCENTS
+        for seed in SEEDS
+    ),
+    *(Cell(task, "full method", seed) for task in ("zeroshot", "retrieval", "grounding") for seed in SEEDS),
+    *(Cell("segment", start, seed, percent) for start in SEGMENTED for percent in SEGMENT_PERCENTS for seed in SEEDS),
+    *(
+        Cell("finetune", start, seed, percent)
+        for start, percents in FINETUNED.items()
+        for percent in percents
+        for seed in SEEDS
+    ),
+]
+
+
+def run(cell: Cell) -> None:
+    """Run a cell unless it has finished."""
+    if cell.result.exists():
+        cell.require_settings()
+    else:
+        simcrop(*cell.command(), log=cell.folder / "log.txt")
+        print(f"{cell.folder}: finished", flush=True)
+
+
+def value(cell: Cell, *path: str) -> float | None:
+    """A number among the metrics of a cell: the estimate itself where it has an interval."""
+    node: Any = cell.read()
+    for key in path:
+        node = node[key]
+    return node["value"] if isinstance(node, dict) else node
+
+
+def over_seeds(task: str, start: str, percent: int, *path: str) -> list[float | None]:
+    """The same number for every seed."""
+    return [value(Cell(task, start, seed, percent), *path) for seed in SEEDS]
