@@ -132,10 +132,12 @@ def _language() -> list[str]:
             )
         ),
         row("grounding: own volume above those without the finding", "grounding", ("own_above_others",), 0.5),
-        row("left and right swapped: the map follows", "grounding", ("side_follows",), 0.5),
-        row("the best patch lies on the side that the sentence names", "grounding", ("side_right",), 0.5),
-        row("the finding erased: its score falls", "grounding", ("erased_falls",), 0.5),
-        row("the same more than with another erased", "grounding", ("erased_specific",), 0.5),
+        row("left and right swapped: the map follows", "grounding", ("faithfulness", "side_follows"), 0.5),
+        row(
+            "the best patch lies on the side that the sentence names", "grounding", ("faithfulness", "side_right"), 0.5
+        ),
+        row("the finding erased: its score falls", "grounding", ("faithfulness", "erased_falls"), 0.5),
+        row("the same more than with another erased", "grounding", ("faithfulness", "erased_specific"), 0.5),
         row("grounding: IoU at the best threshold", "grounding", ("iou",), ("iou_chance",)),
         row("grounding: Dice at the best threshold", "grounding", ("dice",), ("dice_chance",)),
     ]
@@ -194,8 +196,8 @@ def _aims() -> list[str]:
     def probe(start: str, percent: int) -> list[float | None]:
         return over_seeds("probe", start, percent, "auroc")
 
-    def measured(task: str, number: str) -> str:
-        return spread(over_seeds(task, "full method", 100, number))
+    def measured(task: str, *number: str) -> str:
+        return spread(over_seeds(task, "full method", 100, *number))
 
     scratch, full = (over_seeds("segment", start, 10, "dice") for start in SEGMENTED)
     looked, blind, hit, read = (
@@ -219,7 +221,7 @@ def _aims() -> list[str]:
         ("best patch in the place", "0.72", measured("grounding", "hit_rate")),
         ("evidence AUC", "0.72", measured("grounding", "auc_evidence")),
         ("own volume above those without the finding", "0.82", measured("grounding", "own_above_others")),
-        ("the map follows the side of the sentence", "0.80", measured("grounding", "side_follows")),
+        ("the map follows the side of the sentence", "0.80", measured("grounding", "faithfulness", "side_follows")),
         ("findings of any lobe: map AUC over the blind map", "0.04", spread(_differences(looked, blind))),
         ("the same: hit rate over the blind map that reads", "above 0", spread(_differences(hit, read))),
         *(
