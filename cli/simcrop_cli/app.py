@@ -10,6 +10,7 @@ from simcrop_cli import (
     data_check,
     data_phantom,
     data_prepare,
+    embed,
     eval_finetune,
     eval_grounding,
     eval_knn,
@@ -53,6 +54,7 @@ app.command()(train.train)
 app.command()(info.info)
 app.command()(bench.bench)
 app.command()(export.export)
+app.command()(embed.embed)
 app.command()(locate.locate)
 app.add_typer(data, name="data")
 app.add_typer(evaluate, name="eval")

@@ -20,6 +20,7 @@ WITHOUT = {
         f"cli/simcrop_cli/eval_{task}.py": _FORWARDS
         for task in ("finetune", "grounding", "knn", "probe", "retrieval", "segment", "zeroshot")
     },
+    "cli/simcrop_cli/embed.py": "typed by tests/e2e/test_embed.py",
     "cli/simcrop_cli/info.py": _FORWARDS,
     "cli/simcrop_cli/options.py": _TYPES,
     "simcrop/adapters/evaluation/segmentation/monai_parts.py": "names of MONAI; tests/e2e/test_segment.py goes without",

@@ -2,8 +2,9 @@
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -12,6 +13,8 @@ from simcrop.core.errors import DataError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+_AHEAD = 4
+"""Tasks that are begun for each process."""
 _MIN_FOR_POOL = 4
 """Below this many tasks, starting processes takes longer than they save."""
 
@@ -20,6 +23,8 @@ def run_all(
     work: Callable[[Any, Task], Result], shared: Any, tasks: Sequence[Task], workers: int
 ) -> Iterator[tuple[Task, Result]]:
     """Yield (task, work(shared, task)) for every task, in the order in which they are finished.
+
+    Few tasks are begun ahead of what is taken, so that large results do not pile up.
 
     Args:
         work: a function of a module, so that processes can be told of it.
@@ -36,9 +41,13 @@ def run_all(
         return
     with ProcessPoolExecutor(min(workers, len(tasks)), initializer=_start, initargs=(work, shared)) as pool:
         try:
-            futures = {pool.submit(_run, task): task for task in tasks}
-            for future in as_completed(futures):
-                yield futures.pop(future), future.result()
+            waiting = iter(tasks)
+            begun = {pool.submit(_run, task): task for task in islice(waiting, _AHEAD * workers)}
+            while begun:
+                done: set[Future[Any]] = wait(begun, return_when=FIRST_COMPLETED).done
+                for future in done:
+                    yield begun.pop(future), future.result()
+                    begun |= {pool.submit(_run, task): task for task in islice(waiting, 1)}
         except BrokenProcessPool as error:
             raise DataError(
                 f"one of {workers} processes was ended by the system, most likely for want of memory; use fewer workers"

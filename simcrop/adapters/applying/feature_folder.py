@@ -1,0 +1,143 @@
+"""Features of scans in a folder that grows while they are computed, and goes on after a stop or a kill.
+
+    OUT/features.json               what the features are: model, read-out, width
+    OUT/embed.jsonl                 what became of every scan
+    OUT/features.csv, .parquet      a row a scan, in the order in which they were named
+    OUT/features/NAME.npz           with the format npz: `features`, and `tokens` where they are asked for
+    OUT/unfinished/part_*.npz       rows that are not yet in the table
+
+Parts of a job that is divided over machines share the folder: `_2_of_8` stands in the names of what each has written.
+"""
+
+import json
+import shutil
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcrop.adapters.applying.feature_tables import TableFormat, read_table, require_pyarrow, write_table
+from simcrop.adapters.applying.journal import Entry, Journal
+from simcrop.adapters.formats.opening import without_suffix
+from simcrop.adapters.problems.verdicts import Stamp
+from simcrop.adapters.system.files import make_folder, remove_drafts, whole_file
+from simcrop.core.errors import ConfigError
+
+FeatureFormat = Literal["csv", "parquet", "npz"]
+PART_SECONDS = 30.0
+"""Computing that a kill can cost."""
+_OLD_SECONDS = 3600
+
+
+class FeatureFolder:
+    """The features of some scans.
+
+    Args:
+        out: the folder; absent, empty, or of an earlier command with the same model and format.
+        about: what the features are; plain values.
+        form: of the result.
+        shard: (number from 0, count) of the part of a job that is divided.
+
+    Raises:
+        ConfigError: the folder holds features of another model, or pyarrow is wanted and absent.
+    """
+
+    def __init__(
+        self, out: Path, about: Mapping[str, Any], form: FeatureFormat, shard: tuple[int, int] = (0, 1)
+    ) -> None:
+        if form == "parquet":
+            require_pyarrow()
+        make_folder(out)
+        remove_drafts(out, older_than_s=_OLD_SECONDS)
+        self.out, self._about = out, {**about, "format": form}
+        self._table: TableFormat | None = None if form == "npz" else form
+        self._part = "" if shard == (0, 1) else f"_{shard[0] + 1}_of_{shard[1]}"
+        self._refuse_others()
+        self.journal = Journal(out / f"embed{self._part}.jsonl")
+        self._rows = self._kept()
+        self._fresh: dict[str, NDArray[np.float32]] = {}
+        self._pending: list[Entry] = []
+        self._written = time.monotonic()
+
+    @property
+    def result(self) -> Path:
+        """The table, or the folder of files."""
+        return self.out / ("features" if self._table is None else f"features{self._part}.{self._table}")
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.out / f"unfinished{self._part}"
+
+    def is_done(self, scan: str, source: Stamp) -> bool:
+        """Whether the features of a scan are here, and its file is still as it was then."""
+        is_here = self._file(scan).exists() if self._table is None else scan in self._rows
+        return is_here and self.journal.is_done(scan, source)
+
+    def add(self, entry: Entry, features: NDArray[np.float32], tokens: NDArray[np.float32] | None = None) -> None:
+        """Keep what was computed of a scan; on disk in half a minute, or at once as a file of its own."""
+        if self._table is not None:
+            self._fresh[entry.scan] = features
+            self._pending.append(entry)
+            if time.monotonic() - self._written >= PART_SECONDS:
+                self.flush()
+            return
+        path = self._file(entry.scan)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, durable=False) as file:
+            if tokens is None:
+                np.savez(file, features=features)
+            else:
+                np.savez(file, features=features, tokens=tokens)
+        self.journal.add(entry)
+
+    def flush(self) -> None:
+        """Write rows that are in memory alone."""
+        if self._fresh:
+            self._unfinished.mkdir(exist_ok=True)
+            with whole_file(self._unfinished / f"part_{time.time_ns()}.npz") as file:
+                np.savez(file, names=np.array([*self._fresh]), features=np.stack([*self._fresh.values()]))
+        for entry in self._pending:
+            self.journal.add(entry)
+        self._rows |= self._fresh
+        self._fresh, self._pending, self._written = {}, [], time.monotonic()
+
+    def finish(self, scans: Sequence[str]) -> None:
+        """Put the result in order: the rows of these scans that are here, in their order."""
+        self.flush()
+        self.journal.rewrite(scans)
+        if self._table is not None:
+            rows = {scan: self._rows[scan] for scan in scans if scan in self._rows}
+            with whole_file(self.result) as file:
+                write_table(file, rows, self._table, {"simcrop": json.dumps(self._about)})
+            shutil.rmtree(self._unfinished, ignore_errors=True)
+
+    def _file(self, scan: str) -> Path:
+        inside = [part for part in Path(without_suffix(scan)).parts if part not in ("..", Path(scan).anchor)]
+        return self.result.joinpath(*inside[:-1], f"{inside[-1]}.npz")
+
+    def _refuse_others(self) -> None:
+        path = self.out / "features.json"
+        mine = json.dumps(self._about, indent=1)
+        if path.exists() and path.read_text(encoding="utf-8").strip() != mine:
+            raise ConfigError(
+                f"--out {self.out}: holds features of another model or kind ({path}); name another folder, or delete it"
+            )
+        with whole_file(path) as file:
+            file.write(mine.encode() + b"\n")
+
+    def _kept(self) -> dict[str, NDArray[np.float32]]:
+        """Rows of an earlier command."""
+        if self._table is None:
+            return {}
+        rows = read_table(self.result, self._table) if self.result.exists() else {}
+        for path in sorted(self._unfinished.glob("part_*.npz")):
+            try:
+                with np.load(path, allow_pickle=False) as part:
+                    rows |= dict(zip(part["names"].tolist(), part["features"], strict=True))
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                continue  # its scans are computed anew
+        return rows

@@ -1,0 +1,141 @@
+"""Scans of one's own, as they are named on a command line: files, folders, tables and configurations, mixed at will."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Unpack
+
+from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.formats.csv_tables import read_rows
+from simcrop.adapters.formats.dicom import is_slice
+from simcrop.adapters.formats.opening import SUFFIXES, suffix_of
+from simcrop.adapters.problems.paths import is_folder
+from simcrop.adapters.sources.bare_folder import FolderSource
+from simcrop.adapters.sources.base import Options, Source, study_of
+from simcrop.adapters.sources.registry import build_source
+from simcrop.core.data.problems import OnProblem, Problem, refuse
+from simcrop.core.data.study import Study, Volume
+from simcrop.core.errors import ConfigError
+from simcrop.core.ports import DataSet
+
+_CONFIGURATIONS, _TABLES = (".yaml", ".yml"), (".csv",)
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+
+
+class OwnScans(DataSet):
+    """The volumes behind some inputs. Each is named by its path as it was given; one of a configuration by its name.
+
+    What two inputs name alike is one scan. Nothing is known of it but what is in its file, so every scan is a study.
+    """
+
+    identity = "own scans"
+
+    def __init__(self, inputs: Sequence[Path], on_problem: OnProblem = refuse) -> None:
+        """
+        Args:
+            inputs: files of any format, folders of one DICOM series or of any volumes below, tables with the column
+                `volume`, and configurations, of which all volumes are taken.
+            on_problem: is told of what cannot be listed.
+
+        Raises:
+            ConfigError: an input is none of these, or a configuration is wrong.
+            DataError: a table is.
+        """
+        self._homes: dict[str, tuple[DataSet, str]] = {}
+        for given in inputs:
+            for name, home in _listed(given, on_problem):
+                self._homes.setdefault(name, home)
+
+    def studies(self) -> Sequence[Study]:
+        """One for each scan, in the order of the inputs, and within a folder by name."""
+        return [study_of(name, patient_id=name) for name in self._homes]
+
+    def files(self) -> Iterator[Path]:
+        """The files of the scans."""
+        return (self.volume_file(name) for name in self._homes)
+
+    def volume_file(self, reconstruction: str) -> Path:
+        """The file, or the folder of slices, of a scan."""
+        source, name = self._homes[reconstruction]
+        return source.volume_file(name)
+
+    def read_volume(self, reconstruction: str) -> Volume:
+        """One scan in HU, RAS+ order."""
+        source, name = self._homes[reconstruction]
+        return source.read_volume(name)
+
+    def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
+        """Tell all that is wrong with a scan; a hash of its voxels."""
+        source, name = self._homes[reconstruction]
+        return source.inspect(name, on_problem)
+
+
+class _Files(Source):
+    """Some files and folders of DICOM slices, named by their paths below a folder."""
+
+    kind = "files"
+    declares_padding = False
+
+    def __init__(self, root: Path, names: Sequence[str], **declared: Unpack[Options]) -> None:
+        super().__init__(root, **declared)
+        self._studies = [study_of(name, patient_id=name) for name in names]
+
+    def files(self) -> Iterator[Path]:
+        """Those files."""
+        return (self.volume_file(study.study_id) for study in self._studies)
+
+    def volume_file(self, reconstruction: str) -> Path:
+        """The file of that name, which may be an absolute path."""
+        return self._root / reconstruction
+
+
+def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[DataSet, str]]]:
+    """(Name of the scan, its data set and name there) of every scan of an input."""
+    suffix = given.suffix.lower()
+    if is_folder(given):
+        if _has_slices(given):
+            sources: Sequence[Source] = [_Files(given, ["."], on_problem=on_problem)]
+        else:
+            sources = _below(given, on_problem)
+        prefix = given
+    elif suffix in _CONFIGURATIONS and given.exists():
+        source = build_source(load_config(given).data, on_problem)
+        yield from ((name, (source, name)) for study in source.studies() for name in study.reconstructions)
+        return
+    elif suffix in _TABLES and given.exists():
+        _, rows = read_rows(given, ("volume",), on_problem)
+        sources, prefix = [_Files(given.parent, [row["volume"].strip() for _, row in rows])], given.parent
+    elif suffix_of(given.name):
+        sources, prefix = [_Files(given.parent, [given.name])], given.parent
+    else:
+        reason = "is none of these" if given.exists() else "does not exist"
+        raise ConfigError(
+            f"{given}: {reason}; name a scan ({SUFFIXES}), a folder, a CSV with the column volume, or a configuration"
+        )
+    for source in sources:
+        for study in source.studies():
+            yield os.path.normpath(prefix / study.study_id), (source, study.study_id)
+
+
+def _below(folder: Path, on_problem: OnProblem) -> Sequence[Source]:
+    """What lies anywhere below a folder: files of volumes, and folders of DICOM series."""
+    told: list[Problem] = []
+    volumes = FolderSource(folder, on_problem=told.append)
+    walked = sorted(Path(below) for below, _, _ in os.walk(folder))
+    series = _Files(folder, [str(below.relative_to(folder)) for below in walked if _has_slices(below)])
+    for found in told:
+        if not (found.code == "set.no_studies" and series.studies()):
+            on_problem(found)
+    return [volumes, series]
+
+
+def _has_slices(folder: Path) -> bool:
+    """Whether a folder holds DICOM files: the first that is named like one tells, so that a README is none."""
+    try:
+        first = min((path for path in folder.iterdir() if is_slice(path.name) and path.is_file()), default=None)
+        if first is None:
+            return False
+        with first.open("rb") as file:
+            return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+    except OSError:
+        return False

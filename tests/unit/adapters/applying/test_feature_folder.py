@@ -1,0 +1,98 @@
+"""Features in a folder: kept through a stop, one result whatever came between, never of two models."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simcrop.adapters.applying.feature_folder import FeatureFolder, FeatureFormat
+from simcrop.adapters.applying.feature_tables import read_table
+from simcrop.adapters.applying.journal import Entry
+from simcrop.core.errors import ConfigError
+
+ABOUT = {"weights_sha256": "abc"}
+STAMP = {"name": "x", "bytes": 1, "mtime_ns": 1}
+SCANS = ["b/1.nii.gz", "a/2.nii.gz", "../3.nii.gz"]
+
+
+def row(number: int) -> np.ndarray:
+    return np.full(4, number / 3, np.float32)
+
+
+def add(folder: FeatureFolder, *numbers: int) -> None:
+    for number in numbers:
+        folder.add(Entry(SCANS[number], "done", 0.1, STAMP), row(number), np.ones((3, 4), np.float32))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_table_has_its_rows_in_order_and_goes_on_after_a_stop(form: FeatureFormat, tmp_path: Path) -> None:
+    folder = FeatureFolder(tmp_path, ABOUT, form)
+    add(folder, 2)
+    assert not folder.is_done(SCANS[2], STAMP), "nothing is on disk yet"
+    folder.flush()
+    add(folder, 1)  # lost, as by a kill
+    folder = FeatureFolder(tmp_path, ABOUT, form)
+    assert [folder.is_done(scan, STAMP) for scan in SCANS] == [False, False, True]
+    add(folder, 0, 1)
+    folder.finish(SCANS)
+    assert {path.name for path in tmp_path.iterdir()} == {"embed.jsonl", f"features.{form}", "features.json"}
+    rows = read_table(folder.result, form)
+    assert [*rows] == SCANS
+    assert all(np.array_equal(rows[scan], row(number)) for number, scan in enumerate(SCANS))
+    again = FeatureFolder(tmp_path, ABOUT, form)
+    assert all(again.is_done(scan, STAMP) for scan in SCANS)
+    before = folder.result.read_bytes()
+    again.finish(SCANS)
+    assert folder.result.read_bytes() == before
+    again.finish(SCANS[:1])
+    assert [*read_table(folder.result, form)] == SCANS[:1]
+
+
+def test_a_file_of_each_scan_has_its_features_and_tokens(tmp_path: Path) -> None:
+    folder = FeatureFolder(tmp_path, ABOUT, "npz")
+    add(folder, 0, 2)
+    folder.finish(SCANS)
+    assert [folder.is_done(scan, STAMP) for scan in SCANS] == [True, False, True]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.npz")) == [
+        "features/3.npz",
+        "features/b/1.npz",
+    ]
+    with np.load(tmp_path / "features/b/1.npz") as kept:
+        assert np.array_equal(kept["features"], row(0))
+        assert kept["tokens"].shape == (3, 4)
+
+
+def test_parts_of_a_divided_job_share_a_folder(tmp_path: Path) -> None:
+    for number in (0, 1):
+        folder = FeatureFolder(tmp_path, ABOUT, "csv", (number, 2))
+        add(folder, number)
+        folder.finish([SCANS[number]])
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == [
+        "embed_1_of_2.jsonl",
+        "embed_2_of_2.jsonl",
+        "features.json",
+        "features_1_of_2.csv",
+        "features_2_of_2.csv",
+    ]
+
+
+def test_a_damaged_part_costs_its_scans_alone(tmp_path: Path) -> None:
+    folder = FeatureFolder(tmp_path, ABOUT, "csv")
+    for number in (0, 1):
+        add(folder, number)
+        folder.flush()
+    first = min((tmp_path / "unfinished").iterdir())
+    first.write_bytes(first.read_bytes()[:50])
+    folder = FeatureFolder(tmp_path, ABOUT, "csv")
+    assert [folder.is_done(scan, STAMP) for scan in SCANS[:2]] == [False, True]
+
+
+def test_features_of_another_model_are_not_mixed_in(tmp_path: Path) -> None:
+    FeatureFolder(tmp_path, ABOUT, "csv")
+    assert json.loads((tmp_path / "features.json").read_text()) == {"weights_sha256": "abc", "format": "csv"}
+    with pytest.raises(ConfigError, match="holds features of another model or kind"):
+        FeatureFolder(tmp_path, {"weights_sha256": "def"}, "csv")
+    with pytest.raises(ConfigError, match="another model or kind"):
+        FeatureFolder(tmp_path, ABOUT, "npz")
