@@ -1,7 +1,7 @@
 """simcrop eval knn"""
 
 from simcrop_cli.evaluating import evaluate
-from simcrop_cli.options import Config, EvaluationFolder, Labels, OptionalCheckpoint, Overrides, Protocol
+from simcrop_cli.options import Config, EvaluationFolder, FeatureTable, Labels, OptionalCheckpoint, Overrides, Protocol
 
 
 def knn(
@@ -9,6 +9,7 @@ def knn(
     checkpoint: OptionalCheckpoint = None,
     labels: Labels = None,
     protocol: Protocol = None,
+    features: FeatureTable = None,
     out: EvaluationFolder = None,
     overrides: Overrides = None,
 ) -> None:
@@ -17,5 +18,6 @@ def knn(
     Example: simcrop eval knn pretrain.yaml --checkpoint runs/pretrain --labels 10
 
     Without --checkpoint an untrained encoder is measured; --set knn.features=voxels measures the voxels alone.
+    --features takes those of any other model, with the same patients, choices and intervals.
     """
-    evaluate("knn", config, checkpoint, out, overrides, labels=labels, protocol=protocol)
+    evaluate("knn", config, checkpoint, out, overrides, labels=labels, protocol=protocol, features=features)

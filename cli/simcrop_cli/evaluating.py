@@ -18,6 +18,7 @@ def evaluate(
     *,
     labels: float | None = None,
     protocol: str | None = None,
+    features: Path | None = None,
 ) -> None:
     """Run an evaluation by the configuration; the options of a command win over `--set`.
 
@@ -27,7 +28,7 @@ def evaluate(
     from simcrop.adapters.config.settings import load_config
     from simcrop.adapters.system.files import make_folder
 
-    options = {"labels.percent": labels, "labels.protocol": protocol}
+    options = {"labels.percent": labels, "labels.protocol": protocol, "labels.features": features}
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     settings = load_config(config, [*(overrides or []), *given])
     evaluation = getattr(import_module(f"simcrop.compose.evaluation.{_MODULES.get(task, task)}"), task)

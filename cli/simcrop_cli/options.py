@@ -27,6 +27,15 @@ Labels = Annotated[
         show_default=False,
     ),
 ]
+FeatureTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--features",
+        metavar="FILE",
+        help="Measure these features, of any model: .csv, .parquet or .npz with a row for each study.",
+        show_default=False,
+    ),
+]
 Protocol = Annotated[
     str | None,
     typer.Option(

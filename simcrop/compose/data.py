@@ -68,6 +68,7 @@ def prepare_data(
     *,
     shard: tuple[int, int] = (0, 1),
     for_training: bool = True,
+    reads_volumes: bool = True,
     compares_storages: bool = False,
 ) -> Data:
     """Find the studies, leave out what cannot be used, divide them by patient, and resample what is not yet prepared.
@@ -76,6 +77,7 @@ def prepare_data(
         config: of the run.
         shard: prepare this part of the volumes alone; see `part_of`.
         for_training: False takes studies without a report too, and does not mind if none is left to train on.
+        reads_volumes: False resamples nothing: the studies alone are wanted.
         compares_storages: first prepares a few volumes, and says what each storage would cost.
 
     Raises:
@@ -104,7 +106,7 @@ def prepare_data(
         few = usable[:_MEASURED]
         _say_costs(make(few), [study for study in few if found.keys().isdisjoint(study.reconstructions)], usable)
     with counted(f"volumes prepared in {data.prepared}") as progress:
-        prepared = make(usable, progress=progress, say=_log.info)
+        prepared = make(usable if reads_volumes else (), progress=progress, say=_log.info)
     verdicts.add_errors(found)
     refusals.add(found)
     train, held_out = refusals.divided(data.validation_fraction)

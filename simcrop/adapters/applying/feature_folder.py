@@ -20,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop.adapters.applying.feature_tables import TableFormat, read_table, require_pyarrow, write_table
 from simcrop.adapters.applying.journal import Entry, Journal
+from simcrop.adapters.formats.feature_tables import TableFormat, read_table, require_pyarrow, write_table
 from simcrop.adapters.formats.opening import without_suffix
 from simcrop.adapters.problems.verdicts import Stamp
 from simcrop.adapters.system.files import make_folder, remove_drafts, whole_file
@@ -133,7 +133,7 @@ class FeatureFolder:
         """Rows of an earlier command."""
         if self._table is None:
             return {}
-        rows = read_table(self.result, self._table) if self.result.exists() else {}
+        rows = read_table(self.result) if self.result.exists() else {}
         for path in sorted(self._unfinished.glob("part_*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as part:

@@ -59,12 +59,13 @@ def starting_encoder(
     return load_encoder(checkpoint, device), checkpoint_identity(checkpoint)
 
 
-def data_for(config: RunConfig, recipe: ModelRecipe) -> tuple[RunConfig, Data]:
+def data_for(config: RunConfig, recipe: ModelRecipe, *, reads_volumes: bool = True) -> tuple[RunConfig, Data]:
     """The studies of a configuration, resampled onto the grid of the model that is measured.
 
     Args:
         config: names the data.
         recipe: of the model that is measured.
+        reads_volumes: False resamples nothing.
 
     Returns:
         (the configuration with that model in it, the data): `held_out` is the test set, `train` may be empty.
@@ -73,7 +74,7 @@ def data_for(config: RunConfig, recipe: ModelRecipe) -> tuple[RunConfig, Data]:
         DataError: as for training, except that studies without a report are taken; or no study is held out.
     """
     config = with_model(config, recipe)
-    data = prepare_data(config, for_training=False)
+    data = prepare_data(config, for_training=False, reads_volumes=reads_volumes)
     if not data.held_out:
         raise DataError(
             "data: no study is held out to test on; raise data.validation_fraction, or mark studies as validation"

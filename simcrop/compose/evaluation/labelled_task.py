@@ -76,7 +76,12 @@ class LabelledTask(Task):
 
 
 def begin_task(
-    config: RunConfig, checkpoint: str | None, *, draws: bool = True, as_published: bool = False
+    config: RunConfig,
+    checkpoint: str | None,
+    *,
+    draws: bool = True,
+    as_published: bool = False,
+    takes_table: bool = False,
 ) -> LabelledTask:
     """Load the encoder, prepare the data, and draw the patients.
 
@@ -86,13 +91,21 @@ def begin_task(
         draws: False leaves the studies outside the test set alone, as nothing is to be learned.
         as_published: whether drawn patients choose between settings, instead of being learned from, only where the
             authors' did.
+        takes_table: whether features may come from a table, `labels.features`; then no volume is read.
 
     Raises:
         SimcropError: wrong checkpoint, data or labels.
     """
+    table = config.labels.features
+    if table is not None and not takes_table:
+        raise ConfigError(
+            "labels.features: eval probe and eval knn alone read a table, by the honest protocol; drop it"
+        )
+    if table is not None and checkpoint is not None:
+        raise ConfigError(f"--checkpoint: the features of {table} are made already; name one of the two")
     encoder, about = starting_encoder(config, checkpoint, computing_device(config.train))
     encoder.eval()
-    config, data = data_for(config, encoder.recipe)
+    config, data = data_for(config, encoder.recipe, reads_volumes=table is None)
     settings = config.labels
     columns = label_columns(data.source, settings, config.data.source)
     studies, test = (

@@ -21,7 +21,7 @@ from simcrop.compose.evaluation.labelled_task import (
     with_notes,
 )
 from simcrop.compose.evaluation.published_probe import published_probe
-from simcrop.compose.evaluation.task_features import task_features
+from simcrop.compose.evaluation.task_features import TABLE, task_features
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.neighbours import neighbour_votes, standardize
@@ -34,7 +34,7 @@ def probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Sto
     if config.labels.protocol == "published":
         published_probe(config, checkpoint, out, should_stop)
         return
-    task = begin_task(config, checkpoint)
+    task = begin_task(config, checkpoint, takes_table=True)
     exclusive = task.columns.exclusive
 
     def predicted(known: _Labelled, unknown: Tensor, penalties: Sequence[float]) -> list[Tensor]:
@@ -50,7 +50,7 @@ def probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Sto
 def knn(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
     """Let the nearest labelled studies vote, as the section `knn` says, and measure that on the held-out ones."""
     refuse_published(config, "nearest neighbours")
-    task, settings = begin_task(config, checkpoint), config.knn
+    task, settings = begin_task(config, checkpoint, takes_table=True), config.knn
     counts = sorted(count for count in set(settings.counts) if count <= len(task.split.learn))
     if not counts:
         raise ConfigError(
@@ -121,7 +121,7 @@ def _choose(task: LabelledTask, known: _Labelled, method: _Method) -> tuple[Any,
 def _noted(task: LabelledTask, features: str, selection_auroc: float) -> LabelledTask:
     if features == "voxels":
         task = with_notes(task, "the features are the volumes' own voxels; no encoder was used")
-    elif task.checkpoint["path"] is None:
+    elif features != TABLE and task.checkpoint["path"] is None:
         task = with_notes(task, UNTRAINED)
     if math.isnan(selection_auroc):
         task = with_notes(task, BLIND_SELECTION)

@@ -3,19 +3,25 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from simcrop.adapters.evaluation.classification.features_cache import FeatureKind
+from simcrop.adapters.formats.feature_tables import read_table
+from simcrop.adapters.formats.opening import without_suffix
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.compose.evaluation.common import Stop
 from simcrop.compose.evaluation.labelled_task import LabelledTask, with_notes
 from simcrop.compose.evaluation.language_task import LanguageTask
 from simcrop.compose.models import load_aligned
 from simcrop.core.data.study import Study
-from simcrop.core.errors import ConfigError, SimcropError
+from simcrop.core.errors import ConfigError, DataError, SimcropError
 from simcrop.core.evaluation.features import voxel_features
 from simcrop.core.evaluation.prototypes import read_prototypes
 from simcrop.core.evaluation.readouts import TOKEN_READ_OUTS, ReadOut, model_rows, read_out, token_rows
@@ -23,6 +29,8 @@ from simcrop.core.evaluation.settings import Features
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.training.learner import numerics
 
+TABLE = "table"
+"""Features that came from a table."""
 Tables = Mapping[str, Float[Tensor, "n F"]]
 """Features of the studies by what they are."""
 
@@ -55,6 +63,14 @@ def task_features(
         DataError: a volume is damaged.
         Stopped: `stop` said so.
     """
+    path = task.config.labels.features
+    if path is not None:
+        if features != "auto":
+            raise ConfigError(
+                f"{section}.features: {features} is not read where labels.features names a table; drop one"
+            )
+        task = with_notes(task, f"the features are those of {path}; no encoder of simcrop made them")
+        return task, {TABLE: table_rows(read_table(path), path, studies)}
     if features == "voxels":
         window, size = task.encoder.recipe.window, task.encoder.recipe.volume_size
         kind = FeatureKind(["voxels", window], lambda volumes: voxel_features(volumes, window), size)
@@ -69,6 +85,39 @@ def task_features(
             task = with_notes(task, f"{section}.features: auto left prototypes out ({error})")
     tables = token_features(task, studies, stop) if found is None else _all_features(task, studies, found, stop)
     return task, tables if features == "auto" else {features: tables[features]}
+
+
+def table_rows(rows: Mapping[str, NDArray[np.float32]], path: Path, studies: Sequence[Study]) -> Float[Tensor, "n F"]:
+    """The rows of studies: named as the study or its first volume is, with or without folders and suffix.
+
+    Args:
+        rows: of the table, by name.
+        path: of the table, for messages.
+        studies: wanted.
+
+    Raises:
+        DataError: a study has no row, or one that is not finite; names the first and how many.
+    """
+    by_name: dict[str, list[str]] = {}
+    for name in rows:
+        for short in {name, without_suffix(name), Path(name).name, without_suffix(Path(name).name)}:
+            by_name.setdefault(short, []).append(name)
+    found: list[NDArray[np.float32]] = []
+    bad: list[str] = []
+    for study in studies:
+        first = study.reconstructions[0]
+        asked = (study.study_id, first, without_suffix(first), without_suffix(Path(first).name))
+        names = next((by_name[name] for name in asked if len(by_name.get(name, ())) == 1), None)
+        if names is None or not np.isfinite(rows[names[0]]).all():
+            bad.append(study.study_id)
+        else:
+            found.append(rows[names[0]])
+    if bad:
+        more = f" (and {len(bad) - 1} more studies)" if len(bad) > 1 else ""
+        raise DataError(
+            f"{path}: has no row of finite numbers for the study {bad[0]}{more}; name rows after studies or volumes"
+        )
+    return torch.from_numpy(np.stack(found))
 
 
 def token_features(task: LabelledTask, studies: Sequence[Study], stop: Stop) -> Tables:

@@ -24,6 +24,9 @@ class LabelSettings(Section):
     """True: studies that lack a label are left out, and counted in the output, instead of being refused."""
     protocol: Literal["honest", "published"] = "honest"
     """probe: published is the authors' recipe, which chooses the model on the test set; its output says so."""
+    features: Path | None = None
+    """probe, knn: a table with a row of features for each study, of whatever made them, in place of an encoder: .csv,
+    .parquet or .npz."""
     selection_fraction: float = 0.2
     """Share of those patients that choose between settings instead of being learned from."""
 

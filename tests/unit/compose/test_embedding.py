@@ -11,8 +11,8 @@ from support.damage import packed
 from support.labelled_runs import evaluate
 
 from simcrop import compose
-from simcrop.adapters.applying.feature_tables import read_table
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.compose.embedding import EmbedOptions, EmbedResult, embed
 from simcrop.compose.evaluation.probe import probe
 from simcrop.core.errors import ConfigError, DataError
@@ -47,7 +47,7 @@ def kept_by_evaluation(run: Path, out: Path, features: str) -> dict[str, np.ndar
 def test_features_are_those_of_evaluation_to_the_last_bit(run: Path, tmp_path: Path) -> None:
     expected = kept_by_evaluation(run, tmp_path / "probe", "encoder")
     result = embedded(run, tmp_path / "out", batch_size=7)
-    rows = read_table(result.path, "csv")
+    rows = read_table(result.path)
     assert len(rows) == result.done >= len(expected) > 0
     for name, row in expected.items():
         assert np.array_equal(rows[name], row[: len(rows[name])])
@@ -56,7 +56,7 @@ def test_features_are_those_of_evaluation_to_the_last_bit(run: Path, tmp_path: P
 def test_every_read_out_has_its_width_and_tokens_are_kept_where_they_are_asked_for(run: Path, tmp_path: Path) -> None:
     widths = {}
     for name in ("encoder", "max", "layers"):
-        table = read_table(embedded(run, tmp_path / name, read_out=name).path, "csv")
+        table = read_table(embedded(run, tmp_path / name, read_out=name).path)
         widths[name] = {len(row) for row in table.values()}
     assert widths == {"encoder": {12}, "max": {24}, "layers": {12}}
     result = embedded(run, tmp_path / "npz", form="npz", tokens=True)
@@ -85,7 +85,7 @@ def test_bad_scans_are_named_and_the_rest_is_done(run: Path, tmp_path: Path) -> 
         ("1.nii.gz", "container.truncated"),
         ("2.nii.gz", "container.empty"),
     ]
-    assert [*read_table(result.path, "csv")] == [str(folder / "0.nii.gz"), str(folder / "3.nii.gz")]
+    assert [*read_table(result.path)] == [str(folder / "0.nii.gz"), str(folder / "3.nii.gz")]
     (folder / "2.nii.gz").write_bytes((folder / "0.nii.gz").read_bytes())
     again = embedded(run, tmp_path / "out", folder)
     assert (again.done, len(again.refused)) == (3, 1)
@@ -117,8 +117,8 @@ def test_what_was_stopped_goes_on_and_ends_in_the_same_table(run: Path, tmp_path
 
 
 def test_parts_together_are_the_whole(run: Path, tmp_path: Path) -> None:
-    whole = read_table(embedded(run, tmp_path / "whole").path, "csv")
-    parts = [read_table(embedded(run, tmp_path / "parts", shard=(number, 3)).path, "csv") for number in range(3)]
+    whole = read_table(embedded(run, tmp_path / "whole").path)
+    parts = [read_table(embedded(run, tmp_path / "parts", shard=(number, 3)).path) for number in range(3)]
     assert sum(map(len, parts)) == len(whole)
     together = {name: row for part in parts for name, row in part.items()}
     assert all(np.array_equal(together[name], row) for name, row in whole.items())

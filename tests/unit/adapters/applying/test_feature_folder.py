@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from simcrop.adapters.applying.feature_folder import FeatureFolder, FeatureFormat
-from simcrop.adapters.applying.feature_tables import read_table
 from simcrop.adapters.applying.journal import Entry
+from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.core.errors import ConfigError
 
 ABOUT = {"weights_sha256": "abc"}
@@ -37,7 +37,7 @@ def test_a_table_has_its_rows_in_order_and_goes_on_after_a_stop(form: FeatureFor
     add(folder, 0, 1)
     folder.finish(SCANS)
     assert {path.name for path in tmp_path.iterdir()} == {"embed.jsonl", f"features.{form}", "features.json"}
-    rows = read_table(folder.result, form)
+    rows = read_table(folder.result)
     assert [*rows] == SCANS
     assert all(np.array_equal(rows[scan], row(number)) for number, scan in enumerate(SCANS))
     again = FeatureFolder(tmp_path, ABOUT, form)
@@ -46,7 +46,7 @@ def test_a_table_has_its_rows_in_order_and_goes_on_after_a_stop(form: FeatureFor
     again.finish(SCANS)
     assert folder.result.read_bytes() == before
     again.finish(SCANS[:1])
-    assert [*read_table(folder.result, form)] == SCANS[:1]
+    assert [*read_table(folder.result)] == SCANS[:1]
 
 
 def test_a_file_of_each_scan_has_its_features_and_tokens(tmp_path: Path) -> None:

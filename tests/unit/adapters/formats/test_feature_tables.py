@@ -1,0 +1,93 @@
+"""Tables of features keep every bit, and tell what they hold."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from simcrop.adapters.formats.feature_tables import TableFormat, read_table, require_pyarrow, write_table
+from simcrop.core.errors import ConfigError, DataError
+
+NAMES = ["a.nii.gz", 'with "quotes", commas', "Lunge_ä.nii"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@given(values=arrays.arrays(np.float32, (3, 5), elements=st.floats(width=32, allow_nan=False)))
+@settings(max_examples=20, deadline=None)
+def test_what_is_written_is_read_to_the_last_bit(
+    form: TableFormat, values: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("table") / f"features.{form}"
+    with path.open("wb") as file:
+        write_table(file, dict(zip(NAMES, values, strict=True)), form, {})
+    rows = read_table(path)
+    assert [*rows] == NAMES
+    assert all(rows[name].tobytes() == row.tobytes() for name, row in zip(NAMES, values, strict=True))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_table_may_have_no_rows(form: TableFormat, tmp_path: Path) -> None:
+    with (tmp_path / f"features.{form}").open("wb") as file:
+        write_table(file, {}, form, {})
+    assert read_table(tmp_path / f"features.{form}") == {}
+
+
+def test_a_csv_is_as_people_expect_it(tmp_path: Path) -> None:
+    with (tmp_path / "features.csv").open("wb") as file:
+        write_table(file, {"a": np.array([0.1, -2], np.float32)}, "csv", {})
+    assert (tmp_path / "features.csv").read_text() == "scan,feature_0,feature_1\na,0.1,-2.0\n"
+
+
+def test_a_parquet_file_says_what_its_features_are(tmp_path: Path) -> None:
+    with (tmp_path / "f.parquet").open("wb") as file:
+        write_table(file, {"a": np.array([0.1], np.float32)}, "parquet", {"simcrop": "{}"})
+    assert pyarrow.parquet.read_schema(tmp_path / "f.parquet").metadata[b"simcrop"] == b"{}"
+
+
+def test_pyarrow_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ConfigError, match=r"needs pyarrow; .*simcrop\[parquet\].* or take CSV"):
+        require_pyarrow()
+
+
+def test_tables_of_others_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufeffid,x,y\n007,1,2.5\n008,-1e3,0\n\n")
+    np.savez(tmp_path / "b.npz", names=np.array(["007", "008"]), features=np.array([[1, 2.5], [-1e3, 0]]))
+    for path in (tmp_path / "a.csv", tmp_path / "b.npz"):
+        assert {name: row.tolist() for name, row in read_table(path).items()} == {"007": [1, 2.5], "008": [-1000, 0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "id,x\na,1\na,2\n", "has two rows of a; leave one"),
+        ("a.csv", "id,x\na,red\n", r"cannot be read as a table of features \(could not convert string to float"),
+        ("a.csv", "id,x\na,1\nb,2,3\n", "cannot be read as a table"),
+        ("a.npz", "no archive", "cannot be read as a table"),
+        ("a.parquet", "no table", "cannot be read as a table"),
+        ("a.csv", None, "does not exist; name a table of features"),
+    ],
+)
+def test_what_is_no_table_is_refused_by_its_reason(
+    tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path / name)
+
+
+def test_arrays_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", names=np.array(["a"]), features=np.zeros((2, 3)))
+    with pytest.raises(DataError, match=r"1 names, and features of the shape \[2, 3\]"):
+        read_table(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", rows=np.zeros((2, 3)))
+    with pytest.raises(DataError, match="the arrays names and features do"):
+        read_table(tmp_path / "a.npz")
+    with pytest.raises(ConfigError, match=r"ends in none of \.csv, \.parquet, \.npz"):
+        read_table(tmp_path / "a.txt")
