@@ -21,6 +21,7 @@ from simcrop_cli import (
     export,
     info,
     locate,
+    predict,
     train,
 )
 
@@ -56,6 +57,7 @@ app.command()(bench.bench)
 app.command()(export.export)
 app.command()(embed.embed)
 app.command()(locate.locate)
+app.command()(predict.predict)
 app.add_typer(data, name="data")
 app.add_typer(evaluate, name="eval")
 data.command("check")(data_check.check)

@@ -14,6 +14,7 @@ _TYPES = "types alone"
 _FORWARDS = "hands its options to one function, which is tested"
 _PHANTOM = "drawn and painted together: phantom/test_specification.py and phantom/test_phantom.py look at the result"
 WITHOUT = {
+    "cli/simcrop_cli/applying.py": "what tests/e2e/test_embed.py and test_predict.py read on the screen",
     "cli/simcrop_cli/data_check.py": _FORWARDS,
     "cli/simcrop_cli/data_prepare.py": "typed by tests/e2e/test_prepare.py",
     **{
@@ -23,6 +24,7 @@ WITHOUT = {
     "cli/simcrop_cli/embed.py": "typed by tests/e2e/test_embed.py",
     "cli/simcrop_cli/info.py": _FORWARDS,
     "cli/simcrop_cli/options.py": _TYPES,
+    "cli/simcrop_cli/predict.py": "typed by tests/e2e/test_predict.py",
     "simcrop/adapters/evaluation/segmentation/monai_parts.py": "names of MONAI; tests/e2e/test_segment.py goes without",
     "simcrop/adapters/export/results.py": "read into the cards of tests/unit/compose/test_exporting.py",
     **{

@@ -49,7 +49,7 @@ def test_bad_scans_are_named_by_code_and_cost_nothing_else(folder: Path, tmp_pat
     assert f"{folder}/scans/bad_page.nii.gz: " in done.stdout
     assert "[container.html]" in done.stdout
     assert "scans/s" in done.stderr
-    rows = [json.loads(line) for line in (tmp_path / "out/embed.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "out/scans.jsonl").read_text().splitlines()]
     codes = {Path(row["scan"]).name: row["code"] for row in rows if row["status"] == "refused"}
     for number, name in enumerate(DAMAGED):
         assert codes[f"bad_{number}.nii.gz"] in CONTENT[name][1]
@@ -77,7 +77,7 @@ def test_killed_again_and_again_it_ends_in_the_same_table(folder: Path, tmp_path
     assert simcrop(*arguments(folder, tmp_path / "killed")).returncode == 0
     assert (tmp_path / "killed/features.csv").read_bytes() == (tmp_path / "whole/features.csv").read_bytes()
     assert sorted(path.name for path in (tmp_path / "killed").iterdir() if path.name[0] != ".") == [
-        "embed.jsonl",
         "features.csv",
         "features.json",
+        "scans.jsonl",
     ]

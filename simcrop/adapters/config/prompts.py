@@ -40,8 +40,8 @@ def choose_prompts(setting: str, findings: Sequence[str]) -> dict[str, Prompt]:
     return {finding: given.get(finding) or templates(finding) for finding in findings}
 
 
-def read_prompts(path: Path, findings: Sequence[str]) -> dict[str, Prompt]:
-    """The prompts in a file. Raises ConfigError as `choose_prompts` does."""
+def read_prompts(path: Path, findings: Sequence[str] | None) -> dict[str, Prompt]:
+    """The prompts in a file, of these findings or (None) of any. Raises ConfigError as `choose_prompts` does."""
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8"), f"zeroshot.prompts: {path}")
     except (OSError, ValueError) as error:
@@ -55,7 +55,7 @@ def read_prompts(path: Path, findings: Sequence[str]) -> dict[str, Prompt]:
     if not isinstance(tree, dict) or not tree:
         raise ConfigError(f"zeroshot.prompts: {path} holds no finding; see docs/evaluation.md for the format")
     for finding in tree:
-        if finding not in findings:
+        if findings is not None and finding not in findings:
             close = get_close_matches(str(finding), findings, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the data has {', '.join(findings)}"
             raise ConfigError(f"zeroshot.prompts: {path}: {finding!r} is no label of the data; {hint}")

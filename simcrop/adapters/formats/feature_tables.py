@@ -7,7 +7,7 @@ Parquet keep every bit of a float32.
 import csv
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -35,17 +35,20 @@ def require_pyarrow() -> Any:
         ) from error
 
 
-def write_table(file: BinaryIO, rows: Rows, form: TableFormat, about: Mapping[str, str]) -> None:
-    """Write rows in their order: the columns `scan`, feature_0, feature_1 ...
+def write_table(
+    file: BinaryIO, rows: Rows, columns: Sequence[str] | None, form: TableFormat, about: Mapping[str, str]
+) -> None:
+    """Write rows in their order, their names in the column `scan`.
 
     Args:
         file: opened for writing.
         rows: all of one length.
+        columns: names of the numbers; None takes feature_0, feature_1 ...
         form: csv or parquet.
         about: what the features are; goes into the metadata of a Parquet file.
     """
     width = len(next(iter(rows.values()), []))
-    columns = [_NAME, *(f"feature_{number}" for number in range(width))]
+    columns = [_NAME, *(columns or (f"feature_{number}" for number in range(width)))]
     if form == "csv":
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         table = csv.writer(text, lineterminator="\n")
@@ -54,7 +57,7 @@ def write_table(file: BinaryIO, rows: Rows, form: TableFormat, about: Mapping[st
         text.detach()
         return
     parquet, arrow = require_pyarrow(), import_module("pyarrow")
-    values = np.stack([*rows.values()]) if rows else np.zeros((0, 0), np.float32)
+    values = np.stack([*rows.values()]) if rows else np.zeros((0, len(columns) - 1), np.float32)
     arrays = [arrow.array([*rows], arrow.string()), *(arrow.array(column) for column in values.T)]
     whole = arrow.Table.from_arrays(arrays, names=columns)
     parquet.write_table(whole.replace_schema_metadata(dict(about)), file)

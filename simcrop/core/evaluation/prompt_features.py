@@ -13,7 +13,7 @@ from simcrop.core.evaluation.zeroshot import Prompts
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.randomness import derive_seed
 from simcrop.core.reports.prompts import FindingWords, Prompt, PromptTexts, denies, speaks_of, templates
-from simcrop.core.reports.reader import Findings
+from simcrop.core.reports.reader import Findings, ReportReader
 
 _MOST_REPORTS = 2048
 """Training reports that are searched, an arbitrary part of more: rare findings are still found dozens of times."""
@@ -35,6 +35,12 @@ class ReadPrompts:
     features: Prompts
     texts: PromptTexts
     from_reports: bool
+
+
+def read_texts(model: SimCroP, reports: ReportReader, texts: PromptTexts) -> ReadPrompts:
+    """Prompts each of which is a text of its own."""
+    present, absent = (read_alone(model, reports, side) for side in (texts.present, texts.absent))
+    return ReadPrompts(Prompts(present, absent), texts, from_reports=False)
 
 
 class PromptReader:
@@ -62,17 +68,13 @@ class PromptReader:
         for finding, sides in spots.items():
             if sides is None:
                 prompt = prompts[finding]
-                read[finding] = self._alone(prompt if isinstance(prompt, PromptTexts) else templates(finding))
+                texts = prompt if isinstance(prompt, PromptTexts) else templates(finding)
+                read[finding] = read_texts(self._model, self._reports.reports, texts)
                 continue
             present, absent = (torch.stack([features[spot] for spot in side]) for side in sides)
             texts = PromptTexts(*(tuple(self._text(spot) for spot in side) for side in sides))
             read[finding] = ReadPrompts(Prompts(present, absent), texts, from_reports=True)
         return read
-
-    def _alone(self, texts: PromptTexts) -> ReadPrompts:
-        reports, sides = self._reports.reports, (texts.present, texts.absent)
-        present, absent = (read_alone(self._model, reports, side) for side in sides)
-        return ReadPrompts(Prompts(present, absent), texts, from_reports=False)
 
     def _spots(self, finding: str, prompt: Prompt) -> tuple[list[Spot], list[Spot]] | None:
         """Sentences that assert a finding and sentences that deny it, or, where none does, speak of other things."""

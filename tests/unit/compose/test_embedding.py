@@ -13,7 +13,8 @@ from support.labelled_runs import evaluate
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.feature_tables import read_table
-from simcrop.compose.embedding import EmbedOptions, EmbedResult, embed
+from simcrop.compose.applying import Applied, ScanOptions
+from simcrop.compose.embedding import EmbedOptions, embed
 from simcrop.compose.evaluation.probe import probe
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.training.stopping import Stopped
@@ -32,9 +33,11 @@ def configuration(run: Path) -> Path:
     return next(run.glob("*.yaml"))
 
 
-def embedded(run: Path, out: Path, *inputs: Path, **options: Any) -> EmbedResult:
-    options = {"device": "cpu", "workers": 1, **options}
-    return embed(inputs or [configuration(run)], str(run / "run"), out, EmbedOptions(**options))
+def embedded(
+    run: Path, out: Path, *inputs: Path, batch_size: int = 16, shard: tuple[int, int] = (0, 1), **options: Any
+) -> Applied:
+    options = EmbedOptions(scans=ScanOptions("cpu", batch_size, 1, shard), **options)
+    return embed(inputs or [configuration(run)], str(run / "run"), out, options)
 
 
 def kept_by_evaluation(run: Path, out: Path, features: str) -> dict[str, np.ndarray]:
@@ -104,15 +107,15 @@ def test_what_was_stopped_goes_on_and_ends_in_the_same_table(run: Path, tmp_path
             [configuration(run)],
             str(run / "run"),
             tmp_path / "stopped",
-            EmbedOptions(device="cpu", workers=1, batch_size=4),
+            EmbedOptions(scans=ScanOptions("cpu", 4, 1)),
             should_stop=third,
         )
-    lines = (tmp_path / "stopped/embed.jsonl").read_text().splitlines()
+    lines = (tmp_path / "stopped/scans.jsonl").read_text().splitlines()
     assert len(lines) == 12
     assert not (tmp_path / "stopped/features.csv").exists()
     result = embedded(run, tmp_path / "stopped")
     assert result.path.read_bytes() == expected
-    seconds = [json.loads(line)["seconds"] for line in result.path.with_name("embed.jsonl").read_text().splitlines()]
+    seconds = [json.loads(line)["seconds"] for line in result.path.with_name("scans.jsonl").read_text().splitlines()]
     assert [json.loads(line)["seconds"] for line in lines] == seconds[:12], "what was done is not computed again"
 
 

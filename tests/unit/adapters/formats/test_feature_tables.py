@@ -24,7 +24,7 @@ def test_what_is_written_is_read_to_the_last_bit(
 ) -> None:
     path = tmp_path_factory.mktemp("table") / f"features.{form}"
     with path.open("wb") as file:
-        write_table(file, dict(zip(NAMES, values, strict=True)), form, {})
+        write_table(file, dict(zip(NAMES, values, strict=True)), None, form, {})
     rows = read_table(path)
     assert [*rows] == NAMES
     assert all(rows[name].tobytes() == row.tobytes() for name, row in zip(NAMES, values, strict=True))
@@ -33,19 +33,19 @@ def test_what_is_written_is_read_to_the_last_bit(
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_table_may_have_no_rows(form: TableFormat, tmp_path: Path) -> None:
     with (tmp_path / f"features.{form}").open("wb") as file:
-        write_table(file, {}, form, {})
+        write_table(file, {}, None, form, {})
     assert read_table(tmp_path / f"features.{form}") == {}
 
 
 def test_a_csv_is_as_people_expect_it(tmp_path: Path) -> None:
     with (tmp_path / "features.csv").open("wb") as file:
-        write_table(file, {"a": np.array([0.1, -2], np.float32)}, "csv", {})
+        write_table(file, {"a": np.array([0.1, -2], np.float32)}, None, "csv", {})
     assert (tmp_path / "features.csv").read_text() == "scan,feature_0,feature_1\na,0.1,-2.0\n"
 
 
 def test_a_parquet_file_says_what_its_features_are(tmp_path: Path) -> None:
     with (tmp_path / "f.parquet").open("wb") as file:
-        write_table(file, {"a": np.array([0.1], np.float32)}, "parquet", {"simcrop": "{}"})
+        write_table(file, {"a": np.array([0.1], np.float32)}, None, "parquet", {"simcrop": "{}"})
     assert pyarrow.parquet.read_schema(tmp_path / "f.parquet").metadata[b"simcrop"] == b"{}"
 
 

@@ -8,6 +8,7 @@ from support.labelled_runs import Evaluate, Setting, evaluate
 
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.feature_tables import read_table
+from simcrop.compose.applying import ScanOptions
 from simcrop.compose.embedding import EmbedOptions, embed
 from simcrop.compose.evaluation.finetune import finetune
 from simcrop.compose.evaluation.probe import knn, probe
@@ -43,7 +44,7 @@ def test_an_untrained_encoder_has_no_prototypes(setting: Setting, tmp_path: Path
 def table(setting: Setting, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `simcrop embed` makes of the studies' volumes."""
     out = tmp_path_factory.mktemp("table")
-    return embed([setting.findings], str(setting.run), out, EmbedOptions(device="cpu", workers=1)).path
+    return embed([setting.findings], str(setting.run), out, EmbedOptions(scans=ScanOptions("cpu", workers=1))).path
 
 
 @pytest.mark.parametrize(("what", "section"), [(probe, "probe"), (knn, "knn")])

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simcrop.adapters.applying.feature_folder import FeatureFolder, FeatureFormat
 from simcrop.adapters.applying.journal import Entry
+from simcrop.adapters.applying.row_folder import RowFolder, RowFormat
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.core.errors import ConfigError
 
@@ -20,27 +20,27 @@ def row(number: int) -> np.ndarray:
     return np.full(4, number / 3, np.float32)
 
 
-def add(folder: FeatureFolder, *numbers: int) -> None:
+def add(folder: RowFolder, *numbers: int) -> None:
     for number in numbers:
         folder.add(Entry(SCANS[number], "done", 0.1, STAMP), row(number), np.ones((3, 4), np.float32))
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_table_has_its_rows_in_order_and_goes_on_after_a_stop(form: FeatureFormat, tmp_path: Path) -> None:
-    folder = FeatureFolder(tmp_path, ABOUT, form)
+def test_a_table_has_its_rows_in_order_and_goes_on_after_a_stop(form: RowFormat, tmp_path: Path) -> None:
+    folder = RowFolder(tmp_path, "features", ABOUT, form=form)
     add(folder, 2)
     assert not folder.is_done(SCANS[2], STAMP), "nothing is on disk yet"
     folder.flush()
     add(folder, 1)  # lost, as by a kill
-    folder = FeatureFolder(tmp_path, ABOUT, form)
+    folder = RowFolder(tmp_path, "features", ABOUT, form=form)
     assert [folder.is_done(scan, STAMP) for scan in SCANS] == [False, False, True]
     add(folder, 0, 1)
     folder.finish(SCANS)
-    assert {path.name for path in tmp_path.iterdir()} == {"embed.jsonl", f"features.{form}", "features.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"scans.jsonl", f"features.{form}", "features.json"}
     rows = read_table(folder.result)
     assert [*rows] == SCANS
     assert all(np.array_equal(rows[scan], row(number)) for number, scan in enumerate(SCANS))
-    again = FeatureFolder(tmp_path, ABOUT, form)
+    again = RowFolder(tmp_path, "features", ABOUT, form=form)
     assert all(again.is_done(scan, STAMP) for scan in SCANS)
     before = folder.result.read_bytes()
     again.finish(SCANS)
@@ -50,7 +50,7 @@ def test_a_table_has_its_rows_in_order_and_goes_on_after_a_stop(form: FeatureFor
 
 
 def test_a_file_of_each_scan_has_its_features_and_tokens(tmp_path: Path) -> None:
-    folder = FeatureFolder(tmp_path, ABOUT, "npz")
+    folder = RowFolder(tmp_path, "features", ABOUT, form="npz")
     add(folder, 0, 2)
     folder.finish(SCANS)
     assert [folder.is_done(scan, STAMP) for scan in SCANS] == [True, False, True]
@@ -65,34 +65,34 @@ def test_a_file_of_each_scan_has_its_features_and_tokens(tmp_path: Path) -> None
 
 def test_parts_of_a_divided_job_share_a_folder(tmp_path: Path) -> None:
     for number in (0, 1):
-        folder = FeatureFolder(tmp_path, ABOUT, "csv", (number, 2))
+        folder = RowFolder(tmp_path, "features", ABOUT, form="csv", shard=(number, 2))
         add(folder, number)
         folder.finish([SCANS[number]])
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found == [
-        "embed_1_of_2.jsonl",
-        "embed_2_of_2.jsonl",
         "features.json",
         "features_1_of_2.csv",
         "features_2_of_2.csv",
+        "scans_1_of_2.jsonl",
+        "scans_2_of_2.jsonl",
     ]
 
 
 def test_a_damaged_part_costs_its_scans_alone(tmp_path: Path) -> None:
-    folder = FeatureFolder(tmp_path, ABOUT, "csv")
+    folder = RowFolder(tmp_path, "features", ABOUT, form="csv")
     for number in (0, 1):
         add(folder, number)
         folder.flush()
     first = min((tmp_path / "unfinished").iterdir())
     first.write_bytes(first.read_bytes()[:50])
-    folder = FeatureFolder(tmp_path, ABOUT, "csv")
+    folder = RowFolder(tmp_path, "features", ABOUT, form="csv")
     assert [folder.is_done(scan, STAMP) for scan in SCANS[:2]] == [False, True]
 
 
 def test_features_of_another_model_are_not_mixed_in(tmp_path: Path) -> None:
-    FeatureFolder(tmp_path, ABOUT, "csv")
+    RowFolder(tmp_path, "features", ABOUT, form="csv")
     assert json.loads((tmp_path / "features.json").read_text()) == {"weights_sha256": "abc", "format": "csv"}
     with pytest.raises(ConfigError, match="holds features of another model or kind"):
-        FeatureFolder(tmp_path, {"weights_sha256": "def"}, "csv")
+        RowFolder(tmp_path, "features", {"weights_sha256": "def"}, form="csv")
     with pytest.raises(ConfigError, match="another model or kind"):
-        FeatureFolder(tmp_path, ABOUT, "npz")
+        RowFolder(tmp_path, "features", ABOUT, form="npz")

@@ -1,9 +1,9 @@
-"""Features of scans in a folder that grows while they are computed, and goes on after a stop or a kill.
+"""A row of numbers for each scan, in a folder that grows while they are computed, and goes on after a stop or a kill.
 
-    OUT/features.json               what the features are: model, read-out, width
-    OUT/embed.jsonl                 what became of every scan
-    OUT/features.csv, .parquet      a row a scan, in the order in which they were named
-    OUT/features/NAME.npz           with the format npz: `features`, and `tokens` where they are asked for
+    OUT/WHAT.json                   what the numbers are, and of which model; WHAT is features or predictions
+    OUT/scans.jsonl                 what became of every scan
+    OUT/WHAT.csv, .parquet          a row a scan, in the order in which they were named
+    OUT/WHAT/NAME.npz               with the format npz: WHAT, and `tokens` where they are asked for
     OUT/unfinished/part_*.npz       rows that are not yet in the table
 
 Parts of a job that is divided over machines share the folder: `_2_of_8` stands in the names of what each has written.
@@ -27,37 +27,47 @@ from simcrop.adapters.problems.verdicts import Stamp
 from simcrop.adapters.system.files import make_folder, remove_drafts, whole_file
 from simcrop.core.errors import ConfigError
 
-FeatureFormat = Literal["csv", "parquet", "npz"]
+RowFormat = Literal["csv", "parquet", "npz"]
 PART_SECONDS = 30.0
 """Computing that a kill can cost."""
 _OLD_SECONDS = 3600
 
 
-class FeatureFolder:
-    """The features of some scans.
+class RowFolder:
+    """The rows of some scans.
 
     Args:
         out: the folder; absent, empty, or of an earlier command with the same model and format.
-        about: what the features are; plain values.
+        what: features or predictions.
+        about: what the numbers are; plain values.
+        columns: names of the numbers; None numbers them.
         form: of the result.
         shard: (number from 0, count) of the part of a job that is divided.
 
     Raises:
-        ConfigError: the folder holds features of another model, or pyarrow is wanted and absent.
+        ConfigError: the folder holds rows of another model, or pyarrow is wanted and absent.
     """
 
     def __init__(
-        self, out: Path, about: Mapping[str, Any], form: FeatureFormat, shard: tuple[int, int] = (0, 1)
+        self,
+        out: Path,
+        what: Literal["features", "predictions"],
+        about: Mapping[str, Any],
+        *,
+        columns: Sequence[str] | None = None,
+        form: RowFormat = "csv",
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         if form == "parquet":
             require_pyarrow()
         make_folder(out)
         remove_drafts(out, older_than_s=_OLD_SECONDS)
-        self.out, self._about = out, {**about, "format": form}
+        self.out, self._what, self._columns = out, what, columns
+        self._about = {**about, "format": form}
         self._table: TableFormat | None = None if form == "npz" else form
         self._part = "" if shard == (0, 1) else f"_{shard[0] + 1}_of_{shard[1]}"
         self._refuse_others()
-        self.journal = Journal(out / f"embed{self._part}.jsonl")
+        self.journal = Journal(out / f"scans{self._part}.jsonl")
         self._rows = self._kept()
         self._fresh: dict[str, NDArray[np.float32]] = {}
         self._pending: list[Entry] = []
@@ -66,21 +76,21 @@ class FeatureFolder:
     @property
     def result(self) -> Path:
         """The table, or the folder of files."""
-        return self.out / ("features" if self._table is None else f"features{self._part}.{self._table}")
+        return self.out / (self._what if self._table is None else f"{self._what}{self._part}.{self._table}")
 
     @property
     def _unfinished(self) -> Path:
         return self.out / f"unfinished{self._part}"
 
     def is_done(self, scan: str, source: Stamp) -> bool:
-        """Whether the features of a scan are here, and its file is still as it was then."""
+        """Whether the row of a scan is here, and its file is still as it was then."""
         is_here = self._file(scan).exists() if self._table is None else scan in self._rows
         return is_here and self.journal.is_done(scan, source)
 
-    def add(self, entry: Entry, features: NDArray[np.float32], tokens: NDArray[np.float32] | None = None) -> None:
+    def add(self, entry: Entry, row: NDArray[np.float32], tokens: NDArray[np.float32] | None = None) -> None:
         """Keep what was computed of a scan; on disk in half a minute, or at once as a file of its own."""
         if self._table is not None:
-            self._fresh[entry.scan] = features
+            self._fresh[entry.scan] = row
             self._pending.append(entry)
             if time.monotonic() - self._written >= PART_SECONDS:
                 self.flush()
@@ -88,10 +98,8 @@ class FeatureFolder:
         path = self._file(entry.scan)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, durable=False) as file:
-            if tokens is None:
-                np.savez(file, features=features)
-            else:
-                np.savez(file, features=features, tokens=tokens)
+            arrays: dict[str, Any] = {self._what: row} | ({} if tokens is None else {"tokens": tokens})
+            np.savez(file, **arrays)
         self.journal.add(entry)
 
     def flush(self) -> None:
@@ -99,7 +107,7 @@ class FeatureFolder:
         if self._fresh:
             self._unfinished.mkdir(exist_ok=True)
             with whole_file(self._unfinished / f"part_{time.time_ns()}.npz") as file:
-                np.savez(file, names=np.array([*self._fresh]), features=np.stack([*self._fresh.values()]))
+                np.savez(file, names=np.array([*self._fresh]), rows=np.stack([*self._fresh.values()]))
         for entry in self._pending:
             self.journal.add(entry)
         self._rows |= self._fresh
@@ -112,7 +120,7 @@ class FeatureFolder:
         if self._table is not None:
             rows = {scan: self._rows[scan] for scan in scans if scan in self._rows}
             with whole_file(self.result) as file:
-                write_table(file, rows, self._table, {"simcrop": json.dumps(self._about)})
+                write_table(file, rows, self._columns, self._table, {"simcrop": json.dumps(self._about)})
             shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def _file(self, scan: str) -> Path:
@@ -120,11 +128,12 @@ class FeatureFolder:
         return self.result.joinpath(*inside[:-1], f"{inside[-1]}.npz")
 
     def _refuse_others(self) -> None:
-        path = self.out / "features.json"
+        path = self.out / f"{self._what}.json"
         mine = json.dumps(self._about, indent=1)
         if path.exists() and path.read_text(encoding="utf-8").strip() != mine:
             raise ConfigError(
-                f"--out {self.out}: holds features of another model or kind ({path}); name another folder, or delete it"
+                f"--out {self.out}: holds {self._what} of another model or kind ({path}); name another "
+                "folder, or delete it"
             )
         with whole_file(path) as file:
             file.write(mine.encode() + b"\n")
@@ -137,7 +146,7 @@ class FeatureFolder:
         for path in sorted(self._unfinished.glob("part_*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as part:
-                    rows |= dict(zip(part["names"].tolist(), part["features"], strict=True))
+                    rows |= dict(zip(part["names"].tolist(), part["rows"], strict=True))
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 continue  # its scans are computed anew
         return rows

@@ -1,0 +1,161 @@
+"""A model applied to scans of one's own: read, resampled and cut as evaluation does it, batch after batch."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int16
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simcrop.adapters.applying.journal import Entry
+from simcrop.adapters.applying.row_folder import RowFolder
+from simcrop.adapters.checkpoints.encoder_file import open_weights
+from simcrop.adapters.checkpoints.hub import local_copy
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import with_model
+from simcrop.adapters.loading.own_volumes import look_at_scan
+from simcrop.adapters.loading.resample import Grid
+from simcrop.adapters.problems.verdicts import source_stamp
+from simcrop.adapters.sources.own_scans import OwnScans
+from simcrop.adapters.system.pool import run_all
+from simcrop.adapters.system.progress import Bar, duration
+from simcrop.compose.data import part_of
+from simcrop.core.data.problems import Problem
+from simcrop.core.errors import DataError
+from simcrop.core.recipe import ModelRecipe
+from simcrop.core.training.stopping import Stopped
+
+Computed = tuple[NDArray[np.float32], NDArray[np.float32] | None]
+"""[B, F] rows, and [B, N+1, E] tokens where they are kept."""
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """How scans are taken.
+
+    Attributes:
+        device: auto, cpu or cuda.
+        batch_size: scans that the model takes at a time.
+        workers: processes that read scans; None for one a core.
+        shard: (number from 0, count) of the part of the scans that is taken.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: int = 16
+    workers: int | None = None
+    shard: tuple[int, int] = (0, 1)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What came of it.
+
+    Attributes:
+        done: scans that have a row, now or from an earlier command.
+        refused: those that cannot be used: scan, code, file, message.
+        path: of the table, or of the folder of files.
+    """
+
+    done: int
+    refused: Sequence[Mapping[str, Any]]
+    path: Path
+
+
+@dataclass(frozen=True)
+class View:
+    """What a model sees of a scan.
+
+    Attributes:
+        grid: that scans are resampled onto: of prepared volumes, so that evaluation sees the same.
+        recipe: of the model; `volume_size` is the centre that is cut of it.
+    """
+
+    grid: Grid
+    recipe: ModelRecipe
+
+    @classmethod
+    def of(cls, checkpoint: str, recipe: ModelRecipe) -> "View":
+        """That of a checkpoint's model."""
+        config = open_weights(local_copy(checkpoint, None)).run_config() or RunConfig()
+        size = with_model(config, recipe).data.prepared_size
+        assert size is not None
+        return cls(Grid(recipe.spacing_mm, size), recipe)
+
+
+def apply_to_scans(
+    inputs: Sequence[Path],
+    view: View,
+    compute: Callable[[Int16[Tensor, "B 1 H W D"]], Computed],
+    folder: RowFolder,
+    options: ScanOptions,
+    should_stop: Callable[[], bool],
+) -> Applied:
+    """Compute the row of every scan that has none yet; what cannot be read is told in the journal and left out.
+
+    Args:
+        inputs: see `OwnScans`.
+        view: what the model sees.
+        compute: rows of volumes in HU on the CPU.
+        folder: of the result.
+        options: how.
+        should_stop: asked after every batch.
+
+    Raises:
+        ConfigError: an input is no scan.
+        DataError: there is no scan, or the disk refuses.
+        Stopped: `should_stop` said so; the same call goes on from there.
+    """
+    told: list[Problem] = []
+    scans = OwnScans(inputs, told.append)
+    wanted = [study.study_id for study in part_of(scans.studies(), options.shard)]
+    if not wanted and not told:
+        raise DataError(f"{', '.join(map(str, inputs))}: no scan is there; name a file or a folder that holds some")
+    for found in told:
+        folder.journal.add(Entry(found.file, "refused", 0.0, {}, found))
+    missing = [name for name in wanted if not folder.is_done(name, source_stamp(scans, name))]
+    try:
+        _compute(scans, missing, view, compute, folder, options, should_stop)
+    finally:
+        folder.flush()
+    names = [*wanted, *(found.file for found in told)]
+    folder.finish(names)
+    refused = folder.journal.refused(names)
+    return Applied(len(names) - len(refused), refused, folder.result)
+
+
+@torch.no_grad()
+def _compute(
+    scans: OwnScans,
+    names: Sequence[str],
+    view: View,
+    compute: Callable[[Tensor], Computed],
+    folder: RowFolder,
+    options: ScanOptions,
+    should_stop: Callable[[], bool],
+) -> None:
+    began, done = time.monotonic(), 0
+    shared = (scans, view.grid, view.recipe.volume_size)
+    looked = run_all(look_at_scan, shared, names, options.workers or os.cpu_count() or 1)
+    with Bar(f"scans written to {folder.out}", len(names)) as bar:
+        while batch := list(islice(looked, options.batch_size)):
+            for name, each in batch:
+                if each.problem is not None:
+                    folder.journal.add(Entry(name, "refused", each.seconds, each.source, each.problem))
+            usable = [(name, each, each.voxels) for name, each in batch if each.voxels is not None]
+            if usable:
+                rows, tokens = compute(torch.from_numpy(np.stack([voxels for _, _, voxels in usable]))[:, None])
+                for number, (name, each, _) in enumerate(usable):
+                    entry = Entry(name, "done", each.seconds, each.source)
+                    folder.add(entry, rows[number], None if tokens is None else tokens[number])
+            done += len(batch)
+            pace = done / max(time.monotonic() - began, 1e-9)
+            bar.update(done, f"{pace:.1f} scans/s  {duration((len(names) - done) / pace)} left")
+            if should_stop():
+                raise Stopped

@@ -1,0 +1,139 @@
+"""`simcrop predict`: findings in scans of one's own, by a fine-tuned classifier or by sentences alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from simcrop.adapters.applying.row_folder import RowFolder
+from simcrop.adapters.checkpoints.hub import local_copy
+from simcrop.adapters.config.prompts import read_prompts
+from simcrop.adapters.evaluation.classification.files import FineTuned, fine_tuned
+from simcrop.adapters.formats.feature_tables import TableFormat
+from simcrop.adapters.system.ranks import choose_device
+from simcrop.compose.applying import Applied, Computed, ScanOptions, View, apply_to_scans
+from simcrop.compose.models import checkpoint_identity, load_aligned, load_encoder
+from simcrop.core.errors import ConfigError
+from simcrop.core.evaluation.classifier import Classifier, probabilities
+from simcrop.core.evaluation.prompt_features import read_texts
+from simcrop.core.evaluation.sentences import sentence_scores
+from simcrop.core.evaluation.zeroshot import finding_scores
+from simcrop.core.recipe import ModelRecipe, TrainRecipe
+from simcrop.core.reports.prompts import WORDS, PromptTexts, templates
+from simcrop.core.reports.reader import ReportReader
+from simcrop.core.training.learner import numerics
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Options of `predict`.
+
+    Attributes:
+        prompts: file with sentences of each finding, as `zeroshot.prompts` has them; None takes the classifier, or
+            the built-in sentences of CT-RATE's findings.
+        form: csv or parquet.
+        scans: how they are taken.
+    """
+
+    prompts: Path | None = None
+    form: TableFormat = "csv"
+    scans: ScanOptions = field(default_factory=ScanOptions)
+
+
+@dataclass(frozen=True, eq=False)
+class _Predictor:
+    """What predicts.
+
+    Attributes:
+        names: of the columns.
+        about: what their numbers are.
+        recipe: of the model.
+        compute: the numbers of volumes.
+    """
+
+    names: Sequence[str]
+    about: Mapping[str, Any]
+    recipe: ModelRecipe
+    compute: Callable[[Tensor], Computed]
+
+
+def predict(
+    inputs: Sequence[Path],
+    checkpoint: str,
+    out: Path,
+    options: PredictOptions | None = None,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Applied:
+    """Write a number for every finding of every scan: probabilities, or (by sentences) a score from -2 to 2.
+
+    Args:
+        inputs: see `OwnScans`.
+        checkpoint: a fine-tuned classifier, or a model that was trained with alignment.
+        out: folder of the result; see `row_folder`.
+        options: how.
+        should_stop: asked after every batch.
+
+    Raises:
+        CheckpointError: no such model, or one that is neither.
+        ConfigError, DataError, Stopped: as `apply_to_scans` does; or the prompts are wrong.
+    """
+    options = options or PredictOptions()
+    known = fine_tuned(local_copy(checkpoint, None)) if options.prompts is None else None
+    predictor = _by_sentences(checkpoint, options) if known is None else _by_head(checkpoint, known, options)
+    identity = checkpoint_identity(checkpoint)
+    about = {"version": 1, "weights_sha256": identity["sha256"], "step": identity["step"], **predictor.about}
+    folder = RowFolder(out, "predictions", about, columns=predictor.names, form=options.form, shard=options.scans.shard)
+    view = View.of(checkpoint, predictor.recipe)
+    return apply_to_scans(inputs, view, predictor.compute, folder, options.scans, should_stop)
+
+
+def _by_head(checkpoint: str, known: FineTuned, options: PredictOptions) -> _Predictor:
+    """The probabilities that a classifier's head gives."""
+    encoder = load_encoder(checkpoint, choose_device(options.scans.device))
+    device = encoder.cls_token.device
+    classifier = Classifier(encoder, len(known.names), frozen=True)
+    known.load_into(classifier)
+    classifier.to(device).eval()
+
+    def compute(volumes: Tensor) -> Computed:
+        with numerics(device, TrainRecipe()):
+            logits = classifier(volumes.to(device))
+        return probabilities(logits, exclusive=known.exclusive).float().numpy(), None
+
+    kind = "probabilities of exclusive classes" if known.exclusive else "probabilities of findings, each by itself"
+    return _Predictor(known.names, {"numbers": kind}, encoder.recipe, compute)
+
+
+def _by_sentences(checkpoint: str, options: PredictOptions) -> _Predictor:
+    """How much better sentences that assert a finding are met than those that deny it."""
+    model, tokenizer = load_aligned(checkpoint, choose_device(options.scans.device))
+    device, reports = model.encoder.cls_token.device, ReportReader(tokenizer, model.text_recipe.max_tokens)
+    texts = {name: templates(name) for name in WORDS} if options.prompts is None else _given(options.prompts)
+    prompts = [read_texts(model, reports, each).features for each in texts.values()]
+    score = partial(sentence_scores, model)
+
+    def compute(volumes: Tensor) -> Computed:
+        with numerics(device, TrainRecipe()):
+            patches = model.patch_features(volumes.to(device)).float()
+        present, absent = finding_scores(prompts, patches, score).double().unbind(2)
+        return (present - absent).float().cpu().numpy(), None
+
+    about = {
+        "numbers": "score of sentences that assert a finding, less that of sentences that deny it: no probability",
+        "prompts": {name: {"present": list(each.present), "absent": list(each.absent)} for name, each in texts.items()},
+    }
+    return _Predictor([*texts], about, model.recipe, compute)
+
+
+def _given(path: Path) -> dict[str, PromptTexts]:
+    """The sentences of a file. Raises ConfigError where it gives words to look for in reports, which are not there."""
+    texts: dict[str, PromptTexts] = {}
+    for name, prompt in read_prompts(path, None).items():
+        if not isinstance(prompt, PromptTexts):
+            raise ConfigError(f"--prompts {path}: {name} has terms, and there are no reports; write present and absent")
+        texts[name] = prompt
+    return texts

@@ -1,0 +1,91 @@
+"""`simcrop predict` in this process: the numbers that evaluation measures, of scans that have no label."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.labelled_runs import Setting, evaluate
+from support.labelled_runs import trained as trained_run
+
+from simcrop.adapters.formats.feature_tables import read_table
+from simcrop.compose.applying import Applied, ScanOptions
+from simcrop.compose.evaluation.finetune import finetune
+from simcrop.compose.evaluation.zeroshot import zeroshot
+from simcrop.compose.predicting import PredictOptions, predict
+from simcrop.core.errors import CheckpointError, ConfigError
+from simcrop.core.reports.prompts import WORDS
+
+PROMPTS = """
+Bright:
+  present: [A bright region is seen.]
+  absent: [No bright region is seen.]
+Noise:
+  present: [There is noise., Noise is observed.]
+  absent: [There is no noise.]
+"""
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    return trained_run(tmp_path_factory.mktemp("predict"))
+
+
+def predicted(config: Path, checkpoint: Path, out: Path, prompts: Path | None = None) -> Applied:
+    return predict([config], str(checkpoint), out, PredictOptions(prompts, scans=ScanOptions("cpu", 16, 1)))
+
+
+def columns(path: Path) -> list[str]:
+    with path.open() as file:
+        return next(csv.reader(file))
+
+
+def require_same(rows: Mapping[str, np.ndarray], names: Sequence[str], measured: Path, column: str) -> None:
+    """Of all that evaluation has measured; the study s7 has the volume 7.nii.gz."""
+    with measured.open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) >= 16 * 2
+    for line in lines:
+        own = rows[f"{line['study_id'][1:]}.nii.gz"][names.index(line[column])]
+        assert own == pytest.approx(float(line["score"]), abs=1e-6)
+
+
+def test_a_classifier_gives_the_probabilities_that_evaluation_measures(setting: Setting, tmp_path: Path) -> None:
+    evaluate(finetune, setting.findings, tmp_path / "tuned", checkpoint=setting.run)
+    result = predicted(setting.findings, tmp_path / "tuned", tmp_path / "out")
+    rows = read_table(result.path)
+    names = columns(result.path)[1:]
+    assert result.done == len(rows) == 40
+    assert {"Bright", "Noise"} <= set(names)
+    about = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert about["numbers"] == "probabilities of findings, each by itself"
+    require_same(rows, names, tmp_path / "tuned/predictions.csv", "label")
+
+
+def test_sentences_give_the_scores_that_evaluation_measures(setting: Setting, tmp_path: Path) -> None:
+    (tmp_path / "prompts.yaml").write_text(PROMPTS)
+    result = predicted(setting.findings, setting.run, tmp_path / "out", tmp_path / "prompts.yaml")
+    assert columns(result.path) == ["scan", "Bright", "Noise"]
+    option = f"zeroshot.prompts={tmp_path / 'prompts.yaml'}"
+    names = "labels.names=[Bright, Noise]"
+    evaluate(zeroshot, setting.findings, tmp_path / "measured", option, names, checkpoint=setting.run)
+    require_same(read_table(result.path), ["Bright", "Noise"], tmp_path / "measured/predictions.csv", "finding")
+    about = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert about["prompts"]["Noise"]["present"] == ["There is noise.", "Noise is observed."]
+    assert "no probability" in about["numbers"]
+
+
+def test_without_prompts_the_findings_are_those_of_ct_rate(setting: Setting, tmp_path: Path) -> None:
+    result = predicted(setting.findings, setting.run, tmp_path / "out")
+    assert columns(result.path) == ["scan", *WORDS]
+    assert all(np.isfinite(row).all() for row in read_table(result.path).values())
+
+
+def test_what_cannot_predict_is_refused(setting: Setting, tmp_path: Path) -> None:
+    (tmp_path / "terms.yaml").write_text("Bright: {terms: [bright]}")
+    with pytest.raises(ConfigError, match=r"--prompts .*terms\.yaml: Bright has terms, and there are no reports"):
+        predicted(setting.findings, setting.run, tmp_path / "out", tmp_path / "terms.yaml")
+    with pytest.raises(CheckpointError):
+        predicted(setting.findings, tmp_path / "nothing", tmp_path / "out")
