@@ -1,7 +1,6 @@
 """Measure the size of a run and the time of its steps by one forward and backward pass on random data."""
 
 import random
-import resource
 import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from torch import Tensor
 from simcrop import compose
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.sources.registry import build_source
+from simcrop.adapters.system.memory import peak_memory
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.core.data.batch import Batch, Inputs, MaskedReport, Tokens
 from simcrop.core.data.split import split_by_patient
@@ -53,7 +53,7 @@ class Size:
 
 def measure(config: RunConfig) -> Size:
     """Build the model, run it on random studies, and report what it took. Neither makes data nor writes files."""
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    base = peak_memory() or 0
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     num_studies, reports = _studies(config)

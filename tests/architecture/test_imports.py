@@ -1,5 +1,6 @@
 """Imports point inward: checked twice, by what is loaded and by what is written."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,14 @@ def test_importing_simcrop_is_cheap() -> None:
 def test_help_needs_none_of_the_heavy_libraries() -> None:
     code = "from simcrop_cli.__main__ import main\nassert main(['train', '--help']) == 0"
     assert loaded_after(code).isdisjoint({"torch", "transformers", "nibabel", "matplotlib"})
+
+
+def test_no_module_needs_what_windows_lacks() -> None:
+    lacking = re.compile(r"^(?:import|from) (resource|fcntl|pwd|grp|termios)\b", re.MULTILINE)
+    files = [path for root in ("simcrop", "cli") for path in (REPOSITORY / root).rglob("*.py")]
+    assert len(files) > 200
+    assert [str(path) for path in files if lacking.search(path.read_text(encoding="utf-8"))] == []
+    assert lacking.search("import torch\nimport resource\n")
 
 
 def lint(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:

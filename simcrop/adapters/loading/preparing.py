@@ -2,6 +2,7 @@
 
 import math
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +81,7 @@ def _prepare_all(
 ) -> Iterator[dict[str, Any] | Problem]:
     """Each result, when it is on disk and in the index."""
     # A file of this process alone: machines that share a folder, and jobs of an array, do not write into one.
-    index = shared[1].folder / f"index_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.jsonl"
+    index = shared[1].folder / f"index_{platform.node()}_{os.getpid()}_{time.time_ns()}.jsonl"
     started = time.monotonic()
     for number, (name, result) in enumerate(run_all(prepare_one, shared, names, workers), 1):
         if isinstance(result, Problem):

@@ -49,5 +49,6 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
     with writing(path, DataError, _REMEDY), path.open("a+b", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         # A kill cut the last line off, or another process is in the midst of it: then an empty line follows it.
-        is_torn = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
+        file.seek(max(0, end - 1))
+        is_torn = end > 0 and file.read(1) != b"\n"
         file.write(b"\n" * is_torn + json.dumps(row).encode() + b"\n")

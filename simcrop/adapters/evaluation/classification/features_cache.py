@@ -8,6 +8,7 @@ its size and time: a volume that was prepared anew is encoded anew. Of several r
 
 import logging
 import os
+import platform
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -127,7 +128,7 @@ def _write(folder: Path, rows: list[_Row]) -> None:
     """Put rows into a file of their own, and forget them."""
     if rows:
         names, stamps, features = zip(*rows, strict=True)
-        path = folder / f"part_{os.uname().nodename}_{os.getpid()}_{time.time_ns()}.npz"
+        path = folder / f"part_{platform.node()}_{os.getpid()}_{time.time_ns()}.npz"
         with cache_file(path) as file:
             np.savez(file, names=np.array(names), stamps=np.array(stamps), features=torch.stack(features).numpy())
         rows.clear()

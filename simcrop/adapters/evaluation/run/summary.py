@@ -2,8 +2,6 @@
 
 import json
 import math
-import resource
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from simcrop.adapters.evaluation.output import without_nan
 from simcrop.adapters.evaluation.run.summary_probe import label_values, probe_areas, split_studies
 from simcrop.adapters.evaluation.tables import results_console, results_table
 from simcrop.adapters.system.files import replace_text
+from simcrop.adapters.system.memory import peak_memory
 from simcrop.adapters.system.progress import counted
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
 from simcrop.core.data.study import Study
@@ -255,8 +254,8 @@ def last_losses(metrics: Path) -> dict[str, Any]:
 
 def peak_memory_mb() -> dict[str, float]:
     """Most memory held so far, MB: of this process (`cpu`) and, where there is a GPU, of torch on it (`gpu`)."""
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    peak = {"cpu": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}
+    held = peak_memory()
+    peak = {} if held is None else {"cpu": round(held / 1e6, 1)}
     if torch.cuda.is_available():
         peak["gpu"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return peak
