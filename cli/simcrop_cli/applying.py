@@ -22,7 +22,7 @@ Shard = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="End with status 1 if any scan cannot be used.")]
 _SHOWN = 20
-"""Scans that cannot be used, of which the reason is printed."""
+"""Reasons that are printed, of either kind."""
 
 
 def run_and_tell(work: Callable[[], "Applied"], out: Path, what: str, *, strict: bool) -> None:
@@ -41,10 +41,14 @@ def run_and_tell(work: Callable[[], "Applied"], out: Path, what: str, *, strict:
     except Stopped:
         print(f"{out}: stopped; the same command goes on from here")
         return
-    for row in result.refused[:_SHOWN]:
-        print(f"{row['file']}: {row['message']} [{row['code']}]")
-    if len(result.refused) > _SHOWN:
-        print(f"... and {len(result.refused) - _SHOWN} more, in {out}")
+    notes = [note for row in result.unusual for note in row["notes"]]
+    for reasons in (notes, result.refused):
+        for reason in reasons[:_SHOWN]:
+            print(f"{reason['file']}: {reason['message']} [{reason['code']}]")
+        if len(reasons) > _SHOWN:
+            print(f"... and {len(reasons) - _SHOWN} more, in {out}")
+    if result.unusual:
+        print(f"{len(result.unusual)} of the scans look unlike a chest CT that the model knows; mistrust their numbers")
     print(f"{result.path}: {what} of {result.done} scans; {len(result.refused)} cannot be used")
     if strict and result.refused:
         raise typer.Exit(1)

@@ -60,11 +60,14 @@ class Applied:
     Attributes:
         done: scans that have a row, now or from an earlier command.
         refused: those that cannot be used: scan, code, file, message.
+        unusual: those that are done and look unlike a chest that the model knows: scan, and notes with code, file and
+            message.
         path: of the table, or of the folder of files.
     """
 
     done: int
     refused: Sequence[Mapping[str, Any]]
+    unusual: Sequence[Mapping[str, Any]]
     path: Path
 
 
@@ -127,7 +130,7 @@ def apply_to_scans(
     names = [*wanted, *(found.file for found in told)]
     folder.finish(names)
     refused = folder.journal.refused(names)
-    return Applied(len(names) - len(refused), refused, folder.result)
+    return Applied(len(names) - len(refused), refused, folder.journal.unusual(names), folder.result)
 
 
 @torch.no_grad()
@@ -152,7 +155,7 @@ def _compute(
             if usable:
                 rows, tokens = compute(torch.from_numpy(np.stack([voxels for _, _, voxels in usable]))[:, None])
                 for number, (name, each, _) in enumerate(usable):
-                    entry = Entry(name, "done", each.seconds, each.source)
+                    entry = Entry(name, "done", each.seconds, each.source, notes=each.notes)
                     folder.add(entry, rows[number], None if tokens is None else tokens[number])
             done += len(batch)
             pace = done / max(time.monotonic() - began, 1e-9)

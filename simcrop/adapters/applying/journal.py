@@ -24,6 +24,7 @@ class Entry:
         seconds: of reading and resampling it.
         source: stamp of its file at that time.
         problem: why it was refused.
+        notes: in what it looks unlike a chest that the model knows.
     """
 
     scan: str
@@ -31,11 +32,16 @@ class Entry:
     seconds: float
     source: Stamp
     problem: Problem | None = None
+    notes: tuple[Problem, ...] = ()
 
     def as_row(self) -> dict[str, Any]:
         """As a line has it."""
         found = self.problem
-        reason = {} if found is None else {"code": found.code, "file": found.file, "message": found.message}
+        reason: dict[str, Any] = {}
+        if found is not None:
+            reason = {"code": found.code, "file": found.file, "message": found.message}
+        if self.notes:
+            reason["notes"] = [{"code": note.code, "file": note.file, "message": note.message} for note in self.notes]
         return {"scan": self.scan, "status": self.status, **reason, "seconds": self.seconds, "source": {**self.source}}
 
 
@@ -72,3 +78,8 @@ class Journal:
         """The lines of those that were refused."""
         rows = (self._rows.get(scan, {}) for scan in scans)
         return [row for row in rows if row.get("status") == "refused"]
+
+    def unusual(self, scans: Sequence[str]) -> list[Mapping[str, Any]]:
+        """The lines of those that are done and have notes."""
+        rows = (self._rows.get(scan, {}) for scan in scans)
+        return [row for row in rows if row.get("status") == "done" and row.get("notes")]

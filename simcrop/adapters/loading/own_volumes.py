@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.problems.content import refuse_content
+from simcrop.adapters.problems.unusual import unusual
 from simcrop.adapters.problems.verdicts import Stamp, source_stamp
 from simcrop.core.data.augment import crop_centre
 from simcrop.core.data.problems import BadFileError, Problem
@@ -26,12 +27,14 @@ class Looked:
         seconds: that reading and resampling took.
         voxels: [H, W, D] int16 HU: the centre of the scan on the model's grid, the same voxels as evaluation reads.
         problem: why there are none.
+        notes: in what it looks unlike a chest that the model knows.
     """
 
     source: Stamp
     seconds: float
     voxels: NDArray[np.int16] | None = None
     problem: Problem | None = None
+    notes: tuple[Problem, ...] = ()
 
 
 def look_at_scan(shared: tuple[DataSet, Grid, Size], scan: str) -> Looked:
@@ -43,12 +46,13 @@ def look_at_scan(shared: tuple[DataSet, Grid, Size], scan: str) -> Looked:
     """
     source, grid, size = shared
     stamp, began = source_stamp(source, scan), time.monotonic()
-    found: dict[str, Any] = {}
+    found: dict[str, Any]
     try:
         volume = source.read_volume(scan)
         refuse_content(source.volume_file(scan), volume)
-        voxels = crop_centre(resample_volume(volume, grid)[0], size)
-        found["voxels"] = voxels.to(torch.int16).contiguous().numpy()
+        voxels = crop_centre(resample_volume(volume, grid)[0], size).to(torch.int16).contiguous().numpy()
+        notes = tuple(unusual(source.volume_file(scan), volume, voxels, grid.spacing_mm))
+        found = {"voxels": voxels, "notes": notes}
     except BadFileError as bad:
-        found["problem"] = bad.problem
+        found = {"problem": bad.problem}
     return Looked(stamp, round(time.monotonic() - began, 3), **found)

@@ -127,6 +127,16 @@ REASONS: Mapping[str, Reason] = {
     "content.field_of_view": Reason(
         "the field of view is not that of a chest", "look at it; leave it out if it is no chest", "note"
     ),
+    "content.coarse": Reason(
+        "slices thicker, or pixels larger, than the voxels of the model that is applied",
+        "take a finer reconstruction of the scan, or mistrust what is small",
+        "note",
+    ),
+    "content.no_lung": Reason(
+        "no chest, or one that lies away from the volume's centre, where the model looks",
+        "look at it; leave it out if it is no chest, else crop the volume around the lungs",
+        "note",
+    ),
     "content.tilted": Reason(
         "the gantry was tilted, so the slices are not stacked at right angles",
         "correct the tilt when converting (dcm2niix does)",

@@ -51,3 +51,12 @@ def test_a_rewritten_journal_has_one_line_of_each_scan_in_order(tmp_path: Path) 
         journal.add(Entry(name, "done", 0.5, STAMP))
     journal.rewrite(["a", "b", "d"])
     assert [json.loads(line)["scan"] for line in path.read_text().splitlines()] == ["a", "b"]
+
+
+def test_scans_that_look_unusual_are_told_apart(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "scans.jsonl")
+    note = problem("a.nii", "content.no_lung", "holds no lung")
+    journal.add(Entry("a.nii", "done", 0.5, STAMP, notes=(note,)))
+    journal.add(Entry("b.nii", "done", 0.5, STAMP))
+    [row] = Journal(tmp_path / "scans.jsonl").unusual(["a.nii", "b.nii", "c.nii"])
+    assert row["notes"] == [{"code": "content.no_lung", "file": "a.nii", "message": "holds no lung"}]
