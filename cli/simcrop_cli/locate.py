@@ -18,7 +18,6 @@ def locate(
             show_default=False,
         ),
     ],
-    sentence: Annotated[str, typer.Option(metavar="TEXT", help="What to look for.", show_default=False)],
     out: Annotated[
         list[Path],
         typer.Option(
@@ -27,18 +26,27 @@ def locate(
             show_default=False,
         ),
     ],
+    sentence: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="What to look for; repeat it for several.", show_default=False),
+    ] = None,
     findings: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.txt", help="Findings of the scan's report, as company.", show_default=False),
+        typer.Option(
+            metavar="FILE.txt",
+            help="Findings of the scan's report: company, and without --sentence looked for one by one.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Show where in a scan a sentence points: a picture in three planes, a NIfTI map for any viewer, or both.
+    """Show where in a scan sentences point: a picture in three planes, a NIfTI map for any viewer, or both.
 
     Example: simcrop locate --checkpoint runs/pretrain --volume scan.nii.gz --sentence "The heart is enlarged."
     --out heart.png --out heart_map.nii.gz
 
-    The sentence is read amid others, since models learn from whole reports: those of --findings, or built-in ones.
+    Of several sentences every file gets a number. Each is read amid others, since models learn from whole reports:
+    those of --findings, or built-in ones.
     """
     from simcrop.compose import locating
 
-    locating.locate(checkpoint, volume, sentence, out, findings=findings)
+    locating.locate(checkpoint, volume, sentence or [], out, findings=findings)

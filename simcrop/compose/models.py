@@ -135,6 +135,14 @@ def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dic
     return {"path": str(path), "step": opened.step, "sha256": opened.sha256, "data_fingerprint": fingerprint}
 
 
+def trained_on(checkpoint: str | Path) -> str:
+    """Says in words what kind of studies a model has learned from. Raises CheckpointError as `load_model` does."""
+    config = open_weights(local_copy(checkpoint, None)).run_config()
+    if config is not None and config.data.source == "phantom":
+        return "the model was trained on phantoms alone and has seen no patient"
+    return "how well the model does that, simcrop eval grounding measures"
+
+
 def config_of(checkpoint: Checkpoint) -> RunConfig:
     """The configuration that a checkpoint was trained with."""
     return checkpoint.run_config()

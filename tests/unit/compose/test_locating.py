@@ -64,6 +64,7 @@ class BrightnessModel(torch.nn.Module):
 def model(monkeypatch: pytest.MonkeyPatch) -> BrightnessModel:
     fake = BrightnessModel()
     monkeypatch.setattr(locating, "load_aligned", lambda checkpoint, device: (fake, Words()))
+    monkeypatch.setattr(locating, "trained_on", lambda checkpoint: "that is known")
     return fake
 
 
@@ -106,7 +107,7 @@ def test_the_map_is_hottest_where_the_block_is(
 ) -> None:
     path, out = tmp_path / "scan.nii.gz", tmp_path / "map.nii.gz"
     affine = write_scan(path, AXES[axes], patch, shape=(50, 48, 46))
-    found = locating.locate("run", path, "Something bright.", [out])
+    [found] = locating.locate("run", path, ["Something bright."], [out])
     written = nib.load(out)
     assert (written.shape, np.array_equal(written.affine, affine)) == ((50, 48, 46), True)
     values = written.get_fdata(dtype=np.float32)
@@ -124,7 +125,7 @@ def test_a_picture_and_maps_are_written_together_and_what_was_found_is_printed(
     path = tmp_path / "scan.nii.gz"
     write_scan(path, AXES["LPS"], (1, 2, 1), shape=(50, 48, 46))
     outs = [tmp_path / "new" / name for name in ("a.png", "b.nii", "c.NII.GZ")]
-    found = locating.locate("run", path, "Something bright.", outs)
+    [found] = locating.locate("run", path, ["Something bright."], outs)
     assert outs[0].read_bytes().startswith(b"\x89PNG")
     assert outs[1].stat().st_size > 4 * found.values.size
     assert outs[2].read_bytes().startswith(b"\x1f\x8b")
@@ -133,7 +134,25 @@ def test_a_picture_and_maps_are_written_together_and_what_was_found_is_printed(
     assert lines[0].startswith(f"scan.nii.gz: cosine {found.cosine:.3f} at x ")
     assert lines[0].endswith(f"voxel {voxel}")
     assert lines[1] == "the model run sees 80 x 64 x 72 mm around the centre, 41 % of the scan (dashed line)"
-    assert lines[2:] == list(map(str, outs))
+    assert lines[2:-1] == list(map(str, outs))
+    assert lines[-1] == "a cosine says where a sentence fits best, not whether it is true; that is known"
+
+
+def test_of_several_sentences_each_has_its_files_and_its_lines(
+    tmp_path: Path, model: BrightnessModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, findings = tmp_path / "scan.nii.gz", tmp_path / "findings.txt"
+    write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
+    findings.write_text("Something bright. The heart is normal.")
+    outs = [tmp_path / "map.nii.gz", tmp_path / "a.png"]
+    bright, dark = locating.locate("run", path, [], outs, findings=findings)
+    assert np.allclose(dark.values[dark.inside], -bright.values[bright.inside])
+    names = {file.name for file in tmp_path.iterdir()} - {"scan.nii.gz", "findings.txt"}
+    assert names == {"map_1.nii.gz", "map_2.nii.gz", "a_1.png", "a_2.png"}
+    assert np.array_equal(nib.load(tmp_path / "map_2.nii.gz").get_fdata(dtype=np.float32), dark.values)
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[5]] == ["Something bright.", "The heart is normal."]
+    assert len(lines) == 11
 
 
 def test_how_much_of_a_large_scan_is_not_seen_is_a_warning(
@@ -141,27 +160,27 @@ def test_how_much_of_a_large_scan_is_not_seen_is_a_warning(
 ) -> None:
     path = tmp_path / "scan.nii.gz"
     write_scan(path, np.eye(3), (1, 2, 1), shape=(50, 48, 46))
-    found = locating.locate("run", path, "Something bright.", [tmp_path / "map.nii"])
+    [found] = locating.locate("run", path, ["Something bright."], [tmp_path / "map.nii"])
     share = 1 - (80 / 1.9 // 2 * 2) * (64 / 2.0) * (72 / 2.1 // 2 * 2) / (50 * 48 * 46)
     assert found.share_outside == pytest.approx(share, abs=0.01)
     assert f"{100 * found.share_outside:.1f} % of" in caplog.text
     assert "lie outside of the 80 x 64 x 72 mm around its centre that the model sees" in caplog.text
     caplog.clear()
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
-    locating.locate("run", path, "Something bright.", [tmp_path / "map.nii"])
+    locating.locate("run", path, ["Something bright."], [tmp_path / "map.nii"])
     assert not caplog.records
 
 
 def test_the_sentence_is_read_with_built_in_findings_or_those_of_a_file(tmp_path: Path, model: BrightnessModel) -> None:
     path, findings = tmp_path / "scan.nii", tmp_path / "findings.txt"
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
-    bright = locating.locate("run", path, "Something bright.", [tmp_path / "map.nii"])
+    [bright] = locating.locate("run", path, ["Something bright."], [tmp_path / "map.nii"])
     assert model.num_read == 19
     findings.write_text("The lungs are clear. Something  BRIGHT. The heart is normal.")
-    again = locating.locate("run", path, "Something bright.", [tmp_path / "map.nii"], findings=findings)
+    [again] = locating.locate("run", path, ["Something bright."], [tmp_path / "map.nii"], findings=findings)
     assert model.num_read == 3
     assert np.array_equal(bright.values, again.values)
-    dark = locating.locate("run", path, "Something dark.", [tmp_path / "map.nii"], findings=findings)
+    [dark] = locating.locate("run", path, ["Something dark."], [tmp_path / "map.nii"], findings=findings)
     assert model.num_read == 4
     assert np.allclose(dark.values[dark.inside], -bright.values[dark.inside])
 
@@ -169,8 +188,13 @@ def test_the_sentence_is_read_with_built_in_findings_or_those_of_a_file(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"sentence": " "}, InputError, r"^--sentence: is empty; write what to look for"),
-        ({"sentence": "Qat aqua"}, InputError, r"^--sentence: the model knows no word of 'Qat aqua'; write it in the"),
+        ({"sentences": []}, InputError, r"^--sentence: is empty; write what to look for"),
+        ({"sentences": [" "]}, InputError, r"^--sentence: is empty; write what to look for"),
+        (
+            {"sentences": ["Something bright.", "Qat aqua"]},
+            InputError,
+            r"^--sentence: the model knows no word of 'Qat aqua'; write it in the",
+        ),
         ({"outs": ["map.tif"]}, InputError, r"^--out: .*map.tif ends in none of .png \(a picture\), .nii and .nii.gz"),
         ({"findings": Path("nowhere.txt")}, DataError, r"^--findings: nowhere.txt cannot be read \(No such file"),
         ({"volume": Path("nowhere.nii")}, DataError, r"^nowhere.nii: does not exist; name a file \(.nii.gz, .nii, "),
@@ -181,7 +205,7 @@ def test_mistakes_are_one_line_and_leave_no_file(
 ) -> None:
     path = tmp_path / "scan.nii"
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
-    given = {"volume": path, "sentence": "Something bright.", "outs": ["map.nii"]} | arguments
+    given = {"volume": path, "sentences": ["Something bright."], "outs": ["map.nii"]} | arguments
     given["outs"] = [tmp_path / name for name in given["outs"]]
     with pytest.raises(error, match=message) as raised:
         locating.locate("run", **given)
@@ -203,7 +227,7 @@ def test_an_out_that_cannot_be_written_is_known_before_anything_is_read(
     (tmp_path / "file").touch()
     (tmp_path / "folder.png").mkdir()
     with pytest.raises((ConfigError, InputError), match=message):
-        locating.locate("run", Path("nowhere.nii"), "Something bright.", [tmp_path / "map.nii", tmp_path / out])
+        locating.locate("run", Path("nowhere.nii"), ["Something bright."], [tmp_path / "map.nii", tmp_path / out])
 
 
 def test_a_picture_that_is_not_finished_leaves_the_earlier_one(
@@ -219,7 +243,7 @@ def test_a_picture_that_is_not_finished_leaves_the_earlier_one(
 
     monkeypatch.setattr(Figure, "savefig", killed)
     with pytest.raises(SystemExit):
-        locating.locate("run", path, "Something bright.", [out])
+        locating.locate("run", path, ["Something bright."], [out])
     assert out.read_bytes() == b"an earlier picture"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "scan.nii"]
 
@@ -228,4 +252,4 @@ def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "scan.nii"
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
     with pytest.raises(CheckpointError, match="nowhere"):
-        locating.locate(str(tmp_path / "nowhere"), path, "Something bright.", [tmp_path / "map.nii"])
+        locating.locate(str(tmp_path / "nowhere"), path, ["Something bright."], [tmp_path / "map.nii"])

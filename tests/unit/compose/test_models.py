@@ -14,7 +14,9 @@ from support.trained_run import STEPS, Setting, rows
 import simcrop
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.system.files import sha256_of
 from simcrop.adapters.system.provenance import weights_sha256
+from simcrop.compose.models import trained_on
 from simcrop.core.data.batch import padded
 from simcrop.core.errors import CheckpointError, InputError
 
@@ -98,3 +100,17 @@ def test_without_reports_and_started_from_another_run(done: Setting, tmp_path: P
     model = compose.load_model(out)
     assert model.text_encoder is None
     assert [key for key in rows(out)[0] if key.startswith("loss")] == ["loss", "loss_reconstruction"]
+
+
+def test_what_a_model_was_trained_on_is_said(done: Setting, tmp_path: Path) -> None:
+    assert trained_on(done.out) == "how well the model does that, simcrop eval grounding measures"
+    shutil.copytree(done.out, tmp_path / "run")
+    config = tmp_path / "run/checkpoints/step_00000004/config.json"
+    tree = json.loads(config.read_text())
+    tree["data"] |= {"source": "phantom", "manifest": None}
+    config.write_text(json.dumps(tree))
+    manifest = config.with_name("manifest.json")
+    about = json.loads(manifest.read_text())
+    about["files"]["config.json"] = sha256_of(config)
+    manifest.write_text(json.dumps(about))
+    assert trained_on(tmp_path / "run") == "the model was trained on phantoms alone and has seen no patient"
