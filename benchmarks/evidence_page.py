@@ -125,10 +125,10 @@ def _language() -> list[str]:
             (f"grounding, findings of any lobe: {name}", spread(_over_findings(ANY_LOBE, number)), "-", "-")
             for name, number in (
                 ("best patch in the place", "hit_rate"),
-                ("the same without a look, knowing the place words", "hit_rate_blind_reading"),
-                ("area under the curve of the map", "auc"),
-                ("the same without a look", "auc_blind"),
-                ("the same without a look, knowing the place words", "auc_blind_reading"),
+                ("best patch without a look, knowing the place words", "hit_rate_blind_reading"),
+                ("area of the map", "auc"),
+                ("area without a look", "auc_blind"),
+                ("area without a look, knowing the place words", "auc_blind_reading"),
             )
         ),
         row("grounding: own volume above those without the finding", "grounding", ("own_above_others",), 0.5),
@@ -223,7 +223,7 @@ def _aims() -> list[str]:
         ("own volume above those without the finding", "0.82", measured("grounding", "own_above_others")),
         ("the map follows the side of the sentence", "0.80", measured("grounding", "faithfulness", "side_follows")),
         ("findings of any lobe: map AUC over the blind map", "0.04", spread(_differences(looked, blind))),
-        ("the same: hit rate over the blind map that reads", "above 0", spread(_differences(hit, read))),
+        ("findings of any lobe: hit rate over the blind map that reads", "above 0", spread(_differences(hit, read))),
         *(
             (
                 f"{name}: hit rate over chance; map AUC",

@@ -27,6 +27,7 @@ from simcrop.adapters.sources.own_scans import OwnScans
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.compose.data import part_of
+from simcrop.compose.models import checkpoint_identity
 from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
 from simcrop.core.recipe import ModelRecipe
@@ -90,6 +91,12 @@ class View:
         size = with_model(config, recipe).data.prepared_size
         assert size is not None
         return cls(Grid(recipe.spacing_mm, size), recipe)
+
+
+def about_model(checkpoint: str) -> dict[str, Any]:
+    """What rows of different models are told apart by."""
+    identity = checkpoint_identity(checkpoint)
+    return {"version": 1, "weights_sha256": identity["sha256"], "step": identity["step"]}
 
 
 def apply_to_scans(

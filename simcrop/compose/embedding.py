@@ -9,10 +9,10 @@ from torch import Tensor
 
 from simcrop.adapters.applying.row_folder import RowFolder, RowFormat
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, View, apply_to_scans
-from simcrop.compose.models import checkpoint_identity, load_encoder
+from simcrop.compose.applying import Applied, Computed, ScanOptions, View, about_model, apply_to_scans
+from simcrop.compose.models import load_encoder
 from simcrop.core.errors import ConfigError
-from simcrop.core.evaluation.readouts import read_out, token_rows
+from simcrop.core.evaluation.readouts import read_out, rows_and_tokens
 from simcrop.core.recipe import TrainRecipe
 from simcrop.core.training.learner import numerics
 
@@ -65,11 +65,8 @@ def embed(
     options = options or EmbedOptions()
     encoder = load_encoder(checkpoint, choose_device(options.scans.device))
     recipe, device = encoder.recipe, encoder.cls_token.device
-    identity = checkpoint_identity(checkpoint)
     about = {
-        "version": 1,
-        "weights_sha256": identity["sha256"],
-        "step": identity["step"],
+        **about_model(checkpoint),
         "read_out": options.read_out,
         "tokens": options.tokens,
         "spacing_mm": list(recipe.spacing_mm),
@@ -78,9 +75,9 @@ def embed(
 
     def compute(volumes: Tensor) -> Computed:
         with numerics(device, TrainRecipe()):
-            rows = token_rows(encoder, volumes.to(device))
-            tokens = encoder.encode(volumes.to(device)).float().cpu().numpy() if options.tokens else None
-        return read_out(rows, options.read_out, recipe).float().cpu().numpy(), tokens
+            rows, tokens = rows_and_tokens(encoder, volumes.to(device))
+        features = read_out(rows, options.read_out, recipe).float().cpu().numpy()
+        return features, tokens.float().cpu().numpy() if options.tokens else None
 
     folder = RowFolder(out, "features", about, form=options.form, shard=options.scans.shard)
     return apply_to_scans(inputs, View.of(checkpoint, recipe), compute, folder, options.scans, should_stop)

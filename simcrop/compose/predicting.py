@@ -14,8 +14,8 @@ from simcrop.adapters.config.prompts import read_prompts
 from simcrop.adapters.evaluation.classification.files import FineTuned, fine_tuned
 from simcrop.adapters.formats.feature_tables import TableFormat
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, View, apply_to_scans
-from simcrop.compose.models import checkpoint_identity, load_aligned, load_encoder
+from simcrop.compose.applying import Applied, Computed, ScanOptions, View, about_model, apply_to_scans
+from simcrop.compose.models import load_aligned, load_encoder
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
 from simcrop.core.evaluation.prompt_features import read_texts
@@ -84,8 +84,7 @@ def predict(
     options = options or PredictOptions()
     known = fine_tuned(local_copy(checkpoint, None)) if options.prompts is None else None
     predictor = _by_sentences(checkpoint, options) if known is None else _by_head(checkpoint, known, options)
-    identity = checkpoint_identity(checkpoint)
-    about = {"version": 1, "weights_sha256": identity["sha256"], "step": identity["step"], **predictor.about}
+    about = {**about_model(checkpoint), **predictor.about}
     folder = RowFolder(out, "predictions", about, columns=predictor.names, form=options.form, shard=options.scans.shard)
     view = View.of(checkpoint, predictor.recipe)
     return apply_to_scans(inputs, view, predictor.compute, folder, options.scans, should_stop)
@@ -132,7 +131,7 @@ def _by_sentences(checkpoint: str, options: PredictOptions) -> _Predictor:
 def _given(path: Path) -> dict[str, PromptTexts]:
     """The sentences of a file. Raises ConfigError where it gives words to look for in reports, which are not there."""
     texts: dict[str, PromptTexts] = {}
-    for name, prompt in read_prompts(path, None).items():
+    for name, prompt in read_prompts(path, None, "--prompts").items():
         if not isinstance(prompt, PromptTexts):
             raise ConfigError(f"--prompts {path}: {name} has terms, and there are no reports; write present and absent")
         texts[name] = prompt

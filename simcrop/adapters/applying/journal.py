@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simcrop.adapters.problems.verdicts import Stamp
-from simcrop.adapters.system.cache_folder import append_row
-from simcrop.adapters.system.files import whole_file
+from simcrop.adapters.system.files import append_line, whole_file
 from simcrop.core.data.problems import Problem
 
 Status = Literal["done", "refused"]
@@ -65,9 +64,9 @@ class Journal:
         return row.get("status") == "done" and row.get("source") == dict(source)
 
     def add(self, entry: Entry) -> None:
-        """Add a line. Raises DataError where the disk refuses."""
+        """Add a line. Raises OSError where the disk refuses."""
         self._rows[entry.scan] = entry.as_row()
-        append_row(self.path, self._rows[entry.scan])
+        append_line(self.path, self._rows[entry.scan])
 
     def rewrite(self, scans: Sequence[str]) -> None:
         """Leave one line of each of these scans, in their order."""

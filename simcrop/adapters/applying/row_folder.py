@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from simcrop.adapters.applying.journal import Entry, Journal
 from simcrop.adapters.formats.feature_tables import TableFormat, read_table, require_pyarrow, write_table
-from simcrop.adapters.formats.opening import without_suffix
 from simcrop.adapters.problems.verdicts import Stamp
 from simcrop.adapters.system.files import make_folder, remove_drafts, whole_file
 from simcrop.core.errors import ConfigError
@@ -124,7 +123,8 @@ class RowFolder:
             shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def _file(self, scan: str) -> Path:
-        inside = [part for part in Path(without_suffix(scan)).parts if part not in ("..", Path(scan).anchor)]
+        """Below the folder, wherever the scan lies; with its suffix, so that a.nii and a.mha are two."""
+        inside = ["_" if part == ".." else part for part in Path(scan).parts if part != Path(scan).anchor]
         return self.result.joinpath(*inside[:-1], f"{inside[-1]}.npz")
 
     def _refuse_others(self) -> None:

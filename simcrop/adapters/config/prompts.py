@@ -40,38 +40,38 @@ def choose_prompts(setting: str, findings: Sequence[str]) -> dict[str, Prompt]:
     return {finding: given.get(finding) or templates(finding) for finding in findings}
 
 
-def read_prompts(path: Path, findings: Sequence[str] | None) -> dict[str, Prompt]:
-    """The prompts in a file, of these findings or (None) of any. Raises ConfigError as `choose_prompts` does."""
+def read_prompts(path: Path, findings: Sequence[str] | None, key: str = "zeroshot.prompts") -> dict[str, Prompt]:
+    """The prompts in a file, of these findings or (None) of any.
+
+    Raises ConfigError as `choose_prompts` does; `key` is the key or option that names the file.
+    """
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"), f"zeroshot.prompts: {path}")
+        tree = parse_yaml(path.read_text(encoding="utf-8"), f"{key}: {path}")
     except (OSError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
         raise ConfigError(
-            f"zeroshot.prompts: {path} cannot be read ({reason}); write reports, templates, or the path of a YAML or "
-            "JSON file"
+            f"{key}: {path} cannot be read ({reason}); write reports, templates, or the path of a YAML or JSON file"
         ) from error
     if not isinstance(tree, dict) or not tree:
-        raise ConfigError(f"zeroshot.prompts: {path} holds no finding; see docs/evaluation.md for the format")
+        raise ConfigError(f"{key}: {path} holds no finding; see docs/evaluation.md for the format")
     for finding in tree:
         if findings is not None and finding not in findings:
             close = get_close_matches(str(finding), findings, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the data has {', '.join(findings)}"
-            raise ConfigError(f"zeroshot.prompts: {path}: {finding!r} is no label of the data; {hint}")
-    return {str(finding): _entry(path, str(finding), entry) for finding, entry in tree.items()}
+            raise ConfigError(f"{key}: {path}: {finding!r} is no label of the data; {hint}")
+    return {str(finding): _entry(f"{key}: {path}", str(finding), entry) for finding, entry in tree.items()}
 
 
-def _entry(path: Path, finding: str, entry: Any) -> Prompt:
+def _entry(where: str, finding: str, entry: Any) -> Prompt:
     keys: set[Any] = set(entry) if isinstance(entry, dict) else set()
     if keys not in ({"present", "absent"}, {"terms"}):
-        raise ConfigError(
-            f"zeroshot.prompts: {path}: {finding} needs the keys present and absent, or terms; see docs/evaluation.md"
-        )
+        raise ConfigError(f"{where}: {finding} needs the keys present and absent, or terms; see docs/evaluation.md")
     for key, texts in entry.items():
         is_list = isinstance(texts, list) and texts
         if not is_list or not all(isinstance(text, str) and WORD.search(text) for text in texts):
-            raise ConfigError(f"zeroshot.prompts: {path}: {finding}: {key} is no list of one or more texts with words")
+            raise ConfigError(f"{where}: {finding}: {key} is no list of one or more texts with words")
     if "terms" in entry:
         return FindingWords((), tuple(entry["terms"]))
     return PromptTexts(tuple(entry["present"]), tuple(entry["absent"]))

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from simcrop.adapters.system.files import make_folder, remove_drafts, whole_file, writing
+from simcrop.adapters.system.files import append_line, make_folder, remove_drafts, whole_file, writing
 from simcrop.core.errors import DataError
 
 _KEY = "data.prepared"
@@ -40,15 +39,7 @@ def cache_file(path: Path) -> Generator[BinaryIO]:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a JSON object as a line to a file of the cache, in one write, so that lines of several processes do not mix.
-
-    Raises:
-        DataError: the disk refuses.
-    """
+    """Add a JSON object as a line to a file of the cache (`append_line`). Raises DataError where the disk refuses."""
     make_folder(path.parent, _KEY)
-    with writing(path, DataError, _REMEDY), path.open("a+b", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        # A kill cut the last line off, or another process is in the midst of it: then an empty line follows it.
-        file.seek(max(0, end - 1))
-        is_torn = end > 0 and file.read(1) != b"\n"
-        file.write(b"\n" * is_torn + json.dumps(row).encode() + b"\n")
+    with writing(path, DataError, _REMEDY):
+        append_line(path, row)

@@ -5,13 +5,14 @@ Until then their names begin with a dot and end in `.draft`; what has to go firs
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
@@ -126,6 +127,20 @@ def writing(what: Path | str, kind: type[SimcropError], remedy: str) -> Generato
         yield
     except (OSError, SafetensorError) as error:
         raise kind(f"{what}: cannot be written ({error}); {remedy}") from error
+
+
+def append_line(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a JSON object as a line to a file, in one write, so that lines of several processes do not mix.
+
+    Raises:
+        OSError: the disk refuses; names the file.
+    """
+    with naming(path), path.open("a+b", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        # A kill cut the last line off, or another process is in the midst of it: then an empty line follows it.
+        is_torn = end > 0 and file.read(1) != b"\n"
+        file.write(b"\n" * is_torn + json.dumps(row).encode() + b"\n")
 
 
 def make_folder(folder: Path, key: str = "--out") -> None:

@@ -172,7 +172,7 @@ class Inputs(TensorGroup):
     """Tensors of a micro-batch beside its volumes.
 
     Attributes:
-        ids_keep, ids_masked: visible and masked patches, sorted ascending, together every patch once.
+        ids_keep, ids_masked: visible patches, and hidden ones that are to be rebuilt, each sorted ascending.
         findings: unmasked, for alignment.
         sentence_mask: True where a sentence of the findings exists and has at least one token.
         sentence_keys: stable hash of each sentence's normalised text; 0 at padding.

@@ -32,9 +32,15 @@ def read_depths(depth: int) -> list[int]:
 @torch.no_grad()
 def token_rows(encoder: VisionEncoder, volume: AnyVolume) -> Float[Tensor, "B F"]:
     """Rows of unmasked volumes in HU without the scores of prototypes, float32."""
+    return rows_and_tokens(encoder, volume)[0]
+
+
+@torch.no_grad()
+def rows_and_tokens(encoder: VisionEncoder, volume: AnyVolume) -> tuple[Float[Tensor, "B F"], Float[Tensor, "B N+1 E"]]:
+    """`token_rows`, and the encoder's tokens after the final norm, class token first."""
     with _blocks_recorded(encoder) as after:
-        encoder.encode(volume, normalized=False)
-    return _token_row(after)
+        tokens = encoder.encode(volume)
+    return _token_row(after), tokens
 
 
 @torch.no_grad()

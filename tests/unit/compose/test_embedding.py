@@ -66,7 +66,7 @@ def test_every_read_out_has_its_width_and_tokens_are_kept_where_they_are_asked_f
     assert len([*result.path.rglob("*.npz")]) == result.done
     name = min(table)
     data, encoder = compose.prepare_data(load_config(configuration(run))), compose.load_encoder(run / "run")
-    with np.load(result.path / name.replace(".nii.gz", ".npz")) as kept:
+    with np.load(result.path / f"{name}.npz") as kept:
         volume = data.prepared.read_centre(name, encoder.volume_size)[None, None]
         assert np.array_equal(kept["tokens"], encoder.encode(volume)[0].detach().numpy())
         assert kept["features"].shape == (12,)

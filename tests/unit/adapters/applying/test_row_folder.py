@@ -55,10 +55,10 @@ def test_a_file_of_each_scan_has_its_features_and_tokens(tmp_path: Path) -> None
     folder.finish(SCANS)
     assert [folder.is_done(scan, STAMP) for scan in SCANS] == [True, False, True]
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.npz")) == [
-        "features/3.npz",
-        "features/b/1.npz",
+        "features/_/3.nii.gz.npz",
+        "features/b/1.nii.gz.npz",
     ]
-    with np.load(tmp_path / "features/b/1.npz") as kept:
+    with np.load(tmp_path / "features/b/1.nii.gz.npz") as kept:
         assert np.array_equal(kept["features"], row(0))
         assert kept["tokens"].shape == (3, 4)
 
