@@ -105,8 +105,11 @@ def prepare_data(
     if compares_storages:
         few = usable[:_MEASURED]
         _say_costs(make(few), [study for study in few if found.keys().isdisjoint(study.reconstructions)], usable)
-    with counted(f"volumes prepared in {data.prepared}") as progress:
-        prepared = make(usable if reads_volumes else (), progress=progress, say=_log.info)
+    if reads_volumes:
+        with counted(f"volumes prepared in {data.prepared}") as progress:
+            prepared = make(usable, progress=progress, say=_log.info)
+    else:
+        prepared = make(())
     verdicts.add_errors(found)
     refusals.add(found)
     train, held_out = refusals.divided(data.validation_fraction)
