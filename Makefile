@@ -34,8 +34,8 @@ check: $(INSTALLED)  ## style, types and who may import whom
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-guides: $(INSTALLED)  ## the tables of docs/configuration.md and docs/data-problems.md, from the code
-	cd tests && for guide in configuration_guide problems_guide; do ../$(BIN)/python -m support.$$guide; done
+guides: $(INSTALLED)  ## docs/api.md and the tables of docs/configuration.md and docs/data-problems.md, from the code
+	cd tests && for guide in api_guide configuration_guide problems_guide; do ../$(BIN)/python -m support.$$guide; done
 
 install: $(INSTALLED)  ## the virtual environment alone
 

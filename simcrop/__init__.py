@@ -7,16 +7,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simcrop.compose import load_encoder, load_model
+    from simcrop.adapters.formats.scan import read_scan
+    from simcrop.compose import load_classifier, load_encoder, load_model, read_for
     from simcrop.core.reports.text import split_sentences
 
     __version__: str
 
-__all__ = ["__version__", "load_encoder", "load_model", "split_sentences"]
+__all__ = [
+    "__version__",
+    "load_classifier",
+    "load_encoder",
+    "load_model",
+    "read_for",
+    "read_scan",
+    "split_sentences",
+]
 
 _HOMES = {
+    "load_classifier": "simcrop.compose",
     "load_encoder": "simcrop.compose",
     "load_model": "simcrop.compose",
+    "read_for": "simcrop.compose",
+    "read_scan": "simcrop.adapters.formats.scan",
     "split_sentences": "simcrop.core.reports.text",
 }
 

@@ -16,21 +16,16 @@ from torch import Tensor
 
 from simcrop.adapters.applying.journal import Entry
 from simcrop.adapters.applying.row_folder import RowFolder
-from simcrop.adapters.checkpoints.encoder_file import open_weights
-from simcrop.adapters.checkpoints.hub import local_copy
-from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.config.settings import with_model
 from simcrop.adapters.loading.own_volumes import look_at_scan
-from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.own_scans import OwnScans
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.compose.data import part_of
 from simcrop.compose.models import checkpoint_identity
+from simcrop.compose.view import View
 from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
-from simcrop.core.recipe import ModelRecipe
 from simcrop.core.training.stopping import Stopped
 
 Computed = tuple[NDArray[np.float32], NDArray[np.float32] | None]
@@ -70,27 +65,6 @@ class Applied:
     refused: Sequence[Mapping[str, Any]]
     unusual: Sequence[Mapping[str, Any]]
     path: Path
-
-
-@dataclass(frozen=True)
-class View:
-    """What a model sees of a scan.
-
-    Attributes:
-        grid: that scans are resampled onto: of prepared volumes, so that evaluation sees the same.
-        recipe: of the model; `volume_size` is the centre that is cut of it.
-    """
-
-    grid: Grid
-    recipe: ModelRecipe
-
-    @classmethod
-    def of(cls, checkpoint: str, recipe: ModelRecipe) -> "View":
-        """That of a checkpoint's model."""
-        config = open_weights(local_copy(checkpoint, None)).run_config() or RunConfig()
-        size = with_model(config, recipe).data.prepared_size
-        assert size is not None
-        return cls(Grid(recipe.spacing_mm, size), recipe)
 
 
 def about_model(checkpoint: str) -> dict[str, Any]:

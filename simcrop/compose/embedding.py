@@ -3,16 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from simcrop.adapters.applying.row_folder import RowFolder, RowFormat
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, View, about_model, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, about_model, apply_to_scans
 from simcrop.compose.models import load_encoder
 from simcrop.core.errors import ConfigError
-from simcrop.core.evaluation.readouts import read_out, rows_and_tokens
+from simcrop.core.evaluation.readouts import TokenReadOut, read_out, rows_and_tokens
 from simcrop.core.recipe import TrainRecipe
 from simcrop.core.training.learner import numerics
 
@@ -29,7 +28,7 @@ class EmbedOptions:
         scans: how they are taken.
     """
 
-    read_out: Literal["encoder", "max", "layers"] = "encoder"
+    read_out: TokenReadOut = "encoder"
     form: RowFormat = "csv"
     tokens: bool = False
     scans: ScanOptions = field(default_factory=ScanOptions)
@@ -80,4 +79,4 @@ def embed(
         return features, tokens.float().cpu().numpy() if options.tokens else None
 
     folder = RowFolder(out, "features", about, form=options.form, shard=options.scans.shard)
-    return apply_to_scans(inputs, View.of(checkpoint, recipe), compute, folder, options.scans, should_stop)
+    return apply_to_scans(inputs, encoder.view, compute, folder, options.scans, should_stop)

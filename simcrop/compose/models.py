@@ -14,6 +14,8 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.compose.ops import select_ops
+from simcrop.compose.trained_encoder import TrainedEncoder
+from simcrop.compose.view import View
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
@@ -34,15 +36,20 @@ def load_aligned(checkpoint: str, device: torch.device) -> tuple[SimCroP, Tokeni
     """A model that can compare sentences with patches, and its tokenizer.
 
     Raises:
-        CheckpointError: it was trained without alignment; or as `load_model`.
+        CheckpointError: it was trained without alignment; or as `load_simcrop`.
     """
-    model = load_model(checkpoint, device)
+    model = load_simcrop(checkpoint, device)
+    return model, tokenizer_of_aligned(model, checkpoint)
+
+
+def tokenizer_of_aligned(model: SimCroP, name: str) -> Tokenizer:
+    """The tokenizer of a trained model that can compare sentences with patches; CheckpointError where it cannot."""
     if not model.matches_sentences or model.tokenizer is None:
         raise CheckpointError(
-            f"{checkpoint}: was trained without alignment, so it cannot compare sentences with patches; name one whose "
+            f"{name}: was trained without alignment, so it cannot compare sentences with patches; name one whose "
             "objectives.alignment.weight or objectives.late_interaction.weight is above 0"
         )
-    return model, model.tokenizer
+    return model.tokenizer
 
 
 def build_model(
@@ -68,14 +75,21 @@ def build_model(
     return model, tokenizer
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None) -> SimCroP:
-    """A trained model, ready to use: in eval mode, with its tokenizer as `.tokenizer`.
+def load_simcrop(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    revision: str | None = None,
+    kind: type[SimCroP] = SimCroP,
+) -> SimCroP:
+    """A trained model in eval mode, with its tokenizer as `.tokenizer`.
 
     Args:
         path: a run folder (its latest checkpoint), one of its `checkpoints/step_*`, an exported folder, or a hub id;
             what lies here wins over a hub id of the same name.
         device: where to put it; on a GPU it uses the Triton kernels, whatever it was trained with.
         revision: branch, tag or commit of a hub id.
+        kind: class of the model: SimCroP, or one with more methods.
 
     Raises:
         CheckpointError: absent, damaged, unreachable, an encoder alone, or a fine-tuned classifier.
@@ -83,7 +97,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision
     opened = open_weights(local_copy(path, revision))
     checkpoint = opened.whole(path, "use load_encoder, or name the run that it comes from")
     config = checkpoint.run_config()
-    model, _ = make_model(config, select_ops("auto", torch.device(device)), tokenizer_dir=checkpoint.tokenizer_folder())
+    ops = select_ops("auto", torch.device(device))
+    model, _ = make_model(config, ops, tokenizer_dir=checkpoint.tokenizer_folder(), kind=kind)
     load_weights(model, config, checkpoint)
     return model.to(device).eval()
 
@@ -94,26 +109,29 @@ def load_encoder(
     *,
     revision: str | None = None,
     model: Mapping[str, Any] | None = None,
-) -> VisionEncoder:
+) -> TrainedEncoder:
     """A trained vision encoder alone, in eval mode.
 
     Args:
-        path, device, revision: as for `load_model`; or a file of encoder weights in timm's names, such as the authors'
-            `simcrop.pth`, or a .safetensors file.
+        path, device, revision: as for `load_model`; or a file of encoder weights in timm's names, such as the
+            authors' `simcrop.pth`, or a .safetensors file.
         model: keys of the configuration's `model` section that such a file does not hold, e.g. {"num_heads": 6}. By
             default 64 channels a head, and spacing and window of the paper.
 
     Returns:
         A module with `encode(volume, *, normalized=True)` -> [B, N+1, E], class token first, for volumes in HU, RAS,
         at its `.spacing_mm`; `.window` (with `model.windows`: `.recipe.input_windows`) and `.volume_size` say what it
-        was trained on.
+        was trained on. `embed(scan)` has the features of a file.
 
     Raises:
         CheckpointError: absent, damaged, unreachable, or without some of an encoder's tensors, which are named.
         ConfigError: a key of `model` is wrong.
     """
     opened = open_weights(local_copy(path, revision))
-    return opened.encoder(select_ops("auto", torch.device(device)), model).to(device).eval()
+    encoder = opened.encoder(select_ops("auto", torch.device(device)), model, kind=TrainedEncoder)
+    assert isinstance(encoder, TrainedEncoder)
+    encoder.view = View.by(opened.run_config(), encoder.recipe)
+    return encoder.to(device).eval()
 
 
 def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dict[str, Any]:
@@ -136,7 +154,7 @@ def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dic
 
 
 def trained_on(checkpoint: str | Path) -> str:
-    """Says in words what kind of studies a model has learned from. Raises CheckpointError as `load_model` does."""
+    """Says in words what kind of studies a model has learned from. Raises CheckpointError as `load_simcrop` does."""
     config = open_weights(local_copy(checkpoint, None)).run_config()
     if config is not None and config.data.source == "phantom":
         return "the model was trained on phantoms alone and has seen no patient"

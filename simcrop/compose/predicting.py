@@ -6,21 +6,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from simcrop.adapters.applying.row_folder import RowFolder
 from simcrop.adapters.checkpoints.hub import local_copy
-from simcrop.adapters.config.prompts import read_prompts
+from simcrop.adapters.config.prompts import prompts_of, read_prompts
 from simcrop.adapters.evaluation.classification.files import FineTuned, fine_tuned
 from simcrop.adapters.formats.feature_tables import TableFormat
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, View, about_model, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, about_model, apply_to_scans
 from simcrop.compose.models import load_aligned, load_encoder
+from simcrop.compose.view import View
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
 from simcrop.core.evaluation.prompt_features import read_texts
 from simcrop.core.evaluation.sentences import sentence_scores
 from simcrop.core.evaluation.zeroshot import finding_scores
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.recipe import ModelRecipe, TrainRecipe
 from simcrop.core.reports.prompts import WORDS, PromptTexts, templates
 from simcrop.core.reports.reader import ReportReader
@@ -93,33 +98,39 @@ def predict(
 def _by_head(checkpoint: str, known: FineTuned, options: PredictOptions) -> _Predictor:
     """The probabilities that a classifier's head gives."""
     encoder = load_encoder(checkpoint, choose_device(options.scans.device))
-    device = encoder.cls_token.device
-    classifier = Classifier(encoder, len(known.names), frozen=True)
-    known.load_into(classifier)
-    classifier.to(device).eval()
+    scores = head_scorer(encoder, known)
 
     def compute(volumes: Tensor) -> Computed:
-        with numerics(device, TrainRecipe()):
-            logits = classifier(volumes.to(device))
-        return probabilities(logits, exclusive=known.exclusive).float().numpy(), None
+        return scores(volumes).numpy(), None
 
     kind = "probabilities of exclusive classes" if known.exclusive else "probabilities of findings, each by itself"
     return _Predictor(known.names, {"numbers": kind}, encoder.recipe, compute)
 
 
+def head_scorer(encoder: VisionEncoder, known: FineTuned) -> Callable[[Tensor], Float[Tensor, "B F"]]:
+    """Probabilities of volumes [B, 1, H, W, D] by the head of a fine-tuned classifier, whose encoder this is."""
+    device = encoder.cls_token.device
+    classifier = Classifier(encoder, len(known.names), frozen=True)
+    known.load_into(classifier)
+    classifier.to(device).eval()
+
+    @torch.no_grad()
+    def scores(volumes: Tensor) -> Tensor:
+        with numerics(device, TrainRecipe()):
+            logits = classifier(volumes.to(device))
+        return probabilities(logits, exclusive=known.exclusive).float().cpu()
+
+    return scores
+
+
 def _by_sentences(checkpoint: str, options: PredictOptions) -> _Predictor:
     """How much better sentences that assert a finding are met than those that deny it."""
     model, tokenizer = load_aligned(checkpoint, choose_device(options.scans.device))
-    device, reports = model.encoder.cls_token.device, ReportReader(tokenizer, model.text_recipe.max_tokens)
-    texts = {name: templates(name) for name in WORDS} if options.prompts is None else _given(options.prompts)
-    prompts = [read_texts(model, reports, each).features for each in texts.values()]
-    score = partial(sentence_scores, model)
+    texts = prompt_texts(options.prompts)
+    scores = sentence_scorer(model, ReportReader(tokenizer, model.text_recipe.max_tokens), [*texts.values()])
 
     def compute(volumes: Tensor) -> Computed:
-        with numerics(device, TrainRecipe()):
-            patches = model.patch_features(volumes.to(device)).float()
-        present, absent = finding_scores(prompts, patches, score).double().unbind(2)
-        return (present - absent).float().cpu().numpy(), None
+        return scores(volumes).numpy(), None
 
     about = {
         "numbers": "score of sentences that assert a finding, less that of sentences that deny it: no probability",
@@ -128,11 +139,37 @@ def _by_sentences(checkpoint: str, options: PredictOptions) -> _Predictor:
     return _Predictor([*texts], about, model.recipe, compute)
 
 
-def _given(path: Path) -> dict[str, PromptTexts]:
-    """The sentences of a file. Raises ConfigError where it gives words to look for in reports, which are not there."""
+def sentence_scorer(
+    model: SimCroP, reports: ReportReader, texts: Sequence[PromptTexts]
+) -> Callable[[Tensor], Float[Tensor, "B F"]]:
+    """Scores of volumes [B, 1, H, W, D] by sentences: those that assert a finding, less those that deny it; -2 to 2."""
+    device = model.encoder.cls_token.device
+    prompts = [read_texts(model, reports, each).features for each in texts]
+    score = partial(sentence_scores, model)
+
+    @torch.no_grad()
+    def scores(volumes: Tensor) -> Tensor:
+        with numerics(device, TrainRecipe()):
+            patches = model.patch_features(volumes.to(device)).float()
+        present, absent = finding_scores(prompts, patches, score).double().unbind(2)
+        return (present - absent).float().cpu()
+
+    return scores
+
+
+def prompt_texts(given: Path | Mapping[str, Any] | None) -> dict[str, PromptTexts]:
+    """The sentences of a file, or of what one holds, by finding; None takes those built in for CT-RATE's findings.
+
+    Raises:
+        ConfigError: it gives words to look for in reports, which are not there.
+    """
+    if given is None:
+        return {name: templates(name) for name in WORDS}
+    where = f"--prompts {given}" if isinstance(given, Path) else "prompts"
+    read = read_prompts(given, None, "--prompts") if isinstance(given, Path) else prompts_of(given, where)
     texts: dict[str, PromptTexts] = {}
-    for name, prompt in read_prompts(path, None, "--prompts").items():
+    for name, prompt in read.items():
         if not isinstance(prompt, PromptTexts):
-            raise ConfigError(f"--prompts {path}: {name} has terms, and there are no reports; write present and absent")
+            raise ConfigError(f"{where}: {name} has terms, and there are no reports; write present and absent")
         texts[name] = prompt
     return texts

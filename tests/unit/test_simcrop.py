@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from support.api_guide import GUIDE, guide_text
 
 import simcrop
 
@@ -18,3 +19,9 @@ def test_what_the_package_offers_is_imported_when_asked_for() -> None:
     assert done.stdout == f"['One.', 'Two.'] {simcrop.__version__}\n"
     with pytest.raises(AttributeError, match="no attribute 'load_modle'"):
         simcrop.load_modle  # noqa: B018
+
+
+def test_the_guide_has_every_signature_and_docstring() -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    assert guide_text(guide) == guide, "run `make guides`"
+    assert all(f"\n### simcrop.{name}\n" in guide for name in simcrop.__all__ if name != "__version__")

@@ -88,11 +88,13 @@ class Checkpoint:
         """The vision encoder's part of them, in timm's names."""
         return encoder_weights(self.weights())
 
-    def encoder(self, ops: Ops, model: Mapping[str, Any] | None = None) -> VisionEncoder:
-        """The vision encoder; `model` must be empty."""
+    def encoder(
+        self, ops: Ops, model: Mapping[str, Any] | None = None, *, kind: type[VisionEncoder] = VisionEncoder
+    ) -> VisionEncoder:
+        """The vision encoder, of that class; `model` must be empty."""
         if model:
             raise CheckpointError(f"{self.path}: says itself how its model is made; leave out `model`")
-        encoder = VisionEncoder(self.run_config().model, ops)
+        encoder = kind(self.run_config().model, ops)
         encoder.load_state_dict(self.encoder_weights())
         return encoder
 

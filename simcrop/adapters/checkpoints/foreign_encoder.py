@@ -72,7 +72,9 @@ class EncoderFile:
 
     weights = encoder_weights
 
-    def encoder(self, ops: Ops, model: Mapping[str, Any] | None = None) -> VisionEncoder:
+    def encoder(
+        self, ops: Ops, model: Mapping[str, Any] | None = None, *, kind: type[VisionEncoder] = VisionEncoder
+    ) -> VisionEncoder:
         """The encoder; what else the file holds is named in the log and left out.
 
         A position table of another grid than the recipe's is made anew; one of the same grid is taken as it is.
@@ -81,6 +83,7 @@ class EncoderFile:
             ops: implementation of the accelerated operations.
             model: keys of the configuration's `model` section that win over what the file says or implies, such as
                 num_heads or volume_size.
+            kind: class of the encoder: VisionEncoder, or one with more methods.
 
         Raises:
             CheckpointError: tensors are absent or of another shape; their number, and the first twenty by name.
@@ -89,7 +92,7 @@ class EncoderFile:
         table = self.tensors.get("pos_embed")
         known = None if table is None else recognise_table(table)
         recipe = _recipe(self, known, model or {})
-        encoder = VisionEncoder(recipe, ops)
+        encoder = kind(recipe, ops)
         own = encoder.state_dict()
         tensors = dict(self.tensors)
         if _is_other_grid(table, known, recipe):

@@ -22,6 +22,7 @@ def make_model(
     *,
     reports: Callable[[], Iterable[str]] | None = None,
     tokenizer_dir: Path | None = None,
+    kind: type[SimCroP] = SimCroP,
 ) -> tuple[SimCroP, HFTokenizer]:
     """A model with random weights, the same for the same configuration and reports, and its tokenizer.
 
@@ -31,6 +32,7 @@ def make_model(
         reports: texts to learn a vocabulary from, where the text encoder is made from scratch.
         tokenizer_dir: folder that `save_tokenizer` filled; wins over `reports`, and over `text_encoder.source` where
             the weights of that one are not needed.
+        kind: class of the model: SimCroP, or one with more methods.
 
     Raises:
         ConfigError: the text encoder cannot be loaded.
@@ -43,7 +45,7 @@ def make_model(
     else:
         tokenizer, text_encoder = load_text_encoder(config.text_encoder, reports=reports, folder=tokenizer_dir)
     torch.manual_seed(seed)  # however many numbers the text encoder took
-    model = SimCroP(
+    model = kind(
         config.model,
         config.objectives,
         config.text_encoder,

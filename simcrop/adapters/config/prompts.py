@@ -11,7 +11,7 @@ A file (YAML or JSON) gives for a finding either sentences or words to pick sent
 A term is as in `core.reports.prompts`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -54,22 +54,36 @@ def read_prompts(path: Path, findings: Sequence[str] | None, key: str = "zerosho
         raise ConfigError(
             f"{key}: {path} cannot be read ({reason}); write reports, templates, or the path of a YAML or JSON file"
         ) from error
-    if not isinstance(tree, dict) or not tree:
-        raise ConfigError(f"{key}: {path} holds no finding; see docs/evaluation.md for the format")
-    for finding in tree:
+    prompts = prompts_of(tree, f"{key}: {path}")
+    for finding in prompts:
         if findings is not None and finding not in findings:
-            close = get_close_matches(str(finding), findings, n=1)
+            close = get_close_matches(finding, findings, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the data has {', '.join(findings)}"
             raise ConfigError(f"{key}: {path}: {finding!r} is no label of the data; {hint}")
-    return {str(finding): _entry(f"{key}: {path}", str(finding), entry) for finding, entry in tree.items()}
+    return prompts
+
+
+def prompts_of(tree: Any, where: str) -> dict[str, Prompt]:
+    """The prompts in what a file holds.
+
+    Args:
+        tree: entries by finding.
+        where: it is from, for messages.
+
+    Raises:
+        ConfigError: no finding, or an entry is wrong; names the entry.
+    """
+    if not isinstance(tree, Mapping) or not tree:
+        raise ConfigError(f"{where} holds no finding; see docs/evaluation.md for the format")
+    return {str(finding): _entry(where, str(finding), entry) for finding, entry in tree.items()}
 
 
 def _entry(where: str, finding: str, entry: Any) -> Prompt:
-    keys: set[Any] = set(entry) if isinstance(entry, dict) else set()
+    keys: set[Any] = set(entry) if isinstance(entry, Mapping) else set()
     if keys not in ({"present", "absent"}, {"terms"}):
         raise ConfigError(f"{where}: {finding} needs the keys present and absent, or terms; see docs/evaluation.md")
     for key, texts in entry.items():
-        is_list = isinstance(texts, list) and texts
+        is_list = isinstance(texts, list | tuple) and texts
         if not is_list or not all(isinstance(text, str) and WORD.search(text) for text in texts):
             raise ConfigError(f"{where}: {finding}: {key} is no list of one or more texts with words")
     if "terms" in entry:

@@ -18,7 +18,7 @@ from simcrop.adapters.config.renamed import renamed_keys
 from simcrop.adapters.config.run import DataSettings, EvaluationSettings, RunConfig
 from simcrop.adapters.config.yaml_text import format_yaml, parse_yaml
 from simcrop.core.errors import ConfigError
-from simcrop.core.recipe import PAPER, PRESETS, ModelRecipe
+from simcrop.core.recipe import PAPER, PRESETS, ModelRecipe, Size
 
 __all__ = [
     "DataSettings",
@@ -164,11 +164,16 @@ def _with_derived(config: RunConfig) -> RunConfig:
     """Fill in the keys whose defaults follow from others."""
     data = config.data
     if data.prepared_size is None:
-        x, y, z = (round(size * 8 / 7) for size in config.model.volume_size)
-        data = replace(data, prepared_size=(x, y, z))
+        data = replace(data, prepared_size=usual_prepared_size(config.model))
     if data.source == "phantom" and data.root is None:
         data = replace(data, root=Path(f"data/phantom_{data.cases}_{data.phantom_seed}"))
     return replace(config, data=data)
+
+
+def usual_prepared_size(model: ModelRecipe) -> Size:
+    """The model's volume and room for a random crop: what `data.prepared_size` is where nothing else is said."""
+    x, y, z = (round(size * 8 / 7) for size in model.volume_size)
+    return x, y, z
 
 
 def _check_files(config: RunConfig, where: str, option_keys: Sequence[str]) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int16
 from numpy.typing import NDArray
+from torch import Tensor
 
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.problems.content import refuse_content
@@ -14,6 +16,7 @@ from simcrop.adapters.problems.unusual import unusual
 from simcrop.adapters.problems.verdicts import Stamp, source_stamp
 from simcrop.core.data.augment import crop_centre
 from simcrop.core.data.problems import BadFileError, Problem
+from simcrop.core.data.study import Volume
 from simcrop.core.ports import DataSet
 from simcrop.core.recipe import Size
 
@@ -37,6 +40,17 @@ class Looked:
     notes: tuple[Problem, ...] = ()
 
 
+def centre_of(volume: Volume, grid: Grid, size: Size) -> Int16[Tensor, "H W D"]:
+    """The centre of a volume on a grid, as evaluation cuts it of prepared volumes.
+
+    Args:
+        volume: in HU.
+        grid: that it is resampled onto.
+        size: of the centre.
+    """
+    return crop_centre(resample_volume(volume, grid)[0], size).to(torch.int16).contiguous()
+
+
 def look_at_scan(shared: tuple[DataSet, Grid, Size], scan: str) -> Looked:
     """Read a scan; a function of a module for `run_all`.
 
@@ -50,7 +64,7 @@ def look_at_scan(shared: tuple[DataSet, Grid, Size], scan: str) -> Looked:
     try:
         volume = source.read_volume(scan)
         refuse_content(source.volume_file(scan), volume)
-        voxels = crop_centre(resample_volume(volume, grid)[0], size).to(torch.int16).contiguous().numpy()
+        voxels = centre_of(volume, grid, size).numpy()
         notes = tuple(unusual(source.volume_file(scan), volume, voxels, grid.spacing_mm))
         found = {"voxels": voxels, "notes": notes}
     except BadFileError as bad:

@@ -19,9 +19,10 @@ from simcrop.core.model.patches import AnyVolume
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.recipe import ModelRecipe
 
-ReadOut = Literal["encoder", "max", "layers", "prototypes"]
-TOKEN_READ_OUTS: tuple[ReadOut, ...] = ("encoder", "max", "layers")
+TokenReadOut = Literal["encoder", "max", "layers"]
 """What an encoder alone allows."""
+ReadOut = TokenReadOut | Literal["prototypes"]
+TOKEN_READ_OUTS: tuple[TokenReadOut, ...] = ("encoder", "max", "layers")
 
 
 def read_depths(depth: int) -> list[int]:

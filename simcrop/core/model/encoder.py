@@ -3,6 +3,7 @@
 State-dict names are timm's (`cls_token`, `pos_embed`, `patch_embed.proj.weight`, `blocks.0.attn.qkv.weight`, ...).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -14,10 +15,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
+from simcrop.core.errors import InputError
 from simcrop.core.model.patches import AnyVolume, patch_grid
 from simcrop.core.model.positions import position_table
 from simcrop.core.ops import Ops
 from simcrop.core.recipe import ModelRecipe
+
+_SPACING = 0.02
+"""Relative difference of spacings that reads as the same."""
 
 
 class Attention(nn.Module):
@@ -171,22 +176,45 @@ class VisionEncoder(nn.Module):
         return self.encode(volume, ids_keep)
 
     def encode(
-        self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None, *, normalized: bool = True
+        self,
+        volume: AnyVolume,
+        ids_keep: Int64[Tensor, "B L"] | None = None,
+        *,
+        normalized: bool = True,
+        spacing_mm: Sequence[float] | None = None,
     ) -> Float[Tensor, "B L+1 E"]:
         """Tokens of a volume, class token first.
 
         Args:
-            volume: [B, C, H, W, D] in HU, any dtype. Its size may differ from the recipe's as long as the patch
+            volume: [B, 1, H, W, D] in HU, RAS, any dtype. Its size may differ from the recipe's as long as the patch
                 divides it; the position table is then made anew for its grid.
             ids_keep: patches to look at; None looks at all of them.
             normalized: False leaves out the final LayerNorm.
+            spacing_mm: of the voxels along x, y, z, where the caller wants it compared with the model's.
+
+        Raises:
+            InputError: no such tensor, or voxels of another spacing.
         """
+        self._require(volume, spacing_mm)
         positions = self._positions(volume)
         volume = volume if volume.is_floating_point() or volume.dtype == torch.int16 else volume.float()
         tokens = self.patch_embed(volume, positions[0, 1:], ids_keep)
         cls_token = (self.cls_token + positions[:, :1]).expand(tokens.shape[0], -1, -1)
         tokens = run_blocks(self.blocks, torch.cat([cls_token, tokens], dim=1), recompute=self.recompute)
         return self.norm(tokens) if normalized else tokens
+
+    def _require(self, volume: Any, spacing_mm: Sequence[float] | None) -> None:
+        """Raise InputError on what cannot be read right."""
+        takes = "encode takes a tensor [B, 1, H, W, D] in HU; simcrop.read_for(encoder, scan) makes one of any scan"
+        if not isinstance(volume, Tensor):
+            raise InputError(f"volume: is a {type(volume).__name__}; {takes}")
+        if volume.dim() != 5 or volume.shape[1] != 1:
+            raise InputError(f"volume: has the shape {list(volume.shape)}; {takes}")
+        if spacing_mm is not None and not all(
+            math.isclose(given, own, rel_tol=_SPACING) for given, own in zip(spacing_mm, self.spacing_mm, strict=True)
+        ):
+            given, own = (" x ".join(f"{mm:g}" for mm in each) for each in (spacing_mm, self.spacing_mm))
+            raise InputError(f"volume: its voxels are {given} mm, and the model's {own} mm; {takes}")
 
     def _positions(self, volume: AnyVolume) -> Float[Tensor, "1 N+1 E"]:
         size = (volume.shape[2], volume.shape[3], volume.shape[4])

@@ -14,7 +14,8 @@ from simcrop.adapters.applying.row_folder import RowFolder
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.adapters.loading.resample import Grid
-from simcrop.compose.applying import Applied, Computed, ScanOptions, View, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, apply_to_scans
+from simcrop.compose.view import View
 from simcrop.core.errors import DataError
 from simcrop.core.recipe import ModelRecipe
 

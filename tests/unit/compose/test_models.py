@@ -49,6 +49,19 @@ def test_an_encoder_is_loaded_and_reads_any_type_and_size(done: Setting) -> None
         encoder.encode(volume[..., :7])
 
 
+def test_an_encoder_refuses_what_it_cannot_read_right(done: Setting) -> None:
+    encoder, volume = simcrop.load_encoder(done.out), torch.zeros(1, 1, 16, 16, 16)
+    assert torch.equal(encoder.encode(volume, spacing_mm=(2.0, 2.01, 1.99)), encoder.encode(volume))
+    with pytest.raises(InputError, match=r"its voxels are 2 x 2 x 3 mm, and the model's 2 x 2 x 2 mm; encode takes"):
+        encoder.encode(volume, spacing_mm=(2.0, 2.0, 3.0))
+    with pytest.raises(InputError, match=r"has the shape \[16, 16, 16\].*simcrop.read_for"):
+        encoder.encode(volume[0, 0])
+    with pytest.raises(InputError, match=r"has the shape \[1, 2, 16, 16, 16\]"):
+        encoder.encode(volume.expand(1, 2, 16, 16, 16))
+    with pytest.raises(InputError, match="volume: is a str"):
+        encoder.encode("scan.nii.gz")
+
+
 def test_a_damaged_checkpoint_is_not_loaded(done: Setting, tmp_path: Path) -> None:
     folder = tmp_path / "step_00000004"
     shutil.copytree(done.out / "checkpoints" / "step_00000004", folder)

@@ -7,13 +7,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 from support.damage import synthetic_chest
 from support.dicom_series import write_series
 
 from simcrop.adapters.formats.scan import read_scan, write_map
 from simcrop.core.data.problems import BadFileError
-from simcrop.core.errors import DataError
+from simcrop.core.errors import DataError, InputError
 
 VOXELS = synthetic_chest()
 TURN = Rotation.from_euler("xyz", [7, -11, 23], degrees=True).as_matrix()
@@ -124,3 +125,41 @@ def test_what_is_no_scan_is_told_in_one_line(tmp_path: Path) -> None:
     nib.save(raw, tmp_path / "raw.nii.gz")
     with pytest.raises(BadFileError, match=r"raw.nii.gz"):
         read_scan(tmp_path / "raw.nii.gz")
+
+
+@pytest.mark.parametrize("axes", AFFINES)
+def test_a_scan_from_memory_is_that_of_its_file(tmp_path: Path, axes: str) -> None:
+    path = write(tmp_path / "scan.nii.gz", AFFINES[axes])
+    file, image = read_scan(path), nib.load(path)
+    assert isinstance(image, nib.Nifti1Image)
+    for given in (image, (np.asanyarray(image.dataobj), image.affine), (torch.from_numpy(VOXELS), image.affine)):
+        scan = read_scan(given)
+        assert torch.equal(scan.volume.voxels, file.volume.voxels)
+        assert torch.equal(scan.volume.affine, file.volume.affine)
+        assert scan.shape == file.shape
+        assert np.array_equal(scan.affine, file.affine)
+    assert read_scan(file) is file
+
+
+def test_trailing_axes_of_one_voxel_are_dropped() -> None:
+    assert read_scan((VOXELS[..., None], AFFINES["RAS"])).shape == VOXELS.shape
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (VOXELS, InputError, "scan: is a ndarray"),
+        (3, InputError, "scan: is a int"),
+        ((VOXELS > 0, np.eye(4)), InputError, "array: holds bool"),
+        ((VOXELS, np.eye(3)), InputError, r"array: its affine has the shape \(3, 3\)"),
+        ((VOXELS[0], AFFINES["RAS"]), BadFileError, "a 3D volume is needed"),
+        ((np.stack([VOXELS, VOXELS], -1), AFFINES["RAS"]), BadFileError, "a 3D volume is needed"),
+        ((VOXELS, np.diag([1.0, 1, 0, 1])), BadFileError, "voxel spacing"),
+        ((np.where(VOXELS.max() == VOXELS, np.nan, VOXELS), AFFINES["RAS"]), BadFileError, "NaN"),
+        ((VOXELS + 9000, AFFINES["RAS"]), BadFileError, "no lung or air"),
+        (nib.Nifti1Image(VOXELS, None), BadFileError, "voxel spacing"),
+    ],
+)
+def test_what_is_no_scan_in_hu_is_refused_from_memory(given: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        read_scan(given)

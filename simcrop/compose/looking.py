@@ -1,0 +1,116 @@
+"""The map of a sentence in one scan: where a model finds it, on the scan's own voxels."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import nibabel as nib
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simcrop.adapters.evaluation.language.heat_map import HeatMap, map_onto
+from simcrop.adapters.figures.located import Located, located_figure
+from simcrop.adapters.formats.scan import Scan
+from simcrop.adapters.loading.resample import Grid, resample_volume
+from simcrop.core.evaluation.grounding import similarity_maps
+from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.recipe import Size
+
+_DPI = 90
+
+
+@dataclass(frozen=True, eq=False)
+class SentenceMap:
+    """Where a model finds a sentence in a scan; in a notebook it shows its picture.
+
+    Attributes:
+        sentence: that was looked for.
+        scan: that it was looked for in.
+        heat: the map on the scan's voxels, in the order of its file, and its best place.
+        facts: lines about it.
+    """
+
+    sentence: str
+    scan: Scan
+    heat: HeatMap
+    facts: Sequence[str]
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """[X, Y, Z] cosines on the scan's voxels; outside of what the model sees, the lowest of all."""
+        return self.heat.values
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """[4, 4], maps indices of `values` to world coordinates in mm, RAS."""
+        return self.scan.affine
+
+    @property
+    def cosine(self) -> float:
+        """At the best place; it tells where a sentence fits best, not whether it is true."""
+        return self.heat.cosine
+
+    @property
+    def best_mm(self) -> tuple[float, float, float]:
+        """The best place in world coordinates, mm, RAS."""
+        return self.heat.best_mm
+
+    @property
+    def best_voxel(self) -> Size:
+        """The best place in `values`."""
+        return self.heat.best_voxel
+
+    def to_nibabel(self) -> nib.Nifti1Image:
+        """The map as an image on the scan's voxels."""
+        return nib.Nifti1Image(self.values, self.affine)
+
+    def figure(self) -> Figure:
+        """Three planes through the best place, with and without the map."""
+        return located_figure(self.located())
+
+    def located(self) -> Located:
+        """What is drawn: the same on axes to the patient's right, front and head."""
+        scan, heat = self.scan, self.heat
+        world = np.linalg.inv(scan.volume.affine.double().numpy()) @ (*heat.best_mm, 1)
+        x, y, z = (int(index) for index in np.rint(world[:3]))
+        return Located(
+            sentence=self.sentence,
+            facts=self.facts,
+            hu=scan.volume.voxels.numpy(),
+            similarity=scan.as_ras(heat.values),
+            inside=scan.as_ras(heat.inside.astype(np.float32)) > 0,
+            best_voxel=(x, y, z),
+            spacing_mm=scan.volume.spacing_mm,
+        )
+
+    def __repr__(self) -> str:
+        place = ", ".join(f"{mm:.1f}" for mm in self.best_mm)
+        return f"SentenceMap({self.sentence!r}, cosine {self.cosine:.3f} at ({place}) mm)"
+
+    def _repr_html_(self) -> str:
+        file = BytesIO()
+        self.figure().savefig(file, format="png", dpi=_DPI)
+        data = base64.b64encode(file.getvalue()).decode("ascii")
+        return f'<img alt="{html.escape(repr(self))}" src="data:image/png;base64,{data}">'
+
+
+@torch.no_grad()
+def look_for(sentence: Float[Tensor, "E"], scan: Scan, model: SimCroP) -> HeatMap:
+    """The map of a sentence on the voxels of a scan.
+
+    Args:
+        sentence: its features, from `read_within` or `read_alone`.
+        scan: any.
+        model: trained with alignment, in eval mode.
+    """
+    recipe = model.recipe
+    voxels, seen = resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size))
+    patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
+    similarity = similarity_maps(sentence[None], patches)[0].reshape(recipe.matched_grid).cpu().numpy()
+    return map_onto(similarity, recipe.matched_patch_size, seen.numpy(), scan.shape, scan.affine)

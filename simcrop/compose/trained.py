@@ -1,0 +1,199 @@
+"""A trained model as an object that takes scans as they come: files, nibabel images, voxels with an affine."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int16
+from torch import Tensor
+
+from simcrop.adapters.checkpoints.encoder_file import open_weights
+from simcrop.adapters.checkpoints.hub import local_copy
+from simcrop.adapters.evaluation.classification.files import FineTuned, fine_tuned
+from simcrop.adapters.formats.scan import ScanLike, read_scan
+from simcrop.compose.locating import about_place, require_known, tidy_sentences
+from simcrop.compose.looking import SentenceMap, look_for
+from simcrop.compose.models import load_encoder, load_simcrop, tokenizer_of_aligned
+from simcrop.compose.predicting import head_scorer, prompt_texts, sentence_scorer
+from simcrop.compose.trained_encoder import TrainedEncoder, features_of
+from simcrop.compose.view import View
+from simcrop.core.errors import CheckpointError
+from simcrop.core.evaluation.readouts import TokenReadOut
+from simcrop.core.evaluation.sentences import read_alone, read_within
+from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.reports.prompts import normal_findings
+from simcrop.core.reports.reader import ReportReader
+
+
+class TrainedModel(SimCroP):
+    """A SimCroP in eval mode that reads scans itself; `load_model` makes one.
+
+    A scan is a path (any format, or a folder of DICOM slices), a nibabel image, or a pair of voxels in HU and their
+    affine. It is read, judged, resampled and cut as the commands do it, so the numbers are theirs.
+
+    Attributes:
+        name: path or hub id that it was loaded from.
+        view: what it sees of a scan.
+    """
+
+    name: str
+    view: View
+
+    def embed(self, scan: ScanLike, *, features: TokenReadOut = "encoder") -> Float[Tensor, "F"]:
+        """The features of a scan, as `simcrop embed` writes them; float32 on the CPU.
+
+        Args:
+            scan: one; see the class.
+            features: encoder, the mean of the patch tokens; max or layers have more beside it.
+
+        Raises:
+            DataError, InputError: see `read_scan`.
+        """
+        return features_of(self.encoder, read_for(self, scan), features)
+
+    def encode_text(self, sentences: Sequence[str]) -> Float[Tensor, "S dim"]:
+        """Sentences in the space of `patch_features`, each read as a text of its own.
+
+        Args:
+            sentences: one or more.
+
+        Raises:
+            InputError: no sentence, or one without a word that the model knows.
+            CheckpointError: the model was trained without alignment.
+        """
+        reports = self._reports()
+        texts = tidy_sentences(sentences, "sentences")
+        require_known(texts, reports, "sentences")
+        return read_alone(self, reports, texts)
+
+    def zero_shot(
+        self, scan: ScanLike, prompts: str | Path | Mapping[str, Mapping[str, Sequence[str]]] | None = None
+    ) -> dict[str, float]:
+        """How much better sentences that assert a finding fit a scan than those that deny it: from -2 to 2.
+
+        A score ranks scans for one finding; it is no probability.
+
+        Args:
+            scan: one; see the class.
+            prompts: for each finding {"present": [sentences], "absent": [sentences]}, or a YAML file with that; None
+                takes the built-in sentences of CT-RATE's findings.
+
+        Raises:
+            ConfigError: wrong prompts.
+            CheckpointError: the model was trained without alignment.
+            DataError, InputError: see `read_scan`.
+        """
+        reports = self._reports()
+        texts = prompt_texts(Path(prompts) if isinstance(prompts, str) else prompts)
+        scores = sentence_scorer(self, reports, [*texts.values()])(read_for(self, scan))[0]
+        return dict(zip(texts, scores.tolist(), strict=True))
+
+    def predict(self, scan: ScanLike) -> dict[str, float]:
+        """What `simcrop predict` says of a scan: the scores of CT-RATE's findings by `zero_shot`."""
+        return self.zero_shot(scan)
+
+    def locate(
+        self, scan: ScanLike, sentences: str | Sequence[str], *, findings: Sequence[str] | None = None
+    ) -> list[SentenceMap]:
+        """Where the model finds each sentence in a scan, as `simcrop locate` draws it.
+
+        Args:
+            scan: one; see the class.
+            sentences: one or more.
+            findings: sentences of the scan's report, among which each is read by a model that needs their context;
+                None takes some that deny everything.
+
+        Raises:
+            InputError: no sentence, or one without a word that the model knows.
+            CheckpointError: the model was trained without alignment.
+            DataError: see `read_scan`.
+        """
+        reports, opened = self._reports(), read_scan(scan)
+        company = normal_findings() if findings is None else list(findings)
+        texts = tidy_sentences([sentences] if isinstance(sentences, str) else sentences, "sentences")
+        require_known(texts, reports, "sentences")
+        maps: list[SentenceMap] = []
+        for text in texts:
+            heat = look_for(read_within(self, reports, text, company), opened, self)
+            maps.append(SentenceMap(text, opened, heat, about_place(opened, self, heat, self.name)))
+        return maps
+
+    def _reports(self) -> ReportReader:
+        return ReportReader(tokenizer_of_aligned(self, self.name), self.text_recipe.max_tokens)
+
+
+class TrainedClassifier:
+    """A fine-tuned classifier that reads scans itself; `load_classifier` makes one.
+
+    Attributes:
+        labels: that it tells.
+        exclusive: whether a scan has exactly one of them, so that the probabilities sum to 1.
+        encoder: below its head.
+    """
+
+    def __init__(self, encoder: TrainedEncoder, known: FineTuned) -> None:
+        self.labels, self.exclusive, self.encoder = known.names, known.exclusive, encoder
+        self._scores = head_scorer(encoder, known)
+
+    def predict(self, scan: ScanLike) -> dict[str, float]:
+        """The probability of each label, as `simcrop predict` writes it.
+
+        Args:
+            scan: one; see `TrainedModel`.
+
+        Raises:
+            DataError, InputError: see `read_scan`.
+        """
+        scores = self._scores(read_for(self.encoder, scan))[0]
+        return dict(zip(self.labels, scores.tolist(), strict=True))
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None) -> TrainedModel:
+    """A trained model, ready to use: in eval mode, with its tokenizer as `.tokenizer`.
+
+    Args:
+        path: a run folder (its latest checkpoint), one of its `checkpoints/step_*`, an exported folder, or a hub id;
+            what lies here wins over a hub id of the same name.
+        device: where to put it; on a GPU it uses the Triton kernels, whatever it was trained with.
+        revision: branch, tag or commit of a hub id.
+
+    Raises:
+        CheckpointError: absent, damaged, unreachable, an encoder alone, or a fine-tuned classifier.
+    """
+    model = load_simcrop(path, device, revision=revision, kind=TrainedModel)
+    assert isinstance(model, TrainedModel)
+    model.name = str(path)
+    model.view = View.by(open_weights(local_copy(path, revision)).run_config(), model.recipe)
+    return model
+
+
+def load_classifier(
+    path: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None
+) -> TrainedClassifier:
+    """A classifier that `simcrop eval finetune` left.
+
+    Args:
+        path: the folder of the evaluation, or a hub id.
+        device: where to put it.
+        revision: branch, tag or commit of a hub id.
+
+    Raises:
+        CheckpointError: absent, damaged, or no classifier.
+    """
+    known = fine_tuned(local_copy(path, revision))
+    if known is None:
+        raise CheckpointError(f"{path}: is no fine-tuned classifier; name what simcrop eval finetune wrote")
+    return TrainedClassifier(load_encoder(path, device, revision=revision), known)
+
+
+def read_for(model: TrainedModel | TrainedEncoder, scan: ScanLike) -> Int16[Tensor, "1 1 H W D"]:
+    """A scan as a model reads it, for `encode`, `patch_features` or a training loop of one's own: HU, on the CPU.
+
+    Args:
+        model: from `load_model` or `load_encoder`.
+        scan: a path, a nibabel image, or (voxels in HU, affine).
+
+    Raises:
+        DataError, InputError: see `read_scan`.
+    """
+    return model.view.volume(read_scan(scan))
