@@ -32,6 +32,10 @@ WITHOUT = {
         for name in ("anatomy", "body", "findings", "lung_lesions", "normals", "other_lesions", "phrases")
     },
     "simcrop/adapters/sources/phantom/scene.py": _PHANTOM,
+    **{
+        f"simcrop/compose/{name}.py": "looked at from outside: compose/test_trained.py"
+        for name in ("looking", "trained_encoder", "view")
+    },
     "simcrop/core/ops.py": _TYPES,
     **{
         f"simcrop/core/recipe/{name}.py": "what it refuses stands in core/recipe/test_section.py"

@@ -17,7 +17,8 @@ OWN = {"self", "cls"}
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.endswith("__") and name not in OF_NAMED_TUPLES
+    """A name that ends in an underscore too is somebody else's protocol, such as Python's or a notebook's."""
+    return name.startswith("_") and not name.endswith("_") and name not in OF_NAMED_TUPLES
 
 
 def private_names(code: str) -> Iterator[tuple[int, str]]:

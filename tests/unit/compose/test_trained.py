@@ -12,11 +12,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from support import REPOSITORY
+from support import REPOSITORY, labelled_data
 from support.labelled_runs import Setting, evaluate
-from support.labelled_runs import trained as trained_run
 
 import simcrop
+from simcrop import compose
+from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.adapters.formats.scan import ScanLike, read_scan
 from simcrop.adapters.loading.own_volumes import look_at_scan
@@ -31,11 +32,16 @@ from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputEr
 
 SENTENCES = ["A bright region is seen.", "There is noise."]
 PROMPTS = {"Bright": {"present": SENTENCES[:1], "absent": ["No bright region is seen."]}}
+GRID = "data.prepared_size=[11, 11, 11]"
+"""Larger than the model's volume by an odd number of voxels: its centre is half a voxel off the scan's."""
 
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    return trained_run(tmp_path_factory.mktemp("trained"))
+    folder = tmp_path_factory.mktemp("trained")
+    findings = labelled_data.write_config(folder / "findings")
+    compose.train(load_config(findings, [GRID]), out=folder / "run")
+    return Setting(findings, findings, folder / "run")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +144,7 @@ def test_a_map_shows_itself_in_a_notebook(model: TrainedModel, scan: Path) -> No
 
 
 def test_a_classifier_says_what_evaluation_measured(setting: Setting, scan: Path, tmp_path: Path) -> None:
-    evaluate(finetune, setting.findings, tmp_path / "tuned", checkpoint=setting.run)
+    evaluate(finetune, setting.findings, tmp_path / "tuned", GRID, checkpoint=setting.run)
     classifier = simcrop.load_classifier(tmp_path / "tuned")
     with (tmp_path / "tuned/predictions.csv").open() as file:
         line = next(line for line in csv.DictReader(file) if line["label"] == "Noise")
@@ -166,7 +172,7 @@ def test_the_guide_runs_as_it_stands(
 ) -> None:
     shutil.copytree(setting.run, tmp_path / "runs/pretrain")
     shutil.copy(scan, tmp_path / "scan.nii.gz")
-    evaluate(finetune, setting.findings, tmp_path / "runs/pretrain/eval/finetune", checkpoint=setting.run)
+    evaluate(finetune, setting.findings, tmp_path / "runs/pretrain/eval/finetune", GRID, checkpoint=setting.run)
     monkeypatch.chdir(tmp_path)
     guide = (REPOSITORY / "docs/python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
