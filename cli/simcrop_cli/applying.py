@@ -49,6 +49,8 @@ def run_and_tell(work: Callable[[], "Applied"], out: Path, what: str, *, strict:
             print(f"... and {len(reasons) - _SHOWN} more, in {out}")
     if result.unusual:
         print(f"{len(result.unusual)} of the scans look unlike a chest CT that the model knows; mistrust their numbers")
+    if result.maps is not None:
+        print(f"{result.maps}: maps of classes, each on the voxels of its scan")
     print(f"{result.path}: {what} of {result.done} scans; {len(result.refused)} cannot be used")
     if strict and result.refused:
         raise typer.Exit(1)

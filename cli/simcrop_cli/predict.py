@@ -26,12 +26,13 @@ def predict(
     shard: Shard = None,
     strict: Strict = False,
 ) -> None:
-    """Write a number for each finding of each scan: by a fine-tuned classifier, or by sentences alone.
+    """Write a number for each finding of each scan, by a fine-tuned classifier or by sentences; or segment its organs.
 
     Example: simcrop predict scans/ --checkpoint runs/pretrain/eval/finetune --out predictions
 
     A classifier gives probabilities. A model that matches sentences gives scores, which rank scans and are no
-    probabilities. It is a research tool and not a medical device.
+    probabilities. What eval segment left writes a map of organs for each scan, and their volumes in ml. It is a
+    research tool and not a medical device.
     """
     from simcrop.compose.applying import ScanOptions
     from simcrop.compose.predicting import PredictOptions, predict
@@ -40,4 +41,4 @@ def predict(
 
     scans = ScanOptions(device, batch_size, workers, parse_shard(shard))
     options = PredictOptions(prompts, form, scans)
-    run_and_tell(lambda: predict(inputs, checkpoint, out, options, should_stop=stop), out, "findings", strict=strict)
+    run_and_tell(lambda: predict(inputs, checkpoint, out, options, should_stop=stop), out, "numbers", strict=strict)

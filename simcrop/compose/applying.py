@@ -16,7 +16,7 @@ from torch import Tensor
 
 from simcrop.adapters.applying.journal import Entry
 from simcrop.adapters.applying.row_folder import RowFolder
-from simcrop.adapters.loading.own_volumes import look_at_scan
+from simcrop.adapters.loading.own_volumes import Looked, SeenScan, look_at_centre
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.own_scans import OwnScans
 from simcrop.adapters.system.pool import run_all
@@ -59,12 +59,38 @@ class Applied:
         unusual: those that are done and look unlike a chest that the model knows: scan, and notes with code, file and
             message.
         path: of the table, or of the folder of files.
+        maps: folder of the scans' maps of classes, where a segmenter made some.
     """
 
     done: int
     refused: Sequence[Mapping[str, Any]]
     unusual: Sequence[Mapping[str, Any]]
     path: Path
+    maps: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is done with scans.
+
+    Attributes:
+        look: reads one: a function of a module, for `run_all`.
+        what: it is given beside the scans.
+        compute: rows of those that could be read, by name.
+    """
+
+    look: Callable[[Any, str], Looked]
+    what: Any
+    compute: Callable[[Mapping[str, SeenScan]], Computed]
+
+    @classmethod
+    def on_centres(cls, view: View, compute: Callable[[Int16[Tensor, "B 1 H W D"]], Computed]) -> "Work":
+        """Compute rows of what a model sees: of volumes in HU on the CPU."""
+
+        def stacked(scans: Mapping[str, SeenScan]) -> Computed:
+            return compute(torch.stack([each.voxels for each in scans.values()])[:, None])
+
+        return cls(look_at_centre, (view.grid, view.recipe.volume_size), stacked)
 
 
 def about_model(checkpoint: str) -> dict[str, Any]:
@@ -75,8 +101,7 @@ def about_model(checkpoint: str) -> dict[str, Any]:
 
 def apply_to_scans(
     inputs: Sequence[Path],
-    view: View,
-    compute: Callable[[Int16[Tensor, "B 1 H W D"]], Computed],
+    work: Work,
     folder: RowFolder,
     options: ScanOptions,
     should_stop: Callable[[], bool],
@@ -85,8 +110,7 @@ def apply_to_scans(
 
     Args:
         inputs: see `OwnScans`.
-        view: what the model sees.
-        compute: rows of volumes in HU on the CPU.
+        work: what is done with each.
         folder: of the result.
         options: how.
         should_stop: asked after every batch.
@@ -105,38 +129,37 @@ def apply_to_scans(
         folder.journal.add(Entry(found.file, "refused", 0.0, {}, found))
     missing = [name for name in wanted if not folder.is_done(name, source_stamp(scans, name))]
     try:
-        _compute(scans, missing, view, compute, folder, options, should_stop)
+        _compute(scans, missing, work, folder, options, should_stop)
     finally:
         folder.flush()
     names = [*wanted, *(found.file for found in told)]
     folder.finish(names)
     refused = folder.journal.refused(names)
-    return Applied(len(names) - len(refused), refused, folder.journal.unusual(names), folder.result)
+    return Applied(len(names) - len(refused), refused, folder.journal.unusual(names), folder.result, folder.maps)
 
 
 @torch.no_grad()
 def _compute(
     scans: OwnScans,
     names: Sequence[str],
-    view: View,
-    compute: Callable[[Tensor], Computed],
+    work: Work,
     folder: RowFolder,
     options: ScanOptions,
     should_stop: Callable[[], bool],
 ) -> None:
     began, done = time.monotonic(), 0
-    shared = (scans, view.grid, view.recipe.volume_size)
-    looked = run_all(look_at_scan, shared, names, options.workers or os.cpu_count() or 1)
+    looked = run_all(work.look, (scans, work.what), names, options.workers or os.cpu_count() or 1)
     with Bar(f"scans written to {folder.out}", len(names)) as bar:
         while batch := list(islice(looked, options.batch_size)):
             for name, each in batch:
-                if each.problem is not None:
-                    folder.journal.add(Entry(name, "refused", each.seconds, each.source, each.problem))
-            usable = [(name, each, each.voxels) for name, each in batch if each.voxels is not None]
-            if usable:
-                rows, tokens = compute(torch.from_numpy(np.stack([voxels for _, _, voxels in usable]))[:, None])
-                for number, (name, each, _) in enumerate(usable):
-                    entry = Entry(name, "done", each.seconds, each.source, notes=each.notes)
+                if isinstance(each.found, Problem):
+                    folder.journal.add(Entry(name, "refused", each.seconds, each.source, each.found))
+            seen = {name: each.found for name, each in batch if isinstance(each.found, SeenScan)}
+            if seen:
+                rows, tokens = work.compute(seen)
+                known = dict(batch)
+                for number, (name, found) in enumerate(seen.items()):
+                    entry = Entry(name, "done", known[name].seconds, known[name].source, notes=found.notes)
                     folder.add(entry, rows[number], None if tokens is None else tokens[number])
             done += len(batch)
             pace = done / max(time.monotonic() - began, 1e-9)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from simcrop.adapters.applying.row_folder import RowFolder, RowFormat
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, about_model, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans
 from simcrop.compose.models import load_encoder
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.readouts import TokenReadOut, read_out, rows_and_tokens
@@ -79,4 +79,4 @@ def embed(
         return features, tokens.float().cpu().numpy() if options.tokens else None
 
     folder = RowFolder(out, "features", about, form=options.form, shard=options.scans.shard)
-    return apply_to_scans(inputs, encoder.view, compute, folder, options.scans, should_stop)
+    return apply_to_scans(inputs, Work.on_centres(encoder.view, compute), folder, options.scans, should_stop)

@@ -1,7 +1,7 @@
 """`simcrop predict`: findings in scans of one's own, by a fine-tuned classifier or by sentences alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from simcrop.adapters.applying.row_folder import RowFolder
 from simcrop.adapters.checkpoints.hub import local_copy
 from simcrop.adapters.config.prompts import prompts_of, read_prompts
 from simcrop.adapters.evaluation.classification.files import FineTuned, fine_tuned
+from simcrop.adapters.evaluation.segmentation.files import find_segmenter
 from simcrop.adapters.formats.feature_tables import TableFormat
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, about_model, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans
 from simcrop.compose.models import load_aligned, load_encoder
+from simcrop.compose.segmenters import segment_scans
 from simcrop.compose.view import View
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
@@ -75,9 +77,11 @@ def predict(
 ) -> Applied:
     """Write a number for every finding of every scan: probabilities, or (by sentences) a score from -2 to 2.
 
+    A segmenter writes maps of organs and their volumes; see `segment_scans`.
+
     Args:
         inputs: see `OwnScans`.
-        checkpoint: a fine-tuned classifier, or a model that was trained with alignment.
+        checkpoint: a fine-tuned classifier or segmenter, or a model that was trained with alignment.
         out: folder of the result; see `row_folder`.
         options: how.
         should_stop: asked after every batch.
@@ -87,12 +91,16 @@ def predict(
         ConfigError, DataError, Stopped: as `apply_to_scans` does; or the prompts are wrong.
     """
     options = options or PredictOptions()
+    network = find_segmenter(Path(checkpoint)) if options.prompts is None else None
+    if network is not None:
+        one = replace(options.scans, batch_size=1)
+        return segment_scans(inputs, network, out, options.form, one, should_stop)
     known = fine_tuned(local_copy(checkpoint, None)) if options.prompts is None else None
     predictor = _by_sentences(checkpoint, options) if known is None else _by_head(checkpoint, known, options)
     about = {**about_model(checkpoint), **predictor.about}
     folder = RowFolder(out, "predictions", about, columns=predictor.names, form=options.form, shard=options.scans.shard)
-    view = View.of(checkpoint, predictor.recipe)
-    return apply_to_scans(inputs, view, predictor.compute, folder, options.scans, should_stop)
+    work = Work.on_centres(View.of(checkpoint, predictor.recipe), predictor.compute)
+    return apply_to_scans(inputs, work, folder, options.scans, should_stop)
 
 
 def _by_head(checkpoint: str, known: FineTuned, options: PredictOptions) -> _Predictor:

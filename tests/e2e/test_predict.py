@@ -20,7 +20,7 @@ def test_scans_without_reports_get_a_score_for_every_finding(tmp_path: Path) -> 
     arguments = ("predict", tmp_path / "scans", "--checkpoint", tmp_path / "run", "--out", tmp_path / "out")
     done = simcrop(*arguments, "--workers", "1")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"{tmp_path}/out/predictions.csv: findings of 2 scans; 1 cannot be used"
+    assert done.stdout.splitlines()[-1] == f"{tmp_path}/out/predictions.csv: numbers of 2 scans; 1 cannot be used"
     assert "[container.empty]" in done.stdout
     lines = (tmp_path / "out/predictions.csv").read_text().splitlines()
     assert lines[0] == ",".join(["scan", *WORDS])

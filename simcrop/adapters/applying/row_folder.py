@@ -4,6 +4,7 @@
     OUT/scans.jsonl                 what became of every scan
     OUT/WHAT.csv, .parquet          a row a scan, in the order in which they were named
     OUT/WHAT/NAME.npz               with the format npz: WHAT, and `tokens` where they are asked for
+    OUT/segmentations/NAME.nii.gz   of a segmenter: the classes of the scan's own voxels
     OUT/unfinished/part_*.npz       rows that are not yet in the table
 
 Parts of a job that is divided over machines share the folder: `_2_of_8` stands in the names of what each has written.
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from simcrop.adapters.applying.journal import Entry, Journal
 from simcrop.adapters.formats.feature_tables import TableFormat, read_table, require_pyarrow, write_table
+from simcrop.adapters.formats.opening import is_nifti, without_suffix
 from simcrop.adapters.problems.verdicts import Stamp
 from simcrop.adapters.system.files import make_folder, remove_drafts, whole_file
 from simcrop.core.errors import ConfigError
@@ -42,6 +44,7 @@ class RowFolder:
         columns: names of the numbers; None numbers them.
         form: of the result.
         shard: (number from 0, count) of the part of a job that is divided.
+        has_maps: whether a scan is done only where its map of classes lies there too.
 
     Raises:
         ConfigError: the folder holds rows of another model, or pyarrow is wanted and absent.
@@ -56,6 +59,7 @@ class RowFolder:
         columns: Sequence[str] | None = None,
         form: RowFormat = "csv",
         shard: tuple[int, int] = (0, 1),
+        has_maps: bool = False,
     ) -> None:
         if form == "parquet":
             require_pyarrow()
@@ -63,6 +67,7 @@ class RowFolder:
         remove_drafts(out, older_than_s=_OLD_SECONDS)
         self.out, self._what, self._columns = out, what, columns
         self._about = {**about, "format": form}
+        self._has_maps = has_maps
         self._table: TableFormat | None = None if form == "npz" else form
         self._part = "" if shard == (0, 1) else f"_{shard[0] + 1}_of_{shard[1]}"
         self._refuse_others()
@@ -84,6 +89,7 @@ class RowFolder:
     def is_done(self, scan: str, source: Stamp) -> bool:
         """Whether the row of a scan is here, and its file is still as it was then."""
         is_here = self._file(scan).exists() if self._table is None else scan in self._rows
+        is_here = is_here and (not self._has_maps or self.map_file(scan).exists())
         return is_here and self.journal.is_done(scan, source)
 
     def add(self, entry: Entry, row: NDArray[np.float32], tokens: NDArray[np.float32] | None = None) -> None:
@@ -122,10 +128,21 @@ class RowFolder:
                 write_table(file, rows, self._columns, self._table, {"simcrop": json.dumps(self._about)})
             shutil.rmtree(self._unfinished, ignore_errors=True)
 
+    @property
+    def maps(self) -> Path | None:
+        """The folder of maps of classes, where there are any."""
+        return self.out / "segmentations" if self._has_maps else None
+
+    def map_file(self, scan: str) -> Path:
+        """The file of a scan's map of classes: named like the scan, and like its other formats with their suffix."""
+        inside = _below(scan)
+        name = without_suffix(inside.name) if is_nifti(inside) else inside.name
+        return self.out / "segmentations" / inside.with_name(f"{name}.nii.gz")
+
     def _file(self, scan: str) -> Path:
         """Below the folder, wherever the scan lies; with its suffix, so that a.nii and a.mha are two."""
-        inside = ["_" if part == ".." else part for part in Path(scan).parts if part != Path(scan).anchor]
-        return self.result.joinpath(*inside[:-1], f"{inside[-1]}.npz")
+        inside = _below(scan)
+        return self.result / inside.with_name(f"{inside.name}.npz")
 
     def _refuse_others(self) -> None:
         path = self.out / f"{self._what}.json"
@@ -150,3 +167,9 @@ class RowFolder:
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 continue  # its scans are computed anew
         return rows
+
+
+def _below(scan: str) -> Path:
+    """The path of a scan as one that stays below a folder."""
+    path = Path(scan)
+    return Path(*("_" if part == ".." else part for part in path.parts if part != path.anchor))

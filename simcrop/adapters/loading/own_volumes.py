@@ -1,16 +1,15 @@
 """Scans read and resampled one by one, for a model that is applied to them: nothing is kept on disk."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Int16
-from numpy.typing import NDArray
+from jaxtyping import Float, Int16
 from torch import Tensor
 
-from simcrop.adapters.loading.resample import Grid, resample_volume
+from simcrop.adapters.loading.own_grid import OwnGrid, own_grid
+from simcrop.adapters.loading.resample import Grid, covering_grid, resample_volume
 from simcrop.adapters.problems.content import refuse_content
 from simcrop.adapters.problems.unusual import unusual
 from simcrop.adapters.problems.verdicts import Stamp, source_stamp
@@ -20,24 +19,49 @@ from simcrop.core.data.study import Volume
 from simcrop.core.ports import DataSet
 from simcrop.core.recipe import Size
 
+Spacing = tuple[float, float, float]
+"""Along x, y, z; mm."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenScan:
+    """What a model is given of a scan.
+
+    Attributes:
+        voxels: HU: the centre of the scan on the model's grid, the same voxels as evaluation reads.
+        notes: in what it looks unlike a chest that the model knows.
+    """
+
+    voxels: Int16[Tensor, "H W D"]
+    notes: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class WholeScan(SeenScan):
+    """All of a scan, at some spacing.
+
+    Attributes:
+        affine: [4, 4], maps indices of the voxels to world coordinates in mm, RAS.
+        grid: of the scan's own file.
+    """
+
+    affine: Float[Tensor, "4 4"]
+    grid: OwnGrid
+
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """One scan as a model sees it, or why it cannot.
+    """What came of reading a scan.
 
     Attributes:
         source: stamp of its file.
         seconds: that reading and resampling took.
-        voxels: [H, W, D] int16 HU: the centre of the scan on the model's grid, the same voxels as evaluation reads.
-        problem: why there are none.
-        notes: in what it looks unlike a chest that the model knows.
+        found: what a model is given of it, or why there is nothing.
     """
 
     source: Stamp
     seconds: float
-    voxels: NDArray[np.int16] | None = None
-    problem: Problem | None = None
-    notes: tuple[Problem, ...] = ()
+    found: SeenScan | Problem
 
 
 def centre_of(volume: Volume, grid: Grid, size: Size) -> Int16[Tensor, "H W D"]:
@@ -51,22 +75,49 @@ def centre_of(volume: Volume, grid: Grid, size: Size) -> Int16[Tensor, "H W D"]:
     return crop_centre(resample_volume(volume, grid)[0], size).to(torch.int16).contiguous()
 
 
-def look_at_scan(shared: tuple[DataSet, Grid, Size], scan: str) -> Looked:
-    """Read a scan; a function of a module for `run_all`.
+def look_at_centre(shared: tuple[DataSet, tuple[Grid, Size]], scan: str) -> Looked:
+    """Read the part of a scan that a model sees; a function of a module for `run_all`.
 
     Args:
-        shared: the scans, the grid that they are resampled onto, and the size of the centre that is taken of it.
+        shared: the scans; the grid that they are resampled onto, and the size of the centre that is taken of it.
         scan: its name.
     """
-    source, grid, size = shared
+    source, (grid, size) = shared
+
+    def seen(volume: Volume) -> SeenScan:
+        voxels = centre_of(volume, grid, size)
+        return SeenScan(voxels, _notes(source, scan, volume, voxels, grid.spacing_mm))
+
+    return _look(source, scan, seen)
+
+
+def look_at_whole(shared: tuple[DataSet, Spacing], scan: str) -> Looked:
+    """Read all of a scan; a function of a module for `run_all`.
+
+    Args:
+        shared: the scans, and the spacing that they are resampled to.
+        scan: its name.
+    """
+    source, spacing_mm = shared
+
+    def seen(volume: Volume) -> SeenScan:
+        voxels, affine = resample_volume(volume, covering_grid(volume, spacing_mm))
+        notes = _notes(source, scan, volume, voxels, spacing_mm)
+        return WholeScan(voxels, notes, affine, own_grid(source, scan, volume))
+
+    return _look(source, scan, seen)
+
+
+def _look(source: DataSet, scan: str, seen: Callable[[Volume], SeenScan]) -> Looked:
     stamp, began = source_stamp(source, scan), time.monotonic()
-    found: dict[str, Any]
     try:
         volume = source.read_volume(scan)
         refuse_content(source.volume_file(scan), volume)
-        voxels = centre_of(volume, grid, size).numpy()
-        notes = tuple(unusual(source.volume_file(scan), volume, voxels, grid.spacing_mm))
-        found = {"voxels": voxels, "notes": notes}
+        found = seen(volume)
     except BadFileError as bad:
-        found = {"problem": bad.problem}
-    return Looked(stamp, round(time.monotonic() - began, 3), **found)
+        found = bad.problem
+    return Looked(stamp, round(time.monotonic() - began, 3), found)
+
+
+def _notes(source: DataSet, scan: str, volume: Volume, voxels: Tensor, spacing_mm: Spacing) -> tuple[Problem, ...]:
+    return tuple(unusual(source.volume_file(scan), volume, voxels.numpy(), spacing_mm))

@@ -14,6 +14,8 @@ from simcrop.core.data.study import Volume
 HU_RANGE = (-1024, 3071)
 """What a 12-bit scanner can tell apart; values beyond are padding or metal."""
 _INDEX_DECIMALS = 6
+_LEAST_PART = 1e-3
+"""Of a voxel: less than this of the volume may lie outside of a grid that covers it."""
 _TOUCHING = 1e-3
 """Of a voxel: what lies this little beyond the outermost centres lies on them, but for rounding."""
 
@@ -40,6 +42,14 @@ class Grid:
         affine[:3, :3] = torch.diag(spacing)
         affine[:3, 3] = centre - spacing * (torch.tensor(self.size, dtype=torch.float64) - 1) / 2
         return affine
+
+
+def covering_grid(volume: Volume, spacing_mm: tuple[float, float, float]) -> Grid:
+    """The smallest grid of that spacing around the volume's centre that all of the volume lies in."""
+    extent = volume.affine[:3, :3].double().abs() @ torch.tensor(volume.voxels.shape, dtype=torch.float64)
+    parts = extent / torch.tensor(spacing_mm, dtype=torch.float64)
+    x, y, z = (max(1, int(np.ceil(part - _LEAST_PART))) for part in parts.tolist())
+    return Grid(spacing_mm, (x, y, z))
 
 
 def resample_volume(volume: Volume, grid: Grid) -> tuple[Int16[Tensor, "H W D"], Float[Tensor, "4 4"]]:

@@ -29,12 +29,10 @@ from simcrop.adapters.system.provenance import data_fingerprint
 from simcrop.compose.evaluation.common import Stop, command, computing_device, finish, starting_encoder
 from simcrop.compose.evaluation.fit import run_fit
 from simcrop.compose.evaluation.segmentation_task import SegmentationTask, begin_segmentation, drawn
-from simcrop.compose.ops import select_ops
+from simcrop.compose.segmenters import load_network, new_network
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.label_split import draw_labelled
-from simcrop.core.model.encoder import VisionEncoder
-from simcrop.core.randomness import derive_seed
 from simcrop.core.training.stopping import Stopped
 
 _FREE = ("overlap", "checkpoint_every", "test_studies", "hausdorff")
@@ -58,19 +56,9 @@ def segment(config: RunConfig, checkpoint: str | None, out: Path, should_stop: S
         return
     encoder, start = starting_encoder(config, checkpoint, device)
     task = begin_segmentation(config, encoder.recipe)
-    fit = _Fit(task, _network(task, encoder).to(device), start, out)
+    fit = _Fit(task, new_network(task.config, encoder).to(device), start, out)
     trained = fit.done() or fit.run(should_stop)
     _measure(task, fit.network, out, start, trained, should_stop)
-
-
-def _network(task: SegmentationTask, encoder: VisionEncoder) -> UNETR:
-    torch.manual_seed(derive_seed("segmenter", task.config.seed))
-    return UNETR(
-        encoder,
-        num_classes=len(task.maps.classes) + 1,
-        roi_size=task.roi_size,
-        feature_size=task.config.segment.feature_size,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +156,7 @@ def _measure_again(config: RunConfig, folder: Path, out: Path, device: torch.dev
             f"segment.classes: {len(here)} classes here ({', '.join(here)}), and {folder} tells {len(there)} apart "
             f"({', '.join(there)}); name those, or fine-tune on this data"
         )
-    network = _network(task, VisionEncoder(kept.model, select_ops(config.train.ops, device))).to(device)
-    network.load_state_dict(segmenter_weights(folder, content["sha256"]))
+    network = load_network(folder, device, config.train.ops)
     about = {"path": str(folder), "sha256": content["sha256"]}
     _measure(task, network, out, about, content["trained"], should_stop)
 

@@ -14,7 +14,7 @@ from simcrop.adapters.applying.row_folder import RowFolder
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.adapters.loading.resample import Grid
-from simcrop.compose.applying import Applied, Computed, ScanOptions, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, apply_to_scans
 from simcrop.compose.view import View
 from simcrop.core.errors import DataError
 from simcrop.core.recipe import ModelRecipe
@@ -35,7 +35,8 @@ class Means:
 
 def applied(inputs: list[Path], out: Path, compute: Means, batch_size: int = 2) -> Applied:
     folder = RowFolder(out, "predictions", {}, columns=["mean"])
-    return apply_to_scans(inputs, VIEW, compute, folder, ScanOptions("cpu", batch_size, 1), lambda: False)
+    work, options = Work.on_centres(VIEW, compute), ScanOptions("cpu", batch_size, 1)
+    return apply_to_scans(inputs, work, folder, options, lambda: False)
 
 
 def test_usable_scans_come_in_batches_and_the_rest_is_told(tmp_path: Path) -> None:

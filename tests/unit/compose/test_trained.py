@@ -20,7 +20,7 @@ from simcrop import compose
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.adapters.formats.scan import ScanLike, read_scan
-from simcrop.adapters.loading.own_volumes import look_at_scan
+from simcrop.adapters.loading.own_volumes import SeenScan, look_at_centre
 from simcrop.adapters.sources.own_scans import OwnScans
 from simcrop.compose.applying import ScanOptions
 from simcrop.compose.embedding import EmbedOptions, embed
@@ -78,13 +78,14 @@ def test_every_form_of_a_scan_has_the_features_that_the_command_writes(
 
 def test_a_scan_is_read_as_evaluation_sees_it(setting: Setting, model: TrainedModel, scan: Path) -> None:
     source = OwnScans([scan])
-    seen = look_at_scan((source, model.view.grid, model.recipe.volume_size), source.studies()[0].study_id)
+    seen = look_at_centre((source, (model.view.grid, model.recipe.volume_size)), source.studies()[0].study_id)
+    assert isinstance(seen.found, SeenScan)
     encoder = simcrop.load_encoder(setting.run)
     for form in forms(scan).values():
         for reader in (model, encoder):
             volume = simcrop.read_for(reader, form)
             assert volume.shape == (1, 1, *model.recipe.volume_size)
-            assert np.array_equal(volume[0, 0].numpy(), seen.voxels)
+            assert torch.equal(volume[0, 0], seen.found.voxels)
     tokens = encoder.encode(simcrop.read_for(encoder, scan), normalized=False, spacing_mm=encoder.spacing_mm)
     torch.testing.assert_close(tokens[:, 1:].mean(1)[0], model.embed(scan))
     assert torch.equal(encoder.embed(scan), model.embed(scan))

@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float, Int16, UInt8
 from torch import Tensor
 
-from simcrop.adapters.loading.resample import HU_RANGE, Grid, resample_mask, resample_volume
+from simcrop.adapters.loading.resample import HU_RANGE, covering_grid, resample_mask, resample_volume
 from simcrop.adapters.problems.content import refuse_content
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_folder
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import BadFileError, Problem
-from simcrop.core.data.study import Study, Volume
+from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
 from simcrop.core.ports import DataSet
 from simcrop.core.recipe import Size
@@ -31,8 +31,6 @@ CHEST = ("left_lung", "right_lung", "trachea")
 """Classes where neither the configuration nor the data set names any: those of the paper's LUNA16."""
 MAX_CLASSES = 255
 _UNSAFE = re.compile(r"[^\w.-]")
-_LEAST_PART = 1e-3
-"""Of a voxel: less than this of the volume may lie outside the grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +102,6 @@ def read_classes(
     for number, mask in enumerate(source.read_masks(reconstruction, [organs[name] for name in classes]), 1):
         found[resample_mask(mask, affine, size)] = number
     return found
-
-
-def covering_grid(volume: Volume, spacing_mm: tuple[float, float, float]) -> Grid:
-    """The smallest grid of that spacing around the volume's centre that all of the volume lies in."""
-    extent = volume.affine[:3, :3].double().abs() @ torch.tensor(volume.voxels.shape, dtype=torch.float64)
-    parts = extent / torch.tensor(spacing_mm, dtype=torch.float64)
-    x, y, z = (max(1, int(np.ceil(part - _LEAST_PART))) for part in parts.tolist())
-    return Grid(spacing_mm, (x, y, z))
 
 
 class OrganMaps:

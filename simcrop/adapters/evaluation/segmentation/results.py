@@ -5,29 +5,24 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
-import numpy as np
 import torch
-from jaxtyping import Float, Int16, UInt8
-from scipy.ndimage import affine_transform
+from jaxtyping import Int16, UInt8
 from torch import Tensor
 
 from simcrop.adapters.evaluation.segmentation.monai_parts import compute_hausdorff_distance, sliding_window_inference
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMaps, read_classes
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
-from simcrop.adapters.formats.nifti import write_nifti
-from simcrop.adapters.formats.opening import is_nifti, without_suffix
+from simcrop.adapters.formats.nifti import nifti_bytes
+from simcrop.adapters.formats.opening import without_suffix
+from simcrop.adapters.loading.own_grid import OwnGrid, on_grid, own_grid
 from simcrop.adapters.problems.paths import inside
+from simcrop.adapters.system.files import whole_file
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.overlap import dice_of_classes
-from simcrop.core.recipe import Size, TrainRecipe
+from simcrop.core.recipe import TrainRecipe
 from simcrop.core.training.learner import numerics
-
-_DECIMALS = 6
-"""Of voxel indices: what lies on the border of two voxels does so for everybody."""
 
 
 @dataclass(frozen=True)
@@ -61,49 +56,6 @@ class Segmenter:
         return self.network(region).float()
 
 
-@dataclass(frozen=True)
-class OwnGrid:
-    """The voxels of a volume's own file.
-
-    Attributes:
-        shape: as nibabel loads it; axes beyond the third have one entry.
-        size: the first three of it.
-        affine: maps indices to world coordinates in mm, RAS.
-    """
-
-    shape: tuple[int, ...]
-    size: Size
-    affine: Float[Tensor, "4 4"]
-
-
-def own_grid(maps: OrganMaps, reconstruction: str) -> OwnGrid:
-    """The grid of a volume's NIfTI file; of a volume in another format, its voxels with their axes in RAS order."""
-    path = maps.source.volume_file(reconstruction)
-    if is_nifti(path):
-        image: Any = nib.load(path)
-        shape, affine = tuple(int(n) for n in image.shape), torch.from_numpy(np.asarray(image.affine, np.float64))
-    else:
-        volume = maps.source.read_volume(reconstruction)
-        shape, affine = tuple(volume.voxels.shape), volume.affine.double()
-    return OwnGrid(shape, (shape[0], shape[1], shape[2]), affine)
-
-
-def on_grid(classes: UInt8[Tensor, "H W D"], affine: Float[Tensor, "4 4"], grid: OwnGrid) -> UInt8[Tensor, "X Y Z"]:
-    """A map of classes on another grid, nearest neighbour; beyond its outermost voxels it goes on as they are.
-
-    Args:
-        classes: on a grid that covers the other one.
-        affine: of that grid.
-        grid: where to.
-    """
-    combined = np.round(np.linalg.inv(affine.double().numpy()) @ grid.affine.numpy(), _DECIMALS)
-    matrix, offset = combined[:3, :3], combined[:3, 3]
-    turned = affine_transform(
-        classes.numpy(), matrix, offset.tolist(), output_shape=grid.size, order=0, mode="nearest", prefilter=False
-    )
-    return torch.from_numpy(turned)
-
-
 def write_prediction(folder: Path, reconstruction: str, classes: UInt8[Tensor, "X Y Z"], grid: OwnGrid) -> Path:
     """Write a map that overlays the volume's own file voxel by voxel; returns its path, named like the volume.
 
@@ -114,9 +66,15 @@ def write_prediction(folder: Path, reconstruction: str, classes: UInt8[Tensor, "
         grid: that grid.
     """
     path = inside(folder.resolve(), f"{without_suffix(reconstruction)}.nii.gz")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_nifti(path, classes.numpy().reshape(grid.shape), grid.affine.numpy())
+    write_classes(path, classes, grid)
     return path
+
+
+def write_classes(path: Path, classes: UInt8[Tensor, "X Y Z"], grid: OwnGrid) -> None:
+    """Write a map of classes on a file's own grid, as NIfTI; the folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, durable=False) as file:
+        file.write(nifti_bytes(path.name, classes.numpy().reshape(grid.shape), grid.affine.numpy()))
 
 
 @dataclass(frozen=True)
@@ -157,7 +115,7 @@ def segment_study(
     name, count = study.reconstructions[0], len(maps.classes)
     found = maps.read(name)
     predicted = segmenter(found.voxels)
-    own = own_grid(maps, name)
+    own = own_grid(maps.source, name)
     own_predicted = on_grid(predicted, found.affine, own)
     own_truth = read_classes(maps.source, name, maps.classes, own.affine, own.size)
     spacing = maps.spacing_mm
@@ -168,8 +126,8 @@ def segment_study(
         dice_of_classes(predicted, found.classes, count).tolist(),
         dice_of_classes(own_predicted, own_truth, count).tolist(),
         distances or [math.nan] * count,
-        _volumes_ml(predicted, count, spacing),
-        _volumes_ml(found.classes, count, spacing),
+        volumes_ml(predicted, count, spacing),
+        volumes_ml(found.classes, count, spacing),
     )
 
 
@@ -193,6 +151,9 @@ def _distance(predicted: Tensor, truth: Tensor, number: int, spacing_mm: tuple[f
     return float(distance)
 
 
-def _volumes_ml(classes: Tensor, num_classes: int, spacing_mm: tuple[float, float, float]) -> list[float]:
+def volumes_ml(
+    classes: UInt8[Tensor, "H W D"], num_classes: int, spacing_mm: tuple[float, float, float]
+) -> list[float]:
+    """The volume of each class but the background, ml."""
     counts = torch.bincount(classes.flatten(), minlength=num_classes + 1)[1:]
     return (counts.double() * math.prod(spacing_mm) / 1000).tolist()

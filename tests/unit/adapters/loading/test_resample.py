@@ -5,9 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.organ_data import AFFINES, RAS, SHAPE
 from torch import Tensor
 
-from simcrop.adapters.loading.resample import Grid, resample_mask, resample_volume
+from simcrop.adapters.loading.resample import Grid, covering_grid, resample_mask, resample_volume
 from simcrop.core.data.study import Volume
 
 
@@ -156,3 +157,21 @@ def test_the_outermost_planes_of_an_aligned_grid_are_not_taken_for_air(have: int
     volume = Volume(torch.full((have, 3, 3), 40, dtype=torch.int16), torch.eye(4, dtype=torch.float64))
     voxels, _ = resample_volume(volume, Grid(((have - 1) / (want - 1), 1.0, 1.0), (want, 3, 3)))
     assert (voxels == 40).all()
+
+
+@pytest.mark.parametrize("name", AFFINES)
+def test_the_grid_covers_the_volume_and_no_more_than_it_has_to(name: str) -> None:
+    affine = AFFINES[name]
+    volume = Volume(torch.zeros(SHAPE), torch.from_numpy(affine))
+    grid = covering_grid(volume, (2.0, 2.5, 4.0))
+    corners = np.array([[x, y, z, 1] for x in (-0.5, 23.5) for y in (-0.5, 19.5) for z in (-0.5, 17.5)]) @ affine.T
+    placed = np.linalg.inv(grid.affine_for(volume).numpy()) @ corners.T
+    low, high = placed[:3].min(1), placed[:3].max(1)
+    assert (low >= -0.5 - 1e-3).all()
+    assert (high <= np.array(grid.size) - 0.5 + 1e-3).all()
+    assert (high - low > np.array(grid.size) - 1).all()
+
+
+def test_a_grid_of_the_same_voxels_is_no_larger_by_rounding() -> None:
+    volume = Volume(torch.zeros(SHAPE), torch.from_numpy(RAS.astype(np.float32)))
+    assert covering_grid(volume, (3.0, 3.0, 5.0)).size == SHAPE

@@ -7,20 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.organ_data import AFFINES, CLASSES, HU, LPS, OBLIQUE, RAS, SHAPE, write_msd, write_truth
+from support.organ_data import CLASSES, HU, LPS, OBLIQUE, RAS, SHAPE, write_msd, write_truth
 
 from simcrop.adapters.evaluation.segmentation.organ_maps import (
     CHEST,
     OrganMaps,
     annotated,
     class_names,
-    covering_grid,
     read_classes,
 )
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.sources.btcv import BTCVSource
 from simcrop.adapters.sources.manifest import ManifestSource
-from simcrop.core.data.study import Volume
 from simcrop.core.errors import ConfigError, DataError
 
 CASE = "imagesTr/case0.nii.gz"
@@ -58,24 +56,6 @@ def test_studies_without_masks_are_left_out_and_half_annotated_ones_refused(mani
     assert [study.reconstructions for study in found] == [("0.nii.gz",), ("1.nii.gz",), ("2.nii.gz",)]
     with pytest.raises(DataError, match=r"0\.nii\.gz: has no mask of liver among bone, organ; add it, choose other"):
         annotated(manifest, manifest.studies(), ["bone", "liver"])
-
-
-@pytest.mark.parametrize("name", AFFINES)
-def test_the_grid_covers_the_volume_and_no_more_than_it_has_to(name: str) -> None:
-    affine = AFFINES[name]
-    volume = Volume(torch.zeros(SHAPE), torch.from_numpy(affine))
-    grid = covering_grid(volume, (2.0, 2.5, 4.0))
-    corners = np.array([[x, y, z, 1] for x in (-0.5, 23.5) for y in (-0.5, 19.5) for z in (-0.5, 17.5)]) @ affine.T
-    placed = np.linalg.inv(grid.affine_for(volume).numpy()) @ corners.T
-    low, high = placed[:3].min(1), placed[:3].max(1)
-    assert (low >= -0.5 - 1e-3).all()
-    assert (high <= np.array(grid.size) - 0.5 + 1e-3).all()
-    assert (high - low > np.array(grid.size) - 1).all()
-
-
-def test_a_grid_of_the_same_voxels_is_no_larger_by_rounding() -> None:
-    volume = Volume(torch.zeros(SHAPE), torch.from_numpy(RAS.astype(np.float32)))
-    assert covering_grid(volume, (3.0, 3.0, 5.0)).size == SHAPE
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from support.organ_data import AFFINES, CLASSES, HU, LPS, OBLIQUE, RAS, SHAPE, boxes, write_msd
+from support.organ_data import AFFINES, CLASSES, HU, LPS, RAS, SHAPE, boxes, write_msd
 from torch import Tensor, nn
 
 pytest.importorskip("monai", reason="MONAI is not installed")
@@ -17,16 +17,14 @@ from monai import metrics as monai_metrics
 
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMaps
 from simcrop.adapters.evaluation.segmentation.results import (
-    OwnGrid,
     Segmenter,
-    on_grid,
-    own_grid,
     segment_study,
     selection_dice,
     write_prediction,
 )
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.formats.nifti import write_nifti
+from simcrop.adapters.loading.own_grid import OwnGrid
 from simcrop.adapters.sources.btcv import BTCVSource
 from simcrop.adapters.sources.checking import check_folder
 from simcrop.core.errors import DataError
@@ -145,33 +143,6 @@ def test_a_class_that_is_not_predicted_has_no_distance(maps: OrganMaps, tmp_path
     assert not math.isnan(found.distances_mm[1])
 
 
-@pytest.mark.parametrize("affine", [RAS, LPS, OBLIQUE], ids=AFFINES)
-def test_each_voxel_takes_the_class_of_the_nearest_centre(affine: np.ndarray) -> None:
-    """Against a search over all centres, of a grid that covers the file's voxels to their outer edge."""
-    draws = torch.Generator().manual_seed(0)
-    classes = torch.randint(0, 3, (9, 8, 7), generator=draws, dtype=torch.uint8)
-    coarse = torch.eye(4, dtype=torch.float64)
-    coarse[:3, :3] *= 7.3
-    coarse[:3, 3] = torch.tensor([-61.0, -51.0, -52.0])
-    grid = OwnGrid(
-        (5, 6, 4), (5, 6, 4), torch.from_numpy(affine) @ torch.diag(torch.tensor([1.7, 1.7, 1.7, 1.0])).double()
-    )
-    found = on_grid(classes, coarse, grid)
-    centres = np.stack(np.meshgrid(*map(range, classes.shape), indexing="ij"), -1).reshape(-1, 3)
-    world = centres * 7.3 + coarse[:3, 3].numpy()
-    for index in np.ndindex(5, 6, 4):
-        place = (grid.affine.numpy() @ [*index, 1])[:3]
-        nearest = np.linalg.norm(world - place, axis=1).argmin()
-        assert found[index] == classes.flatten()[nearest]
-
-
-def test_the_outermost_half_voxels_keep_their_class() -> None:
-    classes = torch.full((2, 2, 2), 3, dtype=torch.uint8)
-    fine = torch.diag(torch.tensor([0.25, 0.25, 0.25, 1.0])).double()
-    fine[:3, 3] = -0.375
-    assert (on_grid(classes, torch.eye(4), OwnGrid((8, 8, 8), (8, 8, 8), fine)) == 3).all()
-
-
 def test_a_file_with_a_fourth_axis_gets_one_too(maps: OrganMaps, tmp_path: Path) -> None:
     write_msd(tmp_path / "msd", [LPS])
     hu, _ = boxes(0)
@@ -181,23 +152,6 @@ def test_a_file_with_a_fourth_axis_gets_one_too(maps: OrganMaps, tmp_path: Path)
     found = segment_study(segmenter()[0], own, own.source.studies()[0], tmp_path / "out", hausdorff=False)
     assert cast(Any, nib.load(found.file)).shape == (*SHAPE, 1)
     assert found.own_dice == [1.0, 1.0]
-
-
-def test_a_volume_of_another_format_is_written_with_its_voxels_in_ras_order(tmp_path: Path) -> None:
-    from simcrop.core.data.study import Volume
-
-    class Series:
-        def volume_file(self, reconstruction: str) -> Path:
-            return tmp_path / "series"
-
-        def read_volume(self, reconstruction: str) -> Volume:
-            return Volume(torch.zeros(4, 5, 6), torch.from_numpy(OBLIQUE.astype(np.float32)))
-
-    found = own_grid(cast(OrganMaps, type("Maps", (), {"source": Series()})()), "a/b")
-    assert (found.shape, found.size, found.affine.dtype) == ((4, 5, 6), (4, 5, 6), torch.float64)
-    path = write_prediction(tmp_path / "out", "a/b", torch.zeros(4, 5, 6, dtype=torch.uint8), found)
-    assert path == tmp_path.resolve() / "out/a/b.nii.gz"
-    np.testing.assert_allclose(cast(Any, nib.load(path)).affine, OBLIQUE, atol=1e-5)
 
 
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)

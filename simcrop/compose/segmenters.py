@@ -1,0 +1,109 @@
+"""Networks that segment organs: new ones, kept ones, and kept ones applied to scans of one's own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from simcrop.adapters.applying.row_folder import RowFolder
+from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.config.settings import config_from_tree
+from simcrop.adapters.evaluation.segmentation.files import segmenter_config, segmenter_weights
+from simcrop.adapters.formats.feature_tables import TableFormat
+from simcrop.adapters.loading.own_grid import on_grid
+from simcrop.adapters.loading.own_volumes import SeenScan, WholeScan, look_at_whole
+from simcrop.adapters.system.ranks import choose_device
+from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, apply_to_scans
+from simcrop.compose.ops import select_ops
+from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.randomness import derive_seed
+from simcrop.core.recipe import TrainRecipe
+
+if TYPE_CHECKING:
+    from simcrop.adapters.evaluation.segmentation.unetr import UNETR
+
+
+def new_network(config: RunConfig, encoder: VisionEncoder) -> "UNETR":
+    """A network around an encoder, its other weights drawn from the seed of the configuration.
+
+    Args:
+        config: with `segment.classes` and `segment.roi_size` filled in.
+        encoder: on the CPU; becomes a part of it.
+    """
+    from simcrop.adapters.evaluation.segmentation.unetr import UNETR
+
+    settings = config.segment
+    assert settings.roi_size is not None
+    torch.manual_seed(derive_seed("segmenter", config.seed))
+    num_classes = len(settings.classes) + 1
+    return UNETR(encoder, num_classes=num_classes, roi_size=settings.roi_size, feature_size=settings.feature_size)
+
+
+def load_network(folder: Path, device: torch.device, ops: str) -> "UNETR":
+    """The network that `simcrop eval segment` has kept.
+
+    Args:
+        folder: from `find_segmenter`.
+        device: where to put it.
+        ops: as `train.ops`.
+
+    Raises:
+        CheckpointError: damaged.
+    """
+    content = segmenter_config(folder)
+    config = config_from_tree(content["config"], str(folder / "config.json"))
+    network = new_network(config, VisionEncoder(config.model, select_ops(ops, device)))
+    network.load_state_dict(segmenter_weights(folder, content["sha256"]))
+    return network.to(device).eval()
+
+
+def segment_scans(
+    inputs: Sequence[Path],
+    folder: Path,
+    out: Path,
+    form: TableFormat,
+    options: ScanOptions,
+    should_stop: Callable[[], bool],
+) -> Applied:
+    """Write the map of classes of every scan, in its own geometry, and the volume of each class in ml.
+
+    Args:
+        inputs: see `OwnScans`.
+        folder: of the network, from `find_segmenter`.
+        out: folder of the result; see `row_folder`.
+        form: of the table.
+        options: how scans are taken; a network takes one at a time.
+        should_stop: asked after every scan.
+
+    Raises:
+        CheckpointError: the network is damaged.
+        ConfigError, DataError, Stopped: as `apply_to_scans` does.
+    """
+    from simcrop.adapters.evaluation.segmentation.results import Segmenter, volumes_ml, write_classes
+
+    content = segmenter_config(folder)
+    config = config_from_tree(content["config"], str(folder / "config.json"))
+    settings, device = config.segment, choose_device(options.device)
+    classes, spacing = settings.classes, settings.spacing_mm
+    assert spacing is not None
+    segmenter = Segmenter(load_network(folder, device, "auto"), settings.overlap, TrainRecipe())
+    about: dict[str, Any] = {
+        "version": 1,
+        "weights_sha256": content["sha256"],
+        "numbers": "volume of each class, ml",
+        "segmentations": {str(number): name for number, name in enumerate(classes, 1)},
+    }
+    rows = RowFolder(out, "predictions", about, columns=classes, form=form, shard=options.shard, has_maps=True)
+
+    def compute(scans: Mapping[str, SeenScan]) -> Computed:
+        found: list[list[float]] = []
+        for name, scan in scans.items():
+            assert isinstance(scan, WholeScan)
+            predicted = segmenter(scan.voxels)
+            write_classes(rows.map_file(name), on_grid(predicted, scan.affine, scan.grid), scan.grid)
+            found.append(volumes_ml(predicted, len(classes), spacing))
+        return np.asarray(found, np.float32), None
+
+    return apply_to_scans(inputs, Work(look_at_whole, spacing, compute), rows, options, should_stop)
