@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from simcrop.adapters.checkpoints.folder import WEIGHTS
 from simcrop.adapters.export import standalone
@@ -52,7 +52,8 @@ def write_transformers(folder: Path, encoder: VisionEncoder, grid_size: Size, mo
     config.architectures = [SimcropModel.__name__]
     config.auto_map = {"AutoConfig": _reference(type(config)), "AutoModel": _reference(SimcropModel)}
     config.save_pretrained(folder)
-    save_file(exported.state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
+    # Not save_file, whose files no other user can read.
+    (folder / WEIGHTS).write_bytes(save(exported.state_dict(), metadata={"format": "pt"}))
     about = processor.to_dict() | {"auto_map": {"AutoImageProcessor": _reference(SimcropImageProcessor)}}
     (folder / "preprocessor_config.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
     if model is not None and isinstance(model.tokenizer, HFTokenizer):
