@@ -27,9 +27,7 @@ CARD = "docs/README.md"
 _MONAI = "1.6.1"
 """The version that bundles are tested with; writing one needs none."""
 _SCRIPTS = ("vision.py", "scan.py", "bundle_steps.py")
-_SCHEMA = (
-    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
-)
+_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 
 
 def write_bundle(folder: Path, encoder: VisionEncoder, grid_size: Size, name: str, licence: str | None) -> None:

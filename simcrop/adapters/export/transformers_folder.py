@@ -1,8 +1,8 @@
 """A folder that transformers loads without simcrop: weights, configurations, tokenizer, and the code that runs them.
 
-    config.json  model.safetensors  preprocessor_config.json  LICENSE
-    configuration_simcrop.py  modeling_simcrop.py  image_processing_simcrop.py  matching.py  vision.py  scan.py
-    tokenizer.json  tokenizer_config.json    of a model that compares sentences with patches
+config.json  model.safetensors  preprocessor_config.json  LICENSE
+configuration_simcrop.py  modeling_simcrop.py  image_processing_simcrop.py  matching.py  vision.py  scan.py
+tokenizer.json  tokenizer_config.json    of a model that compares sentences with patches
 """
 
 import json

@@ -224,7 +224,7 @@ def test_an_encoder_alone_is_no_whole_model(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="authors: holds a vision encoder alone; use load_encoder, or"):
         compose.load_model(tmp_path / "authors")
     with pytest.raises(
-        CheckpointError, match="holds a vision encoder alone; export its encoder with --format authors or monai"
+        CheckpointError, match="holds a vision encoder alone; export its encoder with --format authors, monai, monai-bundle or transformers"
     ):
         export(tmp_path / "authors", tmp_path / "whole")
     with pytest.raises(CheckpointError, match="says itself how its model is made; leave out `model`"):

@@ -85,7 +85,7 @@ class LocalPath(nn.Module):
 
 
 def holds_tissue(volume: Tensor, patch_size: Sequence[int], window: Window) -> Tensor:
-    """Tell the patches [B, N] that are mostly more than air: over half of their voxels are above -0.95 of the window."""
+    """Tell the patches [B, N] that are more than air: over half of their voxels are above -0.95 of the window."""
     above = apply_window(patch_rows(volume, patch_size), window) > _AIR_BELOW
     return 2 * above.sum(2) > above.shape[2]
 

@@ -90,7 +90,7 @@ def test_it_is_no_whole_model(
         "train": ["train", str(made.config), "--resume", str(made.tuned), "--out", "out"],
     }
     remedies = {
-        "export": "export its encoder with --format authors or monai",
+        "export": "export its encoder with --format authors, monai, monai-bundle or transformers",
         "train": "choose another --out, and start from its encoder with model.init",
     }
     for name, command in commands.items():
