@@ -98,6 +98,5 @@ def _text_side(model: SimCroP) -> dict[str, Any]:
         "score_temperature": how.temperature,
         "score_top_k": how.top_k,
         "reads_sentences_apart": model.text_recipe.reads_sentences_apart,
-        # Without the folder that the text encoder was loaded from.
-        "text_config": {key: value for key, value in text.to_diff_dict().items() if key != "_name_or_path"},
+        "text_config": text.to_diff_dict(),
     }

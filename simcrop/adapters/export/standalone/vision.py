@@ -62,9 +62,9 @@ class VisionEncoder(nn.Module):
             volume: [B, 1, H, W, D] in HU. Of another size that the patch divides, the position table is made anew.
             normalized: False leaves out the final LayerNorm.
         """
-        size = tuple(volume.shape[2:])
+        embedded, size = self.patch_embed(volume), tuple(volume.shape[2:])
         positions = self.pos_embed if size == self.volume_size else self._table(size).to(self.pos_embed)
-        tokens = self.patch_embed(volume) + positions[:, 1:]
+        tokens = embedded + positions[:, 1:]
         cls_token = (self.cls_token + positions[:, :1]).expand(len(tokens), -1, -1)
         tokens = torch.cat([cls_token, tokens], dim=1)
         for block in self.blocks:
