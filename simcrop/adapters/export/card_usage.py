@@ -1,4 +1,4 @@
-"""What an export holds, and the code with which its model card says how it is loaded."""
+"""The sentence with which a model card says what its export holds, and the code that loads it."""
 
 from simcrop.adapters.checkpoints.encoder_file import AUTHORS_FILE, MONAI_FILE
 from simcrop.adapters.export.formats import Format

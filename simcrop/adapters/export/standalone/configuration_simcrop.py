@@ -31,7 +31,6 @@ class SimcropConfig(PretrainedConfig):
     """
 
     model_type = "simcrop"
-    sub_configs = {"text_config": BertConfig}  # noqa: RUF012
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """From files to what a SimCroP model reads, for transformers."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -50,6 +51,6 @@ class SimcropImageProcessor(ImageProcessingMixin):
         if kwargs:
             raise TypeError(f"preprocess: does not know {', '.join(kwargs)}; sizes belong to the processor itself")
         scans = images if isinstance(images, list) else [images]
-        sizes = {"spacing_mm": self.spacing_mm, "grid_size": self.grid_size, "volume_size": self.volume_size}
-        volumes = torch.stack([model_input(scan, **sizes) for scan in scans])[:, None]
+        read = partial(model_input, spacing_mm=self.spacing_mm, grid_size=self.grid_size, volume_size=self.volume_size)
+        volumes = torch.stack([read(scan) for scan in scans])[:, None]
         return BatchFeature({"pixel_values": volumes.numpy()}, tensor_type=return_tensors)

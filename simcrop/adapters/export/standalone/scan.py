@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
+from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from torch import Tensor
 
@@ -102,8 +103,8 @@ def _opened(scan: Any) -> tuple[str, Any]:
         if not Path(name).exists():
             raise ValueError(f"{name}: does not exist; name a NIfTI file")
         try:
-            image: Any = nib.load(name)  # pyright: ignore[reportPrivateImportUsage]
-        except nib.filebasedimages.ImageFileError as error:
+            image: Any = nib.load(name)
+        except ImageFileError as error:
             raise ValueError(f"{name}: cannot be read by nibabel; convert it to NIfTI") from error
     elif hasattr(scan, "dataobj") and hasattr(scan, "affine"):
         name, image = "scan", scan
@@ -117,7 +118,7 @@ def _opened(scan: Any) -> tuple[str, Any]:
 
 def _in_hu(stored: Any) -> np.ndarray:
     """Numbers of an image in double precision where they are scaled: nibabel would take single."""
-    if not nib.is_proxy(stored):  # pyright: ignore[reportPrivateImportUsage]
+    if not nib.is_proxy(stored):
         return np.asarray(stored)
     slope, intercept = float(stored.slope), float(stored.inter)
     values = stored.get_unscaled()
