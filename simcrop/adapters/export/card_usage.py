@@ -66,8 +66,9 @@ tokens = output.last_hidden_state  # [B, N+1, {width}], class token first
 features = output.pooler_output  # [B, {width}], mean of the patch tokens before the final norm, for probes
 ```
 
-It needs torch, transformers 5 and nibabel. Read the code before you trust it: it is in this folder, and short. The
-processor turns a scan to RAS, resamples it to {spacing} mm, and cuts its centre. `pixel_values` are HU."""
+It needs torch, transformers 5, nibabel, and pillow, which AutoImageProcessor asks for. Read the code before you trust
+it: it is in this folder, and short. The processor turns a scan to RAS, resamples it to {spacing} mm, and cuts its
+centre. `pixel_values` are HU."""
 
 _ZERO_SHOT = """
 

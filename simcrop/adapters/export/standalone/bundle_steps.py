@@ -1,4 +1,4 @@
-"""What the inference of a MONAI bundle does beyond MONAI: finds scans, reads one, and writes the features of all."""
+"""Steps of a MONAI bundle beyond MONAI: find scans, read one, and write the features of all."""
 
 import csv
 from collections.abc import Hashable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a bundle does with a folder of scans."""
+"""A folder of scans, read and written by the steps of a bundle."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What exports carry needs nothing of simcrop, and comes with the licence that it is under."""
+"""Code that exports carry needs nothing of simcrop, and comes with the licence that it is under."""
 
 import ast
 import sys
