@@ -3,6 +3,7 @@
 Shapes: B volumes, N patches, P voxels of a patch, S sentences, T tokens of a sentence.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -106,7 +107,7 @@ def soft_scores(sentences: Tensor, patches: Tensor, temperature: float) -> Tenso
     for volume in patches:
         left_out = torch.where((volume != 0).any(1), 0.0, -1.0 / temperature)
         columns.append((rows @ _unit(volume).T + left_out).logsumexp(1))
-    return temperature * (torch.stack(columns) - torch.tensor(float(patches.shape[1])).log())
+    return temperature * (torch.stack(columns) - math.log(patches.shape[1]))
 
 
 def best_scores(sentences: Tensor, patches: Tensor, top_k: int) -> Tensor:

@@ -124,9 +124,10 @@ class SimcropModel(PreTrainedModel):
 
     def scores(self, text_features: Tensor, image_features: Tensor) -> Tensor:
         """Score [B, S] of sentences [S, dim] in volumes of patches [B, N, dim], from -1 to 1: no probability."""
-        if self.config.score_pooling == "soft":
-            return soft_scores(text_features, image_features, self.config.score_temperature)
-        return best_scores(text_features, image_features, self.config.score_top_k)
+        with torch.autocast(text_features.device.type, enabled=False):  # cosines keep their precision
+            if self.config.score_pooling == "soft":
+                return soft_scores(text_features, image_features, self.config.score_temperature)
+            return best_scores(text_features, image_features, self.config.score_top_k)
 
     def _patch_features(self, volume: Tensor, tokens: Tensor | None) -> Tensor:
         if self.local is not None:

@@ -48,6 +48,8 @@ def read_scan(scan: Any) -> tuple[Tensor, np.ndarray]:
     else:
         name, image = _opened(scan)
         stored, affine = _in_hu(image.dataobj), np.asarray(image.affine, np.float64)
+    if stored.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: its voxels are of the type {stored.dtype}, not numbers; export it in HU")
     if stored.ndim < 3 or any(size != 1 for size in stored.shape[3:]):
         raise ValueError(f"{name}: has the shape {list(stored.shape)}; a 3D volume is needed")
     if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:

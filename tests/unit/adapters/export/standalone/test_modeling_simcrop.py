@@ -63,6 +63,15 @@ def test_a_sentence_that_is_read_apart_does_not_see_what_begins_and_ends_a_text(
 
 
 @torch.no_grad()
+def test_scores_keep_their_precision_under_autocast() -> None:
+    model = make()
+    text, patches = model.get_text_features(IDS), model.get_image_features(VOLUME)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.scores(text, patches)
+    assert torch.equal(found, model.scores(text, patches))
+
+
+@torch.no_grad()
 def test_air_is_nowhere_unless_it_may_be() -> None:
     air = torch.full((1, 1, 8, 8, 4), -1000.0)
     for local in (None, (2, 2, 2)):

@@ -101,6 +101,7 @@ def test_what_is_no_scan_is_refused(tmp_path: Path) -> None:
         (tmp_path / "a.txt", r"a\.txt: cannot be read by nibabel; convert it to NIfTI"),
         (unplaced, "scan: has neither sform nor qform, so left and right are unknown"),
         (smooth(), r"scan: is a ndarray; give a path, a nibabel image, or \(array, affine\)"),
+        ((smooth() * 1j, np.eye(4)), "scan: its voxels are of the type complex128, not numbers; export it in HU"),
         ((smooth((4, 4)), np.eye(4)), r"scan: has the shape \[4, 4\]; a 3D volume is needed"),
         ((smooth((4, 4, 4, 2)), np.eye(4)), r"scan: has the shape \[4, 4, 4, 2\]; a 3D volume is needed"),
         ((smooth(), np.zeros((4, 4))), "scan: its affine does not place the voxels"),
