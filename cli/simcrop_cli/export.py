@@ -15,13 +15,20 @@ class Format(StrEnum):
     SIMCROP = "simcrop"
     AUTHORS = "authors"
     MONAI = "monai"
+    TRANSFORMERS = "transformers"
+    MONAI_BUNDLE = "monai-bundle"
 
 
 def export(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.", show_default=False)],
     kind: Annotated[
-        Format, typer.Option("--format", help="The whole model, or its vision encoder in others' names.")
+        Format,
+        typer.Option(
+            "--format",
+            help="simcrop: the whole model. authors, monai: the vision encoder in others' names. transformers, "
+            "monai-bundle: with code that runs without simcrop.",
+        ),
     ] = Format.SIMCROP,
     licence: Annotated[
         str | None,

@@ -17,16 +17,22 @@ from simcrop.adapters.export.formats import (
     write_whole,
 )
 from simcrop.adapters.export.model_card import CardFacts, model_card
+from simcrop.adapters.export.monai_bundle import CARD as BUNDLE_CARD
+from simcrop.adapters.export.monai_bundle import write_bundle
 from simcrop.adapters.export.monai_names import difference
 from simcrop.adapters.export.results import results_of
+from simcrop.adapters.export.transformers_folder import write_transformers
 from simcrop.adapters.formats.geometry import to_ras
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.sources.phantom.render import render
 from simcrop.adapters.sources.phantom.specification import plan, sample_study
 from simcrop.adapters.system.provenance import versions
-from simcrop.compose.models import load_encoder
+from simcrop.compose.applying import View
+from simcrop.compose.models import load_encoder, load_model
 from simcrop.core.data.study import Volume
 from simcrop.core.model.encoder import VisionEncoder
+from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.recipe import Size
 
 __all__ = ["export", "publish"]
 
@@ -46,7 +52,8 @@ def export(
         path: what to export, as for `load_encoder`.
         out: the folder; absent, empty, or an earlier export that `replace_export` gives up.
         kind: simcrop, the whole model; authors or monai, the vision encoder in their names, which is all that is
-            exported of a fine-tuned classifier.
+            exported of a fine-tuned classifier; monai-bundle or transformers, with code that runs without simcrop:
+            the vision encoder, and for transformers what compares sentences with its patches, where there is that.
         licence: of the weights, for the model card; an id of the hub such as cc-by-nc-sa-4.0, or a name.
         replace_export: whether an earlier export in `out` may go.
         repo_id: hub id under which the model will be published, for the code in the card.
@@ -57,18 +64,30 @@ def export(
     check_target(out, replace_export=replace_export)
     source = local_copy(path)
     opened = open_weights(source)
-    remedy = "export its encoder with --format authors or monai"
+    remedy = "export its encoder with --format authors, monai, monai-bundle or transformers"
     checkpoint = opened.whole(path, remedy) if kind == "simcrop" else None
     encoder = load_encoder(source)
-    facts = _facts(opened, encoder, kind, licence, where=repo_id or out.resolve().name)
+    aligned = _aligned(source, opened) if kind == "transformers" else None
+    facts = _facts(opened, encoder, kind, licence, where=repo_id or out.resolve().name, aligned=aligned)
     # Of a checkpoint's manifest, all but the head and the places of a fine-tuning.
     provenance = {key: value for key, value in opened.manifest.items() if key not in ("classifier", "settings")}
     own = {"format": kind, "step": opened.step, "weights_sha256": facts.sha256, "exported_with": versions()}
-    write_whole(out, partial(_write, checkpoint, encoder, facts), provenance | own)
+    grid_size = View.of(str(source), encoder.recipe).grid.size
+    write_whole(out, partial(_write, checkpoint, encoder, aligned, grid_size, facts), provenance | own)
     _print_result(out, facts)
 
 
-def _facts(opened: Trained, encoder: VisionEncoder, kind: Format, licence: str | None, *, where: str) -> CardFacts:
+def _aligned(source: Path, opened: Trained) -> SimCroP | None:
+    """The whole model, where it was trained to compare sentences with patches."""
+    config = opened.run_config()
+    if config is None or "classifier" in opened.manifest or not config.objectives.matches_sentences:
+        return None
+    return load_model(source)
+
+
+def _facts(
+    opened: Trained, encoder: VisionEncoder, kind: Format, licence: str | None, *, where: str, aligned: SimCroP | None
+) -> CardFacts:
     return CardFacts(
         name=where.rpartition("/")[2],
         kind=kind,
@@ -82,6 +101,7 @@ def _facts(opened: Trained, encoder: VisionEncoder, kind: Format, licence: str |
         manifest=opened.manifest,
         results=results_of(opened),
         class_token=_class_token(encoder) if kind == "monai" else None,
+        has_text_side=aligned is not None,
     )
 
 
@@ -95,13 +115,25 @@ def _class_token(encoder: VisionEncoder) -> float:
     return difference(encoder, volume.expand(1, recipe.in_channels, *volume.shape))
 
 
-def _write(checkpoint: Checkpoint | None, encoder: VisionEncoder, facts: CardFacts, folder: Path) -> None:
+def _write(
+    checkpoint: Checkpoint | None,
+    encoder: VisionEncoder,
+    aligned: SimCroP | None,
+    grid_size: Size,
+    facts: CardFacts,
+    folder: Path,
+) -> None:
     if checkpoint is not None:
         write_checkpoint(folder, checkpoint)
     elif facts.kind == "authors":
         write_authors(folder, encoder, facts.step)
-    else:
+    elif facts.kind == "monai":
         write_monai(folder, encoder)
+    elif facts.kind == "transformers":
+        write_transformers(folder, encoder, grid_size, aligned)
+    else:
+        write_bundle(folder, encoder, grid_size, facts.name, facts.licence)
+        (folder / BUNDLE_CARD).write_text(model_card(facts), encoding="utf-8")
     (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
 
 
@@ -112,5 +144,7 @@ def _print_result(out: Path, facts: CardFacts) -> None:
         "simcrop": f'simcrop.load_model("{out}") and simcrop.load_encoder("{out}") load it',
         "authors": f'simcrop.load_encoder("{out}") loads it, and so does torch.load(..., weights_only=True)["model"]',
         "monai": f"{out / 'README.md'} has the code that loads it into MONAI's ViT",
+        "transformers": f'AutoModel.from_pretrained("{out}", trust_remote_code=True) loads it',
+        "monai-bundle": f"in {out}, python -m monai.bundle run --config_file configs/inference.json runs it",
     }[facts.kind]
     print(f"{load}; the model card is {out / 'README.md'}: read it before you pass it on")

@@ -126,7 +126,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """Read a step folder's manifest.
 
     Raises:
-        CheckpointError: no such folder, or its manifest is absent, damaged, another step's or of a later version.
+        CheckpointError: no such folder, or its manifest is absent, damaged, another step's or of a later version; or it
+            is an export for other programs.
     """
     path = folder / "manifest.json"
     try:
@@ -137,6 +138,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); is this a checkpoint folder?") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged (not a manifest); take another checkpoint") from error
+    if manifest.get("format", "simcrop") != "simcrop":
+        raise CheckpointError(
+            f"{folder}: is an export of the format {manifest['format']}, for other programs; load it as its README.md "
+            f"says, or take the checkpoint that it was exported from"
+        )
     match = _STEP_FOLDER.fullmatch(folder.name)
     if not valid or (match and int(match[1]) != step):
         raise CheckpointError(f"{path}: damaged (step {step} in {folder.name}); take another checkpoint")

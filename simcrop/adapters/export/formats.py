@@ -1,8 +1,10 @@
 """Export folders: what each format writes, and how a folder appears whole or not at all.
 
-    simcrop   model.safetensors  config.json  tokenizer/   a checkpoint without its training state
-    authors   simcrop.pth                                  the encoder under the key `model`
-    monai     monai_vit.safetensors                        the encoder in the names of MONAI's ViT
+    simcrop        model.safetensors  config.json  tokenizer/   a checkpoint without its training state
+    authors        simcrop.pth                                  the encoder under the key `model`
+    monai          monai_vit.safetensors                        the encoder in the names of MONAI's ViT
+    transformers   see `transformers_folder`                    with code, so that simcrop is not needed
+    monai-bundle   see `monai_bundle`                           with code too
 
 and in each README.md, the model card, and manifest.json: format, step, version, provenance, sha256 of every other file.
 """
@@ -29,7 +31,7 @@ from simcrop.core.errors import CheckpointError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.recipe import ModelRecipe
 
-Format = Literal["simcrop", "authors", "monai"]
+Format = Literal["simcrop", "authors", "monai", "transformers", "monai-bundle"]
 _MANIFEST = "manifest.json"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.export.card_usage import usage
+from simcrop.adapters.export.card_usage import contents, usage
 from simcrop.adapters.export.formats import Format
 from simcrop.adapters.export.results import RunResults
 from simcrop.adapters.sources.base import Source
@@ -16,6 +16,8 @@ from simcrop.core.recipe import TERMS, ModelRecipe
 
 _METHOD = "[SimCroP](https://arxiv.org/abs/2509.08311) (Wang et al., MICCAI 2025)"
 _MOST_METRICS = 24
+_LIBRARY = {"monai": "monai", "monai-bundle": "monai", "transformers": "transformers"}
+"""Of the formats that simcrop does not read."""
 _HUB_LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
@@ -36,6 +38,7 @@ class CardFacts:
         manifest: of the checkpoint, where there is one.
         results: what was measured on these weights.
         class_token: monai: how much leaving out the class token changes the tokens of a phantom chest, relative.
+        has_text_side: transformers: whether it compares sentences with patches.
     """
 
     name: str
@@ -50,6 +53,7 @@ class CardFacts:
     manifest: Mapping[str, Any] = field(default_factory=dict[str, Any])
     results: RunResults = field(default_factory=lambda: RunResults({}, {}))
     class_token: float | None = None
+    has_text_side: bool = False
 
     @property
     def classifier(self) -> Mapping[str, Any] | None:
@@ -69,7 +73,7 @@ def model_card(facts: CardFacts) -> str:
     sections = [
         _front_matter(facts),
         f"# {facts.name}\n\n{_what_it_is(facts)}",
-        f"## How to load it\n\n{usage(facts.kind, facts.where, facts.recipe, facts.class_token)}",
+        f"## How to load it\n\n{usage(facts.kind, facts.where, facts.recipe, facts.class_token, facts.has_text_side)}",
         f"## Data\n\n{_data(facts)}",
         f"## Recipe\n\n{_table(('key', 'value'), _recipe_rows(facts))}",
         f"## Measured\n\n{_measured(facts)}",
@@ -87,7 +91,7 @@ def _front_matter(facts: CardFacts) -> str:
     data = ModelCardData(
         license=licence if known else "other",
         license_name=None if known else re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-"),
-        library_name="monai" if facts.kind == "monai" else "simcrop",
+        library_name=_LIBRARY.get(facts.kind, "simcrop"),
         pipeline_tag="image-feature-extraction",
         tags=["chest-ct", "3d-vision-transformer", "medical-imaging", "radiology-reports", "simcrop"],
     )
@@ -96,11 +100,7 @@ def _front_matter(facts: CardFacts) -> str:
 
 def _what_it_is(facts: CardFacts) -> str:
     x, y, z = facts.recipe.volume_size
-    content = {
-        "simcrop": "The whole model: vision encoder, text encoder and the parts of its objectives.",
-        "authors": "The vision encoder alone, in the key names of the checkpoint that the method's authors released.",
-        "monai": "The vision encoder alone, as a state dict of MONAI's ViT.",
-    }[facts.kind]
+    content = contents(facts.kind, facts.has_text_side)
     training = "from a file that does not say how it was trained"
     if facts.classifier is not None:
         training = _fine_tuning(facts, facts.classifier["labels"])
@@ -238,7 +238,9 @@ def _licence(facts: CardFacts) -> str:
     source = Source if facts.config is None or facts.has_other_start else SOURCES[facts.config.data.source]
     text = "scratch" if facts.config is None or facts.classifier is not None else facts.config.text_encoder.source
     encoder = "" if text == "scratch" else f" The text encoder {text} has a licence of its own."
-    return f"{chosen} {source.licence}{encoder}"
+    has_code = facts.kind in ("transformers", "monai-bundle")
+    code = " The code in this folder is under the Apache License 2.0 (LICENSE)." if has_code else ""
+    return f"{chosen} {source.licence}{encoder}{code}"
 
 
 def _times(values: Sequence[float]) -> str:

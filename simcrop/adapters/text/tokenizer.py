@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,17 @@ class HFTokenizer:
         ids = (self.cls_id, *coded.ids[:num_kept], self.sep_id)
         return Encoding(ids, (-1, *owner[:num_kept], -1), num_cut)
 
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into a folder, made if absent."""
-        self._tokenizer.save_pretrained(folder)
+    def save(self, folder: Path, *, max_tokens: int | None = None) -> None:
+        """Write the tokenizer's files into a folder, made if absent.
+
+        Args:
+            folder: of the files.
+            max_tokens: limit of a text that other programs are to keep; None leaves what is known of one.
+        """
+        tokenizer = copy(self._tokenizer)
+        if max_tokens is not None:
+            tokenizer.model_max_length = max_tokens
+        tokenizer.save_pretrained(folder)
 
     @staticmethod
     def load(folder: Path) -> "HFTokenizer":

@@ -5,7 +5,7 @@ import logging
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from support.tiny_data import SENTENCES, write_config
 import simcrop
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.export.formats import Format
 from simcrop.adapters.export.monai_names import difference, patch_tokens
 from simcrop.compose.exporting import export, publish
 from simcrop.core.data.batch import padded
@@ -131,6 +132,39 @@ def test_the_cards_code_loads_each_format(run: Path, tmp_path: Path, monkeypatch
     assert (found["monai"]["tokens"] - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
+def test_the_cards_code_for_transformers_runs(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    export(run, tmp_path / "chest", kind="transformers")
+    shutil.copy(run.parent / "studies" / "0.nii.gz", "scan.nii.gz")
+    found: dict[str, Any] = {}
+    exec("".join(re.findall(r"```python\n(.*?)```", card(tmp_path / "chest")[1], re.DOTALL)), found)
+    assert found["tokens"].shape == (1, 65, 24)
+    assert found["features"].shape == (1, 24)
+    assert found["scores"].shape == (1, 2)
+
+
+@pytest.mark.parametrize("kind", ["transformers", "monai-bundle"])
+def test_what_others_run_is_not_loaded_as_a_model_of_ours(kind: Any, run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "chest", kind=kind)
+    message = f"chest: is an export of the format {kind}, for other programs; load it as its README.md says, or take"
+    for load in (compose.load_encoder, compose.load_model):
+        with pytest.raises(CheckpointError, match=message):
+            load(tmp_path / "chest")
+    export(run, tmp_path / "chest", replace_export=True)
+    assert compose.load_model(tmp_path / "chest").tokenizer is not None
+
+
+def test_an_encoder_of_any_origin_is_carried_without_a_text_side(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "authors", kind="authors")
+    export(tmp_path / "authors", tmp_path / "chest", kind="transformers")
+    assert json.loads((tmp_path / "chest" / "config.json").read_text()).get("text_config") is None
+    front, text = card(tmp_path / "chest")
+    assert front["library_name"] == "transformers"
+    assert "The vision encoder alone, with code that transformers runs without simcrop." in text
+    assert "AutoTokenizer" not in text
+    assert "The code in this folder is under the Apache License 2.0 (LICENSE)." in text
+
+
 def test_several_windows_are_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pytest.importorskip("monai")
@@ -212,7 +246,7 @@ def test_an_unchosen_licence_is_said_so(run: Path, tmp_path: Path) -> None:
 
 
 def test_no_place_of_this_machine_is_in_an_export(run: Path, tmp_path: Path) -> None:
-    for kind in ("simcrop", "authors", "monai"):
+    for kind in get_args(Format):
         export(run, tmp_path / "out" / kind, kind=kind)
     for path in (tmp_path / "out").rglob("*"):
         if path.is_file():
@@ -223,9 +257,8 @@ def test_an_encoder_alone_is_no_whole_model(run: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "authors", kind="authors")
     with pytest.raises(CheckpointError, match="authors: holds a vision encoder alone; use load_encoder, or"):
         compose.load_model(tmp_path / "authors")
-    with pytest.raises(
-        CheckpointError, match="holds a vision encoder alone; export its encoder with --format authors or monai"
-    ):
+    remedy = "export its encoder with --format authors, monai, monai-bundle or transformers"
+    with pytest.raises(CheckpointError, match=f"holds a vision encoder alone; {remedy}"):
         export(tmp_path / "authors", tmp_path / "whole")
     with pytest.raises(CheckpointError, match="says itself how its model is made; leave out `model`"):
         compose.load_encoder(run, model={"num_heads": 1})
@@ -302,7 +335,7 @@ class FakeHub:
         return f"commit of {repo_id}"
 
 
-@pytest.mark.parametrize("kind", ["simcrop", "authors", "monai"])
+@pytest.mark.parametrize("kind", get_args(Format))
 def test_what_is_uploaded_is_the_export(kind: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub, out = FakeHub(monkeypatch, tmp_path / "hub"), tmp_path / "chest"
     export(run, out, kind=kind, repo_id="somebody/chest-vit")
@@ -313,6 +346,9 @@ def test_what_is_uploaded_is_the_export(kind: Any, run: Path, tmp_path: Path, mo
     assert {path.relative_to(sent): path.read_bytes() for path in sent.rglob("*") if path.is_file()} == {
         path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()
     }
+    if kind == "monai-bundle":  # is a folder, not code that loads one
+        assert "cd chest-vit\npython -m monai.bundle run" in card(sent)[1]
+        return
     code = code_of(sent)
     compile(code, "the card", "exec")
     assert '"somebody/chest-vit"' in code

@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(yaml, folder / "run", folder / "tuned")
 
 
-@pytest.mark.parametrize("kind", ["authors", "monai"])
+@pytest.mark.parametrize("kind", ["authors", "monai", "transformers", "monai-bundle"])
 def test_its_encoder_is_exported_and_the_card_says_so(made: Made, tmp_path: Path, kind: Any) -> None:
     out = tmp_path / kind
     export(made.tuned, out, kind=kind)
@@ -56,7 +56,7 @@ def test_its_encoder_is_exported_and_the_card_says_so(made: Made, tmp_path: Path
     assert "pre-trained" not in text
     assert "The whole model" not in text
     assert not {"classifier", "settings"} & json.loads((out / "manifest.json").read_text()).keys()
-    for path in out.iterdir():
+    for path in (path for path in out.rglob("*") if path.is_file()):
         assert str(made.config.parent.parent).encode() not in path.read_bytes(), path
 
 
@@ -90,7 +90,7 @@ def test_it_is_no_whole_model(
         "train": ["train", str(made.config), "--resume", str(made.tuned), "--out", "out"],
     }
     remedies = {
-        "export": "export its encoder with --format authors or monai",
+        "export": "export its encoder with --format authors, monai, monai-bundle or transformers",
         "train": "choose another --out, and start from its encoder with model.init",
     }
     for name, command in commands.items():
