@@ -28,7 +28,7 @@ from simcrop.adapters.sources.phantom.render import render
 from simcrop.adapters.sources.phantom.specification import plan, sample_study
 from simcrop.adapters.system.provenance import versions
 from simcrop.compose.applying import View
-from simcrop.compose.models import load_encoder, load_model
+from simcrop.compose.models import load_encoder, load_simcrop
 from simcrop.core.data.study import Volume
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
@@ -82,7 +82,7 @@ def _aligned(source: Path, opened: Trained) -> SimCroP | None:
     config = opened.run_config()
     if config is None or "classifier" in opened.manifest or not config.objectives.matches_sentences:
         return None
-    return load_model(source)
+    return load_simcrop(source)
 
 
 def _facts(
