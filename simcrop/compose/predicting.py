@@ -1,5 +1,6 @@
 """`simcrop predict`: findings in scans of one's own, by a fine-tuned classifier or by sentences alone."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +14,7 @@ from torch import Tensor
 from simcrop.adapters.applying.row_folder import RowFolder
 from simcrop.adapters.checkpoints.hub import local_copy
 from simcrop.adapters.config.prompts import prompts_of, read_prompts
-from simcrop.adapters.evaluation.classification.files import FineTuned, fine_tuned
+from simcrop.adapters.evaluation.classification.files import FineTuned, HeadLabels, fine_tuned
 from simcrop.adapters.evaluation.segmentation.files import find_segmenter
 from simcrop.adapters.formats.feature_tables import TableFormat
 from simcrop.adapters.system.ranks import choose_device
@@ -25,6 +26,7 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
 from simcrop.core.evaluation.prompt_features import read_texts
 from simcrop.core.evaluation.sentences import sentence_scores
+from simcrop.core.evaluation.thresholds import decisions
 from simcrop.core.evaluation.zeroshot import finding_scores
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
@@ -32,6 +34,9 @@ from simcrop.core.recipe import ModelRecipe, TrainRecipe
 from simcrop.core.reports.prompts import WORDS, PromptTexts, templates
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.training.learner import numerics
+
+Scorer = Callable[[Tensor], Float[Tensor, "B F"]]
+"""Numbers of volumes [B, 1, H, W, D] in HU, on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +111,31 @@ def predict(
 def _by_head(checkpoint: str, known: FineTuned, options: PredictOptions) -> _Predictor:
     """The probabilities that a classifier's head gives."""
     encoder = load_encoder(checkpoint, choose_device(options.scans.device))
-    scores = head_scorer(encoder, known)
+    return _with_decisions(known, head_scorer(encoder, known), encoder.recipe)
+
+
+def _with_decisions(labels: HeadLabels, scores: Scorer, recipe: ModelRecipe) -> _Predictor:
+    """Probabilities and, where thresholds were chosen, what they amount to."""
+    thresholds = torch.tensor(labels.thresholds, dtype=torch.float64)
 
     def compute(volumes: Tensor) -> Computed:
-        return scores(volumes).numpy(), None
+        found = scores(volumes)
+        if labels.thresholds:
+            found = torch.cat([found, decisions(found.double(), thresholds)], dim=1)
+        return found.float().numpy(), None
 
-    kind = "probabilities of exclusive classes" if known.exclusive else "probabilities of findings, each by itself"
-    return _Predictor(known.names, {"numbers": kind}, encoder.recipe, compute)
+    if labels.exclusive:
+        return _Predictor(labels.names, {"numbers": "probabilities of exclusive classes"}, recipe, compute)
+    about: dict[str, Any] = {"numbers": "probabilities of findings, each by itself"}
+    if not labels.thresholds:
+        return _Predictor(labels.names, about, recipe, compute)
+    known = zip(labels.names, labels.thresholds, strict=True)
+    about["decisions"] = "1 at the threshold and above, where sensitivity plus specificity of selection patients peaks"
+    about["thresholds"] = {name: None if math.isnan(value) else value for name, value in known}
+    return _Predictor([*labels.names, *(f"{name}: present" for name in labels.names)], about, recipe, compute)
 
 
-def head_scorer(encoder: VisionEncoder, known: FineTuned) -> Callable[[Tensor], Float[Tensor, "B F"]]:
+def head_scorer(encoder: VisionEncoder, known: FineTuned) -> Scorer:
     """Probabilities of volumes [B, 1, H, W, D] by the head of a fine-tuned classifier, whose encoder this is."""
     device = encoder.cls_token.device
     classifier = Classifier(encoder, len(known.names), frozen=True)
@@ -147,9 +167,7 @@ def _by_sentences(checkpoint: str, options: PredictOptions) -> _Predictor:
     return _Predictor([*texts], about, model.recipe, compute)
 
 
-def sentence_scorer(
-    model: SimCroP, reports: ReportReader, texts: Sequence[PromptTexts]
-) -> Callable[[Tensor], Float[Tensor, "B F"]]:
+def sentence_scorer(model: SimCroP, reports: ReportReader, texts: Sequence[PromptTexts]) -> Scorer:
     """Scores of volumes [B, 1, H, W, D] by sentences: those that assert a finding, less those that deny it; -2 to 2."""
     device = model.encoder.cls_token.device
     prompts = [read_texts(model, reports, each).features for each in texts]

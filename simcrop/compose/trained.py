@@ -128,11 +128,14 @@ class TrainedClassifier:
     Attributes:
         labels: that it tells.
         exclusive: whether a scan has exactly one of them, so that the probabilities sum to 1.
+        thresholds: from which probability on a label is called present, chosen on selection patients; NaN where none
+            could be chosen, empty for exclusive classes.
         encoder: below its head.
     """
 
     def __init__(self, encoder: TrainedEncoder, known: FineTuned) -> None:
         self.labels, self.exclusive, self.encoder = known.names, known.exclusive, encoder
+        self.thresholds = dict(zip(known.names, known.thresholds, strict=bool(known.thresholds)))
         self._scores = head_scorer(encoder, known)
 
     def predict(self, scan: ScanLike) -> dict[str, float]:

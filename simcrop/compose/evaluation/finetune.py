@@ -37,6 +37,7 @@ from simcrop.compose.evaluation.labelled_task import (
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
+from simcrop.core.evaluation.thresholds import youden_thresholds
 from simcrop.core.randomness import derive_seed
 from simcrop.core.training.learner import arrange_blocks, numerics
 from simcrop.core.training.stopping import Stopped
@@ -112,7 +113,12 @@ def _train(
         should_stop=should_stop,
         least_between=_EVALUATE_EVERY,
     )
-    labels = HeadLabels(task.columns.names, task.columns.exclusive, task.learned_from(task.split.learn))
+    labels = HeadLabels(
+        task.columns.names,
+        task.columns.exclusive,
+        task.learned_from(task.split.learn),
+        _thresholds(task, classifier, should_stop),
+    )
     about = {"versions": versions(), "git_commit": git_commit(), "data_fingerprint": task.data.fingerprint}
     save_classifier(
         out,
@@ -123,6 +129,16 @@ def _train(
         metrics=best_score(progress),
         provenance={**about, "settings": settings},
     )
+
+
+def _thresholds(task: LabelledTask, classifier: Classifier, should_stop: Stop) -> tuple[float, ...]:
+    """By the selection patients; none for exclusive classes, of which the likeliest is taken."""
+    select = task.split.select
+    if task.columns.exclusive or not select:
+        return ()
+    logits = predict(task, classifier, task.some(select), should_stop)
+    said = probabilities(logits, exclusive=False)
+    return tuple(youden_thresholds(said, task.truth[list(select)]))
 
 
 def new_classifier(task: LabelledTask, *, frozen: bool) -> Classifier:

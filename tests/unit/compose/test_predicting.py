@@ -10,6 +10,7 @@ import pytest
 from support.labelled_runs import Setting, evaluate
 from support.labelled_runs import trained as trained_run
 
+import simcrop
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.compose.applying import Applied, ScanOptions
 from simcrop.compose.evaluation.finetune import finetune
@@ -62,6 +63,13 @@ def test_a_classifier_gives_the_probabilities_that_evaluation_measures(setting: 
     about = json.loads((tmp_path / "out/predictions.json").read_text())
     assert about["numbers"] == "probabilities of findings, each by itself"
     require_same(rows, names, tmp_path / "tuned/predictions.csv", "label")
+    thresholds = about["thresholds"]
+    assert {name: thresholds[name] is not None for name in ("Bright", "Noise")} == {"Bright": True, "Noise": True}
+    for name, threshold in thresholds.items():
+        for row in rows.values():
+            said, decided = row[names.index(name)], row[names.index(f"{name}: present")]
+            assert np.isnan(decided) if threshold is None else decided == (said >= threshold)
+    assert simcrop.load_classifier(tmp_path / "tuned").thresholds["Bright"] == thresholds["Bright"]
 
 
 def test_sentences_give_the_scores_that_evaluation_measures(setting: Setting, tmp_path: Path) -> None:

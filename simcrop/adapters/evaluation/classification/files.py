@@ -5,6 +5,7 @@
 As in a run's folder, `checkpoints/latest` names the one to load, so the encoder can be loaded from OUT like any other.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,11 +29,14 @@ class HeadLabels:
         names: of the labels.
         exclusive: a study has exactly one of them.
         learned_from: what the studies hold behind it.
+        thresholds: of each label, from which probability on it is called present; NaN where none could be chosen, and
+            empty for exclusive classes and for classifiers of before.
     """
 
     names: tuple[str, ...]
     exclusive: bool
     learned_from: LearnedFrom
+    thresholds: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,8 @@ def fine_tuned(path: Path) -> FineTuned | None:
         return None
     counts = about["learned_from"]
     learned_from = LearnedFrom(counts["num_studies"], counts["num_patients"], tuple(counts["num_positive"]))
-    return FineTuned(tuple(about["labels"]), about["exclusive"], learned_from, checkpoint)
+    thresholds = tuple(math.nan if value is None else value for value in about.get("thresholds", ()))
+    return FineTuned(tuple(about["labels"]), about["exclusive"], learned_from, thresholds, checkpoint)
 
 
 def finished_fit(out: Path, settings: Mapping[str, Any]) -> FineTuned | None:
@@ -131,6 +136,7 @@ def save_classifier(
                 "labels": list(labels.names),
                 "exclusive": labels.exclusive,
                 "learned_from": asdict(labels.learned_from),
+                "thresholds": [None if math.isnan(value) else value for value in labels.thresholds],
             },
         },
     )

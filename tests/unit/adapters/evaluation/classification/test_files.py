@@ -1,5 +1,7 @@
 """Fine-tuned classifiers on disk."""
 
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ def save(out: Path, classifier: Classifier, step: int = 7, settings: Mapping[str
         out,
         classifier,
         step,
-        HeadLabels(("A", "B"), False, LearnedFrom(5, 4, (2, 3))),
+        HeadLabels(("A", "B"), False, LearnedFrom(5, 4, (2, 3)), (0.25, math.nan)),
         config={"name": "x"},
         metrics={"auroc": 0.75, "loss": 0.5},
         provenance={"git_commit": None, "settings": settings},
@@ -49,11 +51,24 @@ def test_a_classifier_is_found_again_with_all_that_it_knows(tmp_path: Path) -> N
     found = fine_tuned(tmp_path)
     assert found is not None
     assert (found.names, found.exclusive, found.learned_from) == (("A", "B"), False, LearnedFrom(5, 4, (2, 3)))
+    assert found.thresholds[0] == 0.25
+    assert math.isnan(found.thresholds[1])
     assert (found.checkpoint.step, found.checkpoint.manifest["metrics"]["auroc"]) == (7, 0.75)
     other = make()
     found.load_into(other)
     assert all(torch.equal(other.state_dict()[name], value) for name, value in classifier.state_dict().items())
     assert fine_tuned(tmp_path / "nothing") is None
+
+
+def test_a_classifier_of_before_has_no_thresholds(tmp_path: Path) -> None:
+    save(tmp_path, make())
+    (manifest,) = tmp_path.glob("checkpoints/step_*/manifest.json")
+    content = json.loads(manifest.read_text())
+    assert content["classifier"].pop("thresholds") == [0.25, None]
+    manifest.write_text(json.dumps(content))
+    found = fine_tuned(tmp_path)
+    assert found is not None
+    assert found.thresholds == ()
 
 
 @pytest.mark.parametrize(("names", "exclusive"), [(("A",), False), (("A", "C"), False), (("A", "B"), True)])
