@@ -8,35 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from simcrop.adapters.applying.row_folder import RowFolder
-from simcrop.adapters.checkpoints.hub import local_copy
 from simcrop.adapters.config.prompts import prompts_of, read_prompts
-from simcrop.adapters.evaluation.classification.files import FineTuned, HeadLabels, fine_tuned
 from simcrop.adapters.evaluation.segmentation.files import find_segmenter
 from simcrop.adapters.formats.feature_tables import TableFormat
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans
-from simcrop.compose.models import load_aligned, load_encoder
+from simcrop.compose.labellers import Labeller, Scorer, is_classifier, load_labeller
+from simcrop.compose.models import load_aligned
 from simcrop.compose.segmenters import segment_scans
 from simcrop.compose.view import View
 from simcrop.core.errors import ConfigError
-from simcrop.core.evaluation.classifier import Classifier, probabilities
 from simcrop.core.evaluation.prompt_features import read_texts
 from simcrop.core.evaluation.sentences import sentence_scores
 from simcrop.core.evaluation.thresholds import decisions
 from simcrop.core.evaluation.zeroshot import finding_scores
-from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.recipe import ModelRecipe, TrainRecipe
+from simcrop.core.recipe import TrainRecipe
 from simcrop.core.reports.prompts import WORDS, PromptTexts, templates
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.training.learner import numerics
-
-Scorer = Callable[[Tensor], Float[Tensor, "B F"]]
-"""Numbers of volumes [B, 1, H, W, D] in HU, on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +55,13 @@ class _Predictor:
     Attributes:
         names: of the columns.
         about: what their numbers are.
-        recipe: of the model.
+        view: what the model sees of a scan.
         compute: the numbers of volumes.
     """
 
     names: Sequence[str]
     about: Mapping[str, Any]
-    recipe: ModelRecipe
+    view: View
     compute: Callable[[Tensor], Computed]
 
 
@@ -100,22 +93,21 @@ def predict(
     if network is not None:
         one = replace(options.scans, batch_size=1)
         return segment_scans(inputs, network, out, options.form, one, should_stop)
-    known = fine_tuned(local_copy(checkpoint, None)) if options.prompts is None else None
-    predictor = _by_sentences(checkpoint, options) if known is None else _by_head(checkpoint, known, options)
-    about = {**about_model(checkpoint), **predictor.about}
-    folder = RowFolder(out, "predictions", about, columns=predictor.names, form=options.form, shard=options.scans.shard)
-    work = Work.on_centres(View.of(checkpoint, predictor.recipe), predictor.compute)
+    device = choose_device(options.scans.device)
+    if options.prompts is None and is_classifier(checkpoint):
+        predictor = _with_decisions(load_labeller(checkpoint, device))
+    else:
+        predictor = _by_sentences(checkpoint, options.prompts, device)
+    folder = RowFolder(
+        out, "predictions", predictor.about, columns=predictor.names, form=options.form, shard=options.scans.shard
+    )
+    work = Work.on_centres(predictor.view, predictor.compute)
     return apply_to_scans(inputs, work, folder, options.scans, should_stop)
 
 
-def _by_head(checkpoint: str, known: FineTuned, options: PredictOptions) -> _Predictor:
-    """The probabilities that a classifier's head gives."""
-    encoder = load_encoder(checkpoint, choose_device(options.scans.device))
-    return _with_decisions(known, head_scorer(encoder, known), encoder.recipe)
-
-
-def _with_decisions(labels: HeadLabels, scores: Scorer, recipe: ModelRecipe) -> _Predictor:
+def _with_decisions(labeller: Labeller) -> _Predictor:
     """Probabilities and, where thresholds were chosen, what they amount to."""
+    labels, scores = labeller.labels, labeller.scores
     thresholds = torch.tensor(labels.thresholds, dtype=torch.float64)
 
     def compute(volumes: Tensor) -> Computed:
@@ -124,47 +116,32 @@ def _with_decisions(labels: HeadLabels, scores: Scorer, recipe: ModelRecipe) -> 
             found = torch.cat([found, decisions(found.double(), thresholds)], dim=1)
         return found.float().numpy(), None
 
-    if labels.exclusive:
-        return _Predictor(labels.names, {"numbers": "probabilities of exclusive classes"}, recipe, compute)
-    about: dict[str, Any] = {"numbers": "probabilities of findings, each by itself"}
+    kind = "probabilities of exclusive classes" if labels.exclusive else "probabilities of findings, each by itself"
+    about: dict[str, Any] = {**labeller.about, "numbers": kind}
     if not labels.thresholds:
-        return _Predictor(labels.names, about, recipe, compute)
+        return _Predictor(labels.names, about, labeller.view, compute)
     known = zip(labels.names, labels.thresholds, strict=True)
     about["decisions"] = "1 at the threshold and above, where sensitivity plus specificity of selection patients peaks"
     about["thresholds"] = {name: None if math.isnan(value) else value for name, value in known}
-    return _Predictor([*labels.names, *(f"{name}: present" for name in labels.names)], about, recipe, compute)
+    names = [*labels.names, *(f"{name}: present" for name in labels.names)]
+    return _Predictor(names, about, labeller.view, compute)
 
 
-def head_scorer(encoder: VisionEncoder, known: FineTuned) -> Scorer:
-    """Probabilities of volumes [B, 1, H, W, D] by the head of a fine-tuned classifier, whose encoder this is."""
-    device = encoder.cls_token.device
-    classifier = Classifier(encoder, len(known.names), frozen=True)
-    known.load_into(classifier)
-    classifier.to(device).eval()
-
-    @torch.no_grad()
-    def scores(volumes: Tensor) -> Tensor:
-        with numerics(device, TrainRecipe()):
-            logits = classifier(volumes.to(device))
-        return probabilities(logits, exclusive=known.exclusive).float().cpu()
-
-    return scores
-
-
-def _by_sentences(checkpoint: str, options: PredictOptions) -> _Predictor:
+def _by_sentences(checkpoint: str, prompts: Path | None, device: torch.device) -> _Predictor:
     """How much better sentences that assert a finding are met than those that deny it."""
-    model, tokenizer = load_aligned(checkpoint, choose_device(options.scans.device))
-    texts = prompt_texts(options.prompts)
+    model, tokenizer = load_aligned(checkpoint, device)
+    texts = prompt_texts(prompts)
     scores = sentence_scorer(model, ReportReader(tokenizer, model.text_recipe.max_tokens), [*texts.values()])
 
     def compute(volumes: Tensor) -> Computed:
         return scores(volumes).numpy(), None
 
     about = {
+        **about_model(checkpoint),
         "numbers": "score of sentences that assert a finding, less that of sentences that deny it: no probability",
         "prompts": {name: {"present": list(each.present), "absent": list(each.absent)} for name, each in texts.items()},
     }
-    return _Predictor([*texts], about, model.recipe, compute)
+    return _Predictor([*texts], about, View.of(checkpoint, model.recipe), compute)
 
 
 def sentence_scorer(model: SimCroP, reports: ReportReader, texts: Sequence[PromptTexts]) -> Scorer:

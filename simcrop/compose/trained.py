@@ -9,15 +9,14 @@ from torch import Tensor
 
 from simcrop.adapters.checkpoints.encoder_file import open_weights
 from simcrop.adapters.checkpoints.hub import local_copy
-from simcrop.adapters.evaluation.classification.files import FineTuned, fine_tuned
 from simcrop.adapters.formats.scan import ScanLike, read_scan
+from simcrop.compose.labellers import Labeller, load_labeller
 from simcrop.compose.locating import about_place, require_known, tidy_sentences
 from simcrop.compose.looking import SentenceMap, look_for
-from simcrop.compose.models import load_encoder, load_simcrop, tokenizer_of_aligned
-from simcrop.compose.predicting import head_scorer, prompt_texts, sentence_scorer
+from simcrop.compose.models import load_simcrop, tokenizer_of_aligned
+from simcrop.compose.predicting import prompt_texts, sentence_scorer
 from simcrop.compose.trained_encoder import TrainedEncoder, features_of
 from simcrop.compose.view import View
-from simcrop.core.errors import CheckpointError
 from simcrop.core.evaluation.readouts import TokenReadOut
 from simcrop.core.evaluation.sentences import read_alone, read_within
 from simcrop.core.model.simcrop import SimCroP
@@ -123,20 +122,21 @@ class TrainedModel(SimCroP):
 
 
 class TrainedClassifier:
-    """A fine-tuned classifier that reads scans itself; `load_classifier` makes one.
+    """A fine-tuned classifier or a linear probe that reads scans itself; `load_classifier` makes one.
 
     Attributes:
         labels: that it tells.
         exclusive: whether a scan has exactly one of them, so that the probabilities sum to 1.
         thresholds: from which probability on a label is called present, chosen on selection patients; NaN where none
             could be chosen, empty for exclusive classes.
-        encoder: below its head.
+        view: what it sees of a scan.
     """
 
-    def __init__(self, encoder: TrainedEncoder, known: FineTuned) -> None:
-        self.labels, self.exclusive, self.encoder = known.names, known.exclusive, encoder
+    def __init__(self, labeller: Labeller) -> None:
+        known = labeller.labels
+        self.labels, self.exclusive, self.view = known.names, known.exclusive, labeller.view
         self.thresholds = dict(zip(known.names, known.thresholds, strict=bool(known.thresholds)))
-        self._scores = head_scorer(encoder, known)
+        self._scores = labeller.scores
 
     def predict(self, scan: ScanLike) -> dict[str, float]:
         """The probability of each label, as `simcrop predict` writes it.
@@ -147,7 +147,7 @@ class TrainedClassifier:
         Raises:
             DataError, InputError: see `read_scan`.
         """
-        scores = self._scores(read_for(self.encoder, scan))[0]
+        scores = self._scores(self.view.volume(read_scan(scan)))[0]
         return dict(zip(self.labels, scores.tolist(), strict=True))
 
 
@@ -173,20 +173,17 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision
 def load_classifier(
     path: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None
 ) -> TrainedClassifier:
-    """A classifier that `simcrop eval finetune` left.
+    """A classifier that `simcrop eval finetune` or `simcrop eval probe` left.
 
     Args:
-        path: the folder of the evaluation, or a hub id.
+        path: the folder of the evaluation; or a hub id of a fine-tuned one.
         device: where to put it.
         revision: branch, tag or commit of a hub id.
 
     Raises:
-        CheckpointError: absent, damaged, or no classifier.
+        CheckpointError: absent, damaged, or no classifier; or the model whose features a probe reads is gone.
     """
-    known = fine_tuned(local_copy(path, revision))
-    if known is None:
-        raise CheckpointError(f"{path}: is no fine-tuned classifier; name what simcrop eval finetune wrote")
-    return TrainedClassifier(load_encoder(path, device, revision=revision), known)
+    return TrainedClassifier(load_labeller(path, torch.device(device), revision))
 
 
 def read_for(model: TrainedModel | TrainedEncoder, scan: ScanLike) -> Int16[Tensor, "1 1 H W D"]:

@@ -1,7 +1,8 @@
 """`simcrop eval probe` and `knn`: labels read from the features of an encoder that stays as it is."""
 
 import math
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.evaluation.classification.logistic_regression import probe_logits
+from simcrop.adapters.evaluation.classification.kept_probe import FOLDER, KeptProbe, find_probe, save_probe
+from simcrop.adapters.evaluation.classification.logistic_regression import fit_probes, probe_logits
 from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.labelled_task import (
     BLIND_SELECTION,
@@ -25,7 +27,9 @@ from simcrop.compose.evaluation.task_features import TABLE, task_features
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.classifier import probabilities
 from simcrop.core.evaluation.neighbours import neighbour_votes, standardize
+from simcrop.core.evaluation.readouts import TOKEN_READ_OUTS, ReadOut
 from simcrop.core.evaluation.selection import best_of, selection_score, without_prefix
+from simcrop.core.evaluation.thresholds import youden_thresholds
 
 
 @command
@@ -43,7 +47,8 @@ def probe(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Sto
         return [probabilities(each, exclusive=exclusive) for each in logits]
 
     values = sorted(config.probe.inverse_penalties)
-    _measure("probe", task, _Method("inverse_penalty", values, predicted), out, should_stop)
+    found = _measure("probe", task, _Method("inverse_penalty", values, predicted), out, should_stop)
+    _keep(task, found, out)
 
 
 @command
@@ -74,6 +79,38 @@ class _Labelled:
 
 
 @dataclass(frozen=True, eq=False)
+class _Choice:
+    """What the selection patients have chosen.
+
+    Attributes:
+        value: of the setting.
+        score: how well they were told by it.
+        said: their probabilities.
+    """
+
+    value: Any
+    score: Mapping[str, float]
+    said: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Winner:
+    """The read-out that was measured.
+
+    Attributes:
+        read_out: its name.
+        centres: of prototypes, where that is what it reads.
+        choice: by it.
+        known: features of all labelled studies.
+    """
+
+    read_out: str
+    centres: Tensor | None
+    choice: _Choice
+    known: _Labelled
+
+
+@dataclass(frozen=True, eq=False)
 class _Method:
     """A way to read labels from features.
 
@@ -88,34 +125,64 @@ class _Method:
     predicted: Callable[[_Labelled, Tensor, Sequence[Any]], list[Tensor]]
 
 
-def _measure(name: Literal["probe", "knn"], task: LabelledTask, method: _Method, out: Path, should_stop: Stop) -> None:
+def _measure(
+    name: Literal["probe", "knn"], task: LabelledTask, method: _Method, out: Path, should_stop: Stop
+) -> _Winner:
     """Let the selection patients choose read-out and setting, fit once more on all labels, and conclude."""
     both = task.split.both
     task.require_measurable(task.learned_from(both))  # what cannot be measured is said before volumes are encoded
     features, studies = getattr(task.config, name).features, [*task.some(both), *task.test]
-    task, tables = task_features(task, studies, name, features, should_stop)
+    task, tables, centres = task_features(task, studies, name, features, should_stop)
     truth = task.truth[list(both)]
     tried = {each: _choose(task, _Labelled(table[: len(both)], truth), method) for each, table in tables.items()}
-    winner = list(tried)[best_of([score for _, score in tried.values()])]
-    value, score = tried[winner]
+    winner = list(tried)[best_of([choice.score for choice in tried.values()])]
+    choice = tried[winner]
     known = _Labelled(tables[winner][: len(both)], truth)
-    scores = method.predicted(known, tables[winner][len(both) :], [value])[0]
-    chosen: dict[str, Any] = {"features": winner, method.setting: value, **without_prefix(score)}
+    scores = method.predicted(known, tables[winner][len(both) :], [choice.value])[0]
+    chosen: dict[str, Any] = {"features": winner, method.setting: choice.value, **without_prefix(choice.score)}
     if len(tried) > 1:
-        chosen["read_outs"] = {each: without_prefix(score) for each, (_, score) in tried.items()}
-    task = _noted(task, winner, score["selection_auroc"])
+        chosen["read_outs"] = {each: without_prefix(tried[each].score) for each in tried}
+    task = _noted(task, winner, choice.score["selection_auroc"])
     conclude(name, task, scores, learned_from=task.learned_from(both), chosen=chosen, out=out)
+    return _Winner(winner, centres if winner == "prototypes" else None, choice, known)
 
 
-def _choose(task: LabelledTask, known: _Labelled, method: _Method) -> tuple[Any, dict[str, float]]:
-    """The value by which the others tell the selection patients best, and its score."""
+def _choose(task: LabelledTask, known: _Labelled, method: _Method) -> _Choice:
+    """The value by which the others tell the selection patients best."""
     count, exclusive = len(task.split.learn), task.columns.exclusive
     learn, truth = _Labelled(known.features[:count], known.truth[:count]), known.truth[count:]
     learned = learn.truth.any(0) & ~learn.truth.all(0)
     said = method.predicted(learn, known.features[count:], method.values)
     scores = [selection_score(each, truth, learned=learned, exclusive=exclusive) for each in said]
     best = best_of(scores)
-    return method.values[best], scores[best]
+    return _Choice(method.values[best], scores[best], said[best])
+
+
+def _keep(task: LabelledTask, found: _Winner, out: Path) -> None:
+    """Keep the probe for scans without labels, where a checkpoint makes its features; else none is left there."""
+    if find_probe(out) is not None:
+        shutil.rmtree(out / FOLDER)
+    names: tuple[ReadOut, ...] = (*TOKEN_READ_OUTS, "prototypes")
+    read_out: ReadOut | None = next((name for name in names if name == found.read_out), None)
+    if read_out is None or task.checkpoint["path"] is None:
+        return
+    exclusive, truth = task.columns.exclusive, found.known.truth
+    (fitted,) = fit_probes(
+        found.known.features, truth.numpy(), inverse_penalties=[found.choice.value], exclusive=exclusive
+    )
+    chosen_by = truth[len(task.split.learn) :]
+    thresholds = () if exclusive else tuple(youden_thresholds(found.choice.said, chosen_by))
+    kept = KeptProbe(
+        task.columns.names,
+        exclusive,
+        task.learned_from(task.split.both),
+        thresholds,
+        fitted,
+        read_out,
+        found.centres,
+        {name: task.checkpoint[name] for name in ("path", "sha256")},
+    )
+    save_probe(out, kept)
 
 
 def _noted(task: LabelledTask, features: str, selection_auroc: float) -> LabelledTask:

@@ -45,7 +45,7 @@ class _Prototypes:
 
 def task_features(
     task: LabelledTask, studies: Sequence[Study], section: str, features: Features, stop: Stop
-) -> tuple[LabelledTask, Tables]:
+) -> tuple[LabelledTask, Tables, Float[Tensor, "m E"] | None]:
     """Features of the studies' first reconstructions, computed or found in the cache.
 
     Args:
@@ -56,7 +56,7 @@ def task_features(
         stop: asked after every batch.
 
     Returns:
-        (the task, with a note where auto left prototypes out; its tables).
+        (the task, with a note where auto left prototypes out; its tables; the centres of prototypes, if there are any).
 
     Raises:
         ConfigError: prototypes are asked for, and cannot be had.
@@ -70,11 +70,11 @@ def task_features(
                 f"{section}.features: {features} is not read where labels.features names a table; drop one"
             )
         task = with_notes(task, f"the features are those of {path}; no encoder of simcrop made them")
-        return task, {TABLE: table_rows(read_table(path), path, studies)}
+        return task, {TABLE: table_rows(read_table(path), path, studies)}, None
     if features == "voxels":
         window, size = task.encoder.recipe.window, task.encoder.recipe.volume_size
         kind = FeatureKind(["voxels", window], lambda volumes: voxel_features(volumes, window), size)
-        return task, {features: _rows(task, studies, kind, stop)}
+        return task, {features: _rows(task, studies, kind, stop)}, None
     found = None
     if features == "prototypes" or (features == "auto" and task.checkpoint["path"] is not None):
         try:
@@ -84,7 +84,8 @@ def task_features(
                 raise ConfigError(f"{section}.features: no prototypes ({error}); write auto or encoder") from error
             task = with_notes(task, f"{section}.features: auto left prototypes out ({error})")
     tables = token_features(task, studies, stop) if found is None else _all_features(task, studies, found, stop)
-    return task, tables if features == "auto" else {features: tables[features]}
+    kept = tables if features == "auto" else {features: tables[features]}
+    return task, kept, None if found is None else found.centres
 
 
 def table_rows(rows: Mapping[str, NDArray[np.float32]], path: Path, studies: Sequence[Study]) -> Float[Tensor, "n F"]:

@@ -153,7 +153,7 @@ def test_a_classifier_says_what_evaluation_measured(setting: Setting, scan: Path
     told = classifier.predict(study)
     assert told.keys() == set(classifier.labels)
     assert told["Noise"] == pytest.approx(float(line["score"]), abs=1e-6)
-    with pytest.raises(CheckpointError, match="is no fine-tuned classifier"):
+    with pytest.raises(CheckpointError, match="is no classifier"):
         simcrop.load_classifier(setting.run)
     with pytest.raises(CheckpointError):
         simcrop.load_model(tmp_path / "tuned")

@@ -31,7 +31,7 @@ def test_a_probe_reads_what_is_there_and_nothing_else(setting: Setting, tmp_path
     assert content["checkpoint"]["path"] == str(setting.run)
     assert content["checkpoint"]["encoder_sha256"] == weights_sha256(compose.load_encoder(setting.run))
     assert content["warnings"] == []
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "predictions.csv", "pictures"}
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "predictions.csv", "pictures", "probe"}
     assert (tmp_path / "pictures" / "roc.png").stat().st_size > 1000
 
 
