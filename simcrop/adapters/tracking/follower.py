@@ -3,28 +3,27 @@
 The thread reads metrics.jsonl, which is the truth. So a service that was away, or was added later, gets what it lacks.
 """
 
-import json
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from simcrop.adapters.tracking.service import Record, Row, RunAbout, Status, TrackingService, reason
+from simcrop.adapters.tracking.written import measured, rows_behind
 from simcrop.core.errors import ConfigError
 
 _log = logging.getLogger("simcrop")
 _ROWS = 50
 """Most rows handed over at a time."""
-_RECORD_SECONDS = 10.0
+_RECORD_SECONDS = 20.0
+"""Between two records; each has the steps of the one before it, which a service has written to disk since."""
 _MOST_REFUSALS = 5
 """Times that a picture or file is offered; a service may take numbers, and have no store of files open to us."""
 
@@ -73,7 +72,7 @@ class Follower:
         self._record: Record | None = None
         self._recorded_at = 0.0
         self._start: int | None = None
-        self._place = self._sent = 0
+        self._place = self._sent = self._recorded = 0
         self._jobs: deque[Callable[[], None]] = deque()
         self._wake, self._hurry, self._gives_up = threading.Event(), threading.Event(), threading.Event()
         self._ending: Status | None = None
@@ -95,7 +94,7 @@ class Follower:
             name = self._service.name
             what = f"{name}: {self._service.where} cannot be used ({reason(error)})"
             if not self._continues:
-                raise ConfigError(f"train.trackers: {what}; correct that, or leave {name} out") from error
+                raise ConfigError(f"train.trackers: {what}; {self._service.remedy}, or leave {name} out") from error
             self._warn(f"{what}; training goes on, and what is missing there is sent when it can be")
 
     def rewind(self, step: int) -> None:
@@ -151,6 +150,7 @@ class Follower:
         known = 0 if before is None else before.step
         self._sent = known if begun.last_step is None else begun.last_step
         self._set_out()
+        self._recorded, self._recorded_at = self._sent, time.monotonic()
         self._record = Record(begun.run_id, self._sent, self._about.digest, "running")
         self._record.write(self._file)
         _log.info("%s: run %s, %s", self._service.name, begun.run_id, self._service.where)
@@ -186,7 +186,7 @@ class Follower:
                 self._wake.clear()
 
     def _send(self) -> None:
-        for rows, place in self._unsent():
+        for rows, place in rows_behind(self._metrics, self._place, _ROWS):
             new = [row for row in rows if row["step"] > self._sent]
             if new:
                 self._service.write(new)
@@ -204,47 +204,25 @@ class Follower:
             self._refusals = 0
             self._progressed_at = time.monotonic()
 
-    def _unsent(self) -> Iterator[tuple[list[Row], int]]:
-        """Rows that follow, and the place in the file behind them; a line that is being written waits."""
-        if not self._metrics.exists():
-            return
-        with self._metrics.open("rb") as file:
-            place = file.seek(self._place)
-            while lines := [*takewhile(lambda line: line.endswith(b"\n"), islice(file, _ROWS))]:
-                place += sum(map(len, lines))
-                yield [_numbers(json.loads(line)) for line in lines], place
-
     def _end(self, status: Status) -> None:
-        file = self._about.folder / "summary.json"
-        is_measured = status == "finished" and file.exists()
-        summary = _measured(json.loads(file.read_text(encoding="utf-8"))) if is_measured else {}
+        summary = measured(self._about.folder / "summary.json") if status == "finished" else {}
         self._service.end(status, summary, self._sent)
-        assert self._record is not None
-        self._record = replace(self._record, status=status)
-        self._note(is_due=True)
+        self._recorded = self._sent
+        self._keep(status)
 
-    def _note(self, *, is_due: bool = False) -> None:
+    def _note(self) -> None:
         self._progressed_at = now = time.monotonic()
-        if self._record is not None and (is_due or now - self._recorded_at >= _RECORD_SECONDS):
-            self._record, self._recorded_at = replace(self._record, step=self._sent), now
-            with suppress(OSError):  # a full disk stops the run where it writes its own files
-                self._record.write(self._file)
+        if now - self._recorded_at >= _RECORD_SECONDS:
+            self._keep("running")
+            self._recorded, self._recorded_at = self._sent, now
+
+    def _keep(self, status: Status) -> None:
+        assert self._record is not None, "it is opened first"
+        self._record = replace(self._record, step=self._recorded, status=status)
+        with suppress(OSError):  # a full disk stops the run where it writes its own files
+            self._record.write(self._file)
 
     def _warn(self, message: str) -> None:
         if not self._has_warned:
             _log.warning("%s", message)
             self._has_warned = True
-
-
-def _numbers(row: Mapping[str, Any]) -> Row:
-    """A row without what is null: no service draws a number that is not finite."""
-    return {key: value for key, value in row.items() if value is not None}
-
-
-def _measured(summary: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of summary.json that no row has: without the last losses."""
-    return {
-        key: value
-        for key, value in summary.items()
-        if isinstance(value, int | float) and key != "step" and "loss" not in key
-    }

@@ -34,6 +34,7 @@ class MlflowService:
     """A TrackingService by MLflow's client. Experiment: MLFLOW_EXPERIMENT_NAME or _ID, otherwise `simcrop`."""
 
     name = "mlflow"
+    remedy = "start it, correct MLFLOW_TRACKING_URI"
 
     def __init__(self, about: RunAbout) -> None:
         for key, value in _ENVIRONMENT.items():

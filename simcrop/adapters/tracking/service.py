@@ -54,6 +54,8 @@ class TrackingService(Protocol):
 
     name: str
     """As in `train.trackers`."""
+    remedy: str
+    """For a service that cannot be used, for messages."""
 
     @property
     def where(self) -> str:

@@ -16,6 +16,7 @@ _ENVIRONMENT = {
     # Seconds; its own limits are a minute and a half to begin, and none to end.
     "WANDB_INIT_TIMEOUT": "15",
     "WANDB_FINISH_TIMEOUT": "20",
+    "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "2",  # seconds that a kill may cost an offline run, otherwise 15
     # Nothing about a run goes to anybody whom the user did not name.
     "WANDB_ERROR_REPORTING": "false",
 }
@@ -31,6 +32,7 @@ class WandbService:
     """
 
     name = "wandb"
+    remedy = "log in by `wandb login`, set WANDB_MODE=offline"
 
     def __init__(self, about: RunAbout) -> None:
         for key, value in _ENVIRONMENT.items():
@@ -43,7 +45,7 @@ class WandbService:
         """The server, or the folder of an offline run."""
         if self._opened is not None and self._opened.offline:
             return f"offline, {Path(self._opened.dir).parent}"
-        return os.environ.get("WANDB_BASE_URL", "W&B")
+        return os.environ.get("WANDB_BASE_URL", "the server of W&B")
 
     @property
     def _run(self) -> "Run":
