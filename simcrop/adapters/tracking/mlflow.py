@@ -1,6 +1,7 @@
 """A run in MLflow: on the server that MLFLOW_TRACKING_URI names, or in a database beside the run folders."""
 
 import getpass
+import importlib.util
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simcrop.adapters.tracking.service import Begun, Row, RunAbout, Status
+from simcrop.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -31,7 +33,11 @@ _MOST_METRICS, _MOST_PARAMETERS, _LONGEST_VALUE = 1000, 100, 6000
 
 
 class MlflowService:
-    """A TrackingService by MLflow's client. Experiment: MLFLOW_EXPERIMENT_NAME or _ID, otherwise `simcrop`."""
+    """A TrackingService by MLflow's client. Experiment: MLFLOW_EXPERIMENT_NAME or _ID, otherwise `simcrop`.
+
+    Raises:
+        ConfigError: no server is named, and mlflow-skinny, which has no database, is all that is installed.
+    """
 
     name = "mlflow"
     remedy = "start it, correct MLFLOW_TRACKING_URI"
@@ -45,6 +51,11 @@ class MlflowService:
         self._about, self._run_id = about, ""
         self._beside = about.folder.absolute().parent
         is_set = mlflow.is_tracking_uri_set()
+        if not is_set and importlib.util.find_spec("sqlalchemy") is None:
+            raise ConfigError(
+                "train.trackers: mlflow-skinny has no database of its own; pip install 'simcrop[mlflow]', or name a "
+                "server in MLFLOW_TRACKING_URI"
+            )
         self._uri = mlflow.get_tracking_uri() if is_set else f"sqlite:///{self._beside / 'mlflow.db'}"
         self._files = None if is_set else (self._beside / "mlflow_files").as_uri()
         self._opened: Any = None

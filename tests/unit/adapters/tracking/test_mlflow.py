@@ -1,5 +1,6 @@
 """A run in MLflow: in the database that is made beside the run folders."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from support.tracking import own_environment
 
 from simcrop.adapters.tracking.mlflow import MlflowService
 from simcrop.adapters.tracking.service import RunAbout, reason
+from simcrop.core.errors import ConfigError
 
 pytest.importorskip("mlflow", reason="needs the extra mlflow")
 SETTINGS = {
@@ -127,3 +129,11 @@ def test_a_server_that_is_not_there_is_told_at_once_without_its_password(runs: P
         with pytest.raises(Exception, match="127") as raised:
             ours.begin(None)
     assert reason(raised.value) == "[Errno 111] Connection refused"
+
+
+def test_without_a_database_of_its_own_a_server_has_to_be_named(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(ConfigError, match=r"mlflow-skinny has no database .* name a server in MLFLOW_TRACKING_URI"):
+        service(runs)
+    with own_environment(MLFLOW_TRACKING_URI="http://127.0.0.1:9"):
+        assert service(runs).where == "http://127.0.0.1:9"

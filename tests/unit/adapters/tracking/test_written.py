@@ -1,4 +1,4 @@
-"""What a run has written: whole rows only, and the numbers of its summary."""
+"""Numbers that a run has written: whole rows only, and those of its summary."""
 
 import json
 from pathlib import Path
