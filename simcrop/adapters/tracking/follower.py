@@ -72,7 +72,8 @@ class Follower:
         self._record: Record | None = None
         self._recorded_at = 0.0
         self._start: int | None = None
-        self._place = self._sent = self._recorded = 0
+        self._place = self._recorded = 0
+        self._sent = self._before.step if self._before is not None and self._continues else 0
         self._jobs: deque[Callable[[], None]] = deque()
         self._wake, self._hurry, self._gives_up = threading.Event(), threading.Event(), threading.Event()
         self._ending: Status | None = None
@@ -147,8 +148,8 @@ class Follower:
         begun = self._service.begin(None if before is None else before.run_id)
         if self._before is not None and before is None:
             self._jobs.append(partial(self._service.abandon, self._before.run_id))
-        known = 0 if before is None else before.step
-        self._sent = known if begun.last_step is None else begun.last_step
+        if begun.last_step is not None:
+            self._sent = begun.last_step
         self._set_out()
         self._recorded, self._recorded_at = self._sent, time.monotonic()
         self._record = Record(begun.run_id, self._sent, self._about.digest, "running")

@@ -187,6 +187,7 @@ def test_a_continued_run_begins_without_its_service_and_takes_it_up(
     sink = follower(service, tmp_path, is_continued=True, lr=0.2)
     sink.open()
     assert "http://fake cannot be used (nobody is there); training goes on" in caplog.records[-1].message
+    assert service.ids == []
     train(sink, tmp_path, [3, 4], after=2)
     wait_until(lambda: service.refused > 3)
     service.is_away = False
