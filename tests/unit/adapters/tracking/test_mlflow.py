@@ -48,7 +48,22 @@ def history(runs: Path, run_id: str, key: str) -> list[tuple[int, float]]:
     return [(metric.step, metric.value) for metric in client(runs).get_metric_history(run_id, key)]
 
 
-def test_everything_of_a_run_is_in_the_local_database(runs: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Metrics of each request, or ten times its parameters; a server takes 1000 metrics or 100 parameters."""
+    from mlflow.tracking import MlflowClient
+
+    send, seen = MlflowClient.log_batch, list[int]()
+
+    def log_batch(self: Any, run_id: str, **lists: Any) -> None:
+        seen.extend(len(items) * (1 if kind == "metrics" else 10) for kind, items in lists.items())
+        send(self, run_id, **lists)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    return seen
+
+
+def test_everything_of_a_run_is_in_the_local_database(runs: Path, tmp_path: Path, sizes: list[int]) -> None:
     ours = service(runs, **{"train.many": list(range(4000))}, **{f"labels.{i}": i for i in range(150)})
     begun = ours.begin(None)
     assert begun.last_step == 0
@@ -58,6 +73,8 @@ def test_everything_of_a_run_is_in_the_local_database(runs: Path, tmp_path: Path
     ours.file(tmp_path / "config.yaml")
     ours.picture("curves", 8, tmp_path / "step_00000008_curves.png")
     ours.end("finished", {"probe_auroc": 0.75}, 8)
+    assert len(sizes) == 2 + 3 + 1
+    assert max(sizes) <= 1000
     run = client(runs).get_run(begun.run_id)
     assert (run.info.run_name, run.info.status) == ("chests", "FINISHED")
     assert client(runs).get_experiment(run.info.experiment_id).name == "simcrop"
