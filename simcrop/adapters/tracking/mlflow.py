@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,12 +78,7 @@ class MlflowService:
         """Open a run; the highest step that MLflow has is the latest value of the metric `step`."""
         run = None if run_id is None else self._find(run_id)
         if run is None:
-            tags = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "simcrop train"}
-            run = self._client.create_run(
-                self._experiment(),
-                run_name=self._about.name,
-                tags={**tags, "run_folder": str(self._about.folder.absolute())},
-            )
+            run = self._client.create_run(self._experiment(), run_name=self._about.name, tags=self._tags())
         else:
             self._client.update_run(run_id, status=_STATUS["running"])
         self._run_id = run.info.run_id
@@ -114,6 +110,12 @@ class MlflowService:
         if summary:
             self._log_metrics([(key, value, step) for key, value in summary.items()])
         self._client.set_terminated(self._run_id, _STATUS[status])
+
+    def _tags(self) -> dict[str, str]:
+        tags = {"mlflow.source.name": "simcrop train", "run_folder": str(self._about.folder.absolute())}
+        with suppress(KeyError, OSError):  # a container may have no name for its user
+            tags["mlflow.user"] = getpass.getuser()
+        return tags
 
     def _experiment(self) -> str:
         if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):

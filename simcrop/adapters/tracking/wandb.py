@@ -43,6 +43,8 @@ class WandbService:
     @property
     def where(self) -> str:
         """The server, or the folder of an offline run."""
+        if self._opened is not None and self._opened.disabled:
+            return "disabled by WANDB_MODE"
         if self._opened is not None and self._opened.offline:
             return f"offline, {Path(self._opened.dir).parent}"
         return os.environ.get("WANDB_BASE_URL", "the server of W&B")

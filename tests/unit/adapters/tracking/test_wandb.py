@@ -89,3 +89,13 @@ def test_a_login_that_is_missing_is_an_error(tmp_path: Path) -> None:
         assert ours.where == address
         with pytest.raises(Exception, match="No API key configured"):
             ours.begin(None)
+
+
+def test_disabled_is_told_and_keeps_nothing(tmp_path: Path) -> None:
+    with own_environment(WANDB_MODE="disabled"):
+        ours = service(tmp_path)
+        ours.begin(None)
+        ours.write([{"step": 1, "loss": 1.0}])
+        assert ours.where == "disabled by WANDB_MODE"
+        ours.end("finished", {}, 1)
+    assert list(tmp_path.iterdir()) == []
