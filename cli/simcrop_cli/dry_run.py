@@ -3,11 +3,13 @@
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_yaml
 from simcrop.adapters.system.progress import duration
+from simcrop.compose.tracking import require_packages
 from simcrop_cli.measure import Size, measure
 
 
 def print_dry_run(config: RunConfig) -> None:
-    """Print size, memory and time of a run, then its resolved configuration."""
+    """Print size, memory and time of a run, then its resolved configuration; refuse a tracker that is missing."""
+    require_packages(config)
     print("\n".join(describe(config, measure(config))))
     print(f"\n# {config.name}: every key, defaults included\n{as_yaml(config)}", end="")
 

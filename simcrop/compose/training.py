@@ -24,7 +24,6 @@ from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
 from simcrop.adapters.text.encoder import load_text_encoder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
-from simcrop.adapters.tracking.tensorboard import TensorBoardFigures, TensorBoardMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
 from simcrop.compose.data import (
     Data,
@@ -36,6 +35,7 @@ from simcrop.compose.data import (
 )
 from simcrop.compose.models import build_model
 from simcrop.compose.ops import compiles
+from simcrop.compose.tracking import Trackers, send_the_rest, tracking
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
@@ -94,12 +94,15 @@ def train(
     device = choose_device(config.train.device)
     start = starting_point(out, resume, as_tree(config))
     config = config if start is None else as_begun(config, start)
-    if start is not None and is_finished(out, start, config.train.steps):
-        print(f"{out}: finished at step {start.step}; raise train.steps to train on, or choose another --out")
-        return TrainResult(out, start.step, finished=True)
     communicator = connect(device)
     try:
-        return _Run(config, out, start, device, communicator).train(should_stop)
+        if start is not None and is_finished(out, start, config.train.steps):
+            if communicator.rank == 0:
+                send_the_rest(config, out, start.step)
+                print(f"{out}: finished at step {start.step}; raise train.steps to train on, or choose another --out")
+            return TrainResult(out, start.step, finished=True)
+        with tracking(config, out, is_writer=communicator.rank == 0, is_continued=start is not None) as trackers:
+            return _Run(config, out, start, device, communicator, trackers).train(should_stop)
     finally:
         disconnect()
 
@@ -108,11 +111,17 @@ class _Run:
     """Everything that one call of `train` puts together."""
 
     def __init__(
-        self, config: RunConfig, out: Path, start: Checkpoint | None, device: torch.device, communicator: Communicator
+        self,
+        config: RunConfig,
+        out: Path,
+        start: Checkpoint | None,
+        device: torch.device,
+        communicator: Communicator,
+        trackers: Trackers,
     ) -> None:
         self.began = time.monotonic()
-        self.config, self.out, self.start, self.communicator = config, out, start, communicator
-        self.is_writer = communicator.rank == 0
+        self.config, self.out, self.start, self.trackers = config, out, start, trackers
+        self.communicator, self.is_writer = communicator, communicator.rank == 0
         if config.train.threads is not None:
             torch.set_num_threads(config.train.threads)
         make_folder(out)
@@ -146,6 +155,7 @@ class _Run:
         finished = progress.is_finished(self.config.train)
         if finished and self.is_writer and not should_stop():
             self._summarise()
+            self.trackers.is_finished = True
         self.communicator.barrier()
         return TrainResult(self.out, progress.step, finished)
 
@@ -201,7 +211,7 @@ class _Run:
         config, data, ranks, learner = self.config, self.data, self.communicator, self.learner
         held_out = validation_batches(config, data, self.tokenizer, self.held_out.studies, ranks)
         studies = training_batches(config, data, self.tokenizer, ranks, learner.device)
-        pictures = RunPictures(self.out, self.held_out, on_figure=TensorBoardFigures(self.out))
+        pictures = RunPictures(self.out, self.held_out, on_figure=self.trackers.show)
         return Ports(
             # A run begins with the last batches before its first epoch; another start would change every resumed run.
             batches=lambda first_step: ahead(studies.batches(first_step - 1), learner.device),
@@ -220,8 +230,8 @@ class _Run:
     def _metrics(self) -> FanOut:
         if not self.is_writer:
             return FanOut([])
-        rows, events = JsonlMetrics(self.out / "metrics.jsonl"), TensorBoardMetrics(self.out)
-        return FanOut([rows, events, TrainingProgress(self.config.train.steps)])
+        rows = JsonlMetrics(self.out / "metrics.jsonl")
+        return FanOut([rows, *self.trackers.sinks, TrainingProgress(self.config.train.steps)])
 
     def _checkpoints(self) -> FolderCheckpoints:
         return FolderCheckpoints(

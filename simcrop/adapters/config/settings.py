@@ -156,6 +156,7 @@ def _validate(user: Mapping[str, Any], where: str, option_keys: Sequence[str]) -
 
 
 def _origin(key: str, where: str, option_keys: Sequence[str]) -> str:
+    key = key.partition("[")[0]
     among = any(f"{key}.".startswith(f"{option}.") or option.startswith(f"{key}.") for option in option_keys)
     return "--set" if among else where
 

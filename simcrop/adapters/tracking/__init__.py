@@ -1,1 +1,1 @@
-"""Sinks of a step's numbers: metrics.jsonl, TensorBoard, the terminal."""
+"""Sinks of a step's numbers: metrics.jsonl, TensorBoard, MLflow, Weights & Biases, the terminal."""

@@ -52,7 +52,7 @@ class TensorBoardFigures:
         self._folder = run_folder
         self._writer: SummaryWriter | None = None
 
-    def __call__(self, name: str, step: int, figure: Figure) -> None:
+    def __call__(self, name: str, step: int, figure: Figure, path: Path) -> None:
         """Write one figure out at once."""
         if self._writer is None:
             from torch.utils.tensorboard.writer import SummaryWriter

@@ -90,8 +90,12 @@ class TrainRecipe(Optimisation):
     """Newest checkpoints kept, besides the best."""
     picture_every: int = 100
     """Steps between pictures; the last step always draws them."""
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ("tensorboard",)
+    """Services that get every number of `metrics.jsonl`, e.g. [tensorboard, mlflow]; see docs/tracking.md."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        twice = [name for name in self.trackers if self.trackers.count(name) > 1]
+        require(not twice, f"trackers: names {twice[0] if twice else None} twice; once is enough")
         self._at_least(1, "accumulate", "picture_every")
         self._at_least(2, "keep_checkpoints")

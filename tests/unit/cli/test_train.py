@@ -1,5 +1,6 @@
 """`simcrop train`: its options, a dry run, a run that is finished."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,16 @@ def test_options_reach_the_configuration_and_a_dry_run_trains_nothing(
     resolved = printed[printed.index("\nname: ") :]
     assert config_from_tree(parse_yaml(resolved, "printed"), "printed") == load_config(path, overrides)
     assert "7 of 4 studies on each process: 4.7 epochs of 6 studies" in printed
+
+
+def test_a_dry_run_names_a_tracker_that_is_not_installed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    trackers = ["--set", "train.trackers=[tensorboard, mlflow]"]
+    assert main(["train", str(write_config(tmp_path)), "--dry-run", *trackers]) == 1
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("simcrop: train.trackers: mlflow needs the package mlflow; pip install 'simcrop[mlflow]'")
 
 
 def test_prepare_then_train_then_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

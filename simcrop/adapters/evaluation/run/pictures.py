@@ -28,12 +28,12 @@ _CANDIDATES = 50
 
 
 class RunPictures:
-    """A PictureSink: reconstruction, similarity maps and loss curves as PNG files, and in TensorBoard.
+    """A PictureSink: reconstruction, similarity maps and loss curves as PNG files.
 
     Args:
         run_folder: holds `metrics.jsonl`; pictures go to its folder `pictures`.
         held_out: where the study comes from; without any only curves are drawn.
-        on_figure: also told (name, step, figure), e.g. to put it into TensorBoard.
+        on_figure: also told (name, step, figure, its PNG file), e.g. to put it into TensorBoard.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RunPictures:
         run_folder: Path,
         held_out: HeldOutStudies,
         *,
-        on_figure: Callable[[str, int, Figure], None] | None = None,
+        on_figure: Callable[[str, int, Figure, Path], None] | None = None,
     ) -> None:
         self._metrics = run_folder / "metrics.jsonl"
         self._folder = run_folder / "pictures"
@@ -68,9 +68,10 @@ class RunPictures:
             figures["curves"] = curves_figure(rows, title=f"losses up to step {step}")
         self._folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            save_figure(self._folder / f"step_{step:08d}_{name}.png", figure)
+            path = self._folder / f"step_{step:08d}_{name}.png"
+            save_figure(path, figure)
             if self._on_figure is not None:
-                self._on_figure(name, step, figure)
+                self._on_figure(name, step, figure, path)
 
     def _shown_places(self, study: Study) -> list[Place]:
         if self._places is None:

@@ -69,15 +69,16 @@ def test_similarity_is_drawn_for_the_sentence_it_belongs_to() -> None:
 def test_draw_writes_every_picture_and_hands_the_figures_on(tmp_path: Path) -> None:
     data, model = studies()
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 3, "loss": 1.0}) + "\n")
-    seen: list[tuple[str, int]] = []
+    seen: list[tuple[str, int, Path]] = []
 
-    def note(name: str, step: int, figure: Figure) -> None:
-        seen.append((name, step))
+    def note(name: str, step: int, figure: Figure, path: Path) -> None:
+        seen.append((name, step, path))
 
     RunPictures(tmp_path, data, on_figure=note).draw(3, model)
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert names == [f"step_00000003_{name}.png" for name in ("curves", "reconstruction", "similarity")]
-    assert sorted(seen) == [("curves", 3), ("reconstruction", 3), ("similarity", 3)]
+    files = [tmp_path / "pictures" / name for name in names]
+    assert sorted(seen) == list(zip(("curves", "reconstruction", "similarity"), (3, 3, 3), files, strict=True))
     for name in names:
         with Image.open(tmp_path / "pictures" / name) as picture:
             assert min(picture.size) > 200
