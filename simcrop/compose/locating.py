@@ -1,25 +1,28 @@
 """`simcrop locate`: the places in one scan where a model looks for sentences."""
 
 import logging
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from simcrop.adapters.evaluation.language.heat_map import HeatMap, map_onto
+from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
 from simcrop.adapters.evaluation.output import save_figure
 from simcrop.adapters.figures.located import Located, located_figure
 from simcrop.adapters.formats.opening import is_nifti, suffix_of
 from simcrop.adapters.formats.scan import Scan, read_scan, write_map
 from simcrop.adapters.loading.resample import Grid, resample_volume
+from simcrop.adapters.pages.html import require_viewer
+from simcrop.adapters.pages.scan_page import write_scan_page
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.ranks import choose_device
+from simcrop.compose.located_page import LocatedPage, PageOptions, about_model
 from simcrop.compose.models import load_aligned, trained_on
 from simcrop.core.errors import DataError, InputError
-from simcrop.core.evaluation.grounding import similarity_maps
+from simcrop.core.evaluation.grounding import comparable, similarity_maps
 from simcrop.core.evaluation.sentences import read_within
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
@@ -28,54 +31,101 @@ from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import clean, sentences_of
 
 _DPI = 130
+_Kind = Literal["picture", "map", "page"]
 _log = logging.getLogger("simcrop")
 
 
 def locate(
-    checkpoint: str, volume: Path, sentences: Sequence[str], outs: Sequence[Path], *, findings: Path | None = None
-) -> list[HeatMap]:
+    checkpoint: str,
+    volume: Path,
+    sentences: Sequence[str],
+    outs: Sequence[Path],
+    *,
+    findings: Path | None = None,
+    page: PageOptions | None = None,
+) -> list[PatchMap]:
     """Draw and write the map of each sentence, and print where its best place is.
 
     Args:
         checkpoint: of a model that was trained with alignment.
         volume: file of any format, or folder of one DICOM series.
         sentences: what to look for; none takes all of `findings`.
-        outs: files to write: .png is a picture, .nii and .nii.gz a map on the voxels of the scan. Of several sentences
-            the names get their numbers, as in map_2.nii.gz.
+        outs: files to write: .png is a picture, .nii and .nii.gz a map on the voxels of the scan, .html a page with all
+            maps. Of several sentences the names of pictures and maps get their numbers, as in map_2.nii.gz.
         findings: text file with the findings of the scan's report; without it the sentence is read among findings that
             deny everything.
+        page: what pages show beside the maps.
+
+    Returns:
+        The map of each sentence, on the model's patches.
 
     Raises:
         InputError: a suffix, a folder where a file should be, no sentence, or one of which the model knows no word.
-        ConfigError: a folder of `outs` cannot be made or written to.
-        DataError: the scan or the findings cannot be read.
+        ConfigError: a folder of `outs` cannot be made or written to, or the viewer of pages has not been brought.
+        DataError: the scan, a mask or the findings cannot be read.
         CheckpointError: no such model, or one without alignment.
     """
-    are_pictures = [_is_picture(out) for out in outs]
+    kinds = {out: _kind(out) for out in outs}
     company = normal_findings() if findings is None else _read_findings(findings)
     wanted = [" ".join(clean(sentence).split()) for sentence in sentences or ([] if findings is None else company)]
     if not wanted or not all(wanted):
         raise InputError("--sentence: is empty; write what to look for, such as 'Pleural effusion on the left.'")
     for out in outs:
         make_folder(out.parent)
-    scan = read_scan(volume)
+    scan, options = read_scan(volume), page or PageOptions()
     model, tokenizer = load_aligned(checkpoint, choose_device("auto"))
-    for sentence in wanted:
-        _require_known(sentence, model, tokenizer)
-    reader = ReportReader(tokenizer, model.text_recipe.max_tokens)
-    maps = [_look(scan, model, read_within(model, reader, sentence, company)) for sentence in wanted]
-    _warn_outside(scan, model, maps[0])
+    pages = [out for out, kind in kinds.items() if kind == "page"]
+    gathered = LocatedPage(scan, model.recipe, options) if pages else None
+    maps = look_for(wanted, scan, model, tokenizer, company)
     for number, (sentence, found) in enumerate(zip(wanted, maps, strict=True), 1):
-        facts = _facts(scan, model, found, checkpoint)
-        written = [out if len(wanted) == 1 else _numbered(out, number) for out in outs]
-        for out, is_picture in zip(written, are_pictures, strict=True):
-            if is_picture:
-                save_figure(out, located_figure(_located(scan, found, sentence, facts)), dpi=_DPI)
-            else:
-                write_map(out, found.values, scan, about="simcrop: cosine similarity to a sentence")
-        print("\n".join([*([] if len(wanted) == 1 else [sentence]), *facts, *map(str, written)]))
-    print(f"a cosine says where a sentence fits best, not whether it is true; {trained_on(checkpoint)}")
+        heat = found.onto(scan.shape, scan.affine)
+        if number == 1:
+            _warn_outside(scan, model, heat)
+        located = _located(scan, heat, sentence, _facts(scan, model, heat, checkpoint))
+        written = _write_files(kinds, scan, heat, located, None if len(wanted) == 1 else number)
+        if gathered is not None:
+            gathered.add(sentence, found, heat, located_figure(located))
+        print("\n".join([*([] if len(wanted) == 1 else [sentence]), *located.facts, *map(str, written)]))
+    worth = f"a cosine says where a sentence fits best, not whether it is true; {trained_on(checkpoint)}"
+    if gathered is not None:
+        command = _command(checkpoint, volume, sentences, outs, findings, options)
+        finished = gathered.finished(about_model(checkpoint, model.recipe, findings, command), worth)
+        for out in pages:
+            write_scan_page(out, finished)
+            print(out)
+    print(worth)
     return maps
+
+
+@torch.no_grad()
+def look_for(
+    sentences: Sequence[str], scan: Scan, model: SimCroP, tokenizer: Tokenizer, company: Sequence[str] | None = None
+) -> list[PatchMap]:
+    """The map of each sentence in a scan: cosines with the patches of a model.
+
+    Args:
+        sentences: in the language of the model's reports.
+        scan: of any size and spacing; the model sees a box around its centre.
+        model: trained with alignment, in eval mode.
+        tokenizer: the model's.
+        company: sentences that each is read among; by default findings that deny everything.
+
+    Raises:
+        InputError: a sentence of which the model knows no word.
+    """
+    company = normal_findings() if company is None else company
+    for sentence in sentences:
+        _require_known(sentence, model, tokenizer)
+    recipe, reader = model.recipe, ReportReader(tokenizer, model.text_recipe.max_tokens)
+    voxels, seen = resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size))
+    patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
+    features = torch.stack([read_within(model, reader, sentence, company) for sentence in sentences])
+    cosines, compared = similarity_maps(features, patches), comparable(patches)
+    # A patch that is left out has cosine 0 with everything, which can be the highest of all.
+    lowest = cosines.where(compared, torch.inf).amin(1, keepdim=True)
+    grids = cosines.where(compared, lowest).reshape(-1, *recipe.matched_grid).cpu().numpy()
+    there = compared.reshape(recipe.matched_grid).cpu().numpy()
+    return [PatchMap(grid, there, recipe.matched_patch_size, seen.numpy()) for grid in grids]
 
 
 def _require_known(sentence: str, model: SimCroP, tokenizer: Tokenizer) -> None:
@@ -93,12 +143,58 @@ def _numbered(out: Path, number: int) -> Path:
     return out.with_name(f"{out.name.removesuffix(suffix)}_{number}{suffix}")
 
 
-def _is_picture(out: Path) -> bool:
+def _kind(out: Path) -> _Kind:
     if out.is_dir():
         raise InputError(f"--out: {out} is a folder; name a file in it")
-    if out.suffix.lower() == ".png" or is_nifti(out):
-        return not is_nifti(out)
-    raise InputError(f"--out: {out} ends in none of .png (a picture), .nii and .nii.gz (a map); name one of these")
+    if is_nifti(out):
+        return "map"
+    match out.suffix.lower():
+        case ".png":
+            return "picture"
+        case ".html":
+            require_viewer()
+            return "page"
+        case _:
+            allowed = ".png (a picture), .nii and .nii.gz (a map) and .html (a page)"
+            raise InputError(f"--out: {out} ends in none of {allowed}; name one of these")
+
+
+def _write_files(
+    kinds: Mapping[Path, _Kind], scan: Scan, heat: HeatMap, located: Located, number: int | None
+) -> list[Path]:
+    """Write the picture and the map of one sentence where they are wanted; of several, names get their number."""
+    written: list[Path] = []
+    for out, kind in kinds.items():
+        path = out if number is None else _numbered(out, number)
+        if kind == "picture":
+            save_figure(path, located_figure(located), dpi=_DPI)
+        elif kind == "map":
+            write_map(path, heat.values, scan, about="simcrop: cosine similarity to a sentence")
+        else:
+            continue
+        written.append(path)
+    return written
+
+
+def _command(
+    checkpoint: str,
+    volume: Path,
+    sentences: Sequence[str],
+    outs: Sequence[Path],
+    findings: Path | None,
+    options: PageOptions,
+) -> str:
+    """What to type for the same page."""
+    given = [
+        ("--checkpoint", [checkpoint]),
+        ("--volume", [volume]),
+        ("--sentence", sentences),
+        ("--report", [] if findings is None else [findings]),
+        ("--mask", options.masks),
+        ("--out", outs),
+    ]
+    words = [word for option, values in given for value in values for word in (option, str(value))]
+    return shlex.join(["simcrop", "locate", *words, *(["--full-resolution"] if options.full_resolution else [])])
 
 
 def _read_findings(path: Path) -> list[str]:
@@ -106,16 +202,7 @@ def _read_findings(path: Path) -> list[str]:
         return sentences_of(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
-        raise DataError(f"--findings: {path} cannot be read ({reason}); name a text file") from error
-
-
-@torch.no_grad()
-def _look(scan: Scan, model: SimCroP, sentence: Float[Tensor, "E"]) -> HeatMap:
-    recipe = model.recipe
-    voxels, seen = resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size))
-    patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
-    similarity = similarity_maps(sentence[None], patches)[0].reshape(recipe.matched_grid).cpu().numpy()
-    return map_onto(similarity, recipe.matched_patch_size, seen.numpy(), scan.shape, scan.affine)
+        raise DataError(f"--report: {path} cannot be read ({reason}); name a text file") from error
 
 
 def _warn_outside(scan: Scan, model: SimCroP, heat: HeatMap) -> None:
