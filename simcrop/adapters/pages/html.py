@@ -14,6 +14,7 @@ from simcrop.adapters.pages.niivue import BUNDLE, HOW_TO_BRING, LICENCE, VERSION
 from simcrop.core.errors import ConfigError
 
 _FILES = Path(__file__).parent / "files"
+_SCRIPTS = ("viewer.js", "outlines.js", "page.js")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -59,7 +60,8 @@ def html_page(
         ConfigError: the viewer has not been brought.
     """
     require_viewer()
-    style, script, viewer = _file("page.css"), _file("page.js"), _inlined(BUNDLE.read_text(encoding="utf-8"))
+    style, script = _file("page.css"), "\n".join(map(_file, _SCRIPTS))
+    viewer = _inlined(BUNDLE.read_text(encoding="utf-8"))
     parts = {
         "policy": _policy(scripts=(viewer, script), styles=(style,)),
         "title": html.escape(title),

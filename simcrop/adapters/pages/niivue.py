@@ -19,32 +19,35 @@ from pathlib import Path
 from urllib.request import urlopen
 
 PACKAGE, VERSION = "@niivue/niivue", "0.69.0"
-_INTEGRITY = "sha512-YMjQvJgD1W2b7DuoxkwlC4VxbrgIePRJ5qyQzXKxi2v2MBVg285P/CIQyg46oDDGDIcaNlbd+MhtO/edMbXJkA=="
+INTEGRITY = "sha512-YMjQvJgD1W2b7DuoxkwlC4VxbrgIePRJ5qyQzXKxi2v2MBVg285P/CIQyg46oDDGDIcaNlbd+MhtO/edMbXJkA=="
 """Of npm's archive, as npm's registry states it."""
 _MEMBER = "package/dist/niivue.umd.js"
 _ADDRESS = f"{PACKAGE}/-/niivue-{VERSION}.tgz"
 _SECONDS = 300
+_RETRIES = ("--fetch-retries", "1", "--fetch-retry-mintimeout", "1000", "--fetch-retry-maxtimeout", "1000")
+"""npm's own would hold up an installation without a network for minutes."""
 HERE = Path(__file__).parent
 BUNDLE = HERE / "vendor" / f"niivue-{VERSION}.umd.js"
 LICENCE = HERE / "files" / "niivue-licence.txt"
 HOW_TO_BRING = "bring it with: python -m simcrop.adapters.pages.niivue"
 
 
-def bring(to: Path = BUNDLE) -> Path:
+def bring(to: Path = BUNDLE, integrity: str = INTEGRITY) -> Path:
     """Put NiiVue's file where pages look for it, if it is not there yet.
 
     Args:
         to: the file.
+        integrity: of npm's archive.
 
     Returns:
-        The same.
+        The file.
 
     Raises:
         OSError: npm cannot be reached or does not give it, or the file cannot be written; says why.
     """
     if to.exists():
         return to
-    with tarfile.open(fileobj=io.BytesIO(verified(_archive())), mode="r:gz") as archive:
+    with tarfile.open(fileobj=io.BytesIO(verified(_archive(), integrity)), mode="r:gz") as archive:
         member = archive.extractfile(_MEMBER)
         if member is None:
             raise OSError(f"{PACKAGE} {VERSION} has no {_MEMBER}")
@@ -56,7 +59,7 @@ def bring(to: Path = BUNDLE) -> Path:
     return to
 
 
-def verified(archive: bytes, integrity: str = _INTEGRITY) -> bytes:
+def verified(archive: bytes, integrity: str) -> bytes:
     """The archive itself, if it is the pinned one. Raises OSError if not."""
     kind, _, expected = integrity.partition("-")
     found = base64.b64encode(hashlib.new(kind, archive).digest()).decode()
@@ -92,7 +95,7 @@ def _npm() -> Sequence[str] | None:
 
 def _packed_by(npm: Sequence[str]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        command = [*npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", folder]
+        command = [*npm, "pack", f"{PACKAGE}@{VERSION}", "--loglevel", "error", *_RETRIES, "--pack-destination", folder]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=_SECONDS)
         except subprocess.TimeoutExpired as error:
