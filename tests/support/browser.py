@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,25 @@ _FLAGS = (
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking", "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )  # fmt: skip
+_MIDDLE = """selector => {
+  const element = document.querySelector(selector);
+  element.scrollIntoView({block: "nearest"});
+  const {x, y, width, height} = element.getBoundingClientRect();
+  return [x + width / 2, y + height / 2];
+}"""
+_DRAG = """(selector, value) => {
+  const slider = document.querySelector(selector);
+  slider.value = value;
+  slider.dispatchEvent(new Event("input", {bubbles: true}));
+}"""
+_START = """import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for place, end in zip((3, 4), ends):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The browser reads from descriptor 3 and writes to 4."""
+_TWO_FRAMES = "requestAnimationFrame(() => requestAnimationFrame(done))"
 _SECONDS = 120.0
 """A busy machine draws by software: far more than it takes."""
 
@@ -40,8 +60,8 @@ class Tab:
     """One page of a browser.
 
     Attributes:
-        complaints: errors, warnings and uncaught exceptions of the console.
-        requested: addresses of all that the page asked for.
+        complaints: errors, warnings and uncaught exceptions of the console, since the page was opened.
+        requested: addresses of all that it asked for.
     """
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
@@ -57,6 +77,9 @@ class Tab:
     def open(self, path: Path, *, width: int = 1400, height: int = 900) -> None:
         """Open a file as a double click does, in a window of so many pixels."""
         self.resize(width, height)
+        self.send("Page.navigate", url="about:blank")
+        self.wait_for("document.URL === 'about:blank' && document.readyState === 'complete'")
+        self.complaints, self.requested = [], []
         self.send("Page.navigate", url=path.resolve().as_uri())
 
     def resize(self, width: int, height: int) -> None:
@@ -81,10 +104,7 @@ class Tab:
 
     def click(self, selector: str) -> None:
         """Click on the middle of an element, as a mouse does."""
-        x, y = self.evaluate(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            " e.scrollIntoView({block: 'nearest'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
+        x, y = self.evaluate(f"({_MIDDLE})({json.dumps(selector)})")
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -95,13 +115,17 @@ class Tab:
 
     def set_slider(self, selector: str, value: float) -> None:
         """Put a slider at a value, as dragging it does."""
+        self.evaluate(f"({_DRAG})({json.dumps(selector)}, {value})")
+
+    def settle(self) -> None:
+        """Wait until what was asked for is drawn."""
         self.evaluate(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.value = {value};"
-            " e.dispatchEvent(new Event('input', {bubbles: true})); })()"
+            "new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 80))"
         )
 
     def picture(self, path: Path | None = None) -> NDArray[np.uint8]:
         """What the window shows now: [height, width, 3]; also as a PNG file."""
+        self.settle()
         data = base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
         if path is not None:
             path.write_bytes(data)
@@ -158,10 +182,8 @@ def opened_tab(folder: Path, *flags: str) -> Iterator[Tab]:
     command = [chromium_or_skip(), *_FLAGS, f"--user-data-dir={folder}", *flags]
     read_by_browser, to_browser = os.pipe()
     from_browser, written_by_browser = os.pipe()
-    # The browser reads from descriptor 3 and writes to 4.
-    shell = f'exec "$@" 3<&{read_by_browser} 4>&{written_by_browser}'
     process = subprocess.Popen(
-        ["sh", "-c", shell, "sh", *command],
+        [sys.executable, "-c", _START, str(read_by_browser), str(written_by_browser), *command],
         pass_fds=(read_by_browser, written_by_browser),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

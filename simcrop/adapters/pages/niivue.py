@@ -49,8 +49,7 @@ def bring(to: Path = BUNDLE, integrity: str = INTEGRITY) -> Path:
         return to
     with tarfile.open(fileobj=io.BytesIO(verified(_archive(), integrity)), mode="r:gz") as archive:
         member = archive.extractfile(_MEMBER)
-        if member is None:
-            raise OSError(f"{PACKAGE} {VERSION} has no {_MEMBER}")
+        assert member is not None  # the pinned archive has it
         code = member.read()
     to.parent.mkdir(parents=True, exist_ok=True)
     draft = to.with_name(f".{to.name}.{os.getpid()}.draft")
