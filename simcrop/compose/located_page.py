@@ -181,7 +181,8 @@ def _on_grid(shape: tuple[int, ...], affine: NDArray[np.float64], scan: Scan) ->
     index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
     to_scan = np.linalg.inv(scan.affine) @ affine
     there = index @ to_scan[:3, :3].T + to_scan[:3, 3]
-    return ((there >= -0.5) & (there <= np.asarray(scan.shape) - 0.5)).all(-1)
+    outside = (there < -0.5) | (there > np.asarray(scan.shape) - 0.5)
+    return ~np.any(outside, axis=-1)
 
 
 def _value_at(place_mm: Point, values: NDArray[np.float32], affine: NDArray[np.float64]) -> float:

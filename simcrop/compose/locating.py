@@ -65,7 +65,7 @@ def locate(
         DataError: the scan, a mask or the findings cannot be read.
         CheckpointError: no such model, or one without alignment.
     """
-    kinds = {out: _kind(out) for out in outs}
+    kinds: dict[Path, _Kind] = {out: _kind(out) for out in outs}
     company = normal_findings() if findings is None else _read_findings(findings)
     wanted = [" ".join(clean(sentence).split()) for sentence in sentences or ([] if findings is None else company)]
     if not wanted or not all(wanted):

@@ -1,4 +1,4 @@
-// Outlines of masks in the slices that NiiVue shows, on a canvas above its own, so that no map hides them.
+// Outlines of masks and a bar of mm in the slices that NiiVue shows, on a canvas above its own: no map hides them.
 
 const OUTLINES = ["#39ff6a", "#63c7ff", "#ff78c8", "#ffd75e", "#aa8cff", "#ff8c5a"];
 // Which edges of a square of four voxel centres a border joins, by which corners are inside: 1 at (0, 0), 2 at (1, 0),
@@ -49,6 +49,25 @@ function border(viewer, image, number) {
   return path;
 }
 
+// A round number of mm, at most a third of the slice's width.
+function drawBar(context, tile, scale) {
+  const [left, top, width, height] = tile.leftTopWidthHeight;
+  const pixels = Math.abs(width / tile.fovMM[0]);
+  const length = [200, 100, 50, 20, 10].find((mm) => mm * pixels < Math.abs(width) / 3);
+  if (!length) return;
+  const [x, y] = [Math.min(left, left + width) + 14 * scale, top + height - 14 * scale];
+  context.font = `${11 * scale}px system-ui, sans-serif`;
+  context.lineJoin = "round";
+  for (const [colour, thickness] of [["#000c", 4], ["#e6eaee", 2]]) {
+    context.strokeStyle = colour;
+    context.lineWidth = thickness * scale;
+    context.strokeRect(x, y, length * pixels, 0);
+    if (colour === "#000c") context.strokeText(`${length} mm`, x, y - 6 * scale);
+  }
+  context.fillStyle = "#e6eaee";
+  context.fillText(`${length} mm`, x, y - 6 * scale);
+}
+
 function drawOutlines(viewer, canvas, images) {
   const { width, height } = viewer.canvas;
   Object.assign(canvas, { width, height }); // clears it
@@ -68,6 +87,7 @@ function drawOutlines(viewer, canvas, images) {
         context.stroke(path);
       }
     });
+    drawBar(context, tile, scale);
     context.restore();
   });
 }

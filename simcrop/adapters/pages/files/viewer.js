@@ -38,8 +38,6 @@ function makeViewer({ onPlace, onWindow, onDrawn }) {
     crosshairWidth: 0.7,
     crosshairWidthUnit: "mm",
     show3Dcrosshair: true,
-    isRuler: true,
-    isColorbar: false,
     renderOverlayBlend: 0.12, // so that the core of a map shines through its rim
     multiplanarShowRender: 1,
     multiplanarLayout: 2,

@@ -1,4 +1,4 @@
-"""What a page holds is NIfTI that others read, at its place, with values within half a step."""
+"""Volumes of a page are NIfTI that others read, at their place, with values within half a step."""
 
 import base64
 import gzip
