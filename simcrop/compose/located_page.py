@@ -16,7 +16,7 @@ from simcrop.adapters.formats.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.formats.opening import read_volume, without_suffix
 from simcrop.adapters.formats.scan import Scan
 from simcrop.adapters.loading.resample import Grid, resample_mask, resample_volume
-from simcrop.adapters.pages.scan_page import Image, Mask, Point, ScanPage, Shown
+from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown
 from simcrop.adapters.pages.words import distance_mm, place_in_mm, place_in_words
 from simcrop.adapters.system.provenance import versions
 from simcrop.compose.models import checkpoint_identity, trained_on
@@ -92,7 +92,7 @@ class LocatedPage:
         entry = Shown(
             title=sentence,
             notes=notes,
-            score=_value_at(heat.best_mm, values, affine),
+            score=_score(heat, values, affine),
             best_mm=heat.best_mm,
             map=Image(values, affine),
             outlines=() if truth is None else (truth,),
@@ -185,10 +185,11 @@ def _on_grid(shape: tuple[int, ...], affine: NDArray[np.float64], scan: Scan) ->
     return ~np.any(outside, axis=-1)
 
 
-def _value_at(place_mm: Point, values: NDArray[np.float32], affine: NDArray[np.float64]) -> float:
-    """The nearest sample, which is also what the page says of that place."""
-    index = np.rint((np.linalg.inv(affine) @ (*place_mm, 1))[:3]).astype(int).clip(0, np.asarray(values.shape) - 1)
-    return float(values[tuple(index)])
+def _score(heat: HeatMap, values: NDArray[np.float32], affine: NDArray[np.float64]) -> float:
+    """The sample nearest to the best place, which is also what the page says of it; beyond the samples, the map's."""
+    index = np.rint((np.linalg.inv(affine) @ (*heat.best_mm, 1))[:3]).astype(int).clip(0, np.asarray(values.shape) - 1)
+    nearest = float(values[tuple(index)])
+    return nearest if np.isfinite(nearest) else heat.cosine
 
 
 def _fit(heat: HeatMap, mask: Mask) -> str:

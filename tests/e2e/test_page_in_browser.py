@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from support.browser import Tab, chromium_or_skip, opened_tab
 from support.tiny_data import SENTENCES, write_config
 
@@ -63,8 +64,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mask = np.zeros(hu.shape, bool)
     mask[BLOCK] = True
     first = Shown("block", score=0.5, best_mm=best, map=heat, outlines=[Mask("block", Image(mask, affine))])
-    entries = [first, Shown("left", best_mm=(-100, 155, -200), map=heat), Shown("other scan", scan=1)]
-    scans = [Image(hu, affine), Image(hu[:40], affine)]
+    askew = affine.copy()
+    askew[:3, :3] = Rotation.from_euler("xyz", [7, -11, 13], degrees=True).as_matrix() @ affine[:3, :3]
+    other = Shown("other scan", best_mm=(-15, 160, -190), map=Image(heat.voxels, affine), scan=1)
+    entries = [first, Shown("without a map", scan=1), other]
+    scans = [Image(hu, affine), Image(hu[:70], askew)]
     path = tmp_path_factory.mktemp("drawn") / "page.html"
     write_scan_page(path, ScanPage("drawn", scans, entries, "score", "entries", cautions=["a caution"]))
     return path
@@ -177,13 +181,20 @@ def test_a_page_may_have_several_scans(drawn: Path, tab: Tab) -> None:
     tab.wait_for(READY)
     tab.press("2")
     first = canvas(tab)
-    for _ in range(2):
-        tab.press("j")
-        tab.settle()
+    tab.press("j")
     tab.wait_for("page.scan === 1")
     assert tab.evaluate("document.querySelector('#window').textContent") == "W 400 L 40"
     assert tab.evaluate("document.querySelector('#legend').hidden")
     assert (np.abs(canvas(tab) - first).max(-1) > 30).mean() > 0.01
+    tab.press("j")
+    tab.wait_for("!document.querySelector('#legend').hidden")
+    # The axes of this scan lie askew, those of its map do not; places are in the world all the same.
+    np.testing.assert_allclose(place(tab), (-15, 160, -190), atol=0.06)
+    away = np.linalg.norm((np.array([-15, 160, -190]) - [-120, 55, -300]) / SPACING - [53.5, 33.5, 25.5])
+    value = float(tab.evaluate("document.querySelector('#value').textContent"))
+    assert value == pytest.approx(-away, abs=1.0)
+    tab.press("k")
+    tab.wait_for("document.querySelector('#legend').hidden")
     assert tab.complaints == []
 
 

@@ -89,6 +89,13 @@ def test_the_map_has_no_value_outside_of_the_scan(tmp_path: Path) -> None:
     np.testing.assert_allclose(extent[1:], [64 - step[1], 72 - step[2]], atol=1e-3)
 
 
+def test_a_scan_thinner_than_the_samples_of_a_map_has_a_page_too(tmp_path: Path) -> None:
+    write_scan(tmp_path / "thin.nii", np.eye(3), (2, 2, 1), shape=(50, 48, 8))
+    [found] = locating.locate("run", tmp_path / "thin.nii", SENTENCES[:1], [tmp_path / "page.html"])
+    [bright] = data_of(tmp_path / "page.html")["shown"]
+    assert found.patches.min() <= bright["score"] <= found.patches.max()
+
+
 def test_the_whole_scan_is_there_on_request(scan: Path, tmp_path: Path) -> None:
     locating.locate("run", scan, SENTENCES, [tmp_path / "page.html"], page=PageOptions(full_resolution=True))
     codes, affine = volume(data_of(tmp_path / "page.html")["scans"][0])

@@ -95,7 +95,8 @@ async function show(number) {
 
 function goToBest() {
   const best = data.shown[page.current]?.best_mm;
-  if (best) page.viewer.scene.crosshairPos = page.viewer.mm2frac(best);
+  // `true`: mm of the world, also for a scan whose axes lie askew.
+  if (best) page.viewer.scene.crosshairPos = page.viewer.mm2frac(best, 0, true);
   page.viewer.drawScene();
 }
 
