@@ -63,5 +63,5 @@ def locate(
     from simcrop.compose import locating
     from simcrop.compose.located_page import PageOptions
 
-    page = PageOptions(mask or (), full_resolution)
+    page = PageOptions(tuple(mask or ()), full_resolution)
     locating.locate(checkpoint, volume, sentence or [], out, findings=findings, page=page)

@@ -60,21 +60,24 @@ def locate(
         The map of each sentence, on the model's patches.
 
     Raises:
-        InputError: a suffix, a folder where a file should be, no sentence, or one of which the model knows no word.
+        InputError: a suffix, a folder where a file should be, no sentence, one of which the model knows no word, or options
+            of a page where none is written.
         ConfigError: a folder of `outs` cannot be made or written to, or the viewer of pages has not been brought.
         DataError: the scan, a mask or the findings cannot be read.
         CheckpointError: no such model, or one without alignment.
     """
     kinds: dict[Path, _Kind] = {out: _kind(out) for out in outs}
+    pages, options = [out for out, kind in kinds.items() if kind == "page"], page or PageOptions()
+    if options != PageOptions() and not pages:
+        raise InputError("--mask, --full-resolution: are of pages alone; name one by --out, such as --out scan.html")
     company = normal_findings() if findings is None else _read_findings(findings)
     wanted = [" ".join(clean(sentence).split()) for sentence in sentences or ([] if findings is None else company)]
     if not wanted or not all(wanted):
         raise InputError("--sentence: is empty; write what to look for, such as 'Pleural effusion on the left.'")
     for out in outs:
         make_folder(out.parent)
-    scan, options = read_scan(volume), page or PageOptions()
+    scan = read_scan(volume)
     model, tokenizer = load_aligned(checkpoint, choose_device("auto"))
-    pages = [out for out, kind in kinds.items() if kind == "page"]
     gathered = LocatedPage(scan, model.recipe, options) if pages else None
     maps = look_for(wanted, scan, model, tokenizer, company)
     for number, (sentence, found) in enumerate(zip(wanted, maps, strict=True), 1):

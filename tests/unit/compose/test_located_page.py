@@ -15,7 +15,7 @@ from support.bright_model import PATCH_MM, BrightnessModel, Words, world_of, wri
 from simcrop.adapters.pages import html
 from simcrop.compose import located_page, locating
 from simcrop.compose.located_page import PageOptions
-from simcrop.core.errors import ConfigError, DataError
+from simcrop.core.errors import ConfigError, DataError, InputError
 
 PATCH = (1, 2, 1)
 SENTENCES = ["Something bright.", "Something <b>dark</b>."]
@@ -155,6 +155,12 @@ def test_the_page_says_who_made_it_and_what_it_is_worth(scan: Path, tmp_path: Pa
         assert told in text
     for caution in ("not a medical device", "fits best, not whether it is true; trained on blocks.", "patient data"):
         assert caution in text
+
+
+@pytest.mark.parametrize("options", [PageOptions(full_resolution=True), PageOptions([Path("mask.nii")])])
+def test_what_only_a_page_shows_is_refused_without_one(scan: Path, tmp_path: Path, options: PageOptions) -> None:
+    with pytest.raises(InputError, match=r"^--mask, --full-resolution: are of pages alone; name one by --out"):
+        locating.locate("run", scan, SENTENCES, [tmp_path / "map.nii"], page=options)
 
 
 def test_without_the_viewer_nothing_is_computed(scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
