@@ -60,8 +60,8 @@ def locate(
         The map of each sentence, on the model's patches.
 
     Raises:
-        InputError: a suffix, a folder where a file should be, no sentence, one of which the model knows no word, or options
-            of a page where none is written.
+        InputError: a suffix, a folder where a file should be, no sentence, one of which the model knows no word, or
+            options of a page where none is written.
         ConfigError: a folder of `outs` cannot be made or written to, or the viewer of pages has not been brought.
         DataError: the scan, a mask or the findings cannot be read.
         CheckpointError: no such model, or one without alignment.
