@@ -9,18 +9,20 @@ from io import BytesIO
 import nibabel as nib
 import numpy as np
 import torch
-from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
-from simcrop.adapters.evaluation.language.heat_map import HeatMap, map_onto
+from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
 from simcrop.adapters.figures.located import Located, located_figure
 from simcrop.adapters.formats.scan import Scan
 from simcrop.adapters.loading.resample import Grid, resample_volume
-from simcrop.core.evaluation.grounding import similarity_maps
+from simcrop.core.evaluation.grounding import comparable, similarity_maps
+from simcrop.core.evaluation.sentences import read_within
 from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.ports import Tokenizer
 from simcrop.core.recipe import Size
+from simcrop.core.reports.prompts import normal_findings
+from simcrop.core.reports.reader import ReportReader
 
 _DPI = 90
 
@@ -101,16 +103,42 @@ class SentenceMap:
 
 
 @torch.no_grad()
-def look_for(sentence: Float[Tensor, "E"], scan: Scan, model: SimCroP) -> HeatMap:
-    """The map of a sentence on the voxels of a scan.
+def look_for(
+    sentences: Sequence[str], scan: Scan, model: SimCroP, tokenizer: Tokenizer, company: Sequence[str] | None = None
+) -> list[PatchMap]:
+    """The map of each sentence in a scan: cosines with the patches of a model.
 
     Args:
-        sentence: its features, from `read_within` or `read_alone`.
-        scan: any.
+        sentences: in the language of the model's reports.
+        scan: of any size and spacing; the model sees a box around its centre.
         model: trained with alignment, in eval mode.
+        tokenizer: the model's.
+        company: sentences that each is read among; by default findings that deny everything.
     """
-    recipe = model.recipe
+    company = normal_findings() if company is None else company
+    recipe, reader = model.recipe, ReportReader(tokenizer, model.text_recipe.max_tokens)
     voxels, seen = resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size))
     patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
-    similarity = similarity_maps(sentence[None], patches)[0].reshape(recipe.matched_grid).cpu().numpy()
-    return map_onto(similarity, recipe.matched_patch_size, seen.numpy(), scan.shape, scan.affine)
+    features = torch.stack([read_within(model, reader, sentence, company) for sentence in sentences])
+    cosines, compared = similarity_maps(features, patches), comparable(patches)
+    # A patch that is left out has cosine 0 with everything, which can be the highest of all.
+    lowest = cosines.where(compared, torch.inf).amin(1, keepdim=True)
+    grids = cosines.where(compared, lowest).reshape(-1, *recipe.matched_grid).cpu().numpy()
+    there = compared.reshape(recipe.matched_grid).cpu().numpy()
+    return [PatchMap(grid, there, recipe.matched_patch_size, seen.numpy()) for grid in grids]
+
+
+def about_place(scan: Scan, model: SimCroP, found: HeatMap, name: str) -> list[str]:
+    """Lines that say where a map's best place is, and what a model of that name sees of the scan."""
+    place = ", ".join(f"{axis} {mm:.1f}" for axis, mm in zip("xyz", found.best_mm, strict=True))
+    voxel = ", ".join(map(str, found.best_voxel))
+    seen = f"the model {name} sees {extent_text(model)} mm around the centre"
+    if found.share_outside > 0:
+        seen += f", {100 * (1 - found.share_outside):.0f} % of the scan (dashed line)"
+    return [f"{scan.path.name}: cosine {found.cosine:.3f} at {place} mm (RAS), voxel {voxel}", seen]
+
+
+def extent_text(model: SimCroP) -> str:
+    """What a model sees along x, y, z, in mm."""
+    sizes = zip(model.recipe.volume_size, model.recipe.spacing_mm, strict=True)
+    return " x ".join(f"{size * spacing:g}" for size, spacing in sizes)

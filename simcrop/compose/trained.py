@@ -11,16 +11,16 @@ from simcrop.adapters.checkpoints.encoder_file import open_weights
 from simcrop.adapters.checkpoints.hub import local_copy
 from simcrop.adapters.formats.scan import ScanLike, read_scan
 from simcrop.compose.labellers import Labeller, load_labeller
-from simcrop.compose.locating import about_place, require_known, tidy_sentences
-from simcrop.compose.looking import SentenceMap, look_for
+from simcrop.compose.locating import require_known, tidy_sentences
+from simcrop.compose.looking import SentenceMap, about_place, look_for
 from simcrop.compose.models import load_simcrop, tokenizer_of_aligned
 from simcrop.compose.predicting import prompt_texts, sentence_scorer
 from simcrop.compose.trained_encoder import TrainedEncoder, features_of
 from simcrop.compose.view import View
 from simcrop.core.evaluation.readouts import TokenReadOut
-from simcrop.core.evaluation.sentences import read_alone, read_within
+from simcrop.core.evaluation.sentences import read_alone
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.reports.prompts import normal_findings
+from simcrop.core.ports import Tokenizer
 from simcrop.core.reports.reader import ReportReader
 
 
@@ -62,7 +62,7 @@ class TrainedModel(SimCroP):
         """
         reports = self._reports()
         texts = tidy_sentences(sentences, "sentences")
-        require_known(texts, reports, "sentences")
+        require_known(texts, self, reports.tokenizer, "sentences")
         return read_alone(self, reports, texts)
 
     def zero_shot(
@@ -107,18 +107,20 @@ class TrainedModel(SimCroP):
             CheckpointError: the model was trained without alignment.
             DataError: see `read_scan`.
         """
-        reports, opened = self._reports(), read_scan(scan)
-        company = normal_findings() if findings is None else list(findings)
+        tokenizer, opened = self._words(), read_scan(scan)
         texts = tidy_sentences([sentences] if isinstance(sentences, str) else sentences, "sentences")
-        require_known(texts, reports, "sentences")
+        require_known(texts, self, tokenizer, "sentences")
         maps: list[SentenceMap] = []
-        for text in texts:
-            heat = look_for(read_within(self, reports, text, company), opened, self)
+        for text, found in zip(texts, look_for(texts, opened, self, tokenizer, findings), strict=True):
+            heat = found.onto(opened.shape, opened.affine)
             maps.append(SentenceMap(text, opened, heat, about_place(opened, self, heat, self.name)))
         return maps
 
+    def _words(self) -> Tokenizer:
+        return tokenizer_of_aligned(self, self.name)
+
     def _reports(self) -> ReportReader:
-        return ReportReader(tokenizer_of_aligned(self, self.name), self.text_recipe.max_tokens)
+        return ReportReader(self._words(), self.text_recipe.max_tokens)
 
 
 class TrainedClassifier:

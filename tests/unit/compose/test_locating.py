@@ -1,63 +1,18 @@
 """A bright block at a known place of a scan is found there, in pictures and maps, however the scan's axes lie."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
+from support.bright_model import BrightnessModel, Words, world_of, write_scan
 
+from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
 from simcrop.compose import locating
-from simcrop.core.data.batch import Encoding, Tokens
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputError
-from simcrop.core.model.patches import apply_window, patchify
-from simcrop.core.recipe import ModelRecipe
-
-RECIPE = ModelRecipe(
-    volume_size=(20, 16, 12), patch_size=(4, 4, 3), local_patch_size=None, spacing_mm=(4.0, 4.0, 6.0), embed_dim=6,
-    num_heads=1, projection_dim=6, fusion_heads=1,
-)  # fmt: skip
-PATCH_MM = np.array(RECIPE.patch_size) * np.array(RECIPE.spacing_mm)
-CENTRE = np.array([31.0, -47.0, 205.0])
-
-
-class Words:
-    """A token a word; those with a q are unknown."""
-
-    pad_id, mask_id, cls_id, sep_id, unk_id = 0, 1, 2, 3, 4
-
-    def encode(self, sentences: list[str], *, max_tokens: int) -> Encoding:
-        pairs = [(index, word) for index, sentence in enumerate(sentences) for word in sentence.split()][
-            : max_tokens - 2
-        ]
-        ids = [4 if "q" in word.lower() else 5 + ("bright" in word.lower()) for _, word in pairs]
-        return Encoding((2, *ids, 3), (-1, *(index for index, _ in pairs), -1), 0)
-
-
-class BrightnessModel(torch.nn.Module):
-    """A sentence with the word "bright" is like patches of metal, any other like patches of air."""
-
-    recipe = RECIPE
-    text_recipe = SimpleNamespace(max_tokens=400)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = torch.nn.Module()
-        self.encoder.cls_token = torch.nn.Parameter(torch.zeros(1))
-        self.num_read = 0
-
-    def patch_features(self, volume: torch.Tensor) -> torch.Tensor:
-        means = patchify(apply_window(volume, RECIPE.window), RECIPE.patch_size).mean(-1, keepdim=True)
-        return torch.cat([means, torch.full_like(means, 0.5)], dim=-1)
-
-    def sentence_features(self, findings: Tokens, count: int) -> torch.Tensor:
-        self.num_read, owners, ids = count, findings.sentence_of_token, findings.ids
-        is_bright = [bool(((owners[0] == number) & (ids[0] == 6)).any()) for number in range(count)]
-        return torch.tensor([[[1.0 if bright else -1.0, 0.0] for bright in is_bright]])
 
 
 @pytest.fixture
@@ -78,26 +33,10 @@ AXES = {
 }
 
 
-def world_of(patch: tuple[int, int, int]) -> np.ndarray:
-    """Centre of a patch of the model's volume, whose middle lies on the scan's."""
-    return CENTRE + (np.array(patch) - (np.array(RECIPE.grid) - 1) / 2) * PATCH_MM
-
-
-def write_scan(path: Path, axes: np.ndarray, patch: tuple[int, int, int], *, shape: tuple[int, int, int]) -> np.ndarray:
-    """A body in air, with metal where the model has a patch; returns the scan's affine."""
-    affine = np.eye(4)
-    affine[:3, :3] = axes @ np.diag([1.9, 2.0, 2.1])
-    affine[:3, 3] = CENTRE - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
-    world = index @ affine[:3, :3].T + affine[:3, 3]
-    voxels = np.full(shape, -1000, np.int16)
-    voxels[np.linalg.norm(world - CENTRE, axis=-1) < 40] = 40
-    voxels[(np.abs(world - world_of(patch)) <= PATCH_MM / 2).all(-1)] = 3000
-    image = nib.Nifti1Image(voxels, affine)
-    image.set_qform(affine, code=1)
-    image.header.set_xyzt_units("mm")
-    nib.save(image, path)
-    return nib.load(path).affine
+def on_scan(found: PatchMap, path: Path) -> HeatMap:
+    """The map on the voxels of a file."""
+    image = nib.load(path)
+    return found.onto(image.shape, image.affine)
 
 
 @pytest.mark.parametrize("patch", [(1, 2, 1), (3, 1, 2)])
@@ -108,15 +47,16 @@ def test_the_map_is_hottest_where_the_block_is(
     path, out = tmp_path / "scan.nii.gz", tmp_path / "map.nii.gz"
     affine = write_scan(path, AXES[axes], patch, shape=(50, 48, 46))
     [found] = locating.locate("run", path, ["Something bright."], [out])
+    heat = on_scan(found, path)
     written = nib.load(out)
     assert (written.shape, np.array_equal(written.affine, affine)) == ((50, 48, 46), True)
     values = written.get_fdata(dtype=np.float32)
     hottest = np.unravel_index(values.argmax(), values.shape)
     wanted = (np.linalg.inv(affine) @ [*world_of(patch), 1])[:3]
     assert np.abs(np.array(hottest) - wanted).max() <= 0.5
-    assert np.abs(np.array(found.best_voxel) - wanted).max() <= 0.5
-    np.testing.assert_allclose(found.best_mm, world_of(patch), atol=2.1)
-    assert found.cosine == values[found.best_voxel]
+    assert np.abs(np.array(heat.best_voxel) - wanted).max() <= 0.5
+    np.testing.assert_allclose(heat.best_mm, world_of(patch), atol=2.1)
+    assert heat.cosine == values[heat.best_voxel]
 
 
 def test_a_picture_and_maps_are_written_together_and_what_was_found_is_printed(
@@ -126,12 +66,13 @@ def test_a_picture_and_maps_are_written_together_and_what_was_found_is_printed(
     write_scan(path, AXES["LPS"], (1, 2, 1), shape=(50, 48, 46))
     outs = [tmp_path / "new" / name for name in ("a.png", "b.nii", "c.NII.GZ")]
     [found] = locating.locate("run", path, ["Something bright."], outs)
+    heat = on_scan(found, path)
     assert outs[0].read_bytes().startswith(b"\x89PNG")
-    assert outs[1].stat().st_size > 4 * found.values.size
+    assert outs[1].stat().st_size > 4 * heat.values.size
     assert outs[2].read_bytes().startswith(b"\x1f\x8b")
     lines = capsys.readouterr().out.splitlines()
-    voxel = ", ".join(map(str, found.best_voxel))
-    assert lines[0].startswith(f"scan.nii.gz: cosine {found.cosine:.3f} at x ")
+    voxel = ", ".join(map(str, heat.best_voxel))
+    assert lines[0].startswith(f"scan.nii.gz: cosine {heat.cosine:.3f} at x ")
     assert lines[0].endswith(f"voxel {voxel}")
     assert lines[1] == "the model run sees 80 x 64 x 72 mm around the centre, 41 % of the scan (dashed line)"
     assert lines[2:-1] == list(map(str, outs))
@@ -146,10 +87,10 @@ def test_of_several_sentences_each_has_its_files_and_its_lines(
     findings.write_text("Something bright. The heart is normal.")
     outs = [tmp_path / "map.nii.gz", tmp_path / "a.png"]
     bright, dark = locating.locate("run", path, [], outs, findings=findings)
-    assert np.allclose(dark.values[dark.inside], -bright.values[bright.inside])
+    assert np.allclose(dark.patches, -bright.patches)
     names = {file.name for file in tmp_path.iterdir()} - {"scan.nii.gz", "findings.txt"}
     assert names == {"map_1.nii.gz", "map_2.nii.gz", "a_1.png", "a_2.png"}
-    assert np.array_equal(nib.load(tmp_path / "map_2.nii.gz").get_fdata(dtype=np.float32), dark.values)
+    assert np.array_equal(nib.load(tmp_path / "map_2.nii.gz").get_fdata(dtype=np.float32), on_scan(dark, path).values)
     lines = capsys.readouterr().out.splitlines()
     assert [lines[0], lines[5]] == ["Something bright.", "The heart is normal."]
     assert len(lines) == 11
@@ -161,9 +102,10 @@ def test_how_much_of_a_large_scan_is_not_seen_is_a_warning(
     path = tmp_path / "scan.nii.gz"
     write_scan(path, np.eye(3), (1, 2, 1), shape=(50, 48, 46))
     [found] = locating.locate("run", path, ["Something bright."], [tmp_path / "map.nii"])
+    heat = on_scan(found, path)
     share = 1 - (80 / 1.9 // 2 * 2) * (64 / 2.0) * (72 / 2.1 // 2 * 2) / (50 * 48 * 46)
-    assert found.share_outside == pytest.approx(share, abs=0.01)
-    assert f"{100 * found.share_outside:.1f} % of" in caplog.text
+    assert heat.share_outside == pytest.approx(share, abs=0.01)
+    assert f"{100 * heat.share_outside:.1f} % of" in caplog.text
     assert "lie outside of the 80 x 64 x 72 mm around its centre that the model sees" in caplog.text
     caplog.clear()
     write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
@@ -179,10 +121,10 @@ def test_the_sentence_is_read_with_built_in_findings_or_those_of_a_file(tmp_path
     findings.write_text("The lungs are clear. Something  BRIGHT. The heart is normal.")
     [again] = locating.locate("run", path, ["Something bright."], [tmp_path / "map.nii"], findings=findings)
     assert model.num_read == 3
-    assert np.array_equal(bright.values, again.values)
+    assert np.array_equal(bright.patches, again.patches)
     [dark] = locating.locate("run", path, ["Something dark."], [tmp_path / "map.nii"], findings=findings)
     assert model.num_read == 4
-    assert np.allclose(dark.values[dark.inside], -bright.values[dark.inside])
+    assert np.allclose(dark.patches, -bright.patches)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +138,7 @@ def test_the_sentence_is_read_with_built_in_findings_or_those_of_a_file(tmp_path
             r"^--sentence: the model knows no word of 'Qat aqua'; write it in the",
         ),
         ({"outs": ["map.tif"]}, InputError, r"^--out: .*map.tif ends in none of .png \(a picture\), .nii and .nii.gz"),
-        ({"findings": Path("nowhere.txt")}, DataError, r"^--findings: nowhere.txt cannot be read \(No such file"),
+        ({"findings": Path("nowhere.txt")}, DataError, r"^--report: nowhere.txt cannot be read \(No such file"),
         ({"volume": Path("nowhere.nii")}, DataError, r"^nowhere.nii: does not exist; name a file \(.nii.gz, .nii, "),
     ],
 )

@@ -179,7 +179,12 @@ def test_the_guide_runs_as_it_stands(
     blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 4
     names: dict[str, Any] = {"scans": [("scan.nii.gz", torch.ones(1, 1))]}
-    here = {".cuda()": "", ', device="cuda"': "", "simcrop.pth": "runs/pretrain"}
+    here = {
+        'thresholds["Lung nodule"]': 'thresholds["Bright"]',
+        ".cuda()": "",
+        ', device="cuda"': "",
+        "simcrop.pth": "runs/pretrain",
+    }
     for code in blocks:
         exec(reduce(lambda text, known: text.replace(*known), here.items(), code), names)
     assert names["loss"].item() > 0

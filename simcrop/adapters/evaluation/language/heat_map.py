@@ -40,6 +40,43 @@ class HeatMap:
         return 1.0 - float(self.inside.mean())
 
 
+@dataclass(frozen=True, eq=False)
+class PatchMap:
+    """Values of the patches of a volume that a model saw, and where they lie.
+
+    Attributes:
+        patches: [gH, gW, gD], one value a patch; of patches that were left out, the lowest of the others.
+        compared: False for patches that the model leaves out, such as air.
+        patch_size: voxels of a patch in that volume.
+        affine: [4, 4], maps indices of the volume's voxels to world coordinates in mm.
+    """
+
+    patches: NDArray[np.float32]
+    compared: NDArray[np.bool_]
+    patch_size: Size
+    affine: NDArray[np.float64]
+
+    def onto(self, shape: Size, affine: NDArray[np.float64]) -> HeatMap:
+        """The map on a grid; see `map_onto`."""
+        return map_onto(self.patches, self.patch_size, self.affine, shape, affine)
+
+    def sampled(self, samples: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """The map on a grid of its own, NaN in patches that were left out, and the affine of that grid.
+
+        Args:
+            samples: along each edge of a patch; an odd number has one at its centre.
+        """
+        x, y, z = (count * samples for count in self.patches.shape)
+        scale = np.asarray(self.patch_size, np.float64) / samples
+        # Sample i lies in the middle of its share of the voxels, whose first begins at index -0.5.
+        finer = np.diag([*scale, 1.0])
+        finer[:3, 3] = (scale - 1) / 2
+        affine = self.affine @ finer
+        values = self.onto((x, y, z), affine).values
+        values[~self.compared.repeat(samples, 0).repeat(samples, 1).repeat(samples, 2)] = np.nan
+        return values, affine
+
+
 def map_onto(
     patches: NDArray[np.float32],
     patch_size: Size,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from simcrop.adapters.evaluation.language.heat_map import map_onto
+from simcrop.adapters.evaluation.language.heat_map import PatchMap, map_onto
 
 GRID, PATCH, SPACING = (5, 4, 6), (5, 7, 3), (2.0, 1.5, 3.0)
 SEEN = np.diag([*SPACING, 1.0])
@@ -128,3 +128,16 @@ def test_a_patch_beside_the_scan_is_not_the_best() -> None:
     assert np.abs(map_onto(patches, PATCH, SEEN, small, affine).best_voxel - wanted).max() <= 0.5
     tiny = scan_affine((1, 1, 1), FINE, np.eye(3), (1, 1, 1))
     assert map_onto(patches, PATCH, SEEN, (1, 1, 1), tiny).best_voxel == (0, 0, 0)
+
+
+def test_the_middle_sample_of_a_patch_is_its_own_value_and_lies_at_its_centre() -> None:
+    patches = np.random.default_rng(0).normal(size=GRID).astype(np.float32)
+    compared = np.ones(GRID, bool)
+    compared[2, 1, 3] = False
+    values, affine = PatchMap(patches, compared, PATCH, SEEN).sampled(5)
+    assert values.shape == tuple(5 * count for count in GRID)
+    middle = values[2::5, 2::5, 2::5]
+    assert np.isnan(middle[2, 1, 3])
+    assert np.isnan(values).sum() == 5**3
+    np.testing.assert_allclose(middle[compared], patches[compared], atol=1e-6)
+    np.testing.assert_allclose(affine[:3, :3] @ (7, 12, 22) + affine[:3, 3], centre_of((1, 2, 4)), atol=1e-9)

@@ -1,0 +1,217 @@
+"""The page of `simcrop locate` in a real browser without a network: opened from its file, clicked, and looked at."""
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from support.browser import Tab, chromium_or_skip, opened_tab
+from support.tiny_data import SENTENCES, write_config
+
+from simcrop.adapters.pages.niivue import BUNDLE
+from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown, write_scan_page
+from simcrop_cli.__main__ import main
+
+READY = "document.documentElement.dataset.readyMs"
+EVIL = (
+    "A nodule <img src=x onerror=\"document.title='owned'\"> is seen </script><script>document.title='owned'</script>"
+)
+SPACING = (3.0, 3.0, 4.0)
+BLOCK = (slice(48, 60), slice(30, 38), slice(22, 30))
+"""To the patient's right."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _able() -> None:
+    chromium_or_skip()
+    if not BUNDLE.exists():
+        pytest.skip("the viewer NiiVue has not been brought")
+
+
+@pytest.fixture(scope="module")
+def located(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a model after one step, of three sentences."""
+    folder = tmp_path_factory.mktemp("located")
+    options = ["train.steps=1", "train.warmup_steps=0", "train.evaluate_every=1"]
+    sets = [part for option in options for part in ("--set", option)]
+    assert main(["train", str(write_config(folder)), "--out", str(folder / "run"), *sets]) == 0
+    sentences = [part for text in (*SENTENCES[:2], EVIL) for part in ("--sentence", text)]
+    volume = next(folder.rglob("*.nii.gz"))
+    out = folder / "page.html"
+    arguments = ["--checkpoint", str(folder / "run"), "--volume", str(volume), "--out", str(out), *sentences]
+    assert main(["locate", *arguments]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of two scans with a known block, its map and its outline."""
+    hu = np.full((80, 70, 50), -900, np.int16)
+    hu[10:70, 10:60, 5:45] = 40
+    hu[BLOCK] = 900
+    affine = np.diag([*SPACING, 1.0])
+    affine[:3, 3] = (-120, 55, -300)
+    near = np.stack(np.meshgrid(*map(np.arange, hu.shape), indexing="ij"), -1) - [53.5, 33.5, 25.5]
+    heat = Image(-np.linalg.norm(near, axis=-1), affine)
+    best = (-120 + 53.5 * 3.0, 55 + 33.5 * 3.0, -300 + 25.5 * 4.0)
+    mask = np.zeros(hu.shape, bool)
+    mask[BLOCK] = True
+    first = Shown("block", score=0.5, best_mm=best, map=heat, outlines=[Mask("block", Image(mask, affine))])
+    askew = affine.copy()
+    askew[:3, :3] = Rotation.from_euler("xyz", [7, -11, 13], degrees=True).as_matrix() @ affine[:3, :3]
+    other = Shown("other scan", best_mm=(-15, 160, -190), map=Image(heat.voxels, affine), scan=1)
+    entries = [first, Shown("without a map", scan=1), other]
+    scans = [Image(hu, affine), Image(hu[:70], askew)]
+    path = tmp_path_factory.mktemp("drawn") / "page.html"
+    write_scan_page(path, ScanPage("drawn", scans, entries, "score", "entries", cautions=["a caution"]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """One for all tests, since a browser takes seconds to start; each opens its own page."""
+    with opened_tab(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+def place(tab: Tab) -> np.ndarray:
+    """The crosshair, as the page tells it, mm."""
+    tab.settle()
+    return np.array(re.findall(r"-?[\d.]+", tab.evaluate("document.querySelector('#place').textContent")), float)
+
+
+def canvas(tab: Tab) -> np.ndarray:
+    """The picture of the scan, without what is around it."""
+    x, y, width, height = tab.evaluate(
+        "(({x, y, width, height}) => [x, y, width, height])(document.querySelector('#view').getBoundingClientRect())"
+    )
+    return tab.picture()[int(y) : int(y + height), int(x) : int(x + width)].astype(int)
+
+
+def data_of(page: Path) -> Any:
+    found = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def hottest(coded: dict[str, Any]) -> np.ndarray:
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(coded["nifti"])))
+    codes = np.asarray(image.dataobj)
+    return image.affine[:3, :3] @ np.unravel_index(codes.argmax(), codes.shape) + image.affine[:3, 3]
+
+
+def test_each_sentence_brings_the_crosshair_to_its_maximum_and_stays_text(located: Path, tab: Tab) -> None:
+    tab.open(located)
+    tab.wait_for(READY)
+    shown = data_of(located)["shown"]
+    for number in (2, 0, 1):
+        tab.click(f"#list li:nth-child({number + 1}) button")
+        tab.wait_for(f"document.querySelector('#list li:nth-child({number + 1}) [aria-current=true]')")
+        assert np.abs(place(tab) - hottest(shown[number]["map"])).max() <= 8.0  # a patch of 4 voxels of 2 mm
+    for key, number in (("j", 2), ("k", 1), ("k", 0)):
+        tab.press(key)
+        assert np.abs(place(tab) - shown[number]["best_mm"]).max() <= 0.06
+    titles = tab.evaluate("[...document.querySelectorAll('#list .title')].map(title => title.textContent)")
+    assert titles == [*SENTENCES[:2], EVIL]
+    assert tab.evaluate("document.title") == data_of_title(located)
+    assert tab.evaluate("document.querySelectorAll('#list img, #panels img[onerror], script').length") == 3
+    assert tab.complaints == []
+    assert [address for address in tab.requested if not address.startswith(("data:", "blob:"))] == [located.as_uri()]
+
+
+def data_of_title(page: Path) -> str:
+    found = re.search(r"<title>(.*?)</title>", page.read_text(encoding="utf-8"))
+    assert found is not None
+    return found[1]
+
+
+def test_windows_sliders_and_keys_change_the_picture(drawn: Path, tab: Tab) -> None:
+    tab.open(drawn, width=1200, height=800)
+    tab.wait_for(READY)
+    pictures = [canvas(tab)]
+    assert pictures[0].std() > 20  # neither blank nor uniform
+    for change in (
+        lambda: tab.click("#windows button:nth-child(2)"),
+        lambda: tab.press("3"),
+        lambda: tab.set_slider("#threshold", 50),
+        lambda: tab.set_slider("#opacity", 100),
+        lambda: tab.press("h"),
+        lambda: tab.press("o"),
+        lambda: tab.press("c"),
+        lambda: tab.click("#views button:nth-child(5)"),
+    ):
+        change()
+        pictures.append(canvas(tab))
+        assert (np.abs(pictures[-1] - pictures[-2]).max(-1) > 30).mean() > 0.0005
+    assert tab.evaluate("document.querySelector('#threshold_is').textContent") == "highest 50 %"
+    assert tab.complaints == []
+
+
+def test_the_patients_right_is_on_the_left_and_the_outline_lies_around_the_block(drawn: Path, tab: Tab) -> None:
+    tab.open(drawn, width=1200, height=800)
+    tab.wait_for(READY)
+    for key in "3ha":
+        tab.press(key)
+    picture = canvas(tab)
+    height, width, _ = picture.shape
+    is_line = (picture[..., 1] > 200) & (picture[..., 0] < 130) & (picture[..., 2] < 170)
+    rows, columns = np.nonzero(is_line)
+    assert columns.size > 100
+    # The slice fills the height or the width, at one scale, in the middle of the canvas.
+    scale = min(height / (70 * 3), width / (80 * 3))
+    left, right = (width / 2 + scale * 3 * (40 - edge) for edge in (60, 48))
+    top, bottom = (height / 2 + scale * 3 * (35 - edge) for edge in (38, 30))
+    assert right < width / 2
+    measured = [columns.min(), columns.max(), rows.min(), rows.max()]
+    np.testing.assert_allclose(measured, [left, right, top, bottom], atol=6)
+    block = picture[int(top) + 8 : int(bottom) - 8, int(left) + 8 : int(right) - 8]
+    assert np.median(block) > 150
+    assert np.median(block) > np.median(picture[int(top) : int(bottom), int(width - right) : int(width - left)]) + 50
+
+
+def test_a_page_may_have_several_scans(drawn: Path, tab: Tab) -> None:
+    tab.open(drawn, width=1200, height=800)
+    tab.wait_for(READY)
+    tab.press("2")
+    first = canvas(tab)
+    tab.press("j")
+    tab.wait_for("page.scan === 1")
+    assert tab.evaluate("document.querySelector('#window').textContent") == "W 400 L 40"
+    assert tab.evaluate("document.querySelector('#legend').hidden")
+    assert (np.abs(canvas(tab) - first).max(-1) > 30).mean() > 0.01
+    tab.press("j")
+    tab.wait_for("!document.querySelector('#legend').hidden")
+    # The axes of this scan lie askew, those of its map do not; places are in the world all the same.
+    np.testing.assert_allclose(place(tab), (-15, 160, -190), atol=0.06)
+    away = np.linalg.norm((np.array([-15, 160, -190]) - [-120, 55, -300]) / SPACING - [53.5, 33.5, 25.5])
+    value = float(tab.evaluate("document.querySelector('#value').textContent"))
+    assert value == pytest.approx(-away, abs=1.0)
+    tab.press("k")
+    tab.wait_for("document.querySelector('#legend').hidden")
+    assert tab.complaints == []
+
+
+def test_without_webgl_there_are_pictures(located: Path, tmp_path: Path) -> None:
+    with opened_tab(tmp_path / "browser", "--disable-3d-apis") as tab:
+        tab.open(located, width=800, height=600)
+        tab.wait_for(READY)
+        assert "has no WebGL2" in tab.evaluate("document.querySelector('#state').textContent")
+        assert tab.evaluate("[...document.querySelectorAll('#panels img')].every(image => image.offsetHeight > 100)")
+        assert tab.evaluate("document.querySelectorAll('#panels img').length") == 3
+        assert tab.complaints == []
+
+
+def test_a_narrow_window_shows_everything_below_each_other(drawn: Path, tab: Tab) -> None:
+    tab.open(drawn, width=420, height=800)
+    tab.wait_for(READY)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 420
+    assert canvas(tab).std() > 15
+    tab.click("#about")
+    assert tab.evaluate("document.querySelector('#facts').open")
