@@ -4,6 +4,7 @@ Later wins: defaults, `recipe`, `model.preset`, the file, `--set`. The keys are 
 config.py and core/recipe; paths are relative to the current directory.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from simcrop.adapters.config.errors import describe
 from simcrop.adapters.config.renamed import renamed_keys
 from simcrop.adapters.config.run import DataSettings, EvaluationSettings, RunConfig
+from simcrop.adapters.config.shipped import shipped
 from simcrop.adapters.config.yaml_text import format_yaml, parse_yaml
 from simcrop.core.errors import ConfigError
 from simcrop.core.recipe import PAPER, PRESETS, ModelRecipe, Size
@@ -32,12 +34,14 @@ __all__ = [
     "with_model",
 ]
 
+_log = logging.getLogger("simcrop")
+
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     """The configuration that a YAML file and options describe, checked and with every default filled in.
 
     Args:
-        path: YAML file.
+        path: YAML file; where it does not exist, the one of that name that comes with simcrop.
         overrides: `section.key=value` strings; later ones win.
 
     Raises:
@@ -116,8 +120,11 @@ def _adapter() -> TypeAdapter[RunConfig]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    own = None if path.exists() else shipped(path)
+    if own is not None:
+        _log.info("%s: is not here; taken from %s", path, own)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = (own or path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
         raise _error(f"{path}: cannot be read ({reason}); name a YAML file such as pretrain.yaml") from error
