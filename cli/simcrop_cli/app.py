@@ -22,6 +22,7 @@ from simcrop_cli import (
     info,
     locate,
     predict,
+    report,
     train,
 )
 
@@ -58,6 +59,7 @@ app.command()(export.export)
 app.command()(embed.embed)
 app.command()(locate.locate)
 app.command()(predict.predict)
+app.command()(report.report)
 app.add_typer(data, name="data")
 app.add_typer(evaluate, name="eval")
 data.command("check")(data_check.check)

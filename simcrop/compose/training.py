@@ -1,6 +1,7 @@
 """A training run, put together from its configuration."""
 
 import copy
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,10 +36,12 @@ from simcrop.compose.data import (
 )
 from simcrop.compose.models import build_model
 from simcrop.compose.ops import compiles
+from simcrop.compose.reporting import report
 from simcrop.compose.tracking import Trackers, send_the_rest, tracking
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.data.held_out import HeldOutStudies
 from simcrop.core.data.study import Study
+from simcrop.core.errors import SimcropError
 from simcrop.core.model.encoder import compile_blocks
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.reports.reader import ReportReader
@@ -46,6 +49,8 @@ from simcrop.core.training.learner import PreTraining, arrange_blocks, counts_of
 from simcrop.core.training.loop import Ports, fit
 from simcrop.core.training.optimization import load_optimizer_state, make_optimizers
 from simcrop.core.training.progress import Progress
+
+_log = logging.getLogger("simcrop")
 
 
 def prepare(config: RunConfig, *, shard: tuple[int, int] = (0, 1)) -> Data:
@@ -155,6 +160,7 @@ class _Run:
         finished = progress.is_finished(self.config.train)
         if finished and self.is_writer and not should_stop():
             self._summarise()
+            self._report()
             self.trackers.is_finished = True
         self.communicator.barrier()
         return TrainResult(self.out, progress.step, finished)
@@ -177,6 +183,13 @@ class _Run:
         reference = (volumes for _, volumes in training.batches(studies, settings.batch_size))
         arguments = (self.out, self.model, self.untrained, self.held_out, settings)
         write_summary(*arguments, reference=reference, seconds=seconds, train=self.data.train, seed=self.config.seed)
+
+    def _report(self) -> None:
+        """Write the page of the run; where it cannot be, the run is none the worse."""
+        try:
+            print(f"{report(self.out)}: the run on one page")
+        except SimcropError as error:
+            _log.warning("no page of the run (%s); simcrop report %s writes it", error, self.out)
 
     def _prepare(self) -> Data:
         """Rank 0 makes what is missing; then the others find it."""

@@ -24,6 +24,7 @@ WITHOUT = {
     "cli/simcrop_cli/embed.py": "typed by tests/e2e/test_embed.py",
     "cli/simcrop_cli/info.py": _FORWARDS,
     "cli/simcrop_cli/options.py": _TYPES,
+    "cli/simcrop_cli/report.py": _FORWARDS,
     "cli/simcrop_cli/predict.py": "typed by tests/e2e/test_predict.py",
     "simcrop/adapters/evaluation/segmentation/monai_parts.py": "names of MONAI; tests/e2e/test_segment.py goes without",
     "simcrop/adapters/export/results.py": "read into the cards of tests/unit/compose/test_exporting.py",

@@ -60,14 +60,14 @@ def html_page(
         ConfigError: the viewer has not been brought.
     """
     require_viewer()
-    style, script = _file("page.css"), "\n".join(map(_file, _SCRIPTS))
+    style, script = page_file("page.css"), "\n".join(map(page_file, _SCRIPTS))
     viewer = _inlined(BUNDLE.read_text(encoding="utf-8"))
     parts = {
-        "policy": _policy(scripts=(viewer, script), styles=(style,)),
+        "policy": policy(scripts=(viewer, script), styles=(style,)),
         "title": html.escape(title),
         "style": style,
         "cautions": "".join(f"<li>{html.escape(caution)}</li>" for caution in cautions),
-        "facts": "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in facts.items()),
+        "facts": terms_html(facts),
         "panels": "".join(map(_figure, panels)),
         "licence": html.escape(LICENCE.read_text(encoding="utf-8")),
         "version": VERSION,
@@ -75,8 +75,18 @@ def html_page(
         "viewer": viewer,
         "script": script,
     }
+    return filled("page.html", parts)
+
+
+def filled(template: str, parts: Mapping[str, str]) -> str:
+    """A template of this package with its places filled, each by the part of its name."""
     # In one pass, so that what is put in is not searched for places again.
-    return _PLACE.sub(lambda place: parts[place[1]], _file("page.html"))
+    return _PLACE.sub(lambda place: parts[place[1]], page_file(template))
+
+
+def terms_html(facts: Mapping[str, str]) -> str:
+    """Terms and their texts, for inside a <dl>."""
+    return "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in facts.items())
 
 
 def as_json(data: Any) -> str:
@@ -84,7 +94,7 @@ def as_json(data: Any) -> str:
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
 
-def _policy(*, scripts: Sequence[str], styles: Sequence[str]) -> str:
+def policy(*, scripts: Sequence[str], styles: Sequence[str]) -> str:
     """A Content-Security-Policy: these scripts and styles alone, by their hashes; pictures in the file; no network."""
     return "; ".join(
         [
@@ -109,7 +119,8 @@ def _figure(panel: Panel) -> str:
     return f'<figure>{caption}<img src="{source}" alt="{html.escape(panel.title)}"></figure>'
 
 
-def _file(name: str) -> str:
+def page_file(name: str) -> str:
+    """A file of this package, as it can stand inside a page."""
     return _inlined((_FILES / name).read_text(encoding="utf-8"))
 
 
