@@ -25,7 +25,15 @@ def exact_rows(out: Path) -> list[dict[str, Any]]:
 
 def test_a_run_leaves_the_documented_folder(done: Setting) -> None:
     names = {path.name.split(".tfevents")[0] for path in done.out.iterdir()}
-    assert names == {"config.yaml", "metrics.jsonl", "summary.json", "events.out", "pictures", "checkpoints"}
+    assert names == {
+        "config.yaml",
+        "metrics.jsonl",
+        "summary.json",
+        "events.out",
+        "pictures",
+        "checkpoints",
+        "report.html",
+    }
     assert {path.name for path in (done.out / "checkpoints").iterdir()} >= {"latest", "best", "step_00000004"}
     assert (done.out / "pictures" / "step_00000004_reconstruction.png").stat().st_size > 1000
     assert load_config(done.out / "config.yaml") == load_config(done.yaml, STEPS)
