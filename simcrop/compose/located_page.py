@@ -1,6 +1,5 @@
 """The page of `simcrop locate`: a scan, where a model looks for sentences in it, and where they truly point."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image as Picture
 
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
+from simcrop.adapters.figures.png import small_png
 from simcrop.adapters.formats.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.formats.opening import read_volume, without_suffix
 from simcrop.adapters.formats.scan import Scan
@@ -29,7 +28,7 @@ _FINEST_MM = (1.5, 1.5, 3.0)
 """Voxels of the scan on a page, unless its own are asked for: the box of the paper's model is 3 MB of them."""
 _SAMPLES = 5
 """Of a map along each edge of a patch: the viewer draws the nearest one. The middle one is the patch's own value."""
-_DPI, _COLOURS = 84, 200
+_DPI = 84
 CAUTIONS = (
     "Research software, not a medical device.",
     "This file holds patient data, the scan and what is said of it: keep it as you keep the scan.",
@@ -96,7 +95,7 @@ class LocatedPage:
             best_mm=heat.best_mm,
             map=Image(values, affine),
             outlines=() if truth is None else (truth,),
-            panel=_png(figure),
+            panel=small_png(figure, dpi=_DPI),
         )
         self._entries.append(entry)
 
@@ -195,11 +194,3 @@ def _score(heat: HeatMap, values: NDArray[np.float32], affine: NDArray[np.float6
 def _fit(heat: HeatMap, mask: Mask) -> str:
     distance = distance_mm(heat.best_mm, mask.image.voxels, mask.image.affine)
     return f"inside {mask.name}" if distance == 0 else f"{distance:.0f} mm from {mask.name}"
-
-
-def _png(figure: Figure) -> bytes:
-    """A picture in few colours, a third the size."""
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=_DPI)
-    Picture.open(drawn).convert("RGB").quantize(_COLOURS).save(packed, "PNG", optimize=True)
-    return packed.getvalue()

@@ -4,7 +4,6 @@ import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
 from simcrop.adapters.figures.located import Located, located_figure
+from simcrop.adapters.figures.png import small_png
 from simcrop.adapters.formats.scan import Scan
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.core.evaluation.grounding import comparable, similarity_maps
@@ -96,9 +96,7 @@ class SentenceMap:
         return f"SentenceMap({self.sentence!r}, cosine {self.cosine:.3f} at ({place}) mm)"
 
     def _repr_html_(self) -> str:
-        file = BytesIO()
-        self.figure().savefig(file, format="png", dpi=_DPI)
-        data = base64.b64encode(file.getvalue()).decode("ascii")
+        data = base64.b64encode(small_png(self.figure(), dpi=_DPI)).decode("ascii")
         return f'<img alt="{html.escape(repr(self))}" src="data:image/png;base64,{data}">'
 
 

@@ -1,16 +1,14 @@
 """`simcrop report`: a run and every evaluation below its folder, on one page."""
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_yaml, config_from_tree
 from simcrop.adapters.config.yaml_text import parse_yaml
+from simcrop.adapters.figures.png import fewer_colours
 from simcrop.adapters.pages.methods import methods_text
 from simcrop.adapters.pages.metric_tables import metric_tables, summary_tables
 from simcrop.adapters.pages.run_page import Chart, Part, RunPage, Series, write_run_page
@@ -22,7 +20,7 @@ from simcrop.core.recipe import TERMS
 PAGE = "report.html"
 _MOST_POINTS = 1500
 """Of a curve; of longer runs some rows are left out."""
-_LARGE_PNG, _COLOURS = 150_000, 200
+_LARGE_PNG = 150_000
 _MOST_PICTURES = 8
 """Of an evaluation; its folder has the others."""
 _OTHER_CURVES = {
@@ -167,13 +165,9 @@ def _last_pictures(folder: Path) -> dict[str, bytes]:
 
 
 def _small(path: Path) -> bytes:
-    """A picture for a mail: large ones in few colours, a third of the size."""
+    """A picture for a mail: large ones in few colours."""
     content = path.read_bytes()
-    if len(content) <= _LARGE_PNG:
-        return content
-    packed = io.BytesIO()
-    Image.open(io.BytesIO(content)).convert("RGB").quantize(_COLOURS).save(packed, "PNG", optimize=True)
-    return min(packed.getvalue(), content, key=len)
+    return content if len(content) <= _LARGE_PNG else fewer_colours(content)
 
 
 def _relative(path: Path, beside: Path) -> str:

@@ -125,13 +125,14 @@ def test_maps_are_those_that_the_command_writes(
     for form in forms(scan).values():
         found = model.locate(form, SENTENCES)
         assert [each.sentence for each in found] == SENTENCES
-        for each, heat in zip(found, written, strict=True):
+        for each, patches in zip(found, written, strict=True):
+            heat = patches.onto(each.scan.shape, each.affine)
             assert np.array_equal(each.values, heat.values)
             assert (each.cosine, each.best_voxel, each.best_mm) == (heat.cosine, heat.best_voxel, heat.best_mm)
     (one,) = model.locate(scan, SENTENCES[0])
     file = nib.load(tmp_path / "map_1.nii.gz")
     assert isinstance(file, nib.Nifti1Image)
-    assert np.array_equal(one.to_nibabel().get_fdata(), file.get_fdata())
+    np.testing.assert_allclose(one.to_nibabel().get_fdata(), file.get_fdata(), atol=1e-6)
     assert np.allclose(one.to_nibabel().affine, file.affine, atol=1e-6)
 
 
@@ -190,3 +191,17 @@ def test_the_guide_runs_as_it_stands(
     assert names["loss"].item() > 0
     assert names["features"].shape == (12,)
     assert len(names["scores"]) == 18
+
+
+def test_the_notebook_runs_as_it_stands(setting: Setting, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = json.loads((REPOSITORY / "docs/examples/own_scans.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert cells[0].startswith("CHECKPOINT = ")
+    names: dict[str, Any] = {"CHECKPOINT": str(setting.run), "SCAN": str(scan)}
+    for code in cells[1:]:
+        exec(code, names)
+    assert len(names["maps"]) == 2
+    assert "True\n" in capsys.readouterr().out
+    shown = [output for cell in notebook["cells"] for output in cell.get("outputs", []) if "data" in output]
+    assert all("text/html" in output["data"] for output in shown)
+    assert len(shown) == 2
