@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,7 +31,9 @@ def check_and_report(what: Path, report: Path | None, overrides: Sequence[str], 
         # File names need not be UTF-8; what is not becomes an escape that JSON knows.
         with naming(report):
             report.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
-    for line in summary_lines(found, report, shutil.get_terminal_size().columns):
+    # A pipe and a file have no width, and whoever reads them wants whole messages.
+    width, _ = shutil.get_terminal_size((sys.maxsize, 0))
+    for line in summary_lines(found, report, width):
         print(line)
     return 1 if found.num_errors else 0
 

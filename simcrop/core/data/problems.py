@@ -199,20 +199,22 @@ class Problem:
         code: a key of `REASONS`.
         message: what was found.
         values: what was measured, by name; JSON types.
+        is_note: whether it is a note here, though its reason is an error elsewhere.
     """
 
     file: str
     code: str
     message: str
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    is_note: bool = False
 
     def __post_init__(self) -> None:
         assert self.code in REASONS, self.code
 
     @property
     def severity(self) -> Severity:
-        """Of its reason."""
-        return REASONS[self.code].severity
+        """Of its reason, unless it is but a note here."""
+        return "note" if self.is_note else REASONS[self.code].severity
 
     @property
     def hint(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from simcrop.core.data.problems import Problem, problem
 from simcrop.core.data.study import Study
@@ -23,6 +24,8 @@ _MIN_WORDS, _MIN_COMMON = 12, 0.08
 """In English reports about a third of the words are among the common ones."""
 _MIN_LETTERS, _MAX_FOREIGN_LETTERS = 20, 0.5
 """Letters tell scripts that put no space between words."""
+_FEW = 30
+"""Of fewer studies, some label is nobody's, and columns of rare labels are equal, by chance: that is but a note."""
 
 
 def report_problems(studies: Sequence[Study], *, max_tokens: int) -> Iterator[Problem]:
@@ -117,9 +120,11 @@ def _labels(studies: Sequence[Study], label_names: Sequence[str]) -> Iterator[Pr
         values = tuple(study.labels.get(name) for study in studies)
         if not any(values):
             num_known = sum(value is not None for value in values)
-            yield problem(name, "set.class_without_positives", f"is 0 in all of {num_known} studies")
+            found = problem(name, "set.class_without_positives", f"is 0 in all of {num_known} studies")
+            yield replace(found, is_note=num_known < _FEW)
             continue
         other = columns.setdefault(values, name)
         if other != name:
             message = f"is equal to the column {other!r} in all of {len(values)} studies"
-            yield problem(name, "set.labels_identical", message, other=other)
+            found = problem(name, "set.labels_identical", message, other=other)
+            yield replace(found, is_note=len(values) < _FEW)

@@ -114,6 +114,15 @@ def test_odd_file_names_are_shown_and_reported(tmp_path: Path, capsys: pytest.Ca
         (tmp_path / "data" / name).unlink()
 
 
+def test_nothing_is_cut_where_there_is_no_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    packed(lambda data: data[:-3])(folder / "a.nii.gz")
+    main(["data", "check", str(folder), "--workers", "1"])
+    assert "a.nii.gz: is cut off (its gzip data has no end)\n" in capsys.readouterr().out
+
+
 def test_the_summary_fits_80_columns_errors_first_totals_last(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,3 +75,11 @@ def test_labels_that_nobody_has_and_columns_that_are_equal_are_named() -> None:
         ("nodule", "set.labels_identical"),
         ("cyst", "set.class_without_positives"),
     ]
+
+
+@pytest.mark.parametrize(("number", "severity"), [(29, "note"), (30, "error")])
+def test_in_few_studies_chance_does_that(number: int, severity: str) -> None:
+    studies = [study(f"s{index}", mass=index % 2, nodule=index % 2, cyst=0) for index in range(number)]
+    found = in_set(*studies, labels=("mass", "nodule", "cyst"))
+    assert [each.severity for each in found] == [severity, severity]
+    assert found[0].as_row()["severity"] == severity
