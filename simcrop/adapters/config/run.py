@@ -4,6 +4,7 @@ Each refuses impossible values on construction with a `ConfigError` that names t
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -29,14 +30,18 @@ from simcrop.core.recipe import (
     require,
 )
 
+BUILT_IN = ("phantom", "manifest", "ct_rate", "radchestct", "luna16", "cc_ccii", "btcv", "dicom")
+"""The data sets that simcrop reads itself; all but the first two lie in a folder that is named by data.root."""
+
 
 @dataclass(frozen=True)
 class DataSettings(Section):
     """Source of the studies, and the way of their volumes to the model."""
 
-    source: Literal["phantom", "ct_rate", "manifest", "radchestct", "luna16", "cc_ccii", "btcv", "dicom"] = "phantom"
-    """phantom makes its own studies; manifest reads one CSV; the others a folder in the layout of that data set, dicom
-    one with a folder for each series. Those behind manifest have no reports."""
+    source: str = "phantom"
+    """phantom makes its own studies; manifest reads one CSV; ct_rate, radchestct, luna16, cc_ccii, btcv and dicom read
+    a folder in the layout of that data set, dicom one with a folder for each series. The last five have no reports.
+    A package may register more (docs/python.md)."""
     root: Path | None = None
     """Folder of the data set. phantom: where the studies are written; null takes data/phantom_CASES_SEED."""
     manifest: Path | None = None
@@ -45,6 +50,8 @@ class DataSettings(Section):
     """phantom: studies to make, held-out ones included."""
     phantom_seed: int = 0
     """phantom: seed of the studies, apart from the run's, so that seeds of a run can be compared on the same data."""
+    options: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, str | int | float | bool])
+    """Of a data set that a package registers: whatever it asks for."""
     hu: Literal["hu", "header", "raw+csv"] = "hu"
     """ct_rate: what voxels hold: HU, values the header rescales, or values the metadata CSV rescales."""
     held_out_part: Literal["val", "tst"] = "val"
@@ -81,7 +88,11 @@ class DataSettings(Section):
             self.prepared_size is None or min(self.prepared_size) >= 1, "prepared_size: every size must be at least 1"
         )
         require(
-            self.source in {"phantom", "manifest"} or self.root is not None,
+            self.source not in BUILT_IN or not self.options,
+            f"options: are for data sets of other packages; {self.source} has keys of its own",
+        )
+        require(
+            self.source not in BUILT_IN[2:] or self.root is not None,
             f"root: source {self.source} needs it; name its folder",
         )
         for key in ("grey_scaling", "spacing_mm"):

@@ -15,8 +15,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from simcrop.adapters.config.errors import describe
+from simcrop.adapters.config.outside import require_source
 from simcrop.adapters.config.renamed import renamed_keys
-from simcrop.adapters.config.run import DataSettings, EvaluationSettings, RunConfig
+from simcrop.adapters.config.run import BUILT_IN, DataSettings, EvaluationSettings, RunConfig
 from simcrop.adapters.config.shipped import shipped
 from simcrop.adapters.config.yaml_text import format_yaml, parse_yaml
 from simcrop.core.errors import ConfigError
@@ -195,6 +196,10 @@ def _check_files(config: RunConfig, where: str, option_keys: Sequence[str]) -> N
         checks.append(("model.init", Path(init), Path(init).exists()))
     if encoder.startswith(("/", "./", "../", "~")):
         checks.append(("text_encoder.source", Path(encoder), Path(encoder).is_dir()))
+    try:
+        require_source(data.source, BUILT_IN)
+    except ConfigError as error:
+        raise _error(f"{_origin('data.source', where, option_keys)}: data.{error}") from error
     for key, path, found in checks:
         origin = _origin(key, where, option_keys)
         _require(found, f"{origin}: {key}: {path} does not exist (paths are relative to {Path.cwd()})")

@@ -130,7 +130,7 @@ def _data(facts: CardFacts) -> str:
         return "Not recorded: the weights came from a file that does not say what they were trained on."
     data = facts.config.data
     fingerprint = facts.manifest.get("data_fingerprint")
-    source = SOURCES[data.source].described(data)
+    source = SOURCES.get(data.source, Source).described(data)
     lines = [f"Source: {source}.", f"Fingerprint of studies, reports and split: `{fingerprint}`."]
     for content in facts.results.evaluations.values():
         about = content.get("data", {})
@@ -235,7 +235,7 @@ def _limits() -> str:
 
 def _licence(facts: CardFacts) -> str:
     chosen = "No licence was chosen when this was exported." if facts.licence is None else f"{facts.licence}."
-    source = Source if facts.config is None or facts.has_other_start else SOURCES[facts.config.data.source]
+    source = Source if facts.config is None or facts.has_other_start else SOURCES.get(facts.config.data.source, Source)
     text = "scratch" if facts.config is None or facts.classifier is not None else facts.config.text_encoder.source
     encoder = "" if text == "scratch" else f" The text encoder {text} has a licence of its own."
     has_code = facts.kind in ("transformers", "monai-bundle")

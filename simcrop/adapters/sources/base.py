@@ -11,6 +11,7 @@ from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_s
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem, refuse
 from simcrop.core.data.study import Report, Study, Volume
+from simcrop.core.errors import ConfigError
 from simcrop.core.ports import DataSet
 
 
@@ -31,8 +32,8 @@ class Options(TypedDict, total=False):
 class Source(DataSet):
     """A data set in a folder, as the port `DataSet` has it. Listing opens no volume.
 
-    A new data set is a module with a subclass, and a line in `registry`. The subclass lists its studies when it is
-    made, and says how a volume is found and opened; everything else has a default here.
+    A new data set is a module with a subclass, and a line in `registry`, or an entry point of another package. The
+    subclass lists its studies when it is made, and says how a volume is found and opened; everything else has a default.
 
     Attributes:
         kind: the first word of `identity`.
@@ -79,7 +80,8 @@ class Source(DataSet):
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The data set that a configuration describes; volumes and rows that cannot be used are told."""
-        assert data.root is not None
+        if data.root is None:
+            raise ConfigError(f"data.root: source {data.source} needs it; name its folder")
         return cls(data.root, **options(data, on_problem))
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from simcrop.adapters.config.outside import load_source
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.sources.base import Source
 from simcrop.adapters.sources.btcv import BTCVSource
@@ -13,19 +14,34 @@ from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.phantom.source import PhantomSource
 from simcrop.adapters.sources.radchestct import RadChestCTSource
 from simcrop.core.data.problems import OnProblem, refuse
+from simcrop.core.errors import ConfigError
 from simcrop.core.ports import DataSet
 
 SOURCES: Mapping[str, type[Source]] = {
     "phantom": PhantomSource,
-    "ct_rate": CTRateSource,
     "manifest": ManifestSource,
+    "ct_rate": CTRateSource,
     "radchestct": RadChestCTSource,
     "luna16": Luna16Source,
     "cc_ccii": CCCCIISource,
     "btcv": BTCVSource,
     "dicom": DicomSource,
 }
-"""`data.source` -> the class that reads it."""
+"""`data.source` -> the class that reads it, of those that are built in."""
+
+
+def source_class(name: str) -> type[Source]:
+    """The class that reads a data set, built in or registered by a package.
+
+    Raises:
+        ConfigError: there is none of that name, or what a package registers is no subclass of `Source`.
+    """
+    if name in SOURCES:
+        return SOURCES[name]
+    found = load_source(name)
+    if not (isinstance(found, type) and issubclass(found, Source)):
+        raise ConfigError(f"data.source: {name}: {found!r} is no subclass of simcrop.adapters.sources.base.Source")
+    return found
 
 
 def build_source(data: DataSettings, on_problem: OnProblem = refuse) -> DataSet:
@@ -36,6 +52,7 @@ def build_source(data: DataSettings, on_problem: OnProblem = refuse) -> DataSet:
         on_problem: is told of volumes and rows that cannot be used.
 
     Raises:
+        ConfigError: see `source_class`.
         DataError: a table, file or folder is absent or wrong.
     """
-    return SOURCES[data.source].build(data, on_problem)
+    return source_class(data.source).build(data, on_problem)
