@@ -33,7 +33,7 @@ class Source(DataSet):
     """A data set in a folder, as the port `DataSet` has it. Listing opens no volume.
 
     A new data set is a module with a subclass, and a line in `registry`, or an entry point of another package. The
-    subclass lists its studies when it is made, and says how a volume is found and opened; everything else has a default.
+    subclass lists its studies when it is made, and says how a volume is found and opened; all else has a default.
 
     Attributes:
         kind: the first word of `identity`.
