@@ -24,18 +24,22 @@ OBJECTIVES = ("reconstruction", "report", "alignment", "late_interaction")
 
 @dataclass(frozen=True)
 class Cell:
-    """A row of the table: the objectives that are on, with the weights of pretrain.yaml, and further settings."""
+    """A row of the table: the objectives that are on, with the weights of pretrain.yaml, and further settings.
+
+    `steps` None takes those of pretrain.yaml: the default run, on phantoms that nothing was tuned on.
+    """
 
     name: str
     on: Sequence[str]
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    steps: int | None = STEPS
 
     def options(self, seed: int) -> list[str]:
         """What is set beside pretrain.yaml; the seed gives phantoms, weights, order and masks."""
         return [
             *phantoms(seed),
             f"seed={seed}",
-            f"train.steps={STEPS}",
+            *([] if self.steps is None else [f"train.steps={self.steps}"]),
             "train.threads=1",
             "train.device=cpu",
             *(f"train.{what}_every=100000" for what in ("evaluate", "picture", "checkpoint")),
@@ -64,6 +68,7 @@ CELLS = (
     Cell("all, sentences read by a layer of BERT", OBJECTIVES, {"text_encoder.depth": 1}),
     Cell("all, every hidden patch rebuilt", OBJECTIVES, {"objectives.reconstruction.prediction_ratio": 1}),
     Cell("all", OBJECTIVES),
+    Cell("all, with every step of pretrain.yaml", OBJECTIVES, steps=None),
 )
 """On one process `global` negatives are those of the batch: tests/e2e/test_ranks.py shows that ranks agree with it."""
 
@@ -123,7 +128,7 @@ def document(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
         f"Made by `make ablation` ({hardware()}, one thread a run). Mean and standard deviation over seeds "
         f"{', '.join(map(str, SEEDS))}; a seed gives the phantoms, the weights and every draw; nothing was tuned "
         f"on these phantoms. Each run is pretrain.yaml with {STEPS} steps and its weights, those of absent objectives "
-        f"0 and others where a row says so. {first['probe_num_labelled']} studies label the probe, "
+        f"0, and what a row says. {first['probe_num_labelled']} studies label the probe, "
         f"{first['probe_num_test']} or so test it. Untrained encoder: {untrained}; pooled voxels: {voxels}."
     )
     return "\n".join(("# The ablation", "", *textwrap.wrap(intro, 120), "", *lines)) + "\n"
