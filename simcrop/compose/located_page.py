@@ -26,7 +26,7 @@ from simcrop.core.reports.text import sentence_key
 
 _FINEST_MM = (1.5, 1.5, 3.0)
 """Voxels of the scan on a page, unless its own are asked for: the box of the paper's model is 3 MB of them."""
-_SAMPLES = 5
+MAP_SAMPLES = 5
 """Of a map along each edge of a patch: the viewer draws the nearest one. The middle one is the patch's own value."""
 _DPI = 84
 CAUTIONS = (
@@ -81,7 +81,7 @@ class LocatedPage:
             heat: the same on the scan.
             figure: its picture, for printing.
         """
-        values, affine = found.sampled(_SAMPLES)
+        values, affine = found.sampled(MAP_SAMPLES)
         values[~_on_grid(values.shape, affine, self._scan)] = np.nan
         truth = self._of_sentence.get(sentence_key(sentence))
         place = place_in_words(heat.best_mm, self._scan.shape, self._scan.affine)
@@ -167,11 +167,16 @@ def about_model(checkpoint: str, recipe: ModelRecipe, findings: Path | None, com
 def _shown_scan(scan: Scan, recipe: ModelRecipe, *, full_resolution: bool) -> Image:
     if full_resolution:
         return Image(scan.volume.voxels.numpy(), scan.volume.affine.double().numpy())
+    return shown_box(scan.volume, recipe)
+
+
+def shown_box(volume: Volume, recipe: ModelRecipe) -> Image:
+    """The box of a volume that a model sees, on voxels for a page."""
     box = [size * mm for size, mm in zip(recipe.volume_size, recipe.spacing_mm, strict=True)]
-    wanted = zip(recipe.spacing_mm, scan.volume.spacing_mm, _FINEST_MM, strict=True)
+    wanted = zip(recipe.spacing_mm, volume.spacing_mm, _FINEST_MM, strict=True)
     x, y, z = (min(model, max(own, finest)) for model, own, finest in wanted)
     width, depth, height = (round(length / mm) for length, mm in zip(box, (x, y, z), strict=True))
-    voxels, affine = resample_volume(scan.volume, Grid((x, y, z), (width, depth, height)))
+    voxels, affine = resample_volume(volume, Grid((x, y, z), (width, depth, height)))
     return Image(voxels.numpy(), affine.numpy())
 
 

@@ -119,11 +119,8 @@ def look_for(
     patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
     features = torch.stack([read_within(model, reader, sentence, company) for sentence in sentences])
     cosines, compared = similarity_maps(features, patches), comparable(patches)
-    # A patch that is left out has cosine 0 with everything, which can be the highest of all.
-    lowest = cosines.where(compared, torch.inf).amin(1, keepdim=True)
-    grids = cosines.where(compared, lowest).reshape(-1, *recipe.matched_grid).cpu().numpy()
-    there = compared.reshape(recipe.matched_grid).cpu().numpy()
-    return [PatchMap(grid, there, recipe.matched_patch_size, seen.numpy()) for grid in grids]
+    shape, affine = (recipe.matched_grid, recipe.matched_patch_size), seen.numpy()
+    return [PatchMap.of(each, compared, *shape, affine) for each in cosines]
 
 
 def about_place(scan: Scan, model: SimCroP, found: HeatMap, name: str) -> list[str]:

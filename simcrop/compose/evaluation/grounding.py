@@ -1,6 +1,6 @@
 """`simcrop eval grounding`: comparison of a model's maps with the places that sentences speak of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from simcrop.adapters.sources.truth_folders import WithTruthFolder
 from simcrop.adapters.system.progress import counted
 from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.faithfulness import measure_faithfulness
+from simcrop.compose.evaluation.grounding_page import write_grounding_page
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
 from simcrop.core.data.held_out import HeldOutStudies, asserts_finding
 from simcrop.core.data.study import Study
@@ -46,16 +47,19 @@ def grounding(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) 
             f"data: the masks of all {num_untold} sentences lie outside of what the model sees, or fill it; see "
             "whether they lie on the volumes"
         )
+    maps = _chosen(task, held_out, sentences)
+    figures = _pictures(task, held_out, maps, len({each.study.study_id for each in sentences}))
     report = grounding_report(
         sentences,
         config.evaluation,
         seed=config.seed,
-        figures=_pictures(task, held_out, sentences),
+        figures=figures,
         warnings=list(_warnings(sentences, num_untold)),
     )
     # The names of masks from elsewhere tell the data set nothing.
     eraser = task.data.source.eraser if source is None else None
     found = measure_faithfulness(task, held_out, eraser, should_stop)
+    write_grounding_page(out, task, source or task.data.source, maps, figures)
     task.finish(out, with_faithfulness(report, found, config.evaluation, seed=config.seed))
 
 
@@ -122,16 +126,29 @@ def _warnings(sentences: Sequence[GroundedSentence], num_untold: int) -> Iterato
         )
 
 
-def _pictures(task: LanguageTask, held_out: HeldOutStudies, sentences: Sequence[GroundedSentence]) -> dict[str, Figure]:
+def _chosen(
+    task: LanguageTask, held_out: HeldOutStudies, sentences: Sequence[GroundedSentence]
+) -> dict[str, list[PlacedMap]]:
+    """Name of a picture -> the maps of its study."""
     pointings: dict[str, list[Pointing]] = {}
     for each in sentences:
         pointings.setdefault(each.study.study_id, []).append(each.pointing)
     studies = {each.study.study_id: each.study for each in sentences}
-    figures: dict[str, Figure] = {}
+    found: dict[str, list[PlacedMap]] = {}
     for name, study_id in choose_studies(pointings, task.config.grounding.pictures).items():
+        study = studies[study_id]
+        found[name] = maps_of(_sentences(task, held_out, [study]), task.patches(held_out.volume(study)[None])[0])
+    return found
+
+
+def _pictures(
+    task: LanguageTask, held_out: HeldOutStudies, chosen: Mapping[str, Sequence[PlacedMap]], num_studies: int
+) -> dict[str, Figure]:
+    figures: dict[str, Figure] = {}
+    for name, maps in chosen.items():
         kind, _, number = name.partition("_")
-        title = f"{study_id}: number {number} of the {kind} of {len(studies)} studies, {_RULE}"
-        volume = held_out.volume(studies[study_id])
-        maps = maps_of(_sentences(task, held_out, [studies[study_id]]), task.patches(volume[None])[0])
-        figures[name] = panel_figure(volume[0].float().numpy(), maps, task.model.recipe, title=title)
+        study = maps[0].study
+        title = f"{study.study_id}: number {number} of the {kind} of {num_studies} studies, {_RULE}"
+        volume = held_out.volume(study)[0].float().numpy()
+        figures[name] = panel_figure(volume, maps, task.model.recipe, title=title)
     return figures

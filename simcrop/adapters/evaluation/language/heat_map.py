@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
+from torch import Tensor
 
 from simcrop.core.recipe import Size
 
@@ -55,6 +58,35 @@ class PatchMap:
     compared: NDArray[np.bool_]
     patch_size: Size
     affine: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        cosines: Float[Tensor, "N"],
+        compared: Bool[Tensor, "N"],
+        grid: Size,
+        patch_size: Size,
+        affine: NDArray[np.float64],
+    ) -> "PatchMap":
+        """The map of a sentence: what is left out gets the lowest of the others, as its 0 can be the highest of all.
+
+        Args:
+            cosines: in patch order.
+            compared: patches that the model does not leave out.
+            grid: patches along each axis.
+            patch_size, affine: see the class.
+        """
+        values = cosines.where(compared, cosines.where(compared, torch.inf).min())
+        patches, there = (each.reshape(grid).cpu().numpy() for each in (values, compared))
+        return cls(patches, there, patch_size, affine)
+
+    @property
+    def best_mm(self) -> tuple[float, float, float]:
+        """The centre of the best patch in world coordinates, mm."""
+        cell = np.array(np.unravel_index(int(self.patches.argmax()), self.patches.shape))
+        patch = np.asarray(self.patch_size, np.float64)
+        x, y, z, _ = (float(value) for value in self.affine @ (*(cell * patch + (patch - 1) / 2), 1))
+        return x, y, z
 
     def onto(self, shape: Size, affine: NDArray[np.float64]) -> HeatMap:
         """The map on a grid; see `map_onto`."""
