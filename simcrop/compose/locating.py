@@ -16,7 +16,7 @@ from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.located_page import LocatedPage, PageOptions, about_model
 from simcrop.compose.looking import SentenceMap, about_place, extent_text, look_for
-from simcrop.compose.models import load_aligned, trained_on
+from simcrop.compose.models import load_aligned, worth_of_maps
 from simcrop.core.errors import DataError, InputError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
@@ -81,7 +81,7 @@ def locate(
         if gathered is not None:
             gathered.add(sentence, found, heat, seen.figure())
         print("\n".join([*([] if len(wanted) == 1 else [sentence]), *seen.facts, *map(str, written)]))
-    worth = f"a cosine says where a sentence fits best, not whether it is true; {trained_on(checkpoint)}"
+    worth = worth_of_maps(checkpoint)
     if gathered is not None:
         command = _command(checkpoint, volume, sentences, outs, findings, options)
         finished = gathered.finished(about_model(checkpoint, model.recipe, findings, command), worth)

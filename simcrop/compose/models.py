@@ -161,6 +161,11 @@ def trained_on(checkpoint: str | Path) -> str:
     return "how well the model does that, simcrop eval grounding measures"
 
 
+def worth_of_maps(checkpoint: str | Path) -> str:
+    """A line on what the maps of a model are worth. Raises CheckpointError as `load_simcrop` does."""
+    return f"a cosine says where a sentence fits best, not whether it is true; {trained_on(checkpoint)}"
+
+
 def config_of(checkpoint: Checkpoint) -> RunConfig:
     """The configuration that a checkpoint was trained with."""
     return checkpoint.run_config()

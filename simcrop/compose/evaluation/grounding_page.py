@@ -19,7 +19,7 @@ from simcrop.adapters.pages.words import distance_mm, place_in_mm
 from simcrop.adapters.system.files import make_folder
 from simcrop.compose.evaluation.language_task import LanguageTask
 from simcrop.compose.located_page import CAUTIONS, MAP_SAMPLES, about_model, shown_box
-from simcrop.compose.models import trained_on
+from simcrop.compose.models import worth_of_maps
 from simcrop.core.data.augment import centre_start
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.sentence_maps import PlacedMap
@@ -64,6 +64,7 @@ def write_grounding_page(
         panel = small_png(figures[name], dpi=_DPI) if name in figures else None
         shown += [replace(entries[0], panel=panel), *entries[1:]]
     checkpoint = str(task.checkpoint["path"])
+    worth = worth_of_maps(checkpoint)
     page = ScanPage(
         title=f"Grounding: {', '.join(chosen)}",
         scans=scans,
@@ -72,7 +73,7 @@ def write_grounding_page(
         entries="sentences",
         facts=about_model(checkpoint, task.model.recipe, None, "simcrop eval grounding")
         | {"Sentences read among": "the findings of their reports"},
-        cautions=[CAUTIONS[0], f"Trained on: {trained_on(checkpoint)}.", *CAUTIONS[1:]],
+        cautions=[CAUTIONS[0], f"{worth[0].upper()}{worth[1:]}.", *CAUTIONS[1:]],
     )
     make_folder(out)
     write_scan_page(out / _PAGE, page)

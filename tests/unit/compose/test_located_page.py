@@ -13,7 +13,7 @@ import pytest
 from support.bright_model import PATCH_MM, BrightnessModel, Words, world_of, write_scan
 
 from simcrop.adapters.pages import html
-from simcrop.compose import located_page, locating
+from simcrop.compose import located_page, locating, models
 from simcrop.compose.located_page import PageOptions
 from simcrop.core.errors import ConfigError, DataError, InputError
 
@@ -28,7 +28,7 @@ def _known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(locating, "load_aligned", lambda checkpoint, device: (BrightnessModel(), Words()))
     identity = {"step": 7, "sha256": "5a5a", "data_fingerprint": "f" * 64}
     monkeypatch.setattr(located_page, "checkpoint_identity", lambda checkpoint: identity)
-    for module in (locating, located_page):
+    for module in (models, located_page):
         monkeypatch.setattr(module, "trained_on", lambda checkpoint: "trained on blocks")
 
 

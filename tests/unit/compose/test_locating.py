@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from support.bright_model import BrightnessModel, Words, world_of, write_scan
 
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
-from simcrop.compose import locating
+from simcrop.compose import locating, models
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputError
 
 
@@ -19,7 +19,7 @@ from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputEr
 def model(monkeypatch: pytest.MonkeyPatch) -> BrightnessModel:
     fake = BrightnessModel()
     monkeypatch.setattr(locating, "load_aligned", lambda checkpoint, device: (fake, Words()))
-    monkeypatch.setattr(locating, "trained_on", lambda checkpoint: "that is known")
+    monkeypatch.setattr(models, "trained_on", lambda checkpoint: "that is known")
     return fake
 
 
