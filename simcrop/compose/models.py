@@ -80,7 +80,6 @@ def load_simcrop(
     device: str | torch.device = "cpu",
     *,
     revision: str | None = None,
-    kind: type[SimCroP] = SimCroP,
 ) -> SimCroP:
     """A trained model in eval mode, with its tokenizer as `.tokenizer`.
 
@@ -89,13 +88,21 @@ def load_simcrop(
             what lies here wins over a hub id of the same name.
         device: where to put it; on a GPU it uses the Triton kernels, whatever it was trained with.
         revision: branch, tag or commit of a hub id.
-        kind: class of the model: SimCroP, or one with more methods.
 
     Raises:
         CheckpointError: absent, damaged, unreachable, an encoder alone, or a fine-tuned classifier.
     """
+    return restore(whole_checkpoint(path, revision), device)
+
+
+def whole_checkpoint(path: str | Path, revision: str | None = None) -> Checkpoint:
+    """The checkpoint of a whole model that a path or hub id means. Raises CheckpointError as `load_simcrop` does."""
     opened = open_weights(local_copy(path, revision))
-    checkpoint = opened.whole(path, "use load_encoder, or name the run that it comes from")
+    return opened.whole(path, "use load_encoder, or name the run that it comes from")
+
+
+def restore(checkpoint: Checkpoint, device: str | torch.device, kind: type[SimCroP] = SimCroP) -> SimCroP:
+    """The model of a checkpoint, in eval mode: a SimCroP, or of a class with more methods; else as `load_simcrop`."""
     config = checkpoint.run_config()
     ops = select_ops("auto", torch.device(device))
     model, _ = make_model(config, ops, tokenizer_dir=checkpoint.tokenizer_folder(), kind=kind)

@@ -41,21 +41,20 @@ def new_network(config: RunConfig, encoder: VisionEncoder) -> "UNETR":
     return UNETR(encoder, num_classes=num_classes, roi_size=settings.roi_size, feature_size=settings.feature_size)
 
 
-def load_network(folder: Path, device: torch.device, ops: str) -> "UNETR":
+def load_network(folder: Path, config: RunConfig, sha256: str, device: torch.device, ops: str) -> "UNETR":
     """The network that `simcrop eval segment` has kept.
 
     Args:
         folder: from `find_segmenter`.
+        config, sha256: what its config.json says of the network and of the weights.
         device: where to put it.
         ops: as `train.ops`.
 
     Raises:
         CheckpointError: damaged.
     """
-    content = segmenter_config(folder)
-    config = config_from_tree(content["config"], str(folder / "config.json"))
     network = new_network(config, VisionEncoder(config.model, select_ops(ops, device)))
-    network.load_state_dict(segmenter_weights(folder, content["sha256"]))
+    network.load_state_dict(segmenter_weights(folder, sha256))
     return network.to(device).eval()
 
 
@@ -85,13 +84,13 @@ def segment_scans(
 
     content = segmenter_config(folder)
     config = config_from_tree(content["config"], str(folder / "config.json"))
-    settings, device = config.segment, choose_device(options.device)
+    sha256, settings, device = content["sha256"], config.segment, choose_device(options.device)
     classes, spacing = settings.classes, settings.spacing_mm
     assert spacing is not None
-    segmenter = Segmenter(load_network(folder, device, "auto"), settings.overlap, TrainRecipe())
+    segmenter = Segmenter(load_network(folder, config, sha256, device, "auto"), settings.overlap, TrainRecipe())
     about: dict[str, Any] = {
         "version": 1,
-        "weights_sha256": content["sha256"],
+        "weights_sha256": sha256,
         "numbers": "volume of each class, ml",
         "segmentations": {str(number): name for number, name in enumerate(classes, 1)},
     }

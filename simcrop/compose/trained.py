@@ -7,13 +7,11 @@ import torch
 from jaxtyping import Float, Int16
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.encoder_file import open_weights
-from simcrop.adapters.checkpoints.hub import local_copy
 from simcrop.adapters.formats.scan import ScanLike, read_scan
 from simcrop.compose.labellers import Labeller, load_labeller
 from simcrop.compose.locating import require_known, tidy_sentences
 from simcrop.compose.looking import SentenceMap, about_place, look_for
-from simcrop.compose.models import load_simcrop, tokenizer_of_aligned
+from simcrop.compose.models import restore, tokenizer_of_aligned, whole_checkpoint
 from simcrop.compose.predicting import prompt_texts, sentence_scorer
 from simcrop.compose.trained_encoder import TrainedEncoder, features_of
 from simcrop.compose.view import View
@@ -165,10 +163,10 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision
     Raises:
         CheckpointError: absent, damaged, unreachable, an encoder alone, or a fine-tuned classifier.
     """
-    model = load_simcrop(path, device, revision=revision, kind=TrainedModel)
+    checkpoint = whole_checkpoint(path, revision)
+    model = restore(checkpoint, device, TrainedModel)
     assert isinstance(model, TrainedModel)
-    model.name = str(path)
-    model.view = View.by(open_weights(local_copy(path, revision)).run_config(), model.recipe)
+    model.name, model.view = str(path), View.by(checkpoint.run_config(), model.recipe)
     return model
 
 

@@ -156,7 +156,7 @@ def _measure_again(config: RunConfig, folder: Path, out: Path, device: torch.dev
             f"segment.classes: {len(here)} classes here ({', '.join(here)}), and {folder} tells {len(there)} apart "
             f"({', '.join(there)}); name those, or fine-tune on this data"
         )
-    network = load_network(folder, device, config.train.ops)
+    network = load_network(folder, kept, content["sha256"], device, config.train.ops)
     about = {"path": str(folder), "sha256": content["sha256"]}
     _measure(task, network, out, about, content["trained"], should_stop)
 
