@@ -3,8 +3,8 @@
     make ablation
 
 Every cell is one `simcrop train pretrain.yaml` in a process of its own with one thread, as many at once as there are
-cores. A cell that has finished is read, not run again, so the command can be stopped and repeated; its folder holds
-`train.log`, which says why a cell failed.
+cores. Figures of finished cells are kept in benchmarks/results/ablation.json and not made again, so the command can be
+stopped and repeated, on another machine too; `train.log` in a cell's folder says why it failed.
 """
 
 import json
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from cells import run_all, simcrop, spread, table
-from measuring import hardware
+from kept import Kept
 
-FOLDER, TABLE = Path("runs/ablation"), Path("docs/ablation.md")
+CONFIG, FOLDER, TABLE = "pretrain.yaml", Path("runs/ablation"), Path("docs/ablation.md")
+KEPT = Kept(Path("benchmarks/results/ablation.json"), Path(CONFIG))
 SEEDS, STEPS = (1, 2, 3), 200
 OBJECTIVES = ("reconstruction", "report", "alignment", "late_interaction")
 
@@ -84,10 +85,10 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], float | None]] = {
 
 def main() -> None:
     """Run what is missing, then write the table."""
-    for seed in SEEDS:
-        simcrop("data", "prepare", "pretrain.yaml", *phantoms(seed))
     jobs = [(cell, seed) for seed in SEEDS for cell in CELLS]
-    summaries = run_all(lambda job: run(*job), jobs)
+    for seed in sorted({seed for cell, seed in jobs if kept(cell, seed) is None}):
+        simcrop("data", "prepare", CONFIG, *phantoms(seed))
+    summaries = run_all(lambda job: kept(*job) or run(*job), jobs)
     rows = {
         cell.name: [summary for (which, _), summary in zip(jobs, summaries, strict=True) if which is cell]
         for cell in CELLS
@@ -96,14 +97,24 @@ def main() -> None:
     print(f"{TABLE}: written")
 
 
+def kept(cell: Cell, seed: int) -> dict[str, Any] | None:
+    """Figures of a cell that has finished."""
+    return KEPT.read(_key(cell, seed), cell.options(seed))
+
+
 def run(cell: Cell, seed: int) -> dict[str, Any]:
-    """The summary of one cell."""
-    out = FOLDER / f"{''.join(c if c.isalnum() else '-' for c in cell.name).strip('-')}-{seed}"
-    summary = out / "summary.json"
-    if not summary.exists():
-        simcrop("train", "pretrain.yaml", "--out", str(out), *cell.options(seed), log=out / "train.log")
-        print(f"{cell.name}, seed {seed}: finished", flush=True)
-    return json.loads(summary.read_text(encoding="utf-8"))
+    """Figures of a cell: the numbers of its run's summary."""
+    out = FOLDER / "".join(c if c.isalnum() else "-" for c in _key(cell, seed)).strip("-")
+    simcrop("train", CONFIG, "--out", str(out), *cell.options(seed), log=out / "train.log")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    figures = {key: value for key, value in summary.items() if isinstance(value, int | float)}
+    KEPT.write(_key(cell, seed), cell.options(seed), figures)
+    print(f"{_key(cell, seed)}: finished", flush=True)
+    return figures
+
+
+def _key(cell: Cell, seed: int) -> str:
+    return f"seed {seed}: {cell.name}"
 
 
 def phantoms(seed: int) -> list[str]:
@@ -125,7 +136,7 @@ def document(rows: Mapping[str, Sequence[dict[str, Any]]]) -> str:
         spread([s[f"probe_auroc_{what}"] for s in rows[CELLS[0].name]]) for what in ("untrained", "voxels")
     )
     intro = (
-        f"Made by `make ablation` ({hardware()}, one thread a run). Mean and standard deviation over seeds "
+        f"Made by `make ablation` ({KEPT.hardware()}, one thread a run). Mean and standard deviation over seeds "
         f"{', '.join(map(str, SEEDS))}; a seed gives the phantoms, the weights and every draw; nothing was tuned "
         f"on these phantoms. Each run is pretrain.yaml with {STEPS} steps and its weights, those of absent objectives "
         f"0, and what a row says. {first['probe_num_labelled']} studies label the probe, "

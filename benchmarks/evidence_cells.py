@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cells import simcrop
-
-from simcrop.adapters.checkpoints.resume import leaves
-from simcrop.adapters.config.renamed import renamed_keys
+from kept import Kept
 
 FOLDER, CONFIG = Path("runs/results"), "configs/results.yaml"
+KEPT = Kept(Path("benchmarks/results/evidence.json"), Path(CONFIG))
 SEEDS, PERCENTS, SEGMENT_PERCENTS = (1, 2, 3), (1, 10, 100), (10,)
 RECONSTRUCTION = tuple(f"objectives.{name}.weight=0" for name in ("report", "alignment", "late_interaction"))
 ARMS: Mapping[str, tuple[str, ...]] = {"full method": (), "reconstruction alone": RECONSTRUCTION}
@@ -24,8 +22,6 @@ FINETUNED: Mapping[str, tuple[int, ...]] = {"scratch": PERCENTS, "full method": 
 """What training of all weights starts from -> percent of the labels; at 10 % it is compared."""
 FINETUNE_STEPS: Mapping[int, int] = {1: 200, 10: 400, 100: 1000}
 """Percent of the labels -> updates: some 15, 150 and 1500 studies are learned from."""
-_DECIDES = {"pretrain": ("data", "model", "objectives", "text_encoder", "train")}
-"""Sections of the configuration that a task goes by, where they are not the data and the section of its name."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +50,6 @@ class Cell:
         """Where the result lies."""
         return FOLDER / f"seed{self.seed}" / self.start.replace(" ", "_") / f"{self.task}_{self.percent}"
 
-    @property
-    def result(self) -> Path:
-        """The file that is there once the cell has finished."""
-        return self.folder / ("summary.json" if self.task == "pretrain" else "metrics.json")
-
     def command(self) -> list[str]:
         """Arguments of simcrop."""
         rest = [*seeded(self.seed), "--out", str(self.folder)]
@@ -72,23 +63,31 @@ class Cell:
         rest += ["--labels", str(self.percent)] if self.task in {"probe", "finetune", "segment"} else []
         return ["eval", self.task, CONFIG, *rest]
 
-    def read(self) -> dict[str, Any]:
-        """What was measured."""
-        content = json.loads(self.result.read_text(encoding="utf-8"))
-        return content if self.task == "pretrain" else content["metrics"]
+    def kept(self) -> dict[str, Any] | None:
+        """What was measured, where that is done."""
+        return KEPT.read(self._key(), self.command())
 
-    def require_settings(self) -> None:
-        """Raises ValueError where other settings of the task made the result than the configuration has now."""
-        wanted = dict(leaves(yaml.safe_load(Path(CONFIG).read_text(encoding="utf-8"))))
-        wanted |= {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in self.command())}
-        if self.task == "pretrain":
-            made = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
-        else:
-            made = json.loads(self.result.read_text(encoding="utf-8"))["config"]
-        found = dict(leaves(renamed_keys(made)[0]))
-        for key, value in wanted.items():
-            if key.partition(".")[0] in _DECIDES.get(self.task, ("data", self.task)) and found.get(key) != value:
-                raise ValueError(f"{self.folder}: has {key} {found.get(key)}, not {value}; delete it to make it anew")
+    def read(self) -> dict[str, Any]:
+        """What was measured.
+
+        Raises:
+            LookupError: nothing yet.
+        """
+        metrics = self.kept()
+        if metrics is None:
+            raise LookupError(f"{self.folder}: not measured yet")
+        return metrics
+
+    def run(self) -> None:
+        """Run the command; keep what an evaluation has measured."""
+        simcrop(*self.command(), log=self.folder / "log.txt")
+        if self.task != "pretrain":
+            content = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+            KEPT.write(self._key(), self.command(), content["metrics"])
+        print(f"{self.folder}: finished", flush=True)
+
+    def _key(self) -> str:
+        return str(self.folder.relative_to(FOLDER))
 
 
 def seeded(seed: int) -> list[str]:
@@ -96,7 +95,6 @@ def seeded(seed: int) -> list[str]:
     return [f"data.phantom_seed={seed}", f"seed={seed}"]
 
 
-PRETRAINING = [Cell("pretrain", arm, seed) for arm in ARMS for seed in SEEDS]
 EVALUATIONS = [
     *(
         Cell("probe", start, seed, percent)
@@ -113,15 +111,6 @@ EVALUATIONS = [
         for seed in SEEDS
     ),
 ]
-
-
-def run(cell: Cell) -> None:
-    """Run a cell unless it has finished."""
-    if cell.result.exists():
-        cell.require_settings()
-    else:
-        simcrop(*cell.command(), log=cell.folder / "log.txt")
-        print(f"{cell.folder}: finished", flush=True)
 
 
 def value(cell: Cell, *path: str) -> float | None:

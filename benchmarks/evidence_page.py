@@ -10,6 +10,7 @@ from evidence_cells import (
     CONFIG,
     EVALUATIONS,
     FINETUNE_STEPS,
+    KEPT,
     PERCENTS,
     SEEDS,
     SEGMENT_PERCENTS,
@@ -17,7 +18,6 @@ from evidence_cells import (
     Cell,
     over_seeds,
 )
-from measuring import hardware
 
 ANY_LOBE = (
     "Atelectasis",
@@ -40,7 +40,7 @@ def document() -> str:
     """The page: what was run, a table for each kind of evaluation, and what was aimed at."""
     probe = Cell("probe", "full method", SEEDS[0], 100).read()
     paragraph = (
-        f"Made by `make results` ({hardware()}, one thread a process). Mean and standard deviation over seeds "
+        f"Made by `make results` ({KEPT.hardware()}, one thread a process). Mean and standard deviation over seeds "
         f"{', '.join(map(str, SEEDS))}: a seed gives the phantoms, the weights and every draw. Pre-training is "
         f"[configs/results.yaml](../{CONFIG}); `reconstruction alone` is the same with the weights of the other three "
         f"objectives 0. Test set: {probe['num_test']} studies or so of patients that no training has seen; 100 % of "
