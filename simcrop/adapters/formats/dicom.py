@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels, require_pydicom
+from simcrop.adapters.formats.dicom_bytes import require_pydicom
+from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem

@@ -6,17 +6,17 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from simcrop.adapters.formats.container import opened_bytes
+from simcrop.adapters.formats.dicom_bytes import require_pydicom
 from simcrop.adapters.formats.stored import hu_dtype
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import BadFileError, bad_file
-from simcrop.core.errors import DataError, one_line
+from simcrop.core.errors import one_line
 
 _UNCOMPRESSED = {
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
@@ -57,15 +57,6 @@ class DicomSlice:
     def dtype(self) -> np.dtype[Any]:
         """Of HU without loss."""
         return hu_dtype(self.slope, self.intercept) if self.bits <= 16 else np.dtype(np.float32)
-
-
-def require_pydicom() -> ModuleType:
-    """The package. Raises DataError in one line where it is not installed."""
-    try:
-        import pydicom
-    except ImportError as error:
-        raise DataError("data.source: dicom needs pydicom; pip install 'simcrop[dicom]'") from error
-    return pydicom
 
 
 def read_header(path: Path, root: Path) -> DicomSlice:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Unpack
 
 from simcrop.adapters.formats.dicom import is_slice
-from simcrop.adapters.formats.dicom_slices import require_pydicom
+from simcrop.adapters.formats.dicom_bytes import require_pydicom
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.base import Options, Source, study_of
 

@@ -6,7 +6,7 @@ from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, is_unknown, read_rows
-from simcrop.adapters.formats.dicom_slices import require_pydicom
+from simcrop.adapters.formats.dicom_bytes import require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, options

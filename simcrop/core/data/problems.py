@@ -60,6 +60,14 @@ REASONS: Mapping[str, Reason] = {
     "container.mixed": Reason(
         "slices of several series, or of several sizes, lie in one folder", "give every series a folder of its own"
     ),
+    "container.several": Reason(
+        "a folder holds several CT volumes, and nothing says which of them is meant",
+        "name one by its UID, number or description in the column series of the manifest, or give each its own folder",
+    ),
+    "container.no_series": Reason(
+        "the folder holds no slice of CT, or not the series that is asked for",
+        "correct the path, or the column series of the manifest",
+    ),
     "container.compressed": Reason(
         "the pixels are packed as JPEG, RLE or the like, which is not read",
         "unpack them, e.g. with gdcmconv --raw or dcmdjpeg",
