@@ -21,6 +21,7 @@ SUFFIXES = (".dcm", ".dicom", ".ima", ".dcm.gz", ".dicom.gz", ".ima.gz")
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _GZIP = b"\x1f\x8b"
 _START = 512
+_PIXELS, _DESCRIPTION = 0x7FE00010, 0x00080000
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _MOST_DEFLATED = 1030
 """Times that deflate may shrink bytes."""
@@ -79,6 +80,33 @@ def is_start_of_dicom(start: bytes) -> bool:
     return start[:2] != b"\x00\x08" and start[3] == 0 and 2 <= length <= 256 and length % 2 == 0
 
 
+def begins_as_gzip(path: Path) -> bool:
+    """Whether gzip packed the file, whatever its name; False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_GZIP)) == _GZIP
+    except OSError:
+        return False
+
+
+class BehindPixels:
+    """Tells pydicom where to stop: at the pixels or right behind them, so that what somebody appended does not matter.
+
+    Args:
+        includes_pixels: whether they are wanted.
+    """
+
+    def __init__(self, *, includes_pixels: bool) -> None:
+        self._includes_pixels, self._is_behind = includes_pixels, False
+
+    def __call__(self, tag: int, kind: str | None, length: int) -> bool:
+        """Whether the element of this tag is left out, with all that follow."""
+        if self._is_behind or tag < _DESCRIPTION:
+            return True
+        self._is_behind = tag == _PIXELS
+        return self._is_behind and not self._includes_pixels
+
+
 @contextmanager
 def opened_dicom(path: Path, most: int, *, whole: bool) -> Generator[Any]:
     """The file's bytes, unpacked, from its first element or preamble on.
@@ -106,7 +134,10 @@ def opened_dicom(path: Path, most: int, *, whole: bool) -> Generator[Any]:
 @contextmanager
 def followed(path: Path) -> Generator[None]:
     """While pydicom reads: its warnings are kept off the screen, and what it raises is a BadFileError in words."""
+    reading = require_pydicom().config.settings
+    before = reading.reading_validation_mode
     try:
+        reading.reading_validation_mode = require_pydicom().config.IGNORE
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
@@ -118,6 +149,8 @@ def followed(path: Path) -> Generator[None]:
         raise bad_file(path, "container.corrupt", "its deflated data is damaged") from error
     except damage() as error:
         raise bad_file(path, "container.corrupt", "has DICOM elements that cannot be followed") from error
+    finally:
+        reading.reading_validation_mode = before
 
 
 def _unpacked(path: Path, file: Any, most: int, *, whole: bool) -> bytes:

@@ -167,7 +167,10 @@ def read_dicom_header(path: Path, root: Path | None = None) -> DicomHeader:
             start = file.read(512)
             file.seek(0)
             if is_start_of_dicom(start):
-                return _described(path, _parsed(path, file), has_magic=start[128:132] == b"DICM")
+                pydicom = require_pydicom()
+                with followed(path):
+                    dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_READ))
+                    return _described(path, dataset, has_magic=start[128:132] == b"DICM")
             if is_named_dicom(path.name):
                 raise bad_file(path, "container.format", "is no DICOM file (it has no DICM at byte 128)")
     except BadFileError as bad:
@@ -175,13 +178,6 @@ def read_dicom_header(path: Path, root: Path | None = None) -> DicomHeader:
             return DicomHeader(path, Kind.DAMAGED, Kind.DAMAGED, problem=bad.problem)
         return DicomHeader(path, Kind.NO_DICOM, f"{Kind.NO_DICOM}: {bad.problem.message}", problem=bad.problem)
     return DicomHeader(path, Kind.NO_DICOM, Kind.NO_DICOM)
-
-
-def _parsed(path: Path, file: Any) -> Any:
-    """The header's elements. Raises BadFileError where they cannot be followed."""
-    pydicom = require_pydicom()
-    with followed(path):
-        return pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_READ))
 
 
 def _described(path: Path, dataset: Any, *, has_magic: bool) -> DicomHeader:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from simcrop.adapters.formats.dicom_headers import VOLUMES, DicomHeader, Kind, read_dicom_header
 from simcrop.adapters.problems.content import MIN_SLICES
-from simcrop.core.data.problems import bad_file, problem
+from simcrop.core.data.problems import Problem, bad_file, problem
 
 _ACROSS = 0.5
 """Cosine between the normals of two slices: below it, one lies across the other as a localizer does."""
@@ -77,9 +77,9 @@ class Contents:
 
     @property
     def volumes(self) -> tuple[Series, ...]:
-        """The series with enough slices for a chest; where none has, the one with the most."""
-        large = tuple(each for each in self.series if each.num_slices >= MIN_SLICES)
-        return large or tuple(sorted(self.series, key=lambda each: -each.num_slices)[:1])
+        """The series with enough slices for a chest; where none has, those with the most."""
+        enough = min(MIN_SLICES, max((each.num_slices for each in self.series), default=0))
+        return tuple(each for each in self.series if each.num_slices >= enough)
 
 
 def contents_of(folder: Path, root: Path | None = None) -> Contents:
@@ -127,6 +127,9 @@ def by_series(headers: Iterable[DicomHeader]) -> Contents:
         along, across = _along_and_across(group)
         beside += across
         series.append(Series(uid, tuple(along)))
+    if len(series) > 1:
+        damaged += [_without_uid(header) for each in series if not each.uid for header in each.headers]
+        series = [each for each in series if each.uid]
     named_alike, beside = _named_alike(beside, series)
     series.sort(key=lambda each: (each.first.series_number is None, each.first.series_number or 0, each.uid))
     return Contents(tuple(series), tuple(beside), (*damaged, *named_alike))
@@ -157,6 +160,22 @@ def chosen(folder: Path, contents: Contents, wanted: str | None) -> Series:
         raise bad_file(worst.file, worst.code, worst.message, **worst.values)
     what = "; ".join(f"{each.path.name}: {each.what}" for each in contents.beside[:_MOST_NAMED])
     raise bad_file(folder, "container.no_series", f"holds no slice of CT ({what or 'it is empty'})")
+
+
+def passed_over(folder: Path, contents: Contents, series: Series) -> Iterator[Problem]:
+    """A note on each file of the folder that is no part of the series, and on each other series.
+
+    Args:
+        folder: that was named.
+        contents: of it.
+        series: that is read.
+    """
+    for header in contents.beside:
+        yield problem(header.path, "set.passed_over", f"is {header.what}", files=1)
+    for other in contents.series:
+        if other is not series:
+            message = f"is another series: {other}"
+            yield problem(f"{folder}#{other.uid}", "set.passed_over", message, files=len(other.headers))
 
 
 def _listed(series: Sequence[Series]) -> str:
@@ -202,6 +221,12 @@ def _named_alike(
         found = problem(header.path, code, f"{message}, and is named like the slices beside it")
         lost.append(replace(header, kind=Kind.DAMAGED, what=Kind.DAMAGED, problem=found))
     return lost, rest
+
+
+def _without_uid(header: DicomHeader) -> DicomHeader:
+    """A slice among those of several series, of which nobody knows to which it belongs."""
+    found = problem(header.path, "header.invalid", "has no SeriesInstanceUID", element="SeriesInstanceUID")
+    return replace(header, kind=Kind.DAMAGED, what=Kind.DAMAGED, problem=found)
 
 
 def _pattern(path: Path) -> tuple[Path, str]:

@@ -43,10 +43,12 @@ def numbers(dataset: Any, name: str) -> tuple[float, ...]:
         return ()
     if isinstance(value, bytes):
         value = _from_bytes(name, given, value)
+    values = list(value) if _is_list(value) else [value]
     try:
-        return tuple(_number(each) for each in (value if _is_list(value) else [value]))
+        return tuple(map(_number, values))
     except (ValueError, TypeError, OverflowError) as error:
-        raise OddValueError(f"has {name} = {str(value)[:80]!r}, which is no number") from error
+        shown = "\\".join(map(str, values))[:80]
+        raise OddValueError(f"has {name} = {shown!r}, which is no number") from error
 
 
 def number(dataset: Any, name: str) -> float | None:
