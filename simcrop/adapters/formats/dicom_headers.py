@@ -1,5 +1,6 @@
 """One file by its DICOM header alone: a slice of CT, another object beside the slices, or no DICOM at all."""
 
+import io
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from simcrop.core.data.problems import BadFileError, Problem, bad_file
 
 _MOST_HEADER = 1 << 22
 """Bytes that are unpacked to look at a header."""
+_UNDEFINED = 0xFFFFFFFF
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _CT, _ENHANCED = _STORAGE + "2", (_STORAGE + "2.1", _STORAGE + "2.2")
 PHASES = (
@@ -170,7 +172,10 @@ def read_dicom_header(path: Path, root: Path | None = None) -> DicomHeader:
                 pydicom = require_pydicom()
                 with followed(path):
                     dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_READ))
-                    return _described(path, dataset, has_magic=start[128:132] == b"DICM")
+                    header = _described(path, dataset, has_magic=start[128:132] == b"DICM")
+                    if header.kind in VOLUMES and not isinstance(file, io.BytesIO):
+                        _refuse_cut_off(path, file, dataset)
+                    return header
             if is_named_dicom(path.name):
                 raise bad_file(path, "container.format", "is no DICOM file (it has no DICM at byte 128)")
     except BadFileError as bad:
@@ -189,8 +194,8 @@ def _described(path: Path, dataset: Any, *, has_magic: bool) -> DicomHeader:
         return DicomHeader(path, Kind.NO_DICOM, Kind.NO_DICOM)
     image_type = tuple(part.strip().upper() for part in text(dataset, "ImageType").split("\\") if part.strip())
     position = _tuple(dataset, "ImagePositionPatient", 3)
-    if not (sop_class or modality or position):
-        message = "is cut off inside its header, or lacks it: it says neither of what class nor of what modality it is"
+    if not (modality or position or _BY_CLASS.get(sop_class) is Kind.DIRECTORY):  # every other object has a modality
+        message = "is cut off inside its header, or lacks it: it does not say of what modality it is"
         raise bad_file(path, "container.truncated", message)
     kind = _kind(sop_class, modality, image_type, is_placed=position is not None)
     shape, spacing = (_number(dataset, "Rows"), _number(dataset, "Columns")), _tuple(dataset, "PixelSpacing", 2)
@@ -222,6 +227,23 @@ def _described(path: Path, dataset: Any, *, has_magic: bool) -> DicomHeader:
         orientation=_tuple(dataset, "ImageOrientationPatient", 6),
         phases={name: value for name in PHASES if (value := text(dataset, name))},
     )
+
+
+def _refuse_cut_off(path: Path, file: Any, dataset: Any) -> None:
+    """Raise BadFileError where the file ends before its pixels do; it was read up to their element.
+
+    Packed pixels do not say how long they are.
+    """
+    is_implicit, is_little = dataset.original_encoding
+    first, element = file.tell(), file.read(12)
+    num_bytes = path.stat().st_size
+    if len(element) < 12:
+        raise bad_file(path, "container.truncated", f"ends after {num_bytes} bytes, before its pixels", bytes=num_bytes)
+    length = int.from_bytes(element[4:8] if is_implicit else element[8:12], "little" if is_little else "big")
+    declared = first + (8 if is_implicit else 12) + length
+    if length != _UNDEFINED and num_bytes < declared:
+        message = f"ends after {num_bytes} of {declared} bytes that its header declares"
+        raise bad_file(path, "container.truncated", message, bytes=num_bytes, declared=declared)
 
 
 def _kind(sop_class: str, modality: str, image_type: Collection[str], *, is_placed: bool) -> Kind:

@@ -18,29 +18,36 @@ _PLAIN: dict[str, KernelKind] = {
     **dict.fromkeys(("D", "E", "L", "Y", "YA", "YB", "YC", "YD", "YE"), "lung"),
 }
 """Philips."""
-_LUNG = (
-    "lung bone edge sharp vsharp chst hrct pulmo poumon parenchym lunge pulmon polmon akciger longen pluc legk легк "
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_LUNG = _words(
+    "lung bone edge sharp vsharp chst hrct pulmo poumon parenchym lunge pulmon polmon akciger longen pluc легк "
     "肺 폐 ريه πνευμ"
-).split()
-_SOFT = (
-    "soft standard stnd std smooth mediast weichteil weich molle blando blanda molli mole mols yumusak wekedelen miekki "
-    "mlecz мягк средост 軟部 软组织 縦隔 纵隔 종격"
-).split()
+)
+"""Beginnings of words, in small letters without accents."""
+_SOFT = _words(
+    "soft standard stnd std smooth mediast weichteil weich molle blando blanda molli mole mols yumusak wekedelen "
+    "miekki mlecz мягк средост 軟部 软组织 縦隔 纵隔 종격"
+)
 _WORD = re.compile(r"[^\W\d_]+")
 
-_CHEST = (
+_CHEST = _words(
     "chest thora toraks torax lung pulmo poumon polmon akciger longen pluc brust hrct cap tap klatk груд легк "
     "θωρα 胸 肺 흉부 폐"
-).split()
-_WHOLE_WORDS = frozenset({"cap", "tap", "std", "abd", "ctph"})
+)
+_WHOLE_WORDS = frozenset({"cap", "tap", "std", "abd"})
 """Short enough to be the beginning of other words."""
-_OTHER = (
+_OTHER = _words(
     "head brain skull crani kopf schadel schaedel cerebr cabeza testa tete beyin kafa голов "
     "neck hals cervic cuello collo boyun sinus orbit dental jaw maxil temporal petrous "
     "abd abdom bauch batin karin брюш pelvi becken hip liver kidney renal colon prostat "
     "spine lumb wirbel omurga columna rachis vertebr knee foot ankle wrist hand elbow shoulder extremit femur tibia "
     "頭 头颅 腹 骨盤 두부 복부"
-).split()
+)
 
 
 def kernel_kind(kernel: str, description: str = "") -> KernelKind:
