@@ -9,12 +9,12 @@ import numpy as np
 from simcrop.adapters.formats.dicom_bytes import require_pydicom
 from simcrop.adapters.formats.dicom_headers import DicomHeader
 from simcrop.adapters.formats.dicom_places import Placed, check_places, without_copies
-from simcrop.adapters.formats.dicom_series import chosen, contents_of, passed_over
+from simcrop.adapters.formats.dicom_series import chosen, contents_of, damage_in, passed_over
 from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
 from simcrop.adapters.problems.content import PaddingValue
-from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem
+from simcrop.core.data.problems import OnProblem, bad_file, problem
 
 _SAME_DIRECTION, _SAME_SPACING_MM = 1e-3, 1e-3
 _MAX_TILT = 0.02
@@ -45,9 +45,8 @@ def opened_series(
     series = chosen(folder, contents, wanted)
     for found in passed_over(folder, contents, series):
         on_problem(found)
-    for damaged in contents.damaged:
-        assert damaged.problem is not None
-        raise BadFileError(damaged.problem)
+    if contents.damaged:
+        raise damage_in(contents)
     if series.is_enhanced:
         message = "is an enhanced CT, which holds a volume in one file and is not read; export it as classic slices"
         raise bad_file(series.first.path, "content.not_3d", message)
