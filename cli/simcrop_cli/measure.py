@@ -135,7 +135,7 @@ def _random_batch(config: RunConfig, tokenizer: Tokenizer, num_studies: int) -> 
     draw = torch.Generator().manual_seed(config.seed)
     ratio = config.objectives.reconstruction.prediction_ratio
     masks = [
-        draw_patch_mask(model.num_patches, model.mask_ratio, draw, prediction_ratio=ratio) for _ in range(num_studies)
+        draw_patch_mask(model.num_patches, model.num_visible, draw, prediction_ratio=ratio) for _ in range(num_studies)
     ]
     keep, masked = zip(*masks, strict=True)
     ids = torch.randint(tokenizer.vocab_size, (num_studies, length), generator=draw)
