@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simcrop.adapters.applying.journal import Entry
-from simcrop.adapters.applying.row_folder import RowFolder
+from simcrop.adapters.applying.row_folder import RowFolder, part_name
 from simcrop.adapters.loading.own_volumes import Looked, SeenScan, look_at_centre
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.own_scans import OwnScans
+from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.compose.data import part_of
@@ -97,6 +99,15 @@ def about_model(checkpoint: str) -> dict[str, Any]:
     """What rows of different models are told apart by."""
     identity = checkpoint_identity(checkpoint)
     return {"version": 1, "weights_sha256": identity["sha256"], "step": identity["step"]}
+
+
+def owned_part(out: Path, options: ScanOptions) -> AbstractContextManager[None]:
+    """This process alone works in its part of the folder of a result; those of other shards share it.
+
+    Raises:
+        DataError: another process works on the same part.
+    """
+    return owned(out, part=part_name(options.shard))
 
 
 def apply_to_scans(

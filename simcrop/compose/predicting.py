@@ -15,7 +15,7 @@ from simcrop.adapters.config.prompts import prompts_of, read_prompts
 from simcrop.adapters.evaluation.segmentation.files import find_segmenter
 from simcrop.adapters.formats.feature_tables import TableFormat
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans, owned_part
 from simcrop.compose.labellers import Labeller, Scorer, is_classifier, load_labeller
 from simcrop.compose.models import load_aligned
 from simcrop.compose.segmenters import segment_scans
@@ -86,9 +86,16 @@ def predict(
 
     Raises:
         CheckpointError: no such model, or one that is neither.
-        ConfigError, DataError, Stopped: as `apply_to_scans` does; or the prompts are wrong.
+        ConfigError, DataError, Stopped: as `apply_to_scans` and `owned_part` do; or the prompts are wrong.
     """
     options = options or PredictOptions()
+    with owned_part(out, options.scans):
+        return _predict(inputs, checkpoint, out, options, should_stop)
+
+
+def _predict(
+    inputs: Sequence[Path], checkpoint: str, out: Path, options: PredictOptions, should_stop: Callable[[], bool]
+) -> Applied:
     network = find_segmenter(Path(checkpoint)) if options.prompts is None else None
     if network is not None:
         one = replace(options.scans, batch_size=1)

@@ -34,6 +34,11 @@ PART_SECONDS = 30.0
 _OLD_SECONDS = 3600
 
 
+def part_name(shard: tuple[int, int]) -> str:
+    """What the names have of the files that one part of a divided job writes alone."""
+    return "" if shard == (0, 1) else f"_{shard[0] + 1}_of_{shard[1]}"
+
+
 class RowFolder:
     """The rows of some scans.
 
@@ -69,7 +74,7 @@ class RowFolder:
         self._about = {**about, "format": form}
         self._has_maps = has_maps
         self._table: TableFormat | None = None if form == "npz" else form
-        self._part = "" if shard == (0, 1) else f"_{shard[0] + 1}_of_{shard[1]}"
+        self._part = part_name(shard)
         self._refuse_others()
         self.journal = Journal(out / f"scans{self._part}.jsonl")
         self._rows = self._kept()
