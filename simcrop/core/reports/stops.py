@@ -19,7 +19,6 @@ from simcrop.core.reports.abbreviations import (
 from simcrop.core.reports.script import WORD, holds_thai, is_cased, is_small, is_spoken, is_syllable
 
 _LAST_WORD = re.compile(r"(?:[^\s(\[\"'“‘«（「]|(?<=[א-ת])\")+$")
-_TWO_BACK = re.compile(r"(\S+)\s+\S+$")
 _INITIAL = re.compile(r"[^\W\d_]\.")
 _INITIALS = re.compile(r"(?:^|[\s(])[^\W\d_]\.\s?[^\W\d_]$")
 _ADDRESS = re.compile(r"[@\\]|://|^www\b", re.IGNORECASE)
@@ -56,8 +55,7 @@ def ends_sentence(before: str, stop: str, after: str, *, is_spaced: bool) -> boo
         after: what follows, from its first letter or digit on.
         is_spaced: whether white space follows the stop.
     """
-    found = _LAST_WORD.search(before[-_LOOK_BACK:])
-    word = found[0].casefold() if found else ""
+    word = _last_word(before).casefold()
     if not is_spaced and not _can_stand_without_space(before, word, stop, after):
         return False
     is_small_letter = _tells_nothing(before, after)
@@ -71,6 +69,15 @@ def ends_sentence(before: str, stop: str, after: str, *, is_spaced: bool) -> boo
     if sum(map(str.isalpha, word)) == 1 and WORD.fullmatch(word) and not _letter_ends(before, word, after):
         return False
     return not (after[0].isdigit() and word in BEFORE_NUMBERS) and _word_ends(word, after, is_small_letter)
+
+
+def _last_word(before: str) -> str:
+    """The word that the stop stands at, without quotes and brackets in front; empty behind a space."""
+    word = before[-_LOOK_BACK:].rpartition(" ")[2]
+    if word.isalnum():
+        return word
+    found = _LAST_WORD.search(word)
+    return found[0] if found else ""
 
 
 def _tells_nothing(before: str, after: str) -> bool:
@@ -96,8 +103,7 @@ def _number_ends(before: str, word: str, after: str, is_small_letter: bool) -> b
     # "12. 5 mm", "2. 3. and 4. ribs", the list marker "1. Nodule", the ordinals "2. Rib" and "der 5. Rippe".
     if after[0].isdigit() or _MARKER.search(before) or after.casefold().startswith(ORDINAL_NOUNS):
         return False
-    found = _TWO_BACK.search(before[-_LOOK_BACK:])
-    previous = found[1].casefold().strip("(") if found else ""
+    previous = "".join(before[-_LOOK_BACK:].split()[-2:-1]).casefold().strip("(")
     if is_small_letter:
         return previous.rstrip(".") in CARDINALS
     return previous not in BEFORE_ORDINALS or _is_starter(after)

@@ -19,8 +19,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufeff\u200b]")
 _QUOTE = re.compile(r'"(?![א-ת])|(?<![א-ת])"')
 _QUOTE_INSIDE = re.compile(r'(?<=[\w.,:\\&<])(?<![א-ת])"(?=\w|[.,:]\d)')
 _MARKER = re.compile(r"[\W_]*\d{1,2}[.)、．]?[\W_]*")
-_PLAIN = re.compile(r"[^\W_](?:[^\W\u0e00-\u0eff]|[ ,/'’%=+-]|(?<=\d)\.(?=\d))*+[.?!:;]?")
-"""Sentences with no mark inside at which they could be divided again."""
+_UNSURE = re.compile(r"^[\W_]|[0-9][.)）、．].*[0-9][.)）、．]|[①-⑳]")
+"""A bullet or a list that came to stand at the start, or inside, may be divided once more."""
 _HEADING_WORDS, _HEADING_LETTERS = 4, 8
 """A heading has no more; what is longer and ends with a colon says something."""
 
@@ -55,9 +55,9 @@ def split_sentences(text: str) -> list[str]:
     sentences: list[str] = []
     waiting = _split_once(text)[::-1]
     while waiting:
-        sentence = waiting.pop()
-        parts = [sentence] if _PLAIN.fullmatch(sentence) else _split_once(sentence)
-        if parts == [sentence]:
+        sentence, is_sure = waiting.pop()
+        parts = [] if is_sure else _split_once(sentence)
+        if is_sure or [part for part, _ in parts] == [sentence]:
             sentences.append(sentence)
         else:
             waiting.extend(parts[::-1])
@@ -74,10 +74,19 @@ def sentence_key(text: str) -> int:
     return derive_seed("sentence", " ".join(text.casefold().split()))
 
 
-def _split_once(text: str) -> list[str]:
+def _split_once(text: str) -> list[tuple[str, bool]]:
+    """The sentences of a text, and of each whether it stands there as it is, so that it would not be divided again."""
     text = _without_surplus_space(without_markup(text))
-    parts = (part for paragraph in paragraphs(text) for part in numbered(paragraph))
-    return _joined([clause for part in parts for fragment in fragments(part) for clause in clauses(fragment)])
+    parts: list[str] = []
+    whole: set[str] = set()
+    for paragraph in paragraphs(text):
+        for item in numbered(paragraph):
+            for fragment in fragments(item):
+                found = list(clauses(fragment))
+                parts += found
+                if len(found) == 1:
+                    whole.add(fragment.strip())
+    return [(sentence, sentence in whole and not _UNSURE.search(sentence)) for sentence in _joined(parts)]
 
 
 def _without_surplus_space(text: str) -> str:
