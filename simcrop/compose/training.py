@@ -32,6 +32,7 @@ from simcrop.compose.data import (
     Data,
     part_of,
     prepare_data,
+    tell_sentences,
     training_batches,
     validation_batches,
     with_features,
@@ -203,6 +204,8 @@ class _Run:
         if self.is_writer:
             data = prepare_data(self.config)
             self.communicator.barrier()
+            if self.config.objectives.matches_sentences:
+                tell_sentences(data.train)
             return data
         self.communicator.barrier()
         return prepare_data(self.config)

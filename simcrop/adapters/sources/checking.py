@@ -11,7 +11,7 @@ from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import Problem, problem
 from simcrop.core.ports import DataSet
-from simcrop.core.reports.checks import report_problems, set_problems
+from simcrop.core.reports.checks import report_problems, sentences_per_report, set_problems
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class CheckResult:
     Attributes:
         num_volumes: looked at, now or before.
         problems: by file, errors and notes.
+        sentences_per_report: mean of the findings; None without reports.
     """
 
     num_volumes: int
     problems: Sequence[Problem] = field(default_factory=list[Problem])
+    sentences_per_report: float | None = None
 
     @property
     def num_errors(self) -> int:
@@ -58,7 +60,7 @@ def check_source(
     problems += report_problems(studies, max_tokens=max_tokens)
     problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
     problems += _unnamed(source, names)
-    return CheckResult(len(names), problems)
+    return CheckResult(len(names), problems, sentences_per_report(studies))
 
 
 def check_folder(

@@ -167,6 +167,11 @@ REASONS: Mapping[str, Reason] = {
         "raise text_encoder.max_tokens, if many are",
         "note",
     ),
+    "text.one_sentence": Reason(
+        "long findings that are a single sentence, so that nothing tells their sentences apart",
+        "end each finding with a stop, or put each on a line of its own",
+        "note",
+    ),
     "set.row_without_file": Reason("a row names a volume that is not there", "correct the row, or download the volume"),
     "set.partial_download": Reason(
         "some volumes of the tables are not on disk, and are left out", "nothing, if it is meant", "note"

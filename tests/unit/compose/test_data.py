@@ -18,7 +18,14 @@ from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.compose.data import part_of, prepare_data, text_padding, validation_batches, verify_prepared
+from simcrop.compose.data import (
+    part_of,
+    prepare_data,
+    tell_sentences,
+    text_padding,
+    validation_batches,
+    verify_prepared,
+)
 from simcrop.core.data.batch import LONGEST, Padding
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
@@ -243,6 +250,24 @@ def test_what_each_storage_costs_is_told_before_all_is_prepared(folder: Path, ca
     assert [line.partition(":")[0] for line in lines[:2]] == ["data.storage raw", "data.storage blosc2"]
     assert " GB for 6; " in lines[0]
     assert lines[3].startswith("preparing 3 volumes")
+
+
+@pytest.mark.parametrize(
+    ("findings", "level", "said"),
+    [
+        ("右肺清晰。心脏正常。无积液。", "INFO", "reports: 3.0 sentences each on average"),
+        ("lungs clear, heart normal, no effusion", "WARNING", "reports: 1.0 sentences each on average; matching needs"),
+    ],
+)
+def test_sentences_of_a_report_are_told_and_few_are_warned_of(
+    caplog: pytest.LogCaptureFixture, findings: str, level: str, said: str
+) -> None:
+    with caplog.at_level(logging.INFO, "simcrop"):
+        tell_sentences([Study("s", "p", Report(findings, ""), ("v",)), Study("t", "p", Report("", "Normal."), ("w",))])
+        tell_sentences([])
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert record.message.startswith(said)
 
 
 def test_volumes_are_kept_as_the_configuration_says(folder: Path) -> None:
