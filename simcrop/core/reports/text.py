@@ -2,6 +2,7 @@
 
 import re
 
+from simcrop.core.data.cells import is_blank
 from simcrop.core.randomness import derive_seed
 
 _FILLERS = frozenset(
@@ -44,7 +45,7 @@ def clean(text: str) -> str:
 
 def is_filler(text: str) -> bool:
     """Whether a text says nothing, like "Not given." or a lone dash."""
-    return _NOT_WORD.sub(" ", text).strip().casefold() in _FILLERS
+    return is_blank(text) or _NOT_WORD.sub(" ", text).strip().casefold() in _FILLERS
 
 
 def split_sentences(text: str) -> list[str]:
