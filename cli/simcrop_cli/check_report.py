@@ -49,7 +49,15 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckRe
             source = build_source(config.data, found.append)
         except BadFileError as bad:
             return CheckResult(0, [*found, bad.problem])
-        return check_source(source, found, cache, max_tokens=max_tokens, workers=workers, progress=progress)
+        return check_source(
+            source,
+            found,
+            cache,
+            max_tokens=max_tokens,
+            held_out_fraction=config.data.validation_fraction,
+            workers=workers,
+            progress=progress,
+        )
 
 
 def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterator[str]:

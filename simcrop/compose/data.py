@@ -25,8 +25,8 @@ from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.core.data.batch import LONGEST, Padding
 from simcrop.core.data.items import ItemReader, ReadingSpec
-from simcrop.core.data.problems import Problem
-from simcrop.core.data.split import Refusals
+from simcrop.core.data.problems import REASONS, Problem
+from simcrop.core.data.split import Refusals, nothing_held_out
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenizer
@@ -118,6 +118,10 @@ def prepare_data(
     if for_training and not train:
         raise DataError(
             f"data: all {len(held_out)} studies are held out, none is left to train on; lower data.validation_fraction"
+        )
+    if for_training and not held_out:
+        _log.warning(
+            "%s; %s", nothing_held_out(train, data.validation_fraction), REASONS["set.nothing_held_out"].remedy
         )
     if left_out := refusals.summary():
         _log.warning(left_out)

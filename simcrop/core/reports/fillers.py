@@ -3,8 +3,10 @@
 import re
 import unicodedata
 
+from simcrop.core.data.cells import is_blank
+
 _FILLERS = """
-    na|n a|nan|none|null|not given|not available|not applicable|not reported
+    n a|not given|not available|not applicable|not reported
     k a|keine angabe|keine angaben|nicht angegeben|nicht verfügbar|entfällt
     non renseigné|non renseignée|non précisé|non disponible|sans objet|néant
     no disponible|no informado|no consta|no aplica|sin datos|n d|nd|s d
@@ -32,4 +34,5 @@ _LONGEST = 2 * max(map(len, _KNOWN))
 def is_filler(text: str) -> bool:
     """Whether a text says nothing, like "Not given." or a lone dash."""
     # Of a long one the beginning tells, so that no report is normalised to its end.
-    return (len(text) <= _LONGEST or not any(map(str.isalnum, text))) and _plain(text) in _KNOWN
+    is_short = len(text) <= _LONGEST or not any(map(str.isalnum, text))
+    return is_blank(text) or (is_short and _plain(text) in _KNOWN)

@@ -275,3 +275,28 @@ def test_volumes_are_kept_as_the_configuration_says(folder: Path) -> None:
     assert raw.prepared.folder != small.prepared.folder
     for name in NAMES:
         assert torch.equal(small.prepared.read(name), raw.prepared.read(name))
+
+
+@pytest.mark.parametrize(
+    ("splits", "options", "cause"),
+    [
+        (("train",) * 6, [], "the data put all of them into the split train"),
+        (("",) * 6, ["data.validation_fraction=0"], "data.validation_fraction=0 of 6 patients is none"),
+        (("train",) * 5 + ("val",), ["data.quarantine=[5.nii.gz]"], "the data put all of them into the split train"),
+    ],
+)
+def test_a_run_that_holds_nothing_out_is_warned(
+    folder: Path, caplog: pytest.LogCaptureFixture, splits: Sequence[str], options: Sequence[str], cause: str
+) -> None:
+    write_reports(folder, splits)
+    with caplog.at_level(logging.WARNING, logger="simcrop"):
+        prepare_data(config(folder, *options))
+    (message,) = (record.message for record in caplog.records)
+    assert message.startswith("no study is held out of ")
+    assert f"{cause}; name validation patients in the column split" in message
+
+
+def test_a_run_with_held_out_studies_is_not_warned(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="simcrop"):
+        assert prepare_data(config(folder)).held_out
+    assert caplog.records == []
