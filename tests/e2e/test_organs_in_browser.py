@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.browser import Tab, chromium_or_skip, opened_tab
-from support.scan_pages import READY, canvas, classes_page, place
+from support.scan_pages import READY, canvas, classes_page, data_of, place
+from support.segmenting import SHORT, msd_config, options, segment
 
 from simcrop.adapters.pages.niivue import BUNDLE
+from simcrop_cli.__main__ import main
 
 AFFINE = np.array([[3.0, 0, 0, -120], [0, 3.0, 0, 55], [0, 0, 4.0, -300], [0, 0, 0, 1]])
 CENTRES = {"left box": (-61.5, 151.0, -202.0), "right box": (58.5, 151.0, -202.0)}
@@ -118,3 +120,30 @@ def test_the_truth_is_outlined_where_there_is_one(axial: Tab) -> None:
     assert not blue_lines(canvas(axial)).any(), "of the second scan no truth is known"
     assert axial.evaluate("document.querySelector('#outlines').textContent") == ""
     assert axial.complaints == []
+
+
+def test_pages_of_a_segmentation_and_of_a_prediction_show_its_organs(tab: Tab, tmp_path: Path) -> None:
+    pytest.importorskip("monai", reason="MONAI is not installed")
+    config, out = msd_config(tmp_path / "msd"), tmp_path / "out"
+    assert segment(config, out, *options(*SHORT)) == 0
+    volumes = sorted((config.parent / "data/imagesTr").glob("*.nii.gz"))[:1]
+    arguments = ["--checkpoint", str(out), "--out", str(tmp_path / "predicted"), "--pages", "--workers", "1"]
+    assert main(["predict", *map(str, volumes), *arguments]) == 0
+    [predicted] = (tmp_path / "predicted/pages").rglob("*.html")
+    for page, has_truth in ((out / "page.html", True), (predicted, False)):
+        tab.open(page)
+        tab.wait_for(READY)
+        data = data_of(page)
+        assert all((scan["classes"]["truth"] is not None) == has_truth for scan in data["scans"])
+        for number, entry in enumerate(data["shown"]):
+            tab.evaluate(f"document.querySelectorAll('#list .row')[{number}].click()")
+            tab.wait_for(f"page.scan === {entry['scan']} && page.current === {number}")
+            if entry["best_mm"] is not None:
+                np.testing.assert_allclose(place(tab), entry["best_mm"], atol=0.06)
+        tab.press("2")
+        shown = canvas(tab)
+        for key in "ho":
+            tab.press(key)
+        assert (np.abs(canvas(tab) - shown).max(-1) > 20).mean() > 0.002
+        assert tab.complaints == []
+        assert {address for address in tab.requested if not address.startswith(("data:", "blob:"))} == {page.as_uri()}

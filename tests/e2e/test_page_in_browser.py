@@ -50,6 +50,21 @@ def located(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def predicted(located: Path) -> Path:
+    """The page of the findings that the same model sees in the same scan by sentences of one's own."""
+    folder = located.parent
+    prompts, volume = folder / "prompts.yaml", next(folder.rglob("*.nii.gz"))
+    prompts.write_text(
+        f"Heart:\n  present: [{SENTENCES[1]}]\n  absent: [{SENTENCES[2]}]\n<b>Nodule</b>:\n"
+        f"  present: [{SENTENCES[0]}]\n  absent: [{SENTENCES[4]}]\n"
+    )
+    arguments = ["--checkpoint", str(folder / "run"), "--prompts", str(prompts), "--out", str(folder / "predicted")]
+    assert main(["predict", str(volume), *arguments, "--pages", "--workers", "1"]) == 0
+    [page] = (folder / "predicted/pages").rglob("*.html")
+    return page
+
+
+@pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page of two scans with a known block, its map and its outline."""
     hu = np.full((80, 70, 50), -900, np.int16)
@@ -103,6 +118,23 @@ def test_each_sentence_brings_the_crosshair_to_its_maximum_and_stays_text(locate
     assert tab.evaluate("document.querySelectorAll('#list img, #panels img[onerror], script').length") == 3
     assert tab.complaints == []
     assert [address for address in tab.requested if not address.startswith(("data:", "blob:"))] == [located.as_uri()]
+
+
+def test_a_predicted_finding_brings_its_sentences_map(predicted: Path, tab: Tab) -> None:
+    tab.open(predicted)
+    tab.wait_for(READY)
+    shown = data_of(predicted)["shown"]
+    titles = tab.evaluate("[...document.querySelectorAll('#list .title')].map(title => title.textContent)")
+    assert titles == ["Heart", "<b>Nodule</b>"]
+    scores = tab.evaluate("[...document.querySelectorAll('#list .score')].map(score => score.textContent)")
+    assert scores == [f"{entry['score']:.3f}" for entry in shown]
+    for number in (1, 0):
+        tab.click(f"#list li:nth-child({number + 1}) .row")
+        tab.wait_for(f"document.querySelector('#list li:nth-child({number + 1}) [aria-current=true]')")
+        assert np.abs(place(tab) - shown[number]["best_mm"]).max() <= 0.06
+        assert np.abs(place(tab) - hottest(shown[number]["map"])).max() <= 8.0
+    assert tab.evaluate("document.querySelector('#lowest').textContent").startswith("cosine")
+    assert tab.complaints == []
 
 
 def data_of_title(page: Path) -> str:

@@ -116,6 +116,7 @@ class ScanPage:
         facts: term -> text: model, data, command, versions.
         cautions: sentences that a reader must know; always in sight.
         decimals: of the scores.
+        map_measure: name of the values of maps; None where they are those of the scores.
     """
 
     title: str
@@ -127,6 +128,7 @@ class ScanPage:
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
     cautions: Sequence[str] = ()
     decimals: int = 3
+    map_measure: str | None = None
 
 
 def write_scan_page(path: Path, page: ScanPage) -> None:
@@ -160,6 +162,7 @@ def _data(page: ScanPage) -> dict[str, Any]:
     """What the script of the page reads."""
     return {
         "measure": page.measure,
+        "map_measure": page.measure if page.map_measure is None else page.map_measure,
         "decimals": page.decimals,
         "entries": page.entries,
         "scans": [_scan(scan) for scan in page.scans],

@@ -103,7 +103,7 @@ async function show(number) {
   $("legend").hidden = $("threshold").parentNode.hidden = !map;
   $("opacity").parentNode.hidden = !map && !(classes && entry.of_class);
   $("measure").parentNode.hidden = !overlay;
-  $("measure").textContent = classes ? "class" : data.measure;
+  $("measure").textContent = classes ? "class" : data.map_measure;
   $("opacity_of").textContent = classes ? `Opacity of ${entry.title}` : "Opacity";
   if (classes) $("opacity").value = opacityOf(entry.of_class);
   $("controls").hidden = !overlay && masks.length === 0;
@@ -153,7 +153,7 @@ function applyMap() {
   map.image.cal_min = code - 0.5;
   map.image.cal_max = 255;
   map.image.opacity = page.showsMap ? Number($("opacity").value) / 100 : 0;
-  $("lowest").textContent = `${data.measure} ${(low + code * size).toFixed(decimals(10 * size))}`;
+  $("lowest").textContent = `${data.map_measure} ${(low + code * size).toFixed(decimals(10 * size))}`;
   $("highest").textContent = (low + 255 * size).toFixed(decimals(10 * size));
 }
 
