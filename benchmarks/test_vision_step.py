@@ -77,7 +77,7 @@ def test_forward_and_backward(name: str, measure: Callable[..., None]) -> None:
     torch.manual_seed(0)
     model = (Ours() if name.startswith("simcrop") else Monai()).to(DEVICE).train()
     volume = Draw().volume(STUDIES, 1, *RECIPE.volume_size, dtype=torch.int16).to(DEVICE)
-    masks = [draw_patch_mask(RECIPE.num_patches, RECIPE.mask_ratio, Draw(b).generator) for b in range(STUDIES)]
+    masks = [draw_patch_mask(RECIPE.num_patches, RECIPE.num_visible, Draw(b).generator) for b in range(STUDIES)]
     ids_keep, ids_masked = (torch.stack(ids).to(DEVICE) for ids in zip(*masks, strict=True))
 
     def step() -> Tensor:

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Generator, Sequence
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from simcrop.core.errors import SimcropError
 from simcrop_cli.app import app
 from simcrop_cli.signals import stop
+
+_EMPTY = re.compile(r"(--[\w-]+=)?\s*")
+"""An argument, or the value of an option, that says nothing."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(format="simcrop: %(message)s", level=logging.WARNING)
     logging.getLogger("simcrop").setLevel(level)
+    empty = next((text for text in (sys.argv[1:] if arguments is None else arguments) if _EMPTY.fullmatch(text)), None)
+    if empty is not None:
+        _fail(
+            f"{empty or 'an argument'}: is empty, and would be the current directory; set the variable that it is from"
+        )
+        return 2
     try:
         with stop.installed(), _told_once():
             app(args=arguments, prog_name="simcrop")

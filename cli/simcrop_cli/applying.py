@@ -51,6 +51,8 @@ def run_and_tell(work: Callable[[], "Applied"], out: Path, what: str, *, strict:
         print(f"{len(result.unusual)} of the scans look unlike a chest CT that the model knows; mistrust their numbers")
     if result.maps is not None:
         print(f"{result.maps}: maps of classes, each on the voxels of its scan")
+    if result.pages is not None:
+        print(f"{result.pages}: a page of each scan, which a double click opens; it holds patient data")
     print(f"{result.path}: {what} of {result.done} scans; {len(result.refused)} cannot be used")
     if strict and result.refused:
         raise typer.Exit(1)

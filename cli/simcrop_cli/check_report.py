@@ -49,11 +49,19 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckRe
             source = build_source(config.data, found.append)
         except BadFileError as bad:
             return CheckResult(0, [*found, bad.problem])
-        return check_source(source, found, cache, max_tokens=max_tokens, workers=workers, progress=progress)
+        return check_source(
+            source,
+            found,
+            cache,
+            max_tokens=max_tokens,
+            held_out_fraction=config.data.validation_fraction,
+            workers=workers,
+            progress=progress,
+        )
 
 
 def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterator[str]:
-    """Two lines for each code, errors first and the commonest first, and a line of totals.
+    """Two lines for each code, errors first and the commonest first, a line about reports, and a line of totals.
 
     Args:
         found: by a check.
@@ -74,6 +82,8 @@ def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterat
         such = f"{number}, {example}" if len(problems) == 1 else f"{number}, such as {example}"
         yield _cut(f"{first.severity:<5}  {code:<{longest}}  {such}", width)
         yield _cut(f"       -> {first.hint}", width)
+    if found.sentences_per_report is not None:
+        yield f"reports: {found.sentences_per_report:.1f} sentences each on average"
     num_notes = sum(problem.severity == "note" and problem.code != PASSED_OVER for problem in found.problems)
     counts = (found.num_volumes, "volume"), (found.num_errors, "error"), (num_notes, "note")
     volumes, errors, notes = (_counted(*count) for count in counts)

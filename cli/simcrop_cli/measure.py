@@ -1,5 +1,6 @@
 """Measure the size of a run and the time of its steps by one forward and backward pass on random data."""
 
+import logging
 import random
 import time
 from collections.abc import Generator, Iterable
@@ -15,13 +16,14 @@ from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.memory import peak_memory
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.core.data.batch import Batch, Inputs, MaskedReport, Tokens
-from simcrop.core.data.split import split_by_patient
+from simcrop.core.data.split import nothing_held_out, split_by_patient
 from simcrop.core.model.masking import draw_patch_mask, mask_report_tokens
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.ports import SingleProcess, Tokenizer
 from simcrop.core.training.learner import numerics
 
+_log = logging.getLogger("simcrop")
 _SENTENCES = 20
 _QUICK_SECONDS = 10.0
 _SLOW_SECONDS = 60.0
@@ -86,7 +88,9 @@ def _studies(config: RunConfig) -> tuple[int, Iterable[str]]:
     """Number of studies trained on, and texts for a vocabulary; phantoms are counted without being made."""
     data = config.data
     if data.num_to_make is None:
-        train, _ = split_by_patient(build_source(data).studies(), data.validation_fraction)
+        train, held_out = split_by_patient(build_source(data).studies(), data.validation_fraction)
+        if train and not held_out:
+            _log.warning(nothing_held_out(train, data.validation_fraction))
         return len(train), [study.report.findings for study in train]
     letters = random.Random(0)
     words = ["".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(config.text_encoder.vocab_size)]
@@ -135,7 +139,7 @@ def _random_batch(config: RunConfig, tokenizer: Tokenizer, num_studies: int) -> 
     draw = torch.Generator().manual_seed(config.seed)
     ratio = config.objectives.reconstruction.prediction_ratio
     masks = [
-        draw_patch_mask(model.num_patches, model.mask_ratio, draw, prediction_ratio=ratio) for _ in range(num_studies)
+        draw_patch_mask(model.num_patches, model.num_visible, draw, prediction_ratio=ratio) for _ in range(num_studies)
     ]
     keep, masked = zip(*masks, strict=True)
     ids = torch.randint(tokenizer.vocab_size, (num_studies, length), generator=draw)

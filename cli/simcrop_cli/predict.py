@@ -20,6 +20,9 @@ def predict(
         ),
     ] = None,
     form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Of the table.")] = "csv",
+    pages: Annotated[
+        bool, typer.Option("--pages", help="Write a page of each scan for a browser, too: 3 to 8 MB each.")
+    ] = False,
     device: Device = "auto",
     batch_size: BatchSize = 16,
     workers: Workers = None,
@@ -31,8 +34,8 @@ def predict(
     Example: simcrop predict scans/ --checkpoint runs/pretrain/eval/finetune --out predictions
 
     A classifier gives probabilities. A model that matches sentences gives scores, which rank scans and are no
-    probabilities. What eval segment left writes a map of organs for each scan, and their volumes in ml. It is a
-    research tool and not a medical device.
+    probabilities. What eval segment left writes a map of organs for each scan, and their volumes in ml. With --pages
+    each scan has a page to leaf through. It is a research tool and not a medical device.
     """
     from simcrop.compose.applying import ScanOptions
     from simcrop.compose.predicting import PredictOptions, predict
@@ -40,5 +43,5 @@ def predict(
     from simcrop_cli.signals import stop
 
     scans = ScanOptions(device, batch_size, workers, parse_shard(shard))
-    options = PredictOptions(prompts, form, scans)
+    options = PredictOptions(prompts, form, scans, pages)
     run_and_tell(lambda: predict(inputs, checkpoint, out, options, should_stop=stop), out, "numbers", strict=strict)

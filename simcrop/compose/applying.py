@@ -3,7 +3,9 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simcrop.adapters.applying.journal import Entry
-from simcrop.adapters.applying.row_folder import RowFolder
+from simcrop.adapters.applying.row_folder import RowFolder, part_name
 from simcrop.adapters.loading.own_volumes import Looked, SeenScan, look_at_centre
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.own_scans import OwnScans
+from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.compose.data import part_of
 from simcrop.compose.models import checkpoint_identity
+from simcrop.compose.pages import shown_box
 from simcrop.compose.view import View
 from simcrop.core.data.problems import Problem
 from simcrop.core.errors import DataError
@@ -60,6 +64,7 @@ class Applied:
             message.
         path: of the table, or of the folder of files.
         maps: folder of the scans' maps of classes, where a segmenter made some.
+        pages: folder of the scans' pages, where some were asked for.
     """
 
     done: int
@@ -67,6 +72,7 @@ class Applied:
     unusual: Sequence[Mapping[str, Any]]
     path: Path
     maps: Path | None = None
+    pages: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +90,44 @@ class Work:
     compute: Callable[[Mapping[str, SeenScan]], Computed]
 
     @classmethod
-    def on_centres(cls, view: View, compute: Callable[[Int16[Tensor, "B 1 H W D"]], Computed]) -> "Work":
-        """Compute rows of what a model sees: of volumes in HU on the CPU."""
+    def on_centres(
+        cls,
+        view: View,
+        compute: Callable[[Int16[Tensor, "B 1 H W D"]], Computed],
+        write_page: Callable[[str, SeenScan, NDArray[np.float32]], None] | None = None,
+    ) -> "Work":
+        """Compute rows of what a model sees: of volumes in HU on the CPU.
+
+        Args:
+            view: what it sees.
+            compute: rows of volumes.
+            write_page: is told the name, the scan and the row of each, where there are pages.
+        """
 
         def stacked(scans: Mapping[str, SeenScan]) -> Computed:
-            return compute(torch.stack([each.voxels for each in scans.values()])[:, None])
+            rows, tokens = compute(torch.stack([each.voxels for each in scans.values()])[:, None])
+            if write_page is not None:
+                for (name, scan), row in zip(scans.items(), rows, strict=True):
+                    write_page(name, scan, row)
+            return rows, tokens
 
-        return cls(look_at_centre, (view.grid, view.recipe.volume_size), stacked)
+        show = None if write_page is None else partial(shown_box, recipe=view.recipe)
+        return cls(look_at_centre, (view.grid, view.recipe.volume_size, show), stacked)
 
 
 def about_model(checkpoint: str) -> dict[str, Any]:
     """What rows of different models are told apart by."""
     identity = checkpoint_identity(checkpoint)
     return {"version": 1, "weights_sha256": identity["sha256"], "step": identity["step"]}
+
+
+def owned_part(out: Path, options: ScanOptions) -> AbstractContextManager[None]:
+    """This process alone works in its part of the folder of a result; those of other shards share it.
+
+    Raises:
+        DataError: another process works on the same part.
+    """
+    return owned(out, part=part_name(options.shard))
 
 
 def apply_to_scans(
@@ -135,7 +166,8 @@ def apply_to_scans(
     names = [*wanted, *(found.file for found in told)]
     folder.finish(names)
     refused = folder.journal.refused(names)
-    return Applied(len(names) - len(refused), refused, folder.journal.unusual(names), folder.result, folder.maps)
+    unusual = folder.journal.unusual(names)
+    return Applied(len(names) - len(refused), refused, unusual, folder.result, folder.maps, folder.pages)
 
 
 @torch.no_grad()

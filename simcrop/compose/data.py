@@ -25,18 +25,20 @@ from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.core.data.batch import LONGEST, Padding
 from simcrop.core.data.items import ItemReader, ReadingSpec
-from simcrop.core.data.problems import Problem
-from simcrop.core.data.split import Refusals
+from simcrop.core.data.problems import REASONS, Problem
+from simcrop.core.data.split import Refusals, nothing_held_out
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenizer
 from simcrop.core.randomness import derive_seed
+from simcrop.core.reports.checks import sentences_per_report
 from simcrop.core.reports.reader import ReportReader
 
 _VOCABULARY_STUDIES = 8192
 _GPU_TOKENS, _GPU_SENTENCES = 128, 16
 _MEASURED = 3
 """Studies behind what each storage costs."""
+_FEW_SENTENCES = 2
 _log = logging.getLogger("simcrop")
 
 
@@ -117,6 +119,10 @@ def prepare_data(
         raise DataError(
             f"data: all {len(held_out)} studies are held out, none is left to train on; lower data.validation_fraction"
         )
+    if for_training and not held_out:
+        _log.warning(
+            "%s; %s", nothing_held_out(train, data.validation_fraction), REASONS["set.nothing_held_out"].remedy
+        )
     if left_out := refusals.summary():
         _log.warning(left_out)
     return Data(source, train, held_out, prepared)
@@ -127,6 +133,21 @@ def _say_costs(prepared: PreparedVolumes, measured: Sequence[Study], studies: Se
         count = sum(len(study.reconstructions) for study in studies)
         for line in describe_costs(prepared, [study.reconstructions[0] for study in measured], count):
             _log.info(line)
+
+
+def tell_sentences(studies: Sequence[Study]) -> None:
+    """Say how many sentences a report has on average, and warn where that is next to none."""
+    average = sentences_per_report(studies)
+    if average is None:
+        return
+    if average < _FEW_SENTENCES:
+        _log.warning(
+            "reports: %.1f sentences each on average; matching needs several that differ; end each finding with a "
+            "stop, or put each on a line of its own (simcrop data check names the reports)",
+            average,
+        )
+    else:
+        _log.info("reports: %.1f sentences each on average", average)
 
 
 def with_features(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from simcrop.adapters.applying.row_folder import RowFolder, RowFormat
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans, owned_part
 from simcrop.compose.models import load_encoder
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.readouts import TokenReadOut, read_out, rows_and_tokens
@@ -59,9 +59,17 @@ def embed(
 
     Raises:
         CheckpointError: no such model.
-        ConfigError, DataError, Stopped: as `apply_to_scans` does; or the folder holds features of another model.
+        ConfigError, DataError, Stopped: as `apply_to_scans` and `owned_part` do; or the folder holds features of
+            another model.
     """
     options = options or EmbedOptions()
+    with owned_part(out, options.scans):
+        return _embed(inputs, checkpoint, out, options, should_stop)
+
+
+def _embed(
+    inputs: Sequence[Path], checkpoint: str, out: Path, options: EmbedOptions, should_stop: Callable[[], bool]
+) -> Applied:
     encoder = load_encoder(checkpoint, choose_device(options.scans.device))
     recipe, device = encoder.recipe, encoder.cls_token.device
     about = {

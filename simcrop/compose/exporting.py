@@ -26,6 +26,7 @@ from simcrop.adapters.formats.geometry import to_ras
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.sources.phantom.render import render
 from simcrop.adapters.sources.phantom.specification import plan, sample_study
+from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.provenance import versions
 from simcrop.compose.applying import View
 from simcrop.compose.models import load_encoder, load_simcrop
@@ -60,8 +61,14 @@ def export(
 
     Raises:
         CheckpointError: nothing to export, `out` holds something else, or the disk refuses.
+        DataError: another process exports into `out`.
     """
-    check_target(out, replace_export=replace_export)
+    with owned(out, beside=True):
+        check_target(out, replace_export=replace_export)
+        _export(path, out, kind, licence, repo_id)
+
+
+def _export(path: str | Path, out: Path, kind: Format, licence: str | None, repo_id: str | None) -> None:
     source = local_copy(path)
     opened = open_weights(source)
     remedy = "export its encoder with --format authors, monai, monai-bundle or transformers"

@@ -14,7 +14,7 @@ from simcrop.adapters.evaluation.classification.files import FineTuned, HeadLabe
 from simcrop.adapters.evaluation.classification.kept_probe import KeptProbe, find_probe, load_probe
 from simcrop.adapters.system.files import sha256_of
 from simcrop.compose.applying import about_model
-from simcrop.compose.models import checkpoint_identity, load_aligned, load_encoder
+from simcrop.compose.models import checkpoint_identity, is_of_phantoms, load_aligned, load_encoder
 from simcrop.compose.view import View
 from simcrop.core.errors import CheckpointError
 from simcrop.core.evaluation.classifier import Classifier, probabilities
@@ -36,12 +36,14 @@ class Labeller:
         scores: their probabilities.
         view: what it sees of a scan.
         about: what its numbers are told apart by.
+        of_phantoms: whether its model has learned from phantoms alone.
     """
 
     labels: HeadLabels
     scores: Scorer
     view: View
     about: Mapping[str, Any]
+    of_phantoms: bool
 
 
 def is_classifier(path: str | Path, revision: str | None = None) -> bool:
@@ -67,7 +69,8 @@ def load_labeller(path: str | Path, device: torch.device, revision: str | None =
     if known is None:
         raise CheckpointError(f"{path}: is no classifier; name what simcrop eval finetune or eval probe wrote")
     encoder = load_encoder(path, device, revision=revision)
-    return Labeller(known, _head_scorer(encoder, known), encoder.view, about_model(str(path)))
+    scores, of_phantoms = _head_scorer(encoder, known), is_of_phantoms(local_copy(path, revision))
+    return Labeller(known, scores, encoder.view, about_model(str(path)), of_phantoms)
 
 
 def _probe_labeller(folder: Path, device: torch.device) -> Labeller:
@@ -91,7 +94,7 @@ def _probe_labeller(folder: Path, device: torch.device) -> Labeller:
         return probabilities(logits, exclusive=kept.exclusive).nan_to_num(0.5).float()
 
     about = {**about_model(base), "probe_sha256": sha256_of(folder / "probe.safetensors")}
-    return Labeller(kept, scores, View.of(base, encoder.recipe), about)
+    return Labeller(kept, scores, View.of(base, encoder.recipe), about, is_of_phantoms(base))
 
 
 def _model_of_probe(folder: Path, kept: KeptProbe) -> str:

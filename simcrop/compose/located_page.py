@@ -14,25 +14,15 @@ from simcrop.adapters.figures.png import small_png
 from simcrop.adapters.formats.ground_truth import read_ground_truth, read_mask
 from simcrop.adapters.formats.opening import read_volume, without_suffix
 from simcrop.adapters.formats.scan import Scan
-from simcrop.adapters.loading.resample import Grid, resample_mask, resample_volume
-from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown
+from simcrop.adapters.loading.resample import resample_mask
+from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown, ShownScan
 from simcrop.adapters.pages.words import distance_mm, place_in_mm, place_in_words
-from simcrop.adapters.system.provenance import versions
 from simcrop.compose.models import checkpoint_identity, trained_on
+from simcrop.compose.pages import MAP_SAMPLES, PANEL_DPI, cautions, image_of, shown_box, versions_text
 from simcrop.core.data.study import Volume
 from simcrop.core.errors import DataError
 from simcrop.core.recipe import ModelRecipe
 from simcrop.core.reports.text import sentence_key
-
-_FINEST_MM = (1.5, 1.5, 3.0)
-"""Voxels of the scan on a page, unless its own are asked for: the box of the paper's model is 3 MB of them."""
-MAP_SAMPLES = 5
-"""Of a map along each edge of a patch: the viewer draws the nearest one. The middle one is the patch's own value."""
-_DPI = 84
-CAUTIONS = (
-    "Research software, not a medical device.",
-    "This file holds patient data, the scan and what is said of it: keep it as you keep the scan.",
-)
 
 
 @dataclass(frozen=True)
@@ -95,7 +85,7 @@ class LocatedPage:
             best_mm=heat.best_mm,
             map=Image(values, affine),
             outlines=() if truth is None else (truth,),
-            panel=small_png(figure, dpi=_DPI),
+            panel=small_png(figure, dpi=PANEL_DPI),
         )
         self._entries.append(entry)
 
@@ -113,13 +103,13 @@ class LocatedPage:
         masks = {"True masks": ", ".join(map(str, self._options.masks))} if self._options.masks else {}
         return ScanPage(
             title=self._scan.path.name,
-            scans=[self._image],
+            scans=[ShownScan(self._image.voxels, self._image.affine)],
             shown=self._entries,
             measure="cosine",
             entries="sentences",
             outlines=self._outlines,
             facts={"Scan": f"{self._scan.path}, {own} voxels; shown: {shown}", **facts, **masks},
-            cautions=[CAUTIONS[0], f"{worth[0].upper()}{worth[1:]}.", *CAUTIONS[1:]],
+            cautions=cautions(worth),
         )
 
     def _read_folder(self, folder: Path) -> None:
@@ -152,7 +142,6 @@ def about_model(checkpoint: str, recipe: ModelRecipe, findings: Path | None, com
     step = "" if identity["step"] is None else f", step {identity['step']}"
     fingerprint = identity["data_fingerprint"]
     data = "" if fingerprint is None else f" (data {fingerprint[:16]})"
-    used = ", ".join(f"{name} {number}" for name, number in versions().items())
     return {
         "Model": f"{checkpoint}{step}",
         "Weights, sha256": identity["sha256"],
@@ -160,24 +149,12 @@ def about_model(checkpoint: str, recipe: ModelRecipe, findings: Path | None, com
         "What it sees": f"{extent} mm around the centre of the scan, in patches of {patch} mm",
         "Sentences read among": "built-in findings that deny everything" if findings is None else str(findings),
         "Command": command,
-        "Versions": used,
+        "Versions": versions_text(),
     }
 
 
 def _shown_scan(scan: Scan, recipe: ModelRecipe, *, full_resolution: bool) -> Image:
-    if full_resolution:
-        return Image(scan.volume.voxels.numpy(), scan.volume.affine.double().numpy())
-    return shown_box(scan.volume, recipe)
-
-
-def shown_box(volume: Volume, recipe: ModelRecipe) -> Image:
-    """The box of a volume that a model sees, on voxels for a page."""
-    box = [size * mm for size, mm in zip(recipe.volume_size, recipe.spacing_mm, strict=True)]
-    wanted = zip(recipe.spacing_mm, volume.spacing_mm, _FINEST_MM, strict=True)
-    x, y, z = (min(model, max(own, finest)) for model, own, finest in wanted)
-    width, depth, height = (round(length / mm) for length, mm in zip(box, (x, y, z), strict=True))
-    voxels, affine = resample_volume(volume, Grid((x, y, z), (width, depth, height)))
-    return Image(voxels.numpy(), affine.numpy())
+    return image_of(scan.volume if full_resolution else shown_box(scan.volume, recipe))
 
 
 def _on_grid(shape: tuple[int, ...], affine: NDArray[np.float64], scan: Scan) -> NDArray[np.bool_]:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
 from simcrop.adapters.figures.located import Located, located_figure
 from simcrop.adapters.figures.png import small_png
 from simcrop.adapters.formats.scan import Scan
 from simcrop.adapters.loading.resample import Grid, resample_volume
+from simcrop.core.data.study import Volume
 from simcrop.core.evaluation.grounding import comparable, similarity_maps
 from simcrop.core.evaluation.sentences import read_within
 from simcrop.core.model.simcrop import SimCroP
@@ -115,11 +118,22 @@ def look_for(
     """
     company = normal_findings() if company is None else company
     recipe, reader = model.recipe, ReportReader(tokenizer, model.text_recipe.max_tokens)
-    voxels, seen = resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size))
-    patches = model.patch_features(voxels[None, None].to(model.encoder.cls_token.device))[0]
-    features = torch.stack([read_within(model, reader, sentence, company) for sentence in sentences])
+    seen = Volume(*resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size)))
+    return maps_in(seen, torch.stack([read_within(model, reader, each, company) for each in sentences]), model)
+
+
+@torch.no_grad()
+def maps_in(seen: Volume, features: Float[Tensor, "S E"], model: SimCroP) -> list[PatchMap]:
+    """The map of each sentence in what a model sees of a scan.
+
+    Args:
+        seen: HU, on the model's grid and of its size.
+        features: of the sentences.
+        model: trained with alignment, in eval mode.
+    """
+    patches = model.patch_features(seen.voxels[None, None].to(model.encoder.cls_token.device))[0]
     cosines, compared = similarity_maps(features, patches), comparable(patches)
-    shape, affine = (recipe.matched_grid, recipe.matched_patch_size), seen.numpy()
+    shape, affine = (model.recipe.matched_grid, model.recipe.matched_patch_size), seen.affine.double().numpy()
     return [PatchMap.of(each, compared, *shape, affine) for each in cosines]
 
 

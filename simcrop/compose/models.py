@@ -160,10 +160,15 @@ def checkpoint_identity(path: str | Path, *, revision: str | None = None) -> dic
     return {"path": str(path), "step": opened.step, "sha256": opened.sha256, "data_fingerprint": fingerprint}
 
 
+def is_of_phantoms(checkpoint: str | Path) -> bool:
+    """Whether a model has learned from phantoms alone. Raises CheckpointError as `load_encoder` does."""
+    config = open_weights(local_copy(checkpoint, None)).run_config()
+    return config is not None and config.data.source == "phantom"
+
+
 def trained_on(checkpoint: str | Path) -> str:
     """Says in words what kind of studies a model has learned from. Raises CheckpointError as `load_simcrop` does."""
-    config = open_weights(local_copy(checkpoint, None)).run_config()
-    if config is not None and config.data.source == "phantom":
+    if is_of_phantoms(checkpoint):
         return "the model was trained on phantoms alone and has seen no patient"
     return "how well the model does that, simcrop eval grounding measures"
 

@@ -7,19 +7,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from simcrop.adapters.applying.row_folder import RowFolder
 from simcrop.adapters.config.prompts import prompts_of, read_prompts
 from simcrop.adapters.evaluation.segmentation.files import find_segmenter
 from simcrop.adapters.formats.feature_tables import TableFormat
+from simcrop.adapters.loading.own_volumes import SeenScan
+from simcrop.adapters.pages.html import require_viewer
+from simcrop.adapters.pages.scan_page import Shown
 from simcrop.adapters.system.ranks import choose_device
-from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans
+from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, about_model, apply_to_scans, owned_part
 from simcrop.compose.labellers import Labeller, Scorer, is_classifier, load_labeller
-from simcrop.compose.models import load_aligned
+from simcrop.compose.looking import maps_in
+from simcrop.compose.models import is_of_phantoms, load_aligned
+from simcrop.compose.predicted_page import (
+    PredictedPages,
+    about_prediction,
+    finding_entries,
+    sentence_entries,
+    worth_of,
+)
 from simcrop.compose.segmenters import segment_scans
 from simcrop.compose.view import View
+from simcrop.core.data.study import Volume
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.prompt_features import read_texts
 from simcrop.core.evaluation.sentences import sentence_scores
@@ -31,6 +46,12 @@ from simcrop.core.reports.prompts import WORDS, PromptTexts, templates
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.training.learner import numerics
 
+_PROBABILITY = "a probability is what the model has learned of its own patients, and no diagnosis"
+_SCORE = (
+    "a score ranks scans for one finding and is no probability; it cannot be compared from finding to finding, and the "
+    "map says where the sentence fits best, true or not"
+)
+
 
 @dataclass(frozen=True)
 class PredictOptions:
@@ -41,11 +62,13 @@ class PredictOptions:
             the built-in sentences of CT-RATE's findings.
         form: csv or parquet.
         scans: how they are taken.
+        has_pages: whether each scan gets a page for a browser.
     """
 
     prompts: Path | None = None
     form: TableFormat = "csv"
     scans: ScanOptions = field(default_factory=ScanOptions)
+    has_pages: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +80,20 @@ class _Predictor:
         about: what their numbers are.
         view: what the model sees of a scan.
         compute: the numbers of volumes.
+        measure: what a page calls them.
+        worth: what they are worth, for a page.
+        of_phantoms: whether it has learned from phantoms alone.
+        shown: findings of one scan, by its row, for a page.
     """
 
     names: Sequence[str]
     about: Mapping[str, Any]
     view: View
     compute: Callable[[Tensor], Computed]
+    measure: str
+    worth: str
+    of_phantoms: bool
+    shown: Callable[[SeenScan, NDArray[np.float32]], list[Shown]]
 
 
 def predict(
@@ -86,22 +117,45 @@ def predict(
 
     Raises:
         CheckpointError: no such model, or one that is neither.
-        ConfigError, DataError, Stopped: as `apply_to_scans` does; or the prompts are wrong.
+        ConfigError, DataError, Stopped: as `apply_to_scans` and `owned_part` do; or the prompts are wrong, or the viewer of
+            pages has not been brought.
     """
     options = options or PredictOptions()
+    if options.has_pages:
+        require_viewer()
+    with owned_part(out, options.scans):
+        return _predict(inputs, checkpoint, out, options, should_stop)
+
+
+def _predict(
+    inputs: Sequence[Path], checkpoint: str, out: Path, options: PredictOptions, should_stop: Callable[[], bool]
+) -> Applied:
     network = find_segmenter(Path(checkpoint)) if options.prompts is None else None
     if network is not None:
         one = replace(options.scans, batch_size=1)
-        return segment_scans(inputs, network, out, options.form, one, should_stop)
+        return segment_scans(inputs, network, out, options.form, one, should_stop, has_pages=options.has_pages)
     device = choose_device(options.scans.device)
     if options.prompts is None and is_classifier(checkpoint):
         predictor = _with_decisions(load_labeller(checkpoint, device))
     else:
         predictor = _by_sentences(checkpoint, options.prompts, device)
     folder = RowFolder(
-        out, "predictions", predictor.about, columns=predictor.names, form=options.form, shard=options.scans.shard
+        out,
+        "predictions",
+        predictor.about,
+        columns=predictor.names,
+        form=options.form,
+        shard=options.scans.shard,
+        has_pages=options.has_pages,
     )
-    work = Work.on_centres(predictor.view, predictor.compute)
+    facts = about_prediction(checkpoint, predictor.about["weights_sha256"], inputs, out, options.prompts)
+    worth = worth_of(predictor.worth, of_phantoms=predictor.of_phantoms)
+    pages = PredictedPages(folder, "findings", predictor.measure, 3, facts, worth)
+
+    def write_page(name: str, scan: SeenScan, row: NDArray[np.float32]) -> None:
+        pages.write_findings(name, scan, predictor.shown(scan, row))
+
+    work = Work.on_centres(predictor.view, predictor.compute, write_page if options.has_pages else None)
     return apply_to_scans(inputs, work, folder, options.scans, should_stop)
 
 
@@ -118,20 +172,22 @@ def _with_decisions(labeller: Labeller) -> _Predictor:
 
     kind = "probabilities of exclusive classes" if labels.exclusive else "probabilities of findings, each by itself"
     about: dict[str, Any] = {**labeller.about, "numbers": kind}
+    shown = ("probability", _PROBABILITY, labeller.of_phantoms, lambda _, row: finding_entries(labels, row))
     if not labels.thresholds:
-        return _Predictor(labels.names, about, labeller.view, compute)
+        return _Predictor(labels.names, about, labeller.view, compute, *shown)
     known = zip(labels.names, labels.thresholds, strict=True)
     about["decisions"] = "1 at the threshold and above, where sensitivity plus specificity of selection patients peaks"
     about["thresholds"] = {name: None if math.isnan(value) else value for name, value in known}
     names = [*labels.names, *(f"{name}: present" for name in labels.names)]
-    return _Predictor(names, about, labeller.view, compute)
+    return _Predictor(names, about, labeller.view, compute, *shown)
 
 
 def _by_sentences(checkpoint: str, prompts: Path | None, device: torch.device) -> _Predictor:
     """How much better sentences that assert a finding are met than those that deny it."""
     model, tokenizer = load_aligned(checkpoint, device)
     texts = prompt_texts(prompts)
-    scores = sentence_scorer(model, ReportReader(tokenizer, model.text_recipe.max_tokens), [*texts.values()])
+    reports = ReportReader(tokenizer, model.text_recipe.max_tokens)
+    scores, asserting = sentence_scorer(model, reports, [*texts.values()]), _first_sentences(model, reports, texts)
 
     def compute(volumes: Tensor) -> Computed:
         return scores(volumes).numpy(), None
@@ -141,7 +197,19 @@ def _by_sentences(checkpoint: str, prompts: Path | None, device: torch.device) -
         "numbers": "score of sentences that assert a finding, less that of sentences that deny it: no probability",
         "prompts": {name: {"present": list(each.present), "absent": list(each.absent)} for name, each in texts.items()},
     }
-    return _Predictor([*texts], about, View.of(checkpoint, model.recipe), compute)
+
+    def shown(scan: SeenScan, row: NDArray[np.float32]) -> list[Shown]:
+        maps = maps_in(Volume(scan.voxels, scan.affine), asserting, model)
+        return sentence_entries(scan, {name: each.present[0] for name, each in texts.items()}, row, maps)
+
+    view, of_phantoms = View.of(checkpoint, model.recipe), is_of_phantoms(checkpoint)
+    return _Predictor([*texts], about, view, compute, "score", _SCORE, of_phantoms, shown)
+
+
+def _first_sentences(model: SimCroP, reports: ReportReader, texts: Mapping[str, PromptTexts]) -> Float[Tensor, "F E"]:
+    """Features of a sentence that asserts each finding: the first."""
+    firsts = [PromptTexts(each.present[:1], each.absent) for each in texts.values()]
+    return torch.cat([read_texts(model, reports, each).features.present for each in firsts])
 
 
 def sentence_scorer(model: SimCroP, reports: ReportReader, texts: Sequence[PromptTexts]) -> Scorer:

@@ -1,6 +1,7 @@
 """Networks that segment organs: new ones, kept ones, and kept ones applied to scans of one's own."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,16 @@ from simcrop.adapters.loading.own_volumes import SeenScan, WholeScan, look_at_wh
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, apply_to_scans
 from simcrop.compose.ops import select_ops
+from simcrop.compose.pages import shown_whole
+from simcrop.compose.predicted_page import PredictedPages, about_prediction, worth_of
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import TrainRecipe
 
 if TYPE_CHECKING:
     from simcrop.adapters.evaluation.segmentation.unetr import UNETR
+
+_WORTH = "tints and volumes are what the network finds, and nobody has looked at them"
 
 
 def new_network(config: RunConfig, encoder: VisionEncoder) -> "UNETR":
@@ -65,6 +70,8 @@ def segment_scans(
     form: TableFormat,
     options: ScanOptions,
     should_stop: Callable[[], bool],
+    *,
+    has_pages: bool = False,
 ) -> Applied:
     """Write the map of classes of every scan, in its own geometry, and the volume of each class in ml.
 
@@ -75,6 +82,7 @@ def segment_scans(
         form: of the table.
         options: how scans are taken; a network takes one at a time.
         should_stop: asked after every scan.
+        has_pages: whether each scan gets a page.
 
     Raises:
         CheckpointError: the network is damaged.
@@ -94,7 +102,13 @@ def segment_scans(
         "numbers": "volume of each class, ml",
         "segmentations": {str(number): name for number, name in enumerate(classes, 1)},
     }
-    rows = RowFolder(out, "predictions", about, columns=classes, form=form, shard=options.shard, has_maps=True)
+    shard = options.shard
+    rows = RowFolder(
+        out, "predictions", about, columns=classes, form=form, shard=shard, has_maps=True, has_pages=has_pages
+    )
+    facts = about_prediction(str(folder), sha256, inputs, out)
+    worth = worth_of(_WORTH, of_phantoms=config.data.source == "phantom")
+    pages = PredictedPages(rows, "classes", "ml", 1, facts, worth)
 
     def compute(scans: Mapping[str, SeenScan]) -> Computed:
         found: list[list[float]] = []
@@ -103,6 +117,9 @@ def segment_scans(
             predicted = segmenter(scan.voxels)
             write_classes(rows.map_file(name), on_grid(predicted, scan.affine, scan.grid), scan.grid)
             found.append(volumes_ml(predicted, len(classes), spacing))
+            if has_pages:
+                pages.write_organs(name, scan, predicted, found[-1])
         return np.asarray(found, np.float32), None
 
-    return apply_to_scans(inputs, Work(look_at_whole, spacing, compute), rows, options, should_stop)
+    show = partial(shown_whole, spacing_mm=spacing) if has_pages else None
+    return apply_to_scans(inputs, Work(look_at_whole, (spacing, show), compute), rows, options, should_stop)

@@ -4,6 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,9 @@ from simcrop.adapters.evaluation.run.summary import write_summary
 from simcrop.adapters.loading.buffers import ahead
 from simcrop.adapters.loading.workers import dead_workers_told
 from simcrop.adapters.system.files import make_folder, replace_text
+from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.provenance import git_commit, versions
-from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
+from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect, is_first_rank
 from simcrop.adapters.text.encoder import load_text_encoder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
@@ -30,6 +32,7 @@ from simcrop.compose.data import (
     Data,
     part_of,
     prepare_data,
+    tell_sentences,
     training_batches,
     validation_batches,
     with_features,
@@ -94,8 +97,13 @@ def train(
         should_stop: asked after every step; True saves and returns.
 
     Raises:
-        SimcropError: wrong data, configuration or checkpoint, or a loss that is not finite.
+        SimcropError: wrong data, configuration or checkpoint, another process in `out`, or a loss that is not finite.
     """
+    with owned(out) if is_first_rank() else nullcontext():
+        return _train(config, out, resume, should_stop)
+
+
+def _train(config: RunConfig, out: Path, resume: str, should_stop: Callable[[], bool]) -> TrainResult:
     device = choose_device(config.train.device)
     start = starting_point(out, resume, as_tree(config))
     config = config if start is None else as_begun(config, start)
@@ -196,6 +204,8 @@ class _Run:
         if self.is_writer:
             data = prepare_data(self.config)
             self.communicator.barrier()
+            if self.config.objectives.matches_sentences:
+                tell_sentences(data.train)
             return data
         self.communicator.barrier()
         return prepare_data(self.config)

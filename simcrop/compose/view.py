@@ -41,4 +41,4 @@ class View:
 
     def volume(self, scan: Scan) -> Int16[Tensor, "1 1 H W D"]:
         """What the model sees of a scan, HU."""
-        return centre_of(scan.volume, self.grid, self.recipe.volume_size)[None, None]
+        return centre_of(scan.volume, self.grid, self.recipe.volume_size).voxels[None, None]

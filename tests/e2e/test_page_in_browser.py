@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +12,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 from support.browser import Tab, chromium_or_skip, opened_tab
+from support.scan_pages import READY, canvas, data_of, place
 from support.tiny_data import SENTENCES, write_config
 
 from simcrop.adapters.pages.niivue import BUNDLE
-from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown, write_scan_page
+from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown, ShownScan, write_scan_page
 from simcrop_cli.__main__ import main
 
-READY = "document.documentElement.dataset.readyMs"
 EVIL = (
     "A nodule <img src=x onerror=\"document.title='owned'\"> is seen </script><script>document.title='owned'</script>"
 )
@@ -51,6 +50,21 @@ def located(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def predicted(located: Path) -> Path:
+    """The page of the findings that the same model sees in the same scan by sentences of one's own."""
+    folder = located.parent
+    prompts, volume = folder / "prompts.yaml", next(folder.rglob("*.nii.gz"))
+    prompts.write_text(
+        f"Heart:\n  present: [{SENTENCES[1]}]\n  absent: [{SENTENCES[2]}]\n<b>Nodule</b>:\n"
+        f"  present: [{SENTENCES[0]}]\n  absent: [{SENTENCES[4]}]\n"
+    )
+    arguments = ["--checkpoint", str(folder / "run"), "--prompts", str(prompts), "--out", str(folder / "predicted")]
+    assert main(["predict", str(volume), *arguments, "--pages", "--workers", "1"]) == 0
+    [page] = (folder / "predicted/pages").rglob("*.html")
+    return page
+
+
+@pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page of two scans with a known block, its map and its outline."""
     hu = np.full((80, 70, 50), -900, np.int16)
@@ -68,7 +82,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     askew[:3, :3] = Rotation.from_euler("xyz", [7, -11, 13], degrees=True).as_matrix() @ affine[:3, :3]
     other = Shown("other scan", best_mm=(-15, 160, -190), map=Image(heat.voxels, affine), scan=1)
     entries = [first, Shown("without a map", scan=1), other]
-    scans = [Image(hu, affine), Image(hu[:70], askew)]
+    scans = [ShownScan(hu, affine), ShownScan(hu[:70], askew)]
     path = tmp_path_factory.mktemp("drawn") / "page.html"
     write_scan_page(path, ScanPage("drawn", scans, entries, "score", "entries", cautions=["a caution"]))
     return path
@@ -79,26 +93,6 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     """One for all tests, since a browser takes seconds to start; each opens its own page."""
     with opened_tab(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
-
-
-def place(tab: Tab) -> np.ndarray:
-    """The crosshair, as the page tells it, mm."""
-    tab.settle()
-    return np.array(re.findall(r"-?[\d.]+", tab.evaluate("document.querySelector('#place').textContent")), float)
-
-
-def canvas(tab: Tab) -> np.ndarray:
-    """The picture of the scan, without what is around it."""
-    x, y, width, height = tab.evaluate(
-        "(({x, y, width, height}) => [x, y, width, height])(document.querySelector('#view').getBoundingClientRect())"
-    )
-    return tab.picture()[int(y) : int(y + height), int(x) : int(x + width)].astype(int)
-
-
-def data_of(page: Path) -> Any:
-    found = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])
 
 
 def hottest(coded: dict[str, Any]) -> np.ndarray:
@@ -124,6 +118,23 @@ def test_each_sentence_brings_the_crosshair_to_its_maximum_and_stays_text(locate
     assert tab.evaluate("document.querySelectorAll('#list img, #panels img[onerror], script').length") == 3
     assert tab.complaints == []
     assert [address for address in tab.requested if not address.startswith(("data:", "blob:"))] == [located.as_uri()]
+
+
+def test_a_predicted_finding_brings_its_sentences_map(predicted: Path, tab: Tab) -> None:
+    tab.open(predicted)
+    tab.wait_for(READY)
+    shown = data_of(predicted)["shown"]
+    titles = tab.evaluate("[...document.querySelectorAll('#list .title')].map(title => title.textContent)")
+    assert titles == ["Heart", "<b>Nodule</b>"]
+    scores = tab.evaluate("[...document.querySelectorAll('#list .score')].map(score => score.textContent)")
+    assert scores == [f"{entry['score']:.3f}" for entry in shown]
+    for number in (1, 0):
+        tab.click(f"#list li:nth-child({number + 1}) .row")
+        tab.wait_for(f"document.querySelector('#list li:nth-child({number + 1}) [aria-current=true]')")
+        assert np.abs(place(tab) - shown[number]["best_mm"]).max() <= 0.06
+        assert np.abs(place(tab) - hottest(shown[number]["map"])).max() <= 8.0
+    assert tab.evaluate("document.querySelector('#lowest').textContent").startswith("cosine")
+    assert tab.complaints == []
 
 
 def data_of_title(page: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.owning import held
 from support.tiny_data import write_config
 
 pytestmark = pytest.mark.slow
@@ -62,3 +63,19 @@ def test_two_ranks_stop_together_and_save(tmp_path: Path) -> None:
         process.terminate()
     last = rows(out)[-1]["step"]
     assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n"
+
+
+def test_two_ranks_own_their_folder_as_one(tmp_path: Path) -> None:
+    config, out = write_config(tmp_path), tmp_path / "run"
+    short = ("train.steps=2", "train.warmup_steps=1")
+    with held(out) as first:
+        process = start(TORCHRUN, config, out, *short)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode != 0
+        assert output.count(f"simcrop: {out}: process {first.pid} on ") == 1
+        assert {path.name for path in out.iterdir()} == {"at work", ".simcrop.lock", ".simcrop.lock.json"}
+    process = start(TORCHRUN, config, out, *short)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert len(rows(out)) == 2
+    assert not list(out.glob(".*"))

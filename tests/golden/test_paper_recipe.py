@@ -13,11 +13,12 @@ from support.tiny import MODEL as TINY
 from support.tiny import TEXT, VOCABULARY, WordEncoder, make_batch
 from torch import Tensor
 
+from simcrop.core.data.augment import Augmenter
 from simcrop.core.model.masking import mask_report_tokens
 from simcrop.core.model.patches import patchify
 from simcrop.core.model.positions import position_table
 from simcrop.core.model.simcrop import SimCroP
-from simcrop.core.objectives.alignment import alignment_loss
+from simcrop.core.objectives.alignment import alignment_loss, selected_means
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.objectives.objective import Sentences
 from simcrop.core.objectives.reconstruction import reconstruction_share
@@ -27,12 +28,16 @@ from simcrop.core.randomness import generator
 from simcrop.core.recipe import (
     PAPER,
     AlignmentRecipe,
+    AugmentRecipe,
     LateInteractionRecipe,
+    ModelRecipe,
     ObjectivesRecipe,
     ReconstructionRecipe,
     ReportRecipe,
+    TrainRecipe,
 )
 from simcrop.core.reference import REFERENCE, masked_patch_embed, masked_patch_mse, sentence_patch_topk
+from simcrop.core.training.optimization import lr_at, make_optimizers, parameter_groups
 
 KEYS: dict[str, Any] = PAPER["objectives"]
 OBJECTIVES = ObjectivesRecipe(
@@ -99,6 +104,51 @@ def test_padding_stays_in_the_denominators_as_the_first_patches() -> None:
     to_aligned = math.log(math.exp(2) + math.exp(2 * math.sqrt(0.5))) - 2
     to_sentence = math.log(math.exp(2) + 1) - 2
     assert loss.item() == pytest.approx(to_aligned + to_sentence, rel=1e-6)
+
+
+def test_padding_of_a_step_takes_drawn_patches() -> None:
+    assert OBJECTIVES.alignment.padding_patches == "drawn"
+    patches = torch.tensor([[[0.0, 4.0], [4.0, 0.0], [2.0, 0.0], [0.0, -1.0]]])
+    sentences = Sentences(
+        torch.tensor([[[5.0, 0.0], [0.0, 0.0]]]),
+        torch.tensor([[True, False]]),
+        torch.zeros(1, 2, dtype=torch.int64),
+        torch.zeros(1, dtype=torch.int64),
+    )
+    aligned = selected_means(
+        patches, sentences, OBJECTIVES.alignment, ops=REFERENCE, padding_patches=torch.tensor([[3, 0]])
+    )
+    assert aligned.tolist() == [[[3.0, 0.0], [0.0, 1.5]]]
+
+
+def test_a_training_box_is_cut_and_never_resampled() -> None:
+    augment = AugmentRecipe(**PAPER["data"]["augment"])
+    augmenter = Augmenter(augment, ModelRecipe(volume_size=(22, 22, 11), patch_size=(11, 11, 11)), seed=0)
+    boxes = [augmenter.draw((24, 24, 12), study) for study in range(300)]
+    assert {box.fit for box in boxes} == {"mirror"}
+    # 0.8 to 1 of 24 voxels are 20 to 24, of which a box of 22 is whole in 3 of 5 cases; of 12 voxels 10 to 12, 2 of 3.
+    is_mirrored = [box.size != (22, 22, 11) for box in boxes]
+    assert sum(is_mirrored) / len(boxes) == pytest.approx(1 - 0.6 * 0.6 * 2 / 3, abs=0.1)
+    assert all(20 <= box.size[0] <= 22 and 10 <= box.size[2] <= 11 for box in boxes)
+
+
+def test_rate_decay_bias_and_number_of_visible_patches() -> None:
+    train = TrainRecipe(steps=100, warmup_steps=10, lr=1.0, **PAPER["train"])
+    assert [lr_at(step, train) for step in (1, 2, 11)] == [0.0, 0.1, 1.0]
+    model = SimCroP(
+        replace(TINY, **PAPER["model"]), OBJECTIVES, TEXT, text_encoder=WordEncoder(), vocab_size=9, ops=REFERENCE
+    )
+    decays = {
+        name: group["weight_decay"]
+        for group in parameter_groups(make_optimizers(model, train))
+        for name in group["param_names"]
+    }
+    assert decays["encoder.cls_token"] == decays["decoder.mask_token"] == 0.05
+    bias, values = model.encoder.patch_embed.proj.bias, TINY.patch_values
+    assert bias is not None
+    assert 0.5 * values**-0.5 < bias.abs().max() <= values**-0.5
+    paper = ModelRecipe(volume_size=(49, 49, 49), patch_size=(7, 7, 7), **PAPER["model"])
+    assert paper.num_visible == 85
 
 
 def test_negatives_are_the_other_sentences_of_the_report_repeats_included() -> None:

@@ -115,7 +115,7 @@ def make_batch(sentence_counts: Sequence[int], *, room: int | None = None, first
     """
     room = max(sentence_counts) if room is None else room
     draws = [generator("factory", first + index) for index in range(len(sentence_counts))]
-    masks = [draw_patch_mask(MODEL.num_patches, MODEL.mask_ratio, draw) for draw in draws]
+    masks = [draw_patch_mask(MODEL.num_patches, MODEL.num_visible, draw) for draw in draws]
     volume = torch.stack([torch.randint(-1400, 1400, (1, *MODEL.volume_size), generator=d).short() for d in draws])
     keys = torch.stack([torch.randint(1, 2**62, (50,), generator=draw)[:room] for draw in draws])
     words = torch.stack([torch.randint(FIRST_WORD, VOCABULARY, (200,), generator=draw) for draw in draws])

@@ -85,7 +85,7 @@ def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0
     size = MODEL.volume_size
     draws = [generator("tiny", key, room + index) for index in range(len(sentence_counts))]
     most = max([1, *sentence_counts])
-    masks = [draw_patch_mask(MODEL.num_patches, MODEL.mask_ratio, draw) for draw in draws]
+    masks = [draw_patch_mask(MODEL.num_patches, MODEL.num_visible, draw) for draw in draws]
     texts = [_text(count, most, draw) for count, draw in zip(sentence_counts, draws, strict=True)]
     ids, mask, sentence_of_token = (torch.stack(parts) for parts in zip(*texts, strict=True))
     masked = (sentence_of_token >= 0) & (torch.arange(ids.shape[1]) % 2 == 0)

@@ -5,6 +5,7 @@
     OUT/WHAT.csv, .parquet          a row a scan, in the order in which they were named
     OUT/WHAT/NAME.npz               with the format npz: WHAT, and `tokens` where they are asked for
     OUT/segmentations/NAME.nii.gz   of a segmenter: the classes of the scan's own voxels
+    OUT/pages/NAME.html             where they are asked for
     OUT/unfinished/part_*.npz       rows that are not yet in the table
 
 Parts of a job that is divided over machines share the folder: `_2_of_8` stands in the names of what each has written.
@@ -34,6 +35,11 @@ PART_SECONDS = 30.0
 _OLD_SECONDS = 3600
 
 
+def part_name(shard: tuple[int, int]) -> str:
+    """What the names have of the files that one part of a divided job writes alone."""
+    return "" if shard == (0, 1) else f"_{shard[0] + 1}_of_{shard[1]}"
+
+
 class RowFolder:
     """The rows of some scans.
 
@@ -44,7 +50,7 @@ class RowFolder:
         columns: names of the numbers; None numbers them.
         form: of the result.
         shard: (number from 0, count) of the part of a job that is divided.
-        has_maps: whether a scan is done only where its map of classes lies there too.
+        has_maps, has_pages: whether a scan is done only where its map of classes, or its page, lies there too.
 
     Raises:
         ConfigError: the folder holds rows of another model, or pyarrow is wanted and absent.
@@ -60,16 +66,17 @@ class RowFolder:
         form: RowFormat = "csv",
         shard: tuple[int, int] = (0, 1),
         has_maps: bool = False,
+        has_pages: bool = False,
     ) -> None:
         if form == "parquet":
             require_pyarrow()
         make_folder(out)
         remove_drafts(out, older_than_s=_OLD_SECONDS)
-        self.out, self._what, self._columns = out, what, columns
+        self.out, self._what, self.columns = out, what, columns
         self._about = {**about, "format": form}
-        self._has_maps = has_maps
+        self._has_maps, self._has_pages = has_maps, has_pages
         self._table: TableFormat | None = None if form == "npz" else form
-        self._part = "" if shard == (0, 1) else f"_{shard[0] + 1}_of_{shard[1]}"
+        self._part = part_name(shard)
         self._refuse_others()
         self.journal = Journal(out / f"scans{self._part}.jsonl")
         self._rows = self._kept()
@@ -90,6 +97,7 @@ class RowFolder:
         """Whether the row of a scan is here, and its file is still as it was then."""
         is_here = self._file(scan).exists() if self._table is None else scan in self._rows
         is_here = is_here and (not self._has_maps or self.map_file(scan).exists())
+        is_here = is_here and (not self._has_pages or self.page_file(scan).exists())
         return is_here and self.journal.is_done(scan, source)
 
     def add(self, entry: Entry, row: NDArray[np.float32], tokens: NDArray[np.float32] | None = None) -> None:
@@ -125,7 +133,7 @@ class RowFolder:
         if self._table is not None:
             rows = {scan: self._rows[scan] for scan in scans if scan in self._rows}
             with whole_file(self.result) as file:
-                write_table(file, rows, self._columns, self._table, {"simcrop": json.dumps(self._about)})
+                write_table(file, rows, self.columns, self._table, {"simcrop": json.dumps(self._about)})
             shutil.rmtree(self._unfinished, ignore_errors=True)
 
     @property
@@ -138,6 +146,16 @@ class RowFolder:
         inside = _below(scan)
         name = without_suffix(inside.name) if is_nifti(inside) else inside.name
         return self.out / "segmentations" / inside.with_name(f"{name}.nii.gz")
+
+    @property
+    def pages(self) -> Path | None:
+        """The folder of pages, where there are any."""
+        return self.out / "pages" if self._has_pages else None
+
+    def page_file(self, scan: str) -> Path:
+        """The file of a scan's page: below a folder, wherever the scan lies, and named like it with its suffix."""
+        inside = _below(scan)
+        return self.out / "pages" / inside.with_name(f"{inside.name}.html")
 
     def _file(self, scan: str) -> Path:
         """Below the folder, wherever the scan lies; with its suffix, so that a.nii and a.mha are two."""

@@ -3,6 +3,7 @@
 version 1   without the number; up to 9c9e74b
 version 2   keys have new names (`config.renamed`); `text_encoder.context` is always there
 version 3   models may have a local path, and late interaction another pooling than the mean of the best
+version 4   more of what the paper's authors do has keys of its own, which the `paper` recipe sets
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,28 @@ from typing import Any
 from simcrop.adapters.config.renamed import RENAMED, renamed_keys
 from simcrop.core.errors import CheckpointError
 
-VERSION = 3
+VERSION = 4
 """Stands in what is written now; goes up when a key of the configuration gets another name or meaning."""
 
 
-BEFORE_3: Mapping[str, Any] = {"model.local_patch_size": None, "objectives.late_interaction.pooling": "best"}
-"""Keys that came with version 3, and what was done until then."""
+CAME_WITH: Mapping[int, Mapping[str, Any]] = {
+    3: {"model.local_patch_size": None, "objectives.late_interaction.pooling": "best"},
+    4: {
+        "model.num_visible_rounds": "nearest",
+        "model.patch_bias": "zero",
+        "model.attention_dropout": 0.0,
+        "objectives.alignment.padding_patches": "first",
+        "train.decay_tokens": False,
+        "train.warmup_from_zero": False,
+        "data.augment.scaling": "zoom",
+    },
+}
+"""Version -> keys that came with it, and what was done until then, whatever the recipe."""
+
+
+def added_since(version: int) -> dict[str, Any]:
+    """Keys that a version did not have, and what it did."""
+    return {key: then for since, keys in CAME_WITH.items() if since > version for key, then in keys.items()}
 
 
 class NewerVersionError(CheckpointError):
@@ -56,10 +73,9 @@ def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
         tree, _ = renamed_keys(tree)
         if "text_encoder" in tree:  # sentences were read amid the report
             tree["text_encoder"].setdefault("context", "report")
-    if version < 3:
-        for path, value in BEFORE_3.items():
-            *sections, key = path.split(".")
-            reduce(lambda section, name: section.get(name, {}), sections, tree).setdefault(key, value)
+    for path, value in added_since(version).items():
+        *sections, key = path.split(".")
+        reduce(lambda section, name: section.get(name, {}), sections, tree).setdefault(key, value)
     return tree
 
 

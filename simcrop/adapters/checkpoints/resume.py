@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint, newest_whole
-from simcrop.adapters.checkpoints.migrations import BEFORE_3
+from simcrop.adapters.checkpoints.migrations import added_since
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, config_from_tree, merge
 from simcrop.core.errors import CheckpointError
+from simcrop.core.recipe import PAPER
 
 _FIXED = ("seed", "data", "model", "objectives", "text_encoder")
 """What decides which model is trained on what; the rest (steps, rate, device) may change between two parts of a run."""
@@ -77,11 +78,13 @@ def as_begun(config: RunConfig, checkpoint: Checkpoint) -> RunConfig:
 
 
 def _younger(checkpoint: Checkpoint, now: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys that came after the checkpoint and are at their default -> what was done until then."""
-    if checkpoint.version >= 3:
-        return {}
-    defaults = dict(leaves(as_tree(RunConfig())))
-    return {key: then for key, then in BEFORE_3.items() if key in now and now[key] == defaults[key]}
+    """Keys that came after the checkpoint and are as a recipe has them -> what was done until then."""
+    recipes = [dict(leaves(as_tree(RunConfig()))), dict(leaves(PAPER))]
+    return {
+        key: then
+        for key, then in added_since(checkpoint.version).items()
+        if key in now and any(now[key] == recipe[key] for recipe in recipes if key in recipe)
+    }
 
 
 def check_data(checkpoint: Checkpoint, fingerprint: str) -> None:
@@ -103,14 +106,14 @@ def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
     """Raise CheckpointError naming the first key whose value differs from that behind what `where` holds.
 
     A key of the configuration that `before` lacks did not exist yet; what was done then is its default, or told by
-    `migrations.BEFORE_3`.
+    `migrations.CAME_WITH`.
 
     Args:
         where: a file or folder that was made with `before`.
         before: key with dots -> value, from JSON.
         now: the same as it is asked for.
     """
-    defaults = {**dict(leaves(as_tree(RunConfig()))), **BEFORE_3}
+    defaults = {**dict(leaves(as_tree(RunConfig()))), **added_since(0)}
     for key in [*now, *(key for key in before if key not in now)]:
         then = before.get(key, defaults.get(key))
         if then != json.loads(json.dumps(now.get(key))):

@@ -18,7 +18,8 @@ from typing import Any
 
 from simcrop.adapters.config.yaml_text import parse_yaml
 from simcrop.core.errors import ConfigError
-from simcrop.core.reports.prompts import WORD, FindingWords, Prompt, PromptTexts, templates, words_of
+from simcrop.core.reports.prompts import FindingWords, Prompt, PromptTexts, templates, words_of
+from simcrop.core.reports.script import WORD
 
 
 def choose_prompts(setting: str, findings: Sequence[str]) -> dict[str, Prompt]:

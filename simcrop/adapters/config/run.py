@@ -39,13 +39,13 @@ class DataSettings(Section):
     """Source of the studies, and the way of their volumes to the model."""
 
     source: str = "phantom"
-    """phantom makes its own studies; manifest reads one CSV; ct_rate, radchestct, luna16, cc_ccii, btcv and dicom read
+    """phantom makes its own studies; manifest reads a table; ct_rate, radchestct, luna16, cc_ccii, btcv and dicom read
     a folder in the layout of that data set, dicom one with a folder for each series. The last five have no reports.
     A package may register more (docs/python.md)."""
     root: Path | None = None
     """Folder of the data set. phantom: where the studies are written; null takes data/phantom_CASES_SEED."""
     manifest: Path | None = None
-    """manifest: the CSV with the columns volume, findings, impression."""
+    """manifest: the table with the columns volume, findings, impression: CSV, .xlsx or .parquet (docs/own-data.md)."""
     cases: int = 512
     """phantom: studies to make, held-out ones included."""
     phantom_seed: int = 0
@@ -102,7 +102,7 @@ class DataSettings(Section):
                 f"{key}: source cc_ccii needs it, as its pictures do not say",
             )
         require(
-            self.source != "manifest" or self.manifest is not None, "manifest: source manifest needs it; name its CSV"
+            self.source != "manifest" or self.manifest is not None, "manifest: source manifest needs it; name its table"
         )
 
     @property

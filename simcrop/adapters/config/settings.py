@@ -6,7 +6,7 @@ config.py and core/recipe; paths are relative to the current directory.
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -57,6 +57,8 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     user = merge(user, options)
     for old, new in renamed_keys(user)[1].items():
         raise _error(f"{_origin(old, str(path), keys)}: {old}: is called {new} since 0.2")
+    for key in _empty_keys(user):
+        raise _error(f"{_origin(key, str(path), keys)}: {key}: is empty; write a value, or null for none")
     user.setdefault("name", re.sub(r"[^\w.-]+", "_", path.stem).lstrip(".-") or "run")
     config = _with_derived(_validate(user, str(path), keys))
     _check_files(config, str(path), keys)
@@ -148,6 +150,18 @@ def _parse_override(override: str) -> dict[str, Any]:
     for part in reversed(parts):
         value = {part: value}
     return value
+
+
+def _empty_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Keys with a text that is empty, which would be the current directory as a path; packages' own options may be."""
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and key != "data.options":
+            yield from _empty_keys(value, f"{key}.")
+        elif any(
+            isinstance(text, str) and not text.strip() for text in (value if isinstance(value, list) else [value])
+        ):
+            yield key
 
 
 def _validate(user: Mapping[str, Any], where: str, option_keys: Sequence[str]) -> RunConfig:

@@ -1,72 +1,73 @@
-"""CSV tables of a data set: read row by row, errors naming file, column and row."""
+"""The cells of a CSV, whoever saved it: its encoding and what parts its cells are found out."""
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
-from simcrop.core.data.problems import OnProblem, bad_file, problem, refuse
+from simcrop.adapters.formats.text_encoding import find_encoding
+from simcrop.core.data.problems import OnProblem, bad_file
+from simcrop.core.errors import one_line
 
-Row = dict[str, str]
-_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
-_UNKNOWN = {"", "nan", "na", "n/a", "<na>", "null"}
+Cells = Iterator[tuple[int, list[str]]]
+"""Rows of cells, each with the number of the line on which it ends."""
+IsHeader = Callable[[Sequence[str]], bool]
+"""Whether these cells hold the names of all columns that a table must have."""
+
+_DELIMITERS = ",;\t|"
+_DECLARED = re.compile(r'"?sep=(.)"?[,;\t|]*\r?\n?\Z', re.IGNORECASE)
+"""The line by which Excel is told what parts the cells."""
 _MAX_CELL = 1 << 24
 """Characters of a cell: the csv module's own limit of 128 KiB is below what a mangled report may have."""
+_HEAD_LINES = 64
+"""More than a header with line breaks in its names has."""
 
 
-def read_rows(
-    path: Path, required: Sequence[str], on_problem: OnProblem = refuse
-) -> tuple[tuple[str, ...], Iterator[tuple[int, Row]]]:
-    """Column names, and the rows with the number of the line on which each ends.
+def csv_cells(path: Path, is_header: IsHeader, on_problem: OnProblem) -> Cells:
+    """The rows of a CSV, its header first.
 
     Args:
         path: the table.
-        required: columns that it must have.
-        on_problem: is told of rows that cannot be read; they are left out.
+        is_header: chooses what parts the cells: comma, semicolon, tab or bar.
+        on_problem: is told of an encoding that is not UTF-8, as a note.
 
     Raises:
-        BadFileError: if the file is absent or no CSV, or a required column is missing.
+        BadFileError: if it is absent or no CSV; behind the first row, where it turns out so.
     """
     csv.field_size_limit(_MAX_CELL)
+    encoding = ""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            columns = tuple(name.strip() for name in next(csv.reader(file), []))
+        encoding = find_encoding(path, on_problem)
+        delimiter, skipped = _delimiter(path, encoding, is_header)
+        with path.open(newline="", encoding=encoding) as file:
+            for _ in islice(file, skipped):
+                pass
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            for cells in reader:
+                yield skipped + reader.line_num, cells
     except FileNotFoundError as error:
         raise bad_file(path, "container.missing", "does not exist") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise bad_file(path, "text.table", f"cannot be read as CSV in UTF-8 ({error})") from error
-    missing = [name for name in required if name not in columns]
-    if missing:
-        message = f"lacks the column {missing[0]!r}; its columns are {', '.join(columns)[:200] or '(none)'}"
-        raise bad_file(path, "text.column", message, missing=missing)
-    twice = [name for name in columns if name and columns.count(name) > 1]
-    if twice:
-        raise bad_file(path, "text.column", f"has the column {twice[0]!r} twice", twice=twice[0])
-    return columns, _rows(path, columns, on_problem)
+    except (OSError, UnicodeError, csv.Error) as error:
+        kind = "UTF-8" if encoding.startswith("utf-8") else encoding or "UTF-8"
+        message = f"cannot be read as CSV in {kind} ({one_line(error)}): rows from there on are lost"
+        raise bad_file(path, "text.table", message) from error
 
 
-def as_label(value: str) -> int | None:
-    """0 or 1, or None for anything else."""
-    return _LABELS.get(value.strip())
+def _delimiter(path: Path, encoding: str, is_header: IsHeader) -> tuple[str, int]:
+    """What parts the cells, and how many lines come before the header."""
+    with path.open(newline="", encoding=encoding) as file:
+        head = list(islice(file, _HEAD_LINES))
+    declared = _DECLARED.match(head[0]) if head else None
+    if declared is not None:
+        return declared[1], 1
+    headers = {delimiter: _first_row(head, delimiter) for delimiter in _DELIMITERS}
+    fitting = [delimiter for delimiter, cells in headers.items() if is_header(cells)]
+    return (fitting or sorted(_DELIMITERS, key=lambda delimiter: -len(headers[delimiter])))[0], 0
 
 
-def is_unknown(value: str) -> bool:
-    """Whether a cell is blank, or spells NaN as spreadsheets, pandas and R do."""
-    return value.strip().casefold() in _UNKNOWN
-
-
-def _rows(path: Path, columns: tuple[str, ...], on_problem: OnProblem) -> Iterator[tuple[int, Row]]:
+def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            next(reader)
-            for values in reader:
-                if not values:
-                    continue
-                if len(values) != len(columns):
-                    line = reader.line_num
-                    message = f"the row that ends on line {line} has {len(values)} values for {len(columns)} columns"
-                    on_problem(problem(path, "text.table", message, line=line))
-                    continue
-                yield reader.line_num, dict(zip(columns, values, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        on_problem(problem(path, "text.table", f"cannot be read as CSV in UTF-8 ({error}): rows behind it are lost"))
+        return next((cells for cells in csv.reader(lines, delimiter=delimiter, strict=True) if any(cells)), [])
+    except csv.Error:
+        return []

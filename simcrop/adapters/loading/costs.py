@@ -1,6 +1,7 @@
 """Measure what each storage of prepared volumes costs on this machine: room on the disk, time to read."""
 
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -67,7 +68,7 @@ def describe_costs(prepared: PreparedVolumes, names: Sequence[str], count: int) 
 def storage_cost(storage: Storage, volumes: Sequence[Int16[Tensor, "H W D"]], folder: Path) -> StorageCost:
     """The median of what volumes cost in a storage, on the disk of a folder. Raises DataError where that is full."""
     # A name that is cleared away if this process is killed.
-    path = folder / f".costs.{os.getpid()}.draft"
+    path = folder / f".costs.{secrets.token_hex(4)}.draft"
     try:
         costs = [_cost(storage, voxels, path) for voxels in volumes]
     finally:

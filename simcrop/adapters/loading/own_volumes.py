@@ -13,7 +13,7 @@ from simcrop.adapters.loading.resample import Grid, covering_grid, resample_volu
 from simcrop.adapters.problems.content import refuse_content
 from simcrop.adapters.problems.unusual import unusual
 from simcrop.adapters.problems.verdicts import Stamp, source_stamp
-from simcrop.core.data.augment import crop_centre
+from simcrop.core.data.augment import centre_start, crop_centre
 from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.data.study import Volume
 from simcrop.core.ports import DataSet
@@ -21,6 +21,8 @@ from simcrop.core.recipe import Size
 
 Spacing = tuple[float, float, float]
 """Along x, y, z; mm."""
+Show = Callable[[Volume], Volume] | None
+"""Makes of a scan what a page shows of it: a function of a module, or a partial of one; None where there is no page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +31,15 @@ class SeenScan:
 
     Attributes:
         voxels: HU: the centre of the scan on the model's grid, the same voxels as evaluation reads.
+        affine: [4, 4], maps indices of the voxels to world coordinates in mm, RAS.
         notes: in what it looks unlike a chest that the model knows.
+        shown: of it on a page, HU.
     """
 
     voxels: Int16[Tensor, "H W D"]
+    affine: Float[Tensor, "4 4"]
     notes: tuple[Problem, ...]
+    shown: Volume | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +47,9 @@ class WholeScan(SeenScan):
     """All of a scan, at some spacing.
 
     Attributes:
-        affine: [4, 4], maps indices of the voxels to world coordinates in mm, RAS.
         grid: of the scan's own file.
     """
 
-    affine: Float[Tensor, "4 4"]
     grid: OwnGrid
 
 
@@ -64,7 +68,7 @@ class Looked:
     found: SeenScan | Problem
 
 
-def centre_of(volume: Volume, grid: Grid, size: Size) -> Int16[Tensor, "H W D"]:
+def centre_of(volume: Volume, grid: Grid, size: Size) -> Volume:
     """The centre of a volume on a grid, as evaluation cuts it of prepared volumes.
 
     Args:
@@ -72,38 +76,44 @@ def centre_of(volume: Volume, grid: Grid, size: Size) -> Int16[Tensor, "H W D"]:
         grid: that it is resampled onto.
         size: of the centre.
     """
-    return crop_centre(resample_volume(volume, grid)[0], size).to(torch.int16).contiguous()
+    whole, affine = resample_volume(volume, grid)
+    shift = torch.eye(4, dtype=affine.dtype)
+    shift[:3, 3] = torch.tensor(centre_start(grid.size, size), dtype=affine.dtype)
+    return Volume(crop_centre(whole, size).to(torch.int16).contiguous(), affine @ shift)
 
 
-def look_at_centre(shared: tuple[DataSet, tuple[Grid, Size]], scan: str) -> Looked:
+def look_at_centre(shared: tuple[DataSet, tuple[Grid, Size, Show]], scan: str) -> Looked:
     """Read the part of a scan that a model sees; a function of a module for `run_all`.
 
     Args:
-        shared: the scans; the grid that they are resampled onto, and the size of the centre that is taken of it.
+        shared: the scans; the grid that they are resampled onto, the size of the centre that is taken of it, and what
+            a page shows of them.
         scan: its name.
     """
-    source, (grid, size) = shared
+    source, (grid, size, show) = shared
 
     def seen(volume: Volume) -> SeenScan:
-        voxels = centre_of(volume, grid, size)
-        return SeenScan(voxels, _notes(source, scan, volume, voxels, grid.spacing_mm))
+        centre = centre_of(volume, grid, size)
+        notes = _notes(source, scan, volume, centre.voxels, grid.spacing_mm)
+        return SeenScan(centre.voxels, centre.affine, notes, None if show is None else show(volume))
 
     return _look(source, scan, seen)
 
 
-def look_at_whole(shared: tuple[DataSet, Spacing], scan: str) -> Looked:
+def look_at_whole(shared: tuple[DataSet, tuple[Spacing, Show]], scan: str) -> Looked:
     """Read all of a scan; a function of a module for `run_all`.
 
     Args:
-        shared: the scans, and the spacing that they are resampled to.
+        shared: the scans; the spacing that they are resampled to, and what a page shows of them.
         scan: its name.
     """
-    source, spacing_mm = shared
+    source, (spacing_mm, show) = shared
 
     def seen(volume: Volume) -> SeenScan:
         voxels, affine = resample_volume(volume, covering_grid(volume, spacing_mm))
         notes = _notes(source, scan, volume, voxels, spacing_mm)
-        return WholeScan(voxels, notes, affine, own_grid(source, scan, volume))
+        shown = None if show is None else show(volume)
+        return WholeScan(voxels, affine, notes, shown, own_grid(source, scan, volume))
 
     return _look(source, scan, seen)
 

@@ -14,7 +14,7 @@ from simcrop.adapters.pages.niivue import BUNDLE, HOW_TO_BRING, LICENCE, VERSION
 from simcrop.core.errors import ConfigError
 
 _FILES = Path(__file__).parent / "files"
-_SCRIPTS = ("viewer.js", "outlines.js", "page.js")
+_SCRIPTS = ("viewer.js", "outlines.js", "classes.js", "page.js")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 

@@ -45,6 +45,11 @@ def coded_map(values: NDArray[np.floating[Any]], affine: NDArray[np.float64]) ->
     return {"nifti": _packed(codes, affine), "low": lowest - step, "step": step}
 
 
+def coded_classes(classes: NDArray[np.integer[Any]], affine: NDArray[np.float64]) -> dict[str, Any]:
+    """A map of at most 255 classes: `nifti`, byte i is the i-th class and 0 the background. Arguments as above."""
+    return {"nifti": _packed(classes.astype(np.uint8), affine)}
+
+
 def coded_mask(inside: NDArray[Any], affine: NDArray[np.float64]) -> dict[str, Any]:
     """A mask: `nifti`, byte 1 inside and 0 outside. Arguments as above."""
     return {"nifti": _packed((inside > 0).astype(np.uint8), affine)}

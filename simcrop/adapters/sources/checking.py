@@ -11,8 +11,10 @@ from simcrop.adapters.problems.verdicts import Verdict, Verdicts, source_stamp
 from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import Problem, problem
+from simcrop.core.data.split import nothing_held_out, split_by_patient
+from simcrop.core.errors import DataError
 from simcrop.core.ports import DataSet
-from simcrop.core.reports.checks import report_problems, set_problems
+from simcrop.core.reports.checks import report_problems, sentences_per_report, set_problems
 
 PASSED_OVER = "set.passed_over"
 
@@ -24,10 +26,12 @@ class CheckResult:
     Attributes:
         num_volumes: looked at, now or before.
         problems: by file, errors and notes.
+        sentences_per_report: mean of the findings; None without reports.
     """
 
     num_volumes: int
     problems: Sequence[Problem] = field(default_factory=list[Problem])
+    sentences_per_report: float | None = None
 
     @property
     def num_passed_over(self) -> int:
@@ -46,6 +50,7 @@ def check_source(
     cache: Path,
     *,
     max_tokens: int,
+    held_out_fraction: float | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> CheckResult:
@@ -56,6 +61,7 @@ def check_source(
         found_before: when the data set was listed.
         cache: where verdicts are kept.
         max_tokens: of the text encoder.
+        held_out_fraction: share of the patients that a run holds out; None where there is no run.
         workers: processes; all cores by default.
         progress: told of volumes done and in all.
     """
@@ -66,7 +72,9 @@ def check_source(
     problems += report_problems(studies, max_tokens=max_tokens)
     problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
     problems += _unnamed(source, names)
-    return CheckResult(len(names), problems)
+    if held_out_fraction is not None:
+        problems += _nothing_held_out(source, held_out_fraction)
+    return CheckResult(len(names), problems, sentences_per_report(studies))
 
 
 def check_folder(
@@ -124,6 +132,16 @@ def _of_volumes(source: DataSet, names: Sequence[str], verdicts: Mapping[str, Ve
 
 def _passes_over(verdict: Verdict) -> bool:
     return any(found.code == PASSED_OVER for found in verdict.problems)
+
+
+def _nothing_held_out(source: DataSet, held_out_fraction: float) -> Iterator[Problem]:
+    studies = source.studies()
+    try:
+        train, held_out = split_by_patient(studies, held_out_fraction)
+    except DataError:
+        return  # a patient on both sides, which is told as such
+    if train and not held_out:
+        yield problem("the data set", "set.nothing_held_out", nothing_held_out(train, held_out_fraction))
 
 
 def _unnamed(source: DataSet, names: Sequence[str]) -> Iterator[Problem]:

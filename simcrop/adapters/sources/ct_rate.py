@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Literal, Self, TypeVar, Unpack
 
 from simcrop.adapters.config.run import DataSettings
-from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
 from simcrop.adapters.formats.stored import StoredVolume
+from simcrop.adapters.formats.tables import Row, find_table, read_rows
 from simcrop.adapters.problems.content import Scaling
 from simcrop.adapters.problems.paths import is_file
 from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.label_tables import CT_RATE
 from simcrop.adapters.sources.truth_folders import TruthFolders
+from simcrop.core.data.cells import as_label, filled, is_unsure
 from simcrop.core.data.problems import OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
@@ -106,7 +107,8 @@ class CTRateSource(TruthFolders, Source):
     def _tables(self, pattern: str) -> dict[str, Path]:
         """Split -> table, of those that exist; CT-RATE names some by its own word for the split, some by ours."""
         paths = {split: self._root / pattern.format(split=split, name=name) for split, name in _SPLITS.items()}
-        return {split: path for split, path in paths.items() if path.is_file()}
+        found = {split: find_table(path) for split, path in paths.items()}
+        return {split: path for split, path in found.items() if path is not None}
 
     def _read_labels(self) -> tuple[tuple[str, ...], dict[str, dict[str, int]]]:
         tables = self._tables("multi_abnormality_labels/{split}_predicted_labels.csv")
@@ -119,10 +121,10 @@ class CTRateSource(TruthFolders, Source):
             for line, row in rows:
                 values = {name: as_label(row[name]) for name in own}
                 for name, value in values.items():
-                    if value is None:
-                        message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1"
+                    if value is None and not is_unsure(row[name]):
+                        message = f"line {line} has {row[name]!r} as {name!r}; a label is 0 or 1, or blank"
                         self._tell(path, "text.value", message, line=line, column=name)
-                self._keep(labels, path, line, row, {name: value or 0 for name, value in values.items()})
+                self._keep(labels, path, line, row, {n: value for n, value in values.items() if value is not None})
         return tuple(label_names), labels
 
     def _read_studies(self, labels: Mapping[str, Mapping[str, int]]) -> list[Study]:
@@ -201,10 +203,13 @@ class CTRateSource(TruthFolders, Source):
     def _keep(self, known: dict[str, Value], path: Path, line: int, row: Row, value: Value) -> None:
         """Enter what a row says of its volume; tell of a second row that says something else."""
         name = _volume_name(row)
-        if known.setdefault(name, value) != value:
+        if not name:
+            self._tell(path, "text.value", f"line {line} has no VolumeName", line=line, column="VolumeName")
+        elif known.setdefault(name, value) != value:
             message = f"has a second row that says something else, on line {line} of {path.name}"
             self._tell(name, "text.duplicate_row", message, table=str(path), line=line)
 
 
 def _volume_name(row: Row) -> str:
-    return row["VolumeName"].strip().removesuffix(_SUFFIX)
+    name = filled(row["VolumeName"])
+    return name[: -len(_SUFFIX)] if name.lower().endswith(_SUFFIX) else name

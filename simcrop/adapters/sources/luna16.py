@@ -9,11 +9,12 @@ from typing import Unpack
 import numpy as np
 import torch
 
-from simcrop.adapters.formats.csv_tables import read_rows
 from simcrop.adapters.formats.opening import opened, read_volume
 from simcrop.adapters.formats.stored import StoredVolume
+from simcrop.adapters.formats.tables import find_table, read_rows
 from simcrop.adapters.sources.base import Options, Source, study_of
 from simcrop.core.data.augment import AIR_HU
+from simcrop.core.data.cells import filled
 from simcrop.core.data.problems import OnProblem, bad_file
 from simcrop.core.data.study import Volume
 from simcrop.core.evaluation.published import LUNA16
@@ -108,10 +109,15 @@ class Luna16Source(Source):
 
     def _read_annotations(self) -> Collection[str] | None:
         """Series with a nodule, or None where there is no table."""
-        path = next((p for p in (self._root / _TABLE, self._root / "CSVFILES" / _TABLE) if p.is_file()), None)
+        path = find_table(self._root / _TABLE) or find_table(self._root / "CSVFILES" / _TABLE)
         if path is None:
             return None
-        named = {row[_ID].strip() for _, row in read_rows(path, [_ID], self._on_problem)[1]}
+        named: set[str] = set()
+        for line, row in read_rows(path, [_ID], self._on_problem)[1]:
+            if series := filled(row[_ID]):
+                named.add(series)
+            else:
+                self._tell(path, "text.value", f"line {line} has no {_ID}", line=line, column=_ID)
         missing = named - self._headers.keys()
         if missing:
             message = f"names {len(missing)} series that are not there"

@@ -1,17 +1,22 @@
-"""A data set of one's own: one CSV with the columns volume, findings, impression."""
+"""A data set of one's own: one table with the columns volume, findings, impression."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
-from simcrop.adapters.formats.csv_tables import Row, as_label, is_unknown, read_rows
 from simcrop.adapters.formats.dicom_bytes import has_pydicom, require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
+from simcrop.adapters.formats.tables import Row, read_rows
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, options
+from simcrop.adapters.sources.identifiers import Identifiers
+from simcrop.adapters.sources.label_columns import read_labels
+from simcrop.adapters.sources.named_files import NamedFiles, differ_in_case, is_of_windows
 from simcrop.adapters.sources.series_folders import series_below
 from simcrop.adapters.sources.truth_folders import TruthFolders
+from simcrop.core.data.cells import filled, same_name
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
 
@@ -20,49 +25,60 @@ _OPTIONAL = ("study_id", "patient_id", "split", "series")
 _SPLITS = {"": None, "train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A row of the table with what its cells mean: an identifier is empty where its cell is blank."""
+
+    line: int
+    row: Row
+    volume: str
+    study_id: str
+    patient_id: str
+
+
 class ManifestSource(TruthFolders, Source):
-    """Studies of a CSV. Paths are relative to it and stay in its folder; listing opens no volume.
+    """Studies of a table. Paths are relative to it and stay in its folder; listing opens no volume.
 
     A row whose volume is a folder of DICOM may name one `series` in it, by its UID, number or description; the volume
     is then called FOLDER#SERIES. Rows with one `study_id` are reconstructions of one study and share its first row's
     report. Without `study_id` every row is a study of its own; without `patient_id` every study is a patient. Further
-    columns that hold 0 and 1 are labels; a cell that is blank (or NaN) leaves its study without that label, any other
-    value makes the column none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without
-    .nii.gz or the like.
+    columns are labels where nearly all of their cells say yes or no (`label_columns`). What is blank,
+    `core.data.cells` says. Masks may lie in `ground_truth/` beside the table, under the volume's path without .nii.gz
+    or the like.
     """
 
     kind = "manifest"
 
-    def __init__(self, csv_path: Path, **declared: Unpack[Options]) -> None:
+    def __init__(self, table: Path, **declared: Unpack[Options]) -> None:
         """
         Args:
-            csv_path: the table.
+            table: CSV, Excel workbook or Parquet.
             declared: see `Options`; volumes are quarantined as the column `volume` names them.
 
         Raises:
             BadFileError: if the table is absent, lacks a column, or has no row.
         """
-        super().__init__(csv_path.resolve().parent, **declared)
-        self._path = csv_path
-        columns, rows = read_rows(csv_path, _REQUIRED, self._on_problem)
+        super().__init__(table.resolve().parent, **declared)
+        self._path, self._spelled, self._patients = table, dict[str, str](), dict[str, str]()
+        self._named = NamedFiles(self._root)
+        columns, rows = read_rows(table, _REQUIRED, self._on_problem, optional=_OPTIONAL)
         everything = list(rows)
-        table = [
-            (line, row)
-            for line, row in everything
-            if self._quarantine.isdisjoint({row["volume"].strip(), _volume(row)})
-        ]
-        if not table:
-            raise bad_file(csv_path, "set.no_studies", "has no row")
-        self.label_names = tuple(
-            name
-            for name in columns
-            if name not in {*_REQUIRED, *_OPTIONAL} and _holds_labels([row[name] for _, row in table])
-        )
-        self._series = {_volume(row): (row["volume"].strip(), _series(row)) for _, row in table if _series(row)}
-        self._studies = self._read_studies(table)
-        named = {Path(row["volume"].strip()) for _, row in everything}
-        used = (self._series.get(name, (name, ""))[0] for study in self._studies for name in study.reconstructions)
-        self._left_out = named - set(map(Path, used))
+        self._series = {}
+        for _, row in everything:
+            if series := self._series_of(row):
+                volume = self._named.name_of(row["volume"])
+                self._series[f"{volume}#{series}"] = volume, series
+        named = [(line, row, self._name_of(row)) for line, row in everything]
+        kept = [each for each in named if self._quarantine.isdisjoint(self._names_of(each[1]))]
+        if not kept:
+            raise bad_file(table, "set.no_studies", "has no row")
+        others = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL}]
+        self._labels = read_labels(table, [(line, row) for line, row, _ in kept], others, self._on_problem)
+        self.label_names = tuple(self._labels)
+        entries = self._entries(kept)
+        self._studies = [self._study(study_id, rows) for study_id, rows in self._grouped(entries).items()]
+        used = {self._on_disk(name) for study in self._studies for name in study.reconstructions}
+        self._left_out = {self._on_disk(name) for _, _, name in named} - used
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
@@ -72,7 +88,7 @@ class ManifestSource(TruthFolders, Source):
 
     def volume_file(self, reconstruction: str) -> Path:
         """The file, or the folder of slices, that the column `volume` names."""
-        return inside(self._root, self._series.get(reconstruction, (reconstruction, ""))[0])
+        return inside(self._root, self._on_disk(reconstruction))
 
     def files(self) -> Iterator[Path]:
         """Every volume beside the table that is used, or that no row names; ground truth is none."""
@@ -91,99 +107,163 @@ class ManifestSource(TruthFolders, Source):
             if found.path in used or taken.isdisjoint({found.path, *found.path.parents}):
                 yield found.path
 
+    def _series_of(self, row: Row) -> str:
+        """The series that a row names, of a folder; that of a file is the file itself."""
+        volume = self._named.name_of(row["volume"])
+        return "" if not volume or suffix_of(volume) else filled(row.get("series", ""))
+
+    def _name_of(self, row: Row) -> str:
+        """What a row's volume is called."""
+        return "#".join(part for part in (self._named.name_of(row["volume"]), self._series_of(row)) if part)
+
+    def _names_of(self, row: Row) -> set[str]:
+        """By what a row's volume may be put into quarantine."""
+        return {self._name_of(row), self._named.name_of(row["volume"]), row["volume"].strip()}
+
+    def _place_of(self, volume: str) -> str:
+        """The path of a volume as the column `volume` has it."""
+        return self._series.get(volume, (volume, ""))[0]
+
     def _truth_folder(self, reconstruction: str) -> Path:
-        relative = inside(self._root, reconstruction).relative_to(self._root)
+        series = self._series.get(reconstruction, ("", ""))[1]
+        name = "#".join(part for part in (str(self._on_disk(reconstruction)), series) if part)
+        relative = inside(self._root, name).relative_to(self._root)
         return self._root / "ground_truth" / relative.parent / without_suffix(relative.name)
 
-    def _read_studies(self, table: Sequence[tuple[int, Row]]) -> list[Study]:
-        groups: dict[str, dict[str, Row]] = {}
-        for line, row in table:
-            volume = _volume(row)
-            if not self._is_row_usable(line, row):
-                continue
-            study_id = row.get("study_id", "").strip() or without_suffix(volume)
-            rows = groups.setdefault(study_id, {})
-            if volume in rows:
-                message = f"has a second row, on line {line} of {self._path.name}"
-                self._tell(volume, "text.duplicate_row", message, table=str(self._path), line=line)
-                continue
-            rows[volume] = row
-        return [self._study(study_id, rows) for study_id, rows in groups.items()]
+    def _entries(self, rows: Sequence[tuple[int, Row, str]]) -> list[_Entry]:
+        """The rows that can be used, with their identifiers; what is odd about these is told."""
+        studies = Identifiers(self._path, "study_id", joins_spellings=False)
+        patients = Identifiers(self._path, "patient_id", joins_spellings=True)
+        names: dict[tuple[Path, str], str] = {}
+        entries: list[_Entry] = []
+        for line, row, volume in rows:
+            if self._is_row_usable(line, row, volume):
+                series = self._series.get(volume, ("", ""))[1]
+                name = names.setdefault((self._on_disk(volume), series), volume)
+                study_id, patient_id = (
+                    ids.of(line, row[ids.column]) if ids.column in row else "" for ids in (studies, patients)
+                )
+                entries.append(_Entry(line, row, name, study_id, patient_id))
+        for found in (*studies.problems(), *patients.problems()):
+            self._on_problem(found)
+        return entries
 
-    def _study(self, study_id: str, rows: Mapping[str, Row]) -> Study:
-        first = next(iter(rows.values()))
-        given = ((_SPLITS[_split(row)], volume) for volume, row in rows.items())
+    def _grouped(self, entries: Sequence[_Entry]) -> Mapping[str, Mapping[str, _Entry]]:
+        """Study -> volume -> row. A row without a study_id is a study of its own, named like no other one."""
+        taken = {entry.study_id for entry in entries}
+        own: dict[str, str] = {}
+        groups: dict[str, dict[str, _Entry]] = {}
+        for entry in entries:
+            study_id = entry.study_id or own.get(entry.volume)
+            if study_id is None:
+                short = without_suffix(entry.volume)
+                study_id = own[entry.volume] = entry.volume if short in taken else short
+                taken.add(study_id)
+            rows = groups.setdefault(study_id, {})
+            if entry.volume in rows:
+                message = f"has a second row, on line {entry.line} of {self._path.name}"
+                self._tell(entry.volume, "text.duplicate_row", message, table=str(self._path), line=entry.line)
+                continue
+            rows[entry.volume] = entry
+        return groups
+
+    def _study(self, study_id: str, rows: Mapping[str, _Entry]) -> Study:
+        given = ((_SPLITS[_split(entry.row)], volume) for volume, entry in rows.items())
         splits = {split: volume for split, volume in given if split is not None}
         if len(splits) > 1:
             message = "is in two splits: " + ", ".join(f"{volume} in {split}" for split, volume in splits.items())
             self._tell(study_id, "set.split_leak", message, **splits)
-        patients = {row.get("patient_id", "").strip() for row in rows.values()} - {""}
+        patients = {entry.patient_id: None for entry in rows.values() if entry.patient_id}
         if len(patients) > 1:
             message = f"is of several patients: {', '.join(sorted(patients))}"
             self._tell(study_id, "text.value", message, column="patient_id")
         return Study(
             study_id=study_id,
-            patient_id=first.get("patient_id", "").strip() or study_id,
-            report=Report(first["findings"], first["impression"]),
+            patient_id=next(iter(patients), None) or self._own_patient(study_id, next(iter(rows.values()))),
+            report=self._report(study_id, list(rows.values())),
             reconstructions=tuple(rows),
-            split=_SPLITS[_split(first)],
-            labels=self._labels(tuple(rows.values())),
+            split=_SPLITS[_split(next(iter(rows.values())).row)],
+            labels=self._labels_of([entry.line for entry in rows.values()]),
         )
 
-    def _labels(self, rows: Sequence[Row]) -> Mapping[str, int]:
-        """Of each label the first of a study's rows that says something; none where no row does."""
+    def _own_patient(self, study_id: str, entry: _Entry) -> str:
+        """The study, as a patient; where its study_id is that of another one but for its spelling, of that one."""
+        return self._patients.setdefault(same_name(study_id), study_id) if entry.study_id else study_id
+
+    def _report(self, study_id: str, entries: Sequence[_Entry]) -> Report:
+        """The first report of a study's rows; of others that say something else is told."""
+        reports = {entry.line: (entry.row["findings"], entry.row["impression"]) for entry in entries}
+        given = {line: report for line, report in reports.items() if any(map(filled, report))} or reports
+        (first, report), *others = given.items()
+        for line, other in others:
+            if list(map(filled, other)) != list(map(filled, report)):
+                message = f"has a report on line {line} of {self._path.name} that is not that on line {first}"
+                self._tell(study_id, "text.two_reports", f"{message}, which is read", lines=[first, line])
+                break
+        return Report(*report)
+
+    def _labels_of(self, lines: Sequence[int]) -> Mapping[str, int]:
+        """Of each label what the first of a study's rows says that says something; none where no row does."""
+        said = ((name, values[line]) for name, values in self._labels.items() for line in lines if line in values)
         labels: dict[str, int] = {}
-        for name, row in ((name, row) for name in self.label_names for row in rows):
-            value = as_label(row[name])
-            if value is not None:
-                labels.setdefault(name, value)
+        for name, value in said:
+            labels.setdefault(name, value)
         return labels
 
-    def _is_row_usable(self, line: int, row: Row) -> bool:
-        volume = row["volume"].strip()
+    def _is_row_usable(self, line: int, row: Row, volume: str) -> bool:
         where = {"line": line, "volume": volume}
+        if not volume:
+            message = f"line {line} has other cells and no volume"
+            self._tell(self._path, "text.value", message, column="volume", **where)
+            return False
         if _split(row) not in _SPLITS:
             message = f"line {line} has the split {_split(row)!r}; use train or validation"
             self._tell(self._path, "text.value", message, column="split", **where)
             return False
         try:
-            path = self.volume_file(volume)
-            is_series = not suffix_of(volume) and is_folder(path)
-            if not is_series and not suffix_of(volume):
-                message = f"line {line} names the volume {volume!r}; expected {SUFFIXES} or a folder of DICOM slices"
-                self._tell(self._path, "text.value", message, column="volume", **where)
-                return False
-            if is_series:
-                require_pydicom()
-            is_there = is_series or is_file(path)
-            if is_there and path.is_symlink():
-                refuse_link_out(self._root, path)
+            return self._is_volume_there(line, self._place_of(volume))
         except BadFileError as error:
             self._on_problem(error.problem)
             return False
-        if not is_there:
+
+    def _is_volume_there(self, line: int, volume: str) -> bool:
+        where = {"line": line, "volume": volume}
+        path, has_suffix = self.volume_file(volume), bool(suffix_of(volume))
+        is_there = is_file(path) if has_suffix else is_folder(path)
+        if not is_there and self._is_spelled_otherwise(line, volume):
+            path = self.volume_file(volume)
+            is_there = is_file(path) if has_suffix else is_folder(path)
+        if not is_there and not has_suffix:
+            message = f"line {line} names the volume {volume!r}; expected {SUFFIXES} or a folder of DICOM slices"
+            self._tell(self._path, "text.value", message, column="volume", **where)
+        elif not is_there:
             message = f"does not exist, and line {line} of {self._path} names it"
             self._tell(self._root / volume, "set.row_without_file", message, **where)
+        elif not has_suffix:
+            require_pydicom()
+        if is_there and path.is_symlink():
+            refuse_link_out(self._root, path)
+        return is_there
+
+    def _is_spelled_otherwise(self, line: int, volume: str) -> bool:
+        """Whether the file is there under another spelling, which is kept. Raises BadFileError of a Windows path."""
+        if is_of_windows(volume):
+            message = f"is a path of Windows, on line {line} of {self._path.name}; expected one within {self._root}"
+            raise bad_file(volume, "safety.outside", message, root=str(self._root))
+        spelled = self._named.spelled_otherwise(volume)
+        if spelled is None:
             return False
+        self._spelled[volume] = spelled
+        if differ_in_case(volume, spelled):
+            message = f"is taken for {spelled}, which differs in case alone, on line {line} of {self._path.name}"
+            self._tell(volume, "text.file_name", message, line=line, path=spelled)
         return True
 
-
-def _holds_labels(cells: Sequence[str]) -> bool:
-    """Whether all cells are 0, 1 or unknown, and some are known."""
-    known = [cell for cell in cells if not is_unknown(cell)]
-    return bool(known) and all(as_label(cell) is not None for cell in known)
-
-
-def _series(row: Row) -> str:
-    """The series that a row names, of a folder; that of a file is the file itself."""
-    cell = row.get("series", "").strip()
-    return "" if is_unknown(cell) or suffix_of(row["volume"].strip()) else cell
-
-
-def _volume(row: Row) -> str:
-    """What a row's volume is called."""
-    return "#".join(part for part in (row["volume"].strip(), _series(row)) if part)
+    def _on_disk(self, volume: str) -> Path:
+        """The path of a volume within the folder, as the disk spells it."""
+        place = self._place_of(volume)
+        return Path(self._spelled.get(place, place))
 
 
 def _split(row: Row) -> str:
-    return row.get("split", "").strip().casefold()
+    return filled(row.get("split", "")).casefold()

@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Unpack
 
 from simcrop.adapters.config.settings import load_config
-from simcrop.adapters.formats.csv_tables import read_rows
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of
-from simcrop.adapters.problems.paths import is_folder
+from simcrop.adapters.formats.tables import SUFFIXES as TABLES
+from simcrop.adapters.formats.tables import read_rows
+from simcrop.adapters.problems.paths import is_file, is_folder
 from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.sources.base import Options, Source, study_of
+from simcrop.adapters.sources.named_files import NamedFiles
 from simcrop.adapters.sources.registry import build_source
-from simcrop.core.data.problems import OnProblem, Problem, refuse
+from simcrop.core.data.problems import OnProblem, Problem, problem, refuse
 from simcrop.core.data.study import Study, Volume
 from simcrop.core.errors import ConfigError
 from simcrop.core.ports import DataSet
 
-_CONFIGURATIONS, _TABLES = (".yaml", ".yml"), (".csv",)
+_CONFIGURATIONS = (".yaml", ".yml")
 
 
 class OwnScans(DataSet):
@@ -102,16 +104,29 @@ def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[Dat
         source = build_source(load_config(given).data, on_problem)
         yield from ((name, (source, name)) for study in source.studies() for name in study.reconstructions)
         return
-    elif suffix in _TABLES and given.exists():
-        _, rows = read_rows(given, ("volume",), on_problem)
-        sources, prefix = [_Files(given.parent, [row["volume"].strip() for _, row in rows])], given.parent
+    elif suffix in TABLES and given.exists():
+        sources, prefix = [_Files(given.parent, list(_in_table(given, on_problem)))], given.parent
     elif suffix_of(given.name):
         sources, prefix = [_Files(given.parent, [given.name])], given.parent
     else:
         reason = "is none of these" if given.exists() else "does not exist"
         raise ConfigError(
-            f"{given}: {reason}; name a scan ({SUFFIXES}), a folder, a CSV with the column volume, or a configuration"
+            f"{given}: {reason}; name a scan ({SUFFIXES}), a folder, a table with the column volume "
+            f"({', '.join(TABLES)}), or a configuration"
         )
     for source in sources:
         for study in source.studies():
             yield os.path.normpath(prefix / study.study_id), (source, study.study_id)
+
+
+def _in_table(table: Path, on_problem: OnProblem) -> Iterator[str]:
+    """The volumes that a table names, each as the disk spells it."""
+    files = NamedFiles(table.parent)
+    for line, row in read_rows(table, ("volume",), on_problem)[1]:
+        name = files.name_of(row["volume"])
+        if not name:
+            message = f"line {line} has other cells and no volume"
+            on_problem(problem(table, "text.value", message, column="volume", line=line))
+            continue
+        path = table.parent / name
+        yield name if is_file(path) or is_folder(path) else files.spelled_otherwise(name) or name

@@ -9,12 +9,13 @@ from typing import Literal, Self, Unpack
 import numpy as np
 
 from simcrop.adapters.config.run import DataSettings
-from simcrop.adapters.formats.csv_tables import Row, as_label, read_rows
 from simcrop.adapters.formats.npz import opened_array
 from simcrop.adapters.formats.stored import StoredVolume
+from simcrop.adapters.formats.tables import Row, find_table, read_rows
 from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.sources.base import Options, Source, options, study_of
 from simcrop.adapters.sources.label_tables import RADCHESTCT
+from simcrop.core.data.cells import as_label, filled, is_unsure
 from simcrop.core.data.problems import OnProblem
 from simcrop.core.evaluation import published
 
@@ -42,7 +43,8 @@ class RadChestCTSource(Source):
 
     `trn` is the training part. Of `val` and `tst` one is held out and the other is left out altogether, so that the
     test part is never trained on, nor looked at before it is asked for. A label is 1 where the abnormality is in any
-    location. Every volume is a patient of its own: patients are not named, and lie in one part each.
+    location, and unknown where a cell is blank and no other one is 1. Every volume is a patient of its own: patients
+    are not named, and lie in one part each.
     """
 
     kind = "radchestct"
@@ -102,8 +104,8 @@ class RadChestCTSource(Source):
         labels: dict[str, Mapping[str, int]] = {}
         for part in self._splits:
             own = {name for name in names if name.startswith(part)}
-            path = self._root / _TABLES[part]
-            if not path.is_file():
+            path = find_table(self._root / _TABLES[part])
+            if path is None:
                 labels |= {name: {} for name in own}
                 continue
             found, num_missing = self._labels_of(path, own)
@@ -130,8 +132,10 @@ class RadChestCTSource(Source):
         found: dict[str, Mapping[str, int]] = {}
         num_missing = 0
         for line, row in rows:
-            name = row[_ID].strip()
-            if name in names:
+            name = filled(row[_ID])
+            if not name:
+                self._tell(path, "text.value", f"line {line} has no {_ID}", line=line, column=_ID)
+            elif name in names:
                 found[name] = self._labels_in(path, line, row, abnormalities)
             elif name not in self._quarantine:
                 num_missing += 1
@@ -142,10 +146,12 @@ class RadChestCTSource(Source):
     ) -> Mapping[str, int]:
         labels: dict[str, int] = {}
         for abnormality, columns in abnormalities.items():
-            values = [as_label(row[column]) for column in columns]
-            if None in values:
-                column = columns[values.index(None)]
-                message = f"line {line} has {row[column]!r} as {column!r}; a label is 0 or 1"
-                self._tell(path, "text.value", message, line=line, column=column)
-            labels[abnormality] = int(1 in values)
+            values = {column: as_label(row[column]) for column in columns}
+            unknown = [column for column, value in values.items() if value is None]
+            odd = [column for column in unknown if not is_unsure(row[column])]
+            if odd:
+                message = f"line {line} has {row[odd[0]]!r} as {odd[0]!r}; a label is 0 or 1, or blank"
+                self._tell(path, "text.value", message, line=line, column=odd[0])
+            if not unknown or 1 in values.values():
+                labels[abnormality] = int(1 in values.values())
         return labels

@@ -1,13 +1,16 @@
 """Files and folders that are there whole or not at all: written beside, forced to disk, put in place in one instant.
 
 Until then their names begin with a dot and end in `.draft`; what has to go first takes one that ends in `.gone`.
+All of them have the mode that the system gives to new ones, by the umask, whatever library has written them.
 """
 
 import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
+import stat
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,7 +37,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Generator[BinaryIO]:
     Raises:
         OSError: the disk refuses; names the file.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}{_DRAFT}")
+    # Not the process's number, which two hosts or containers may have given at a time.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_DRAFT}")
     try:
         with naming(path):
             with draft.open("wb") as file:
@@ -71,6 +75,7 @@ def whole_folder(path: Path, *, durable: bool = True) -> Generator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
             yield draft
+            _give_usual_modes(draft)
             _sync(*draft.rglob("*"), draft, durable=durable)
             if path.exists():
                 path.rename(gone)
@@ -161,6 +166,22 @@ def sha256_of(path: Path) -> str:
     """Hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _give_usual_modes(folder: Path) -> None:
+    """Give what is below a new folder the modes of new files and folders.
+
+    The library safetensors writes 0600, and copies keep the mode of what they are made from. The system is asked by a
+    file, since not the umask counts where a folder has a default access list.
+    """
+    asked = folder / _DRAFT
+    asked.touch()
+    file_mode, folder_mode = (stat.S_IMODE(path.stat().st_mode) for path in (asked, folder))
+    asked.unlink()
+    for path in folder.rglob("*"):
+        usual = folder_mode if path.is_dir() else file_mode
+        if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) != usual:
+            path.chmod(usual)
 
 
 def _sync(*paths: Path, durable: bool) -> None:

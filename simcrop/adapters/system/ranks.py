@@ -93,6 +93,11 @@ def choose_workers(wanted: int | Literal["auto"], device: torch.device) -> int:
     return min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
+def is_first_rank() -> bool:
+    """Whether this process is the only one or the first of torchrun's, which writes for all; known before `connect`."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def connect(device: torch.device) -> Communicator:
     """The ranks that torchrun's environment announces; one process without it."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:

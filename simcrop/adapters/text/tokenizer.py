@@ -13,6 +13,8 @@ from simcrop.core.errors import CheckpointError, ConfigError, DataError, one_lin
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CONTINUING = "##"
 _MIN_FREQUENCY = 2
+_LONGEST_WORD = 10_000
+"""Letters; a longer word is unknown as a whole, and at the usual 100 so is a sentence of Thai, which has no spaces."""
 
 
 class HFTokenizer:
@@ -33,6 +35,7 @@ class HFTokenizer:
         self.cls_id = _special_id(tokenizer, "cls")
         self.sep_id = _special_id(tokenizer, "sep")
         self.unk_id = _special_id(tokenizer, "unk")
+        tokenizer.backend_tokenizer.model.max_input_chars_per_word = _LONGEST_WORD
 
     @property
     def identity(self) -> str:
@@ -91,11 +94,14 @@ class HFTokenizer:
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -> HFTokenizer:
-    """Learn a lower-cased WordPiece vocabulary; the same texts in the same order give the same vocabulary."""
+    """Learn a lower-cased WordPiece vocabulary; the same texts in the same order give the same vocabulary.
+
+    Marks stay with their letters: without them Hindi loses its vowels, Thai its tones, and Japanese half its syllables.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import BertTokenizer
 
-    normalizer = normalizers.BertNormalizer(lowercase=True)
+    normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
     lines = [normalizer.normalize_str(text) for text in texts]
     alphabet = sorted({c for line in lines for c in line if not c.isspace()})
     if not alphabet:
@@ -114,7 +120,8 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -
         show_progress=False,
     )
     learner.train_from_iterator(lines, trainer)
-    return HFTokenizer(BertTokenizer(vocab=learner.get_vocab(), do_lower_case=True, model_max_length=max_tokens))
+    options = {"do_lower_case": True, "strip_accents": False, "model_max_length": max_tokens}
+    return HFTokenizer(BertTokenizer(vocab=learner.get_vocab(), **options))
 
 
 def _stands_alone(character: str) -> bool:

@@ -14,6 +14,7 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, with_model
 from simcrop.adapters.evaluation.classification.features_cache import FeatureKind, volume_features
 from simcrop.adapters.evaluation.output import Evaluation, write_evaluation
+from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.data import Data, num_workers, prepare_data
 from simcrop.compose.models import checkpoint_identity, load_encoder, untrained_encoder
@@ -157,7 +158,8 @@ class Command(Protocol[C_contra]):
             False where it was asked to stop; the same call goes on from there.
 
         Raises:
-            SimcropError: wrong checkpoint, data or configuration, or a loss that is not finite.
+            SimcropError: wrong checkpoint, data or configuration, another process in the folder, or a loss that is not
+                finite.
         """
         ...
 
@@ -168,7 +170,8 @@ def command(work: Callable[[RunConfig, C_contra, Path, Stop], None]) -> Command[
     @wraps(work)
     def run(config: RunConfig, *, checkpoint: C_contra, out: Path, should_stop: Stop = lambda: False) -> bool:
         try:
-            work(config, checkpoint, out, should_stop)
+            with owned(out):
+                work(config, checkpoint, out, should_stop)
         except Stopped as stopped:
             print(f"{out}: stopped; {str(stopped) or 'the same command goes on from here'}")
             return False

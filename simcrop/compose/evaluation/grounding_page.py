@@ -1,8 +1,6 @@
 """The page of `simcrop eval grounding`: studies that a model does worst, middling and best on, with the true places."""
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +11,17 @@ from numpy.typing import NDArray
 from simcrop.adapters.evaluation.language.heat_map import PatchMap
 from simcrop.adapters.figures.png import small_png
 from simcrop.adapters.loading.resample import resample_mask
-from simcrop.adapters.pages.html import require_viewer
-from simcrop.adapters.pages.scan_page import Image, Mask, Point, ScanPage, Shown, write_scan_page
+from simcrop.adapters.pages.scan_page import Image, Mask, Point, ScanPage, Shown, ShownScan
 from simcrop.adapters.pages.words import distance_mm, place_in_mm
-from simcrop.adapters.system.files import make_folder
 from simcrop.compose.evaluation.language_task import LanguageTask
-from simcrop.compose.located_page import CAUTIONS, MAP_SAMPLES, about_model, shown_box
+from simcrop.compose.located_page import about_model
 from simcrop.compose.models import worth_of_maps
+from simcrop.compose.pages import MAP_SAMPLES, PANEL_DPI, cautions, image_of, shown_box, write_evaluation_page
 from simcrop.core.data.augment import centre_start
-from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.sentence_maps import PlacedMap
 from simcrop.core.ports import TruthSource
 
 _ORDER = ("worst", "middle", "best")
-_DPI = 84
-_PAGE = "page.html"
-_log = logging.getLogger("simcrop")
 
 
 def write_grounding_page(
@@ -47,43 +40,37 @@ def write_grounding_page(
         maps: name of a picture, such as worst_1 -> maps of the sentences of its study.
         figures: the pictures, for printing.
     """
-    (out / _PAGE).unlink(missing_ok=True)
     chosen = [name for kind in _ORDER for name in maps if name.partition("_")[0] == kind and maps[name]]
-    if not chosen:
-        return
-    try:
-        require_viewer()
-    except ConfigError as error:
-        _log.info("no page is written: %s", error)
-        return
-    scans: list[Image] = []
-    shown: list[Shown] = []
-    for number, name in enumerate(chosen):
-        image, entries = _study(task, source, name, maps[name], number)
-        scans.append(image)
-        panel = small_png(figures[name], dpi=_DPI) if name in figures else None
-        shown += [replace(entries[0], panel=panel), *entries[1:]]
-    checkpoint = str(task.checkpoint["path"])
-    worth = worth_of_maps(checkpoint)
-    page = ScanPage(
-        title=f"Grounding: {', '.join(chosen)}",
-        scans=scans,
-        shown=shown,
-        measure="cosine",
-        entries="sentences",
-        facts=about_model(checkpoint, task.model.recipe, None, "simcrop eval grounding")
-        | {"Sentences read among": "the findings of their reports"},
-        cautions=[CAUTIONS[0], f"{worth[0].upper()}{worth[1:]}.", *CAUTIONS[1:]],
-    )
-    make_folder(out)
-    write_scan_page(out / _PAGE, page)
+
+    def make() -> ScanPage | None:
+        scans: list[ShownScan] = []
+        shown: list[Shown] = []
+        for number, name in enumerate(chosen):
+            panel = small_png(figures[name], dpi=PANEL_DPI) if name in figures else None
+            image, entries = _study(task, source, maps[name], number)
+            head = f"{name.replace('_', ' ')}: {maps[name][0].study.study_id}"
+            scans.append(ShownScan(image.voxels, image.affine, head, panel=panel))
+            shown += entries
+        checkpoint = str(task.checkpoint["path"])
+        facts = about_model(checkpoint, task.model.recipe, None, "simcrop eval grounding")
+        return ScanPage(
+            title=f"Grounding: {', '.join(chosen)}",
+            scans=scans,
+            shown=shown,
+            measure="cosine",
+            entries="sentences",
+            facts=facts | {"Sentences read among": "the findings of their reports"},
+            cautions=cautions(worth_of_maps(checkpoint)),
+        )
+
+    write_evaluation_page(out, make if chosen else lambda: None)
 
 
 def _study(
-    task: LanguageTask, source: TruthSource, name: str, maps: Sequence[PlacedMap], number: int
+    task: LanguageTask, source: TruthSource, maps: Sequence[PlacedMap], number: int
 ) -> tuple[Image, list[Shown]]:
     reconstruction, recipe = maps[0].study.reconstructions[0], task.model.recipe
-    image = shown_box(task.data.source.read_volume(reconstruction), recipe)
+    image = image_of(shown_box(task.data.source.read_volume(reconstruction), recipe))
     prepared = task.data.prepared
     seen = prepared.affine(reconstruction).double().numpy()
     shift = np.eye(4)
@@ -97,7 +84,7 @@ def _study(
         entries.append(
             Shown(
                 title=each.place.text,
-                notes=[f"{name.replace('_', ' ')}: {each.study.study_id}", *_fit(each, best, mask)],
+                notes=_fit(each, best, mask),
                 score=float(each.similarity[each.among].max()),
                 best_mm=best,
                 map=Image(values, affine),

@@ -18,7 +18,7 @@ from simcrop.adapters.evaluation.segmentation.files import (
     segmenter_config,
     segmenter_weights,
 )
-from simcrop.adapters.evaluation.segmentation.pictures import outcome_figures
+from simcrop.adapters.evaluation.segmentation.pictures import chosen_outcomes, outcome_figures
 from simcrop.adapters.evaluation.segmentation.report import segmentation_evaluation
 from simcrop.adapters.evaluation.segmentation.results import SegmentedStudy, Segmenter, segment_study, selection_dice
 from simcrop.adapters.evaluation.segmentation.training import SegmenterFit, segmenter_optimizers
@@ -28,6 +28,7 @@ from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
 from simcrop.compose.evaluation.common import Stop, command, computing_device, finish, starting_encoder
 from simcrop.compose.evaluation.fit import run_fit
+from simcrop.compose.evaluation.segment_page import write_segment_page
 from simcrop.compose.evaluation.segmentation_task import SegmentationTask, begin_segmentation, drawn
 from simcrop.compose.segmenters import load_network, new_network
 from simcrop.core.data.study import Study
@@ -58,7 +59,9 @@ def segment(config: RunConfig, checkpoint: str | None, out: Path, should_stop: S
     task = begin_segmentation(config, encoder.recipe)
     fit = _Fit(task, new_network(task.config, encoder).to(device), start, out)
     trained = fit.done() or fit.run(should_stop)
-    _measure(task, fit.network, out, start, trained, should_stop)
+    folder = find_segmenter(out)
+    assert folder is not None
+    _measure(task, fit.network, out, start, _Kept(folder, trained), should_stop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,20 +161,31 @@ def _measure_again(config: RunConfig, folder: Path, out: Path, device: torch.dev
         )
     network = load_network(folder, kept, content["sha256"], device, config.train.ops)
     about = {"path": str(folder), "sha256": content["sha256"]}
-    _measure(task, network, out, about, content["trained"], should_stop)
+    _measure(task, network, out, about, _Kept(folder, content["trained"]), should_stop)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Where a network lies, and what is known of its training."""
+
+    folder: Path
+    trained: _Known
 
 
 def _measure(
-    task: SegmentationTask, network: UNETR, out: Path, checkpoint: _Known, trained: _Known, should_stop: Stop
+    task: SegmentationTask, network: UNETR, out: Path, checkpoint: _Known, kept: _Kept, should_stop: Stop
 ) -> None:
     """Segment the held-out studies, and write and print the result. Raises Stopped after a request to stop."""
-    config, settings = task.config, task.config.segment
+    config, settings, trained = task.config, task.config.segment, kept.trained
     studies = drawn(task.data.held_out, settings.test_studies)
     task.prepare(studies)
     segmenter = Segmenter(network, settings.overlap, config.train)
     (out / "metrics.json").unlink(missing_ok=True)
     shutil.rmtree(out / _PREDICTIONS, ignore_errors=True)
     found = _segmented(task, segmenter, studies, out / _PREDICTIONS, should_stop)
+    outcomes = chosen_outcomes(found, segmenter, task.maps)
+    figures = outcome_figures(outcomes, task.maps, len(found))
+    write_segment_page(out, task, outcomes, figures, folder=kept.folder, trained=trained)
     origin = "from scratch" if trained["start"]["path"] is None else "pre-trained"
     result = segmentation_evaluation(
         found,
@@ -181,7 +195,7 @@ def _measure(
         about=trained,
         title=f"Segmentation, {origin}, {trained['percent']:g} % of labels ({trained['num_learned']} studies)",
         out=out,
-        figures=outcome_figures(found, segmenter, task.maps),
+        figures=figures,
         warnings=task.warnings,
     )
     finish(out, result, config, task.data, checkpoint)

@@ -34,7 +34,8 @@ class Augmentation:
     Attributes:
         start: first voxel of the box in the prepared volume, negative where the box begins outside.
         size: voxels of the box.
-        volume_size: voxels that the model sees; the box is resampled where it has others.
+        volume_size: voxels that the model sees.
+        fit: what is done to a box of other size. zoom: it is resampled; mirror: it is continued by mirrored voxels.
         flips: axes that are reversed.
         shift_hu: added to every voxel.
         pad: what lies outside the prepared volume.
@@ -46,6 +47,7 @@ class Augmentation:
     flips: tuple[int, ...] = ()
     shift_hu: int = 0
     pad: Literal["air", "reflect"] = "air"
+    fit: Literal["zoom", "mirror"] = "zoom"
 
 
 @dataclass(frozen=True)
@@ -66,30 +68,47 @@ class Augmenter:
 
     @property
     def largest_box(self) -> int:
-        """Voxels of a box at the upper end of the scale."""
-        return math.prod(self._box_size(self.recipe.scale[1]))
+        """Voxels of the largest box."""
+        return math.prod(self.model.volume_size if self.recipe.scaling == "cut" else self._zoomed(self.recipe.scale[1]))
 
     def draw(self, prepared_size: Size, *occasion: object) -> Augmentation:
         """Draw the changes of a prepared volume on an occasion, such as an epoch of a study: always the same."""
         recipe, window = self.recipe, self.model.window
         draw = generator(self.seed, *occasion)
         draws: list[float] = torch.rand(9, generator=draw, dtype=torch.float64).tolist()
-        low, high = recipe.scale
-        size = self._box_size(low + (high - low) * draws[0])
-        start = centre_start(prepared_size, size)
-        if recipe.crop:
-            start = _size(
-                int(draw * (have - want + 1)) if have > want else first
-                for draw, have, want, first in zip(draws[1:4], prepared_size, size, start, strict=True)
-            )
+        if recipe.scaling == "cut":
+            more: list[float] = torch.rand(6, generator=draw, dtype=torch.float64).tolist()
+            part = _size(map(self._part_length, prepared_size, more[:3]))
+            first, size = self._start(prepared_size, part, more[3:]), _size(map(min, part, self.model.volume_size))
+            start = _size(map(sum, zip(first, self._start(part, size, draws[1:4]), strict=True)))
+        else:
+            low, high = recipe.scale
+            size = self._zoomed(low + (high - low) * draws[0])
+            start = self._start(prepared_size, size, draws[1:4])
         shift = 0.0
         if draws[7] < recipe.shift_probability:
             shift = (2 * draws[8] - 1) * recipe.shift * (window[1] - window[0]) / 2
         flips = tuple(axis for axis in range(3) if draws[4 + axis] < recipe.flip)
-        return Augmentation(start, size, self.model.volume_size, flips, round(shift), recipe.pad)
+        fit = "mirror" if recipe.scaling == "cut" else "zoom"
+        return Augmentation(start, size, self.model.volume_size, flips, round(shift), recipe.pad, fit)
 
-    def _box_size(self, scale: float) -> Size:
+    def _start(self, have: Size, want: Size, draws: Sequence[float]) -> Size:
+        """First voxel of a box of size `want`: anywhere inside, at the centre where there is no room or no crop."""
+        centre = centre_start(have, want)
+        if not self.recipe.crop:
+            return centre
+        return _size(
+            int(draw * (h - w + 1)) if h > w else first
+            for draw, h, w, first in zip(draws, have, want, centre, strict=True)
+        )
+
+    def _zoomed(self, scale: float) -> Size:
         return _size(max(1, round(n * scale)) for n in self.model.volume_size)
+
+    def _part_length(self, have: int, draw: float) -> int:
+        """Voxels of a part along an axis: any whole number in the range of the scale is as likely."""
+        low, high = (math.ceil(have * scale) for scale in self.recipe.scale)
+        return low + int(draw * (high - low + 1))
 
 
 def boxes_of(voxels: Int16[Tensor, "..."], augmentations: Sequence[Augmentation]) -> list[Tensor]:
@@ -106,9 +125,12 @@ def augment_boxes(voxels: Int16[Tensor, "..."], augmentations: Sequence[Augmenta
 
 
 def augment_box(box: Int16[Tensor, "H W D"], augmentation: Augmentation) -> Int16[Tensor, "h w d"]:
-    """The box that an augmentation has cut, resampled, reversed and shifted; HU saturate at the limits of int16."""
-    if augmentation.size != augmentation.volume_size:
-        size = augmentation.volume_size
+    """A box that was cut, in the size that the model sees, reversed and shifted; HU saturate at the limits of int16."""
+    have, size = augmentation.size, augmentation.volume_size
+    if have != size and augmentation.fit == "mirror":
+        for axis, (length, want) in enumerate(zip(have, size, strict=True)):
+            box = box.index_select(axis, _mirrored(-((want - length) // 2), want, length).to(box.device))
+    elif have != size:
         resized = interpolate(box[None, None].float(), size=size, mode="trilinear", align_corners=False)
         box = resized[0, 0].round().to(torch.int16)
     if augmentation.flips:

@@ -183,6 +183,7 @@ class Inputs(TensorGroup):
         findings_features: what a frozen text encoder makes of `findings`, where that is known already; any number at
             padding.
         local_draws: seeds by which the local path draws the patches that it looks at; None: it looks at all.
+        padding_patches: places among the visible patches of those that padding sentences take; None: the first.
     """
 
     ids_keep: Int64[Tensor, "B L"]
@@ -196,6 +197,7 @@ class Inputs(TensorGroup):
     num_cut: int = 0
     findings_features: Float[Tensor, "B T hidden"] | None = None
     local_draws: Int64[Tensor, "B"] | None = None
+    padding_patches: Int64[Tensor, "B K"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,6 +64,7 @@ class Item:
     report: MaskedReport
     findings_features: Float16[Tensor, "T hidden"] | None = None
     local_draw: int | None = None
+    padding_patches: Int64[Tensor, "K"] | None = None
 
 
 class ItemReader:
@@ -143,7 +144,7 @@ class ItemReader:
         mask_draw = generator(seed, "patch mask", occasion, study.study_id)
         keep, masked = draw_patch_mask(
             model.num_patches,
-            model.mask_ratio,
+            model.num_visible,
             mask_draw,
             prediction_ratio=self.spec.objectives.reconstruction.prediction_ratio,
         )
@@ -155,7 +156,15 @@ class ItemReader:
             ids_masked=masked,
             report=self._masked(report, generator(seed, "report mask", occasion, study.study_id)),
             findings_features=None if self._features is None else self._features.read(study.report, findings.encoding),
+            padding_patches=self._padding_patches(occasion, study),
         )
+
+    def _padding_patches(self, occasion: object, study: Study) -> Int64[Tensor, "K"] | None:
+        recipe = self.spec.objectives.alignment
+        if not recipe.padding_negatives or recipe.padding_patches == "first":
+            return None
+        draw = generator(self.spec.seed, "padding patches", occasion, study.study_id)
+        return torch.randperm(self.spec.model.num_visible, generator=draw)[: recipe.top_k]
 
     def _masked(self, report: Encoding, draw: torch.Generator) -> MaskedReport:
         recipe, length = self.spec.objectives.report, len(report.ids)
@@ -197,6 +206,7 @@ def _inputs(items: Sequence[Item], pad_id: int, padding: Padding) -> Inputs:
     keys = torch.tensor([(item.findings.keys + (0,) * num_sentences)[:num_sentences] for item in items])
     features = [item.findings_features for item in items if item.findings_features is not None]
     draws = [item.local_draw for item in items if item.local_draw is not None]
+    padding_patches = [item.padding_patches for item in items if item.padding_patches is not None]
     reports = [item.report for item in items]
     report_length = padding.for_tokens(len(report.ids) for report in reports)
     return Inputs(
@@ -216,4 +226,5 @@ def _inputs(items: Sequence[Item], pad_id: int, padding: Padding) -> Inputs:
         num_cut=sum(encoding.num_cut > 0 for encoding in encodings),
         findings_features=pad_rows(features, 0, tokens.ids.shape[1]) if features else None,
         local_draws=torch.tensor(draws) if draws else None,
+        padding_patches=torch.stack(padding_patches) if padding_patches else None,
     )

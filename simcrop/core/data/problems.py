@@ -5,7 +5,7 @@ The table is the one source of docs/data-problems.md, of `simcrop data check` an
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,12 +165,54 @@ REASONS: Mapping[str, Reason] = {
         "correct the tilt when converting (dcm2niix does)",
     ),
     "text.table": Reason(
-        "the CSV cannot be read: quotes that are not closed, rows of another length, or not UTF-8",
-        "check its quotes and commas, and save it as UTF-8",
+        "the table cannot be read: quotes that are not closed, rows of another length, or a damaged file",
+        "check its quotes and delimiters, or save it again, as CSV (UTF-8) or .xlsx",
     ),
-    "text.column": Reason("a column is missing from the table, or stands in it twice", "add or rename the column"),
+    "text.encoding": Reason(
+        "a CSV that is not UTF-8: Excel's plain CSV is in the code page of its Windows (a note where its letters tell "
+        "which)",
+        "save it as CSV UTF-8, or as .xlsx",
+    ),
+    "text.column": Reason(
+        "a column is missing from the table, stands in it twice, or has no name (a note)", "add or rename the column"
+    ),
     "text.value": Reason("a cell holds what its column cannot", "correct the cell"),
+    "text.blank_rows": Reason("rows that say nothing, as spreadsheets leave them", "nothing, if it is meant", "note"),
     "text.duplicate_row": Reason("a volume has two rows that say different things", "keep one of them"),
+    "text.two_reports": Reason(
+        "rows of one study_id have reports that differ; the first one is taken for all volumes of the study",
+        "give every study its own study_id, or keep one report",
+        "note",
+    ),
+    "text.blank_id": Reason(
+        "cells of study_id or patient_id that are blank or spell it (nan, NA, None, -): each study stands for itself, "
+        "so that nothing is merged",
+        "fill them in, if they are known",
+        "note",
+    ),
+    "text.same_id": Reason(
+        "identifiers that differ in case, spaces, width or accents alone: one patient, it seems; studies stay apart",
+        "write each identifier in one way",
+        "note",
+    ),
+    "text.ruined_id": Reason(
+        "a spreadsheet took an identifier for a number, and several may have become one",
+        "export the column as text",
+        "note",
+    ),
+    "text.label_cell": Reason(
+        "a cell of a label column that is no yes, no or blank; it is taken as unknown", "correct the cell", "note"
+    ),
+    "text.label_column": Reason(
+        "a column with yes and no in many cells, and other things in too many to be a label",
+        "correct those cells, if it is meant as a label",
+        "note",
+    ),
+    "text.file_name": Reason(
+        "a row spells the name of its file in another case; it is the only file of that name",
+        "spell it as the file, if other programs read the table",
+        "note",
+    ),
     "text.missing_report": Reason(
         "neither findings nor impression is given", "add the report, or leave the volume out"
     ),
@@ -190,6 +232,11 @@ REASONS: Mapping[str, Reason] = {
         "raise text_encoder.max_tokens, if many are",
         "note",
     ),
+    "text.one_sentence": Reason(
+        "long findings that are a single sentence, so that nothing tells their sentences apart",
+        "end each finding with a stop, or put each on a line of its own",
+        "note",
+    ),
     "set.row_without_file": Reason("a row names a volume that is not there", "correct the row, or download the volume"),
     "set.partial_download": Reason(
         "some volumes of the tables are not on disk, and are left out", "nothing, if it is meant", "note"
@@ -203,6 +250,12 @@ REASONS: Mapping[str, Reason] = {
         "note",
     ),
     "set.no_studies": Reason("nothing is left to read", "correct data.root or data.manifest, or download volumes"),
+    "set.nothing_held_out": Reason(
+        "no study is held out, so nothing tells how good a run is: one patient in all rows, a column split that names "
+        "training alone, or data.validation_fraction",
+        "name validation patients in the column split, check patient_id, or raise data.validation_fraction",
+        "note",
+    ),
     "set.split_leak": Reason(
         "a patient or a study has volumes in training and in validation", "correct the column split"
     ),
@@ -288,6 +341,11 @@ def refuse(problem: Problem) -> None:
 def problem(file: Path | str, code: str, message: str, **values: Any) -> Problem:
     """A `Problem` with its values as keywords; JSON has no NaN and no infinity, so they become text."""
     return Problem(str(file), code, message, {name: _plain(value) for name, value in values.items()})
+
+
+def noted(file: Path | str, code: str, message: str, **values: Any) -> Problem:
+    """A `problem` that is but a note here, though its reason is an error elsewhere."""
+    return replace(problem(file, code, message, **values), is_note=True)
 
 
 def bad_file(file: Path | str, code: str, message: str, **values: Any) -> BadFileError:

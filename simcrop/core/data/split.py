@@ -45,6 +45,25 @@ def split_by_patient(
     return train, held_out
 
 
+def nothing_held_out(studies: Sequence[Study], held_out_fraction: float) -> str:
+    """Say that none of the studies is held out, and why.
+
+    Args:
+        studies: all of them are trained on.
+        held_out_fraction: the share of patients that was to be held out.
+    """
+    patients = sorted({study.patient_id for study in studies if study.split is None})
+    if not patients:
+        cause = "the data put all of them into the split train"
+    elif len(patients) == 1:
+        cause = f"all are of one patient, {patients[0]!r}"
+    elif round(held_out_fraction * len(patients)):
+        cause = "what was to be held out cannot be used"
+    else:
+        cause = f"data.validation_fraction={held_out_fraction:g} of {len(patients)} patients is none"
+    return f"no study is held out of {len(studies)}, so that nothing will tell how good the model is: {cause}"
+
+
 class Refusals:
     """The volumes that cannot be used, with the reason of each.
 

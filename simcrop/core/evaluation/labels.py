@@ -125,7 +125,7 @@ def _refuse_missing(known: Sequence[str], wanted: Mapping[str, Sequence[str]], s
 def _unknown(name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known[:20])}{', ...' * (len(known) > 20)}"
-    return f"{name!r} is no label column of the data (such a column holds 0, 1 and blanks alone); {hint}"
+    return f"{name!r} is no label column of the data (nearly all cells of such a column say yes or no); {hint}"
 
 
 def labelled_studies(studies: Sequence[Study], columns: LabelColumns, *, skip: bool) -> list[Study]:

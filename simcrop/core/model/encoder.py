@@ -170,6 +170,10 @@ class VisionEncoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(recipe.embed_dim, eps=1e-6)
         initialize(self)
+        if recipe.patch_bias == "uniform":
+            assert self.patch_embed.proj.bias is not None
+            limit = self.patch_embed.proj.weight[0].numel() ** -0.5
+            nn.init.uniform_(self.patch_embed.proj.bias, -limit, limit)
 
     def forward(self, volume: AnyVolume, ids_keep: Int64[Tensor, "B L"] | None = None) -> Float[Tensor, "B L+1 E"]:
         """Same as `encode` with normalized output."""

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from simcrop.core.data.batch import Batch, of_similar_length
+from simcrop.core.objectives.alignment import selected_means
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.objectives.objective import Matched, Sentences, sentence_means
 from simcrop.core.ports import Communicator
@@ -34,6 +35,9 @@ class ForwardPass:
     def contextual(self) -> Matched:
         return self._contextual
 
+    def aligned(self) -> Float[Tensor, "B S dim"]:
+        return self._aligned
+
     def local(self) -> Matched:
         return self._contextual if self._network.local is None else self._local
 
@@ -58,6 +62,11 @@ class ForwardPass:
         patches = network.contextual_features(self._tokens, volume, self.batch.inputs.ids_keep)
         return patches, self._sentences(self._means(network.text_head(self._findings)))
 
+    @cached_property
+    def _aligned(self) -> Float[Tensor, "B S dim"]:
+        drawn = self.batch.inputs.padding_patches
+        return selected_means(*self._contextual, self.objectives.alignment, ops=self.ops, padding_patches=drawn)
+
     def predicted_patches(self) -> Float[Tensor, "B M P"]:
         assert self._network.decoder is not None
         inputs = self.batch.inputs
@@ -68,7 +77,7 @@ class ForwardPass:
         assert network.text_decoder is not None
         recipe = self.objectives.report
         if report.mask.is_cuda or (recipe.mask, recipe.loss) != ("real", "masked"):
-            words = self._fused(report.input_ids, report.mask, self._tokens[:, 1:])
+            words = self._fused(report.input_ids, report.mask, slice(None))
         else:  # no padding is predicted, and a CPU's time goes by how much of it there is
             groups = of_similar_length(report.lengths, _READ_TOGETHER)
             words = torch.cat([self._fused_alone(rows) for rows in groups])
@@ -80,18 +89,21 @@ class ForwardPass:
         """The words of some reports, read without the padding that the longest of all makes the others need."""
         report = self.batch.inputs.report
         longest = max(report.lengths[row] for row in rows)
-        words = self._fused(report.input_ids[rows, :longest], report.mask[rows, :longest], self._tokens[rows, 1:])
+        words = self._fused(report.input_ids[rows, :longest], report.mask[rows, :longest], rows)
         return F.pad(words, (0, 0, 0, report.mask.shape[1] - longest))
 
     def _fused(
-        self, ids: Int64[Tensor, "B T"], mask: Bool[Tensor, "B T"], patches: Float[Tensor, "B L E"]
-    ) -> Float[Tensor, "B T dim"]:
-        """Words of masked reports that have read the patches."""
+        self, ids: Int64[Tensor, "n T"], mask: Bool[Tensor, "n T"], rows: list[int] | slice
+    ) -> Float[Tensor, "n T dim"]:
+        """Words of the masked reports of some rows of the batch, that have read the patches."""
         network = self._network
         assert network.report_head is not None
         assert network.fusion is not None
         assert network.text_decoder is not None
-        words = network.fusion(network.report_head(network.read_text(ids, mask)), mask, patches)
+        factor = self.objectives.report.aligned_key
+        extra = factor * self._aligned[rows].mean(1, keepdim=True) if factor else None
+        words = network.report_head(network.read_text(ids, mask))
+        words = network.fusion(words, mask, self._tokens[rows, 1:], extra)
         return network.text_decoder.read(words, mask)
 
     @cached_property

@@ -1,5 +1,6 @@
 """Let the masked report read the volume, and predict its words (docs/method.md, section 5, items 2 to 6)."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
@@ -27,11 +28,17 @@ class ProjectionHead(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention with its own projections; self-attention where queries and keys are the same."""
+    """Multi-head attention with its own projections; self-attention where queries and keys are the same.
 
-    def __init__(self, dim: int, num_heads: int) -> None:
+    Args:
+        dim: width.
+        num_heads: that divide it.
+        dropout: of the attention probabilities.
+    """
+
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.dropout = num_heads, dropout
         self.query, self.key, self.value = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
 
     def forward(
@@ -44,11 +51,14 @@ class CrossAttention(nn.Module):
             layer(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for layer, x in ((self.query, queries), (self.key, memory), (self.value, memory))
         )
+        dropout = self.dropout if self.training else 0.0
         if memory_mask is None:
-            gathered = F.scaled_dot_product_attention(q, k, v)
+            gathered = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         else:
             with masked_attention(q.device):
-                gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=memory_mask[:, None, None])
+                gathered = F.scaled_dot_product_attention(
+                    q, k, v, attn_mask=memory_mask[:, None, None], dropout_p=dropout
+                )
         return gathered.transpose(1, 2).flatten(2)
 
 
@@ -68,9 +78,10 @@ class Residual(nn.Module):
 class PostNormLayer(nn.Module):
     """A BERT layer: self-attention and feed-forward, each followed by `Residual`."""
 
-    def __init__(self, dim: int, num_heads: int, mlp_dim: int, dropout: float) -> None:
+    def __init__(self, recipe: ModelRecipe) -> None:
         super().__init__()
-        self.attention = CrossAttention(dim, num_heads)
+        dim, mlp_dim, dropout = recipe.projection_dim, recipe.fusion_mlp_dim, recipe.dropout
+        self.attention = CrossAttention(dim, recipe.fusion_heads, recipe.attention_dropout)
         self.after_attention = Residual(dim, dim, dropout)
         self.feed = nn.Linear(dim, mlp_dim)
         self.after_feed = Residual(mlp_dim, dim, dropout)
@@ -90,23 +101,26 @@ class PostNormLayer(nn.Module):
 class FusionLayer(nn.Module):
     """One layer that adds the image to the report: word by patch, and the whole scan to every word."""
 
-    def __init__(self, image_dim: int, dim: int, num_heads: int, mlp_dim: int, dropout: float) -> None:
+    def __init__(self, recipe: ModelRecipe) -> None:
         super().__init__()
-        self.image = nn.Linear(image_dim, dim)
-        self.layer = PostNormLayer(dim, num_heads, mlp_dim, dropout)
-        self.cross = CrossAttention(dim, num_heads)
+        dim = recipe.projection_dim
+        self.image = nn.Linear(recipe.embed_dim, dim)
+        self.layer = PostNormLayer(recipe)
+        self.cross = CrossAttention(dim, recipe.fusion_heads, recipe.attention_dropout)
         self.instance = nn.Linear(dim, dim)
-        self.after_cross = Residual(dim, dim, dropout)
+        self.after_cross = Residual(dim, dim, recipe.dropout)
 
     def forward(
         self,
         words: Float[Tensor, "B T dim"],
         word_mask: Bool[Tensor, "B T"],
         patches: Float[Tensor, "B L image_dim"],
+        extra: Float[Tensor, "B n dim"] | None = None,
     ) -> Float[Tensor, "B T dim"]:
-        """Words after reading the visible patches (without the class token)."""
+        """Words after reading the visible patches (without the class token), and what is to stand before them."""
         image = self.image(patches)
         instance = self.instance(image.mean(1, keepdim=True))
+        image = image if extra is None else torch.cat([extra.to(image.dtype), image], dim=1)
         words = self.layer.attend(words, word_mask)
         words = self.after_cross(self.cross(words, image) + instance, words)
         return self.layer.feed_forward(words)
@@ -118,10 +132,7 @@ class TextDecoder(nn.Module):
     def __init__(self, recipe: ModelRecipe, vocab_size: int) -> None:
         super().__init__()
         dim = recipe.projection_dim
-        self.layers = nn.ModuleList(
-            PostNormLayer(dim, recipe.fusion_heads, recipe.fusion_mlp_dim, recipe.dropout)
-            for _ in range(recipe.text_decoder_depth)
-        )
+        self.layers = nn.ModuleList(PostNormLayer(recipe) for _ in range(recipe.text_decoder_depth))
         self.dense = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim, eps=_EPS)
         self.head = nn.Linear(dim, vocab_size)

@@ -8,23 +8,23 @@ from simcrop.core.recipe import ReportRecipe
 
 
 def draw_patch_mask(
-    num_patches: int, mask_ratio: float, generator: torch.Generator, *, prediction_ratio: float = 1.0
+    num_patches: int, num_visible: int, generator: torch.Generator, *, prediction_ratio: float = 1.0
 ) -> tuple[Int64[Tensor, "L"], Int64[Tensor, "M"]]:
     """Split 0..num_patches-1 into visible and masked patches, uniformly at random.
 
     Args:
         num_patches: N.
-        mask_ratio: share that is hidden from the encoder: H = round(mask_ratio * N) patches.
+        num_visible: L, patches that the encoder sees; H = N - L are hidden from it.
         generator: source of the draws.
         prediction_ratio: share of the hidden patches that are to be rebuilt.
 
     Returns:
         (ids_keep, ids_masked), each sorted ascending: the distribution is that of any order, and memory is read in
-        order. L = N - H, M = round(prediction_ratio * H), at least 1 where any is hidden.
+        order. M = round(prediction_ratio * H), at least 1 where any is hidden.
     """
     order = torch.randperm(num_patches, generator=generator)
-    num_hidden = round(mask_ratio * num_patches)
-    keep, hidden = order[: num_patches - num_hidden], order[num_patches - num_hidden :]
+    num_hidden = num_patches - num_visible
+    keep, hidden = order[:num_visible], order[num_visible:]
     num_predicted = min(num_hidden, max(1, round(prediction_ratio * num_hidden)))
     return keep.sort().values, hidden[:num_predicted].sort().values
 

@@ -72,8 +72,7 @@ class SimCroP(nn.Module):
                 self.add_module(each.name, each.module(objectives, ops))
         reports = objectives.report.weight > 0
         self.report_head = ProjectionHead(hidden, dim) if reports else None
-        fusion = (model.embed_dim, dim, model.fusion_heads, model.fusion_mlp_dim, model.dropout)
-        self.fusion = FusionLayer(*fusion) if reports else None
+        self.fusion = FusionLayer(model) if reports else None
         self.text_decoder = TextDecoder(model, vocab_size) if reports else None
         self.local = None if model.local is None else LocalPath(model, model.local)
         self.local_text_head = ProjectionHead(hidden, dim) if is_local else None

@@ -1,7 +1,7 @@
 """Similarity-driven alignment (docs/method.md, section 4): each sentence and the patches that it selects."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from simcrop.core.objectives.objective import (
@@ -13,6 +13,7 @@ from simcrop.core.objectives.objective import (
     pad_sentences,
     summed_cross_entropy,
 )
+from simcrop.core.ops import Ops
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import AlignmentRecipe
 
@@ -93,12 +94,46 @@ def _nce(
     return summed_cross_entropy(cosines(queries, keys) / recipe.temperature, allowed=allowed, own=own, rows=rows)
 
 
-def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
-    recipe = step.objectives.alignment
-    patches, sentences = step.contextual()
+def selected_means(
+    patches: Float[Tensor, "B L E"],
+    sentences: Sentences,
+    recipe: AlignmentRecipe,
+    *,
+    ops: Ops,
+    padding_patches: Int64[Tensor, "B K"] | None,
+) -> Float[Tensor, "B S E"]:
+    """Mean of the patches that each sentence selects: those of highest cosine.
+
+    Args:
+        patches: visible ones, in the space of the sentences.
+        sentences: of the findings.
+        recipe: how many patches, and whether padding sentences select any.
+        ops: implementation of the selection.
+        padding_patches: places of the patches that padding sentences take; None: the first, since all are as similar.
+
+    Returns:
+        Zero for padding sentences that select none.
+
+    Source: docs/method.md, section 4, item 3.
+    """
     mask = None if recipe.padding_negatives else sentences.mask
-    aligned = step.ops.sentence_patch_topk(sentences.features, patches, k=recipe.top_k, sentence_mask=mask).aligned
-    return alignment_loss(sentences, aligned, recipe, num_sentences=num_sentences, communicator=step.communicator)
+    aligned = ops.sentence_patch_topk(sentences.features, patches, k=recipe.top_k, sentence_mask=mask).aligned
+    if padding_patches is None or not recipe.padding_negatives:
+        return aligned
+    places = padding_patches[..., None].expand(-1, -1, patches.shape[2])
+    drawn = patches.gather(1, places).mean(1, keepdim=True)
+    return torch.where(sentences.mask[..., None], aligned, drawn.to(aligned.dtype))
+
+
+def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
+    _, sentences = step.contextual()
+    return alignment_loss(
+        sentences,
+        step.aligned(),
+        step.objectives.alignment,
+        num_sentences=num_sentences,
+        communicator=step.communicator,
+    )
 
 
 ALIGNMENT = Objective("alignment", count=lambda inputs, _: int(inputs.sentence_mask.sum()), share=_share)

@@ -134,6 +134,10 @@ class Pass(Protocol):
         """The encoder's visible patches, and sentences of the findings."""
         ...
 
+    def aligned(self) -> Float[Tensor, "B S dim"]:
+        """Mean of the patches of `contextual` that each of its sentences selects."""
+        ...
+
     def local(self) -> Matched:
         """Patches of the local path, and sentences of the findings; without such a path the same as `contextual`."""
         ...

@@ -13,7 +13,11 @@ class AugmentRecipe(Section):
     crop: bool = True
     """Crop at random inside the prepared volume; False: at the centre."""
     scale: tuple[float, float] = (1.0, 1.0)
-    """Range of the size of the cropped box relative to volume_size; other than 1 resamples."""
+    """Range of a size relative to that of `scaling`."""
+    scaling: Literal["zoom", "cut"] = "zoom"
+    """What has the size. zoom: a box relative to volume_size, alike on all axes, which is resampled to it. cut (paper):
+    a part of the prepared volume, each axis for itself, of which a box of volume_size is read, mirrored where the part
+    is smaller; nothing is resampled."""
     flip: float = 0.0
     """Chance of a flip along each axis (paper 0.2; left and right carry meaning in reports)."""
     pad: Literal["air", "reflect"] = "air"
@@ -25,4 +29,6 @@ class AugmentRecipe(Section):
 
     def __post_init__(self) -> None:
         require(0 < self.scale[0] <= self.scale[1], f"augment.scale: {self.scale} is not an ascending range above 0")
+        is_part = self.scaling == "zoom" or self.scale[1] <= 1
+        require(is_part, f"augment.scale: {self.scale} exceeds 1, and scaling: cut takes a part of the volume")
         self._within("[0, 1]", "augment.flip", "augment.shift_probability")

@@ -29,6 +29,10 @@ class ModelRecipe(Section):
     What is rebuilt, and what counts as air, is told by `window` alone."""
     mask_ratio: float = 0.75
     """Share of patches hidden from the encoder."""
+    num_visible_rounds: Literal["nearest", "down"] = "nearest"
+    """How the number of visible patches becomes whole. nearest: that of the hidden ones is rounded; down (paper)."""
+    patch_bias: Literal["zero", "uniform"] = "zero"
+    """Start of the patch embedding's bias; uniform (paper): within one over the square root of a patch's values."""
     embed_dim: int = 128
     """Width of the encoder."""
     depth: int = 4
@@ -68,6 +72,8 @@ class ModelRecipe(Section):
     """Layers of the text decoder."""
     dropout: float = 0.0
     """Dropout of the fusion layer and the text decoder."""
+    attention_dropout: float = 0.0
+    """Dropout of their attention probabilities (paper 0.1)."""
 
     def __post_init__(self) -> None:
         self._at_least(1, "in_channels")
@@ -91,7 +97,7 @@ class ModelRecipe(Section):
         if self.position_embedding == "sincos_hw":
             for key in ("embed_dim", "decoder_dim"):
                 require(getattr(self, key) % 2 == 0, f"{key}: sincos_hw needs an even width, not {getattr(self, key)}")
-        self._within("[0, 1)", "dropout")
+        self._within("[0, 1)", "dropout", "attention_dropout")
         self._at_least(1, "depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
         self._check_local_path()
 
@@ -119,7 +125,9 @@ class ModelRecipe(Section):
 
     @property
     def num_visible(self) -> int:
-        """L, patches that the encoder sees in training: N - round(mask_ratio * N)."""
+        """L, patches that the encoder sees in training: N - round(mask_ratio * N), or int(N * (1 - mask_ratio))."""
+        if self.num_visible_rounds == "down":
+            return int(self.num_patches * (1 - self.mask_ratio))
         return self.num_patches - round(self.mask_ratio * self.num_patches)
 
     @property

@@ -48,10 +48,14 @@ class ReportRecipe(ObjectiveSection):
     """real: exactly that share of the real tokens; any (paper): each position by chance, padding included."""
     loss: Literal["masked", "all"] = "masked"
     """masked: cross-entropy over masked tokens; all (paper): over every position."""
+    aligned_key: float = 0.0
+    """Above 0 words also read the mean of what all sentences have selected, times this, as if it were one more patch;
+    the first code of the authors' later extension has 0.2. Needs alignment."""
     reads_reports = True
 
     def __post_init__(self) -> None:
         self._within("(0, 1]", "report.mask_ratio")
+        self._at_least(0, "report.aligned_key")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class AlignmentRecipe(ObjectiveSection):
     """Other sentences that a sentence is told apart from: of its report, of the micro-batch, or of all ranks."""
     padding_negatives: bool = False
     """True (paper): padding sentences stay in the denominators."""
+    padding_patches: Literal["first", "drawn"] = "first"
+    """Patches that such a padding sentence, similar to none, takes: the first visible ones, or (paper) drawn ones."""
     mask_duplicates: bool = True
     """False (paper): verbatim repeats in other reports stay in the denominators."""
     reads_reports = matches_sentences = True
@@ -117,6 +123,8 @@ class ObjectivesRecipe(Section):
             weight = getattr(self, name).weight
             require(weight >= 0, f"{name}.weight: {weight} is below 0")
         require(bool(self.active), f"{TERMS[0]}.weight: every weight is 0; nothing would be trained")
+        has_aligned = not (self.report.weight and self.report.aligned_key) or self.alignment.weight > 0
+        require(has_aligned, "report.aligned_key: is above 0, and alignment.weight is 0; there is nothing to read")
 
     @property
     def active(self) -> dict[str, ObjectiveSection]:

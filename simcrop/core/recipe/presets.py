@@ -3,17 +3,36 @@
 from typing import Any
 
 PAPER: dict[str, Any] = {
-    "model": {"position_embedding": "sincos_hw", "ignore_air": False, "local_patch_size": None},
+    "model": {
+        "position_embedding": "sincos_hw",
+        "ignore_air": False,
+        "local_patch_size": None,
+        "num_visible_rounds": "down",
+        "patch_bias": "uniform",
+        "attention_dropout": 0.1,
+    },
     "objectives": {
         "reconstruction": {"target": "raw", "loss": "all"},
         "report": {"mask": "any", "loss": "all"},
-        "alignment": {"negatives": "report", "padding_negatives": True, "mask_duplicates": False},
+        "alignment": {
+            "negatives": "report",
+            "padding_negatives": True,
+            "padding_patches": "drawn",
+            "mask_duplicates": False,
+        },
         "late_interaction": {"weight": 0.0},
     },
     "text_encoder": {"context": "report", "dropout_active": True},
-    "train": {"grad_clip": None},
+    "train": {"grad_clip": None, "decay_tokens": True, "warmup_from_zero": True},
     "data": {
-        "augment": {"scale": (0.8, 1.0), "flip": 0.2, "pad": "reflect", "shift": 0.1, "shift_probability": 0.1},
+        "augment": {
+            "scale": (0.8, 1.0),
+            "scaling": "cut",
+            "flip": 0.2,
+            "pad": "reflect",
+            "shift": 0.1,
+            "shift_probability": 0.1,
+        },
     },
 }
 """What the `paper` recipe changes, by section."""

@@ -24,8 +24,12 @@ class Optimisation(Section):
     """Learning rate at the last step, to which half a cosine leads."""
     warmup_steps: int | None = None
     """Steps of linear rise to the peak; null takes a tenth of all."""
+    warmup_from_zero: bool = False
+    """True (paper): the first update has rate 0, and each of the others that of the one before."""
     weight_decay: float = 0.05
     """Decay of weight matrices; biases, norms and other vectors are not decayed."""
+    decay_tokens: bool = False
+    """True (paper): class and mask tokens decay too."""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's averaging factors."""
     grad_clip: float | None = 1.0

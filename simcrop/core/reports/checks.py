@@ -1,14 +1,14 @@
 """Check reports, labels and splits by the tables alone, without opening a volume."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from simcrop.core.data.problems import Problem, problem
 from simcrop.core.data.study import Study
-from simcrop.core.reports.text import is_filler
+from simcrop.core.reports.fillers import is_filler
+from simcrop.core.reports.script import WORD, length
+from simcrop.core.reports.text import sentences_of
 
-_WORD = re.compile(r"[^\W\d_]+")
 _COMMON_WORDS = """
     a an and are as at be been bilateral both by for from has have in is it left no normal not of on or right seen that
     the there this to was were with within without
@@ -24,6 +24,10 @@ _MIN_WORDS, _MIN_COMMON = 12, 0.08
 """In English reports about a third of the words are among the common ones."""
 _MIN_LETTERS, _MAX_FOREIGN_LETTERS = 20, 0.5
 """Letters tell scripts that put no space between words."""
+_COUNTED = 1024
+"""Studies of a large data set whose sentences are counted."""
+_LONG_WORDS, _LONG_LETTERS = 25, 40
+"""A sentence of more words, or letters of a script without spaces, is likely to be several that were not told apart."""
 _FEW = 30
 """Of fewer studies, some label is nobody's, and columns of rare labels are equal, by chance: that is but a note."""
 
@@ -40,19 +44,34 @@ def report_problems(studies: Sequence[Study], *, max_tokens: int) -> Iterator[Pr
             yield problem(name, "text.filler", f"has the findings {findings!r}")
         if not _looks_english(f"{findings} {impression}"):
             yield problem(name, "text.not_english", f"begins with {(findings or impression)[:40]!r}")
-        if len(findings.split()) > max_tokens:
-            message = f"has findings of {len(findings.split())} words, above the limit of {max_tokens} tokens"
-            yield problem(name, "text.too_long", message, words=len(findings.split()), max_tokens=max_tokens)
+        size = length(findings)
+        if size.words + size.letters > max_tokens:
+            message = f"has findings of {size}, above the limit of {max_tokens} tokens"
+            yield problem(name, "text.too_long", message, words=size.words, letters=size.letters, max_tokens=max_tokens)
+        if (size.words > _LONG_WORDS or size.letters > _LONG_LETTERS) and len(sentences_of(findings)) == 1:
+            message = f"has findings of {size} that are one sentence, {findings[:40]!r}"
+            yield problem(name, "text.one_sentence", message, words=size.words, letters=size.letters)
 
 
 def _looks_english(text: str) -> bool:
-    """Judged by its commonest words and by its letters; short texts pass."""
-    words = _WORD.findall(text.casefold())
+    """Judged by its commonest words and by its letters, in capitals or not; short texts pass."""
+    words = [word for word in WORD.findall(text.casefold()) if word[0].isalpha()]
     letters = "".join(words)
     if len(letters) >= _MIN_LETTERS and sum(not c.isascii() for c in letters) > _MAX_FOREIGN_LETTERS * len(letters):
         return False
     common, foreign = (sum(word in known for word in words) for known in (_COMMON, _FOREIGN))
     return len(words) < _MIN_WORDS or (common >= _MIN_COMMON * len(words) and common > foreign)
+
+
+def sentences_per_report(studies: Sequence[Study]) -> float | None:
+    """Mean number of sentences of the findings, of those studies that have some; None where none has.
+
+    Of many studies an even share is read, which takes less than a second.
+    """
+    with_findings = [study for study in studies if study.report.findings.strip()]
+    step = max(1, -(-len(with_findings) // _COUNTED))
+    counts = [len(sentences_of(study.report.findings)) for study in with_findings[::step]]
+    return sum(counts) / len(counts) if counts else None
 
 
 def has_report(study: Study) -> bool:

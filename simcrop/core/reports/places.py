@@ -64,7 +64,8 @@ def place_words(text: str) -> frozenset[str]:
         text: an English sentence.
 
     Returns:
-        Names such as "left" and "upper"; both sides are "left" and "right". Empty where the sentence names no place.
+        Names such as "left" and "upper"; both sides are "left" and "right". Empty where the sentence names no place,
+        and for other languages (docs/evaluation.md says what follows from that).
     """
     text = _NO_PLACE.sub(" ", text.lower())
     return frozenset[str]().union(*(_NAMES.get(word, frozenset()) for word in _WORD.findall(text)))

@@ -1,18 +1,41 @@
 """Sentences that assert or deny a finding: built in, given, or picked from training reports by words.
 
-A term is one or more beginnings of words that a sentence must hold all of; one term is enough.
+A term is one or more beginnings of words that a sentence must hold all of; one term is enough. Where a script writes
+words or particles together, a term may stand inside them.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from simcrop.core.reports.script import WORD, holds_unspaced
+
 _PRESENT = ("{Name} is seen.", "There is {name}.", "{Name} is observed.")
 _ABSENT = ("No {name} is seen.", "There is no {name}.", "{Name} was not observed.")
-_DENIALS = re.compile(
-    r"\b(no|not|without|free of|neither|absent|absence|negative|normal|natural|unremarkable)\b", re.IGNORECASE
-)
-WORD = re.compile(r"[^\W_]+")
+_DENIAL_WORDS = r"""
+    no(?!\ (?:lobo|segmento|pulmão|terço|hemitórax|mediastino|ápice|parênquima)\b)  # not the Portuguese "in the"
+    |not|without|free\ of|neither|absent|absence|negative|normal|natural|unremarkable
+    |kein\w*|ohne|nicht|frei\ von|regelrecht\w*|unauffällig\w*|normale\w?
+    |pas|sans|aucune?|absente?s?
+    |sin|ausencia|ausente|não|sem|ausência|nem
+    |non\ (?:si|è|sono|vi|ci|ha|hanno|evidenti|segni)|nessun\w*|senza|assenza
+    |geen|niet|zonder
+    |yok\w*|değil\w*|saptanmadı|izlenmedi|görülmedi|gözlenmedi|doğal\w*|olağan\w*
+    |nie|bez|brak\w*|prawidłow\w*
+    |не|нет|без|отсутств\w*|норм\w*
+    |δεν|χωρίς|άνευ|απουσία|φυσιολογικ\w*
+    |لا|ليس|ليست|بدون|عدم|طبيعي\w*|سليم\w*
+    |[וש]?אין|ללא|לא|בלי|תקינ\w*|תקין
+    |არ|გარეშე|ნორმ\w*
+"""
+# Words that run on into others, or end with a mark that is no letter to a regular expression.
+_DENIALS_INSIDE = r"""
+    未|无|無(?!気肺)|没有|阴性|正常|なし|無し|(?<!少)ない|ません|認めず|없|않|아님|정상
+    |नहीं|बिना|रहित|(?<!अ)सामान्य|ไม่|(?<!ผิด)ปกติ
+"""
+_DENIALS = re.compile(rf"\b(?:{_DENIAL_WORDS})\b|{_DENIALS_INSIDE}", re.IGNORECASE | re.VERBOSE)
+# Particles are joined to words in front (Arabic, Hebrew), nouns to nouns (Korean), and all words (Chinese and others).
+_JOINED = re.compile("[\u0590-\u06ff\uac00-\ud7a3]")
 
 
 @dataclass(frozen=True)
@@ -121,12 +144,16 @@ def speaks_of(terms: Sequence[str]) -> Callable[[str], bool]:
     wanted = [term.casefold().split() for term in terms]
 
     def says(sentence: str) -> bool:
-        words = [word.casefold() for word in WORD.findall(sentence)]
-        return any(all(any(word.startswith(start) for word in words) for start in starts) for starts in wanted)
+        words = WORD.findall(sentence.casefold())
+        return any(all(any(_holds(word, start) for word in words) for start in starts) for starts in wanted)
 
     return says
 
 
+def _holds(word: str, start: str) -> bool:
+    return word.startswith(start) or (start in word and (holds_unspaced(start) or _JOINED.search(start) is not None))
+
+
 def denies(sentence: str) -> bool:
-    """Whether a sentence holds a word of denial or of normality."""
+    """Whether a sentence holds a word of denial or of normality, in one of the languages of docs/own-data.md."""
     return _DENIALS.search(sentence) is not None

@@ -18,13 +18,15 @@ def lr_at(step: int, settings: Optimisation) -> float:
 
     Returns:
         lr * step / warmup_steps during the warm-up; `lr` at its end (at step 1 without one), `min_lr` at the last step.
+        With `warmup_from_zero` 0 at step 1, and from then on what the step before would have without it.
 
     Source: docs/method.md, section 6.
     """
-    peak = max(settings.warmup, 1)
-    if step <= peak:
+    first = 0 if settings.warmup_from_zero else 1
+    step, peak = step - 1 + first, max(settings.warmup, first)
+    if step < peak:
         return settings.lr * step / peak
-    fraction = (step - peak) / (settings.steps - peak)
+    fraction = (step - peak) / max(settings.steps - peak, 1)
     return settings.min_lr + (settings.lr - settings.min_lr) * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
@@ -34,6 +36,7 @@ def make_optimizers(
     """AdamW over the trained parameters, or Muon for the weights of linear layers and AdamW for the others.
 
     Only matrices decay: a tensor with fewer than two axes longer than 1 (bias, norm, class or mask token) is a vector.
+    With `decay_tokens` one with fewer than two axes is, which leaves the tokens to decay.
     Muon's update is scaled to the size of AdamW's, so that both go by the same learning rate.
 
     Args:
@@ -47,7 +50,8 @@ def make_optimizers(
     alike: dict[tuple[bool, float, float], list[tuple[str, nn.Parameter]]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decay = settings.weight_decay if sum(size > 1 for size in parameter.shape) >= 2 else 0.0
+            axes = parameter.dim() if settings.decay_tokens else sum(size > 1 for size in parameter.shape)
+            decay = settings.weight_decay if axes >= 2 else 0.0
             by_muon = settings.optimizer == "muon" and name in linear
             alike.setdefault((by_muon, lr_scale(name), decay), []).append((name, parameter))
     by_adamw, by_muon = (

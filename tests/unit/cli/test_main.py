@@ -95,3 +95,11 @@ def test_an_error_of_a_library_that_is_no_refusal_is_not_hidden(monkeypatch: pyt
     monkeypatch.setattr("simcrop_cli.__main__.app", failed)
     with pytest.raises(OSError, match="a bug"):
         main(["info"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["data", "check", ""], ["embed", " ", "--out", "x"], ["train", "a.yaml", "--out="], ["--out", ""]]
+)
+def test_an_empty_argument_is_no_path(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "is empty, and would be the current directory" in capsys.readouterr().err

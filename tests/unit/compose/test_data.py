@@ -18,7 +18,14 @@ from simcrop.adapters.sources.checking import check_source
 from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.text.tokenizer import train_tokenizer
-from simcrop.compose.data import part_of, prepare_data, text_padding, validation_batches, verify_prepared
+from simcrop.compose.data import (
+    part_of,
+    prepare_data,
+    tell_sentences,
+    text_padding,
+    validation_batches,
+    verify_prepared,
+)
 from simcrop.core.data.batch import LONGEST, Padding
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
@@ -245,8 +252,51 @@ def test_what_each_storage_costs_is_told_before_all_is_prepared(folder: Path, ca
     assert lines[3].startswith("preparing 3 volumes")
 
 
+@pytest.mark.parametrize(
+    ("findings", "level", "said"),
+    [
+        ("右肺清晰。心脏正常。无积液。", "INFO", "reports: 3.0 sentences each on average"),
+        ("lungs clear, heart normal, no effusion", "WARNING", "reports: 1.0 sentences each on average; matching needs"),
+    ],
+)
+def test_sentences_of_a_report_are_told_and_few_are_warned_of(
+    caplog: pytest.LogCaptureFixture, findings: str, level: str, said: str
+) -> None:
+    with caplog.at_level(logging.INFO, "simcrop"):
+        tell_sentences([Study("s", "p", Report(findings, ""), ("v",)), Study("t", "p", Report("", "Normal."), ("w",))])
+        tell_sentences([])
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert record.message.startswith(said)
+
+
 def test_volumes_are_kept_as_the_configuration_says(folder: Path) -> None:
     raw, small = prepare_data(config(folder)), prepare_data(config(folder, "data.storage=blosc2"))
     assert raw.prepared.folder != small.prepared.folder
     for name in NAMES:
         assert torch.equal(small.prepared.read(name), raw.prepared.read(name))
+
+
+@pytest.mark.parametrize(
+    ("splits", "options", "cause"),
+    [
+        (("train",) * 6, [], "the data put all of them into the split train"),
+        (("",) * 6, ["data.validation_fraction=0"], "data.validation_fraction=0 of 6 patients is none"),
+        (("train",) * 5 + ("val",), ["data.quarantine=[5.nii.gz]"], "the data put all of them into the split train"),
+    ],
+)
+def test_a_run_that_holds_nothing_out_is_warned(
+    folder: Path, caplog: pytest.LogCaptureFixture, splits: Sequence[str], options: Sequence[str], cause: str
+) -> None:
+    write_reports(folder, splits)
+    with caplog.at_level(logging.WARNING, logger="simcrop"):
+        prepare_data(config(folder, *options))
+    (message,) = (record.message for record in caplog.records)
+    assert message.startswith("no study is held out of ")
+    assert f"{cause}; name validation patients in the column split" in message
+
+
+def test_a_run_with_held_out_studies_is_not_warned(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="simcrop"):
+        assert prepare_data(config(folder)).held_out
+    assert caplog.records == []

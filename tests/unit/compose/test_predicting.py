@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from support.labelled_runs import Setting, evaluate
 from support.labelled_runs import trained as trained_run
+from support.scan_pages import data_of
 
 import simcrop
 from simcrop.adapters.formats.feature_tables import read_table
+from simcrop.adapters.pages import html
 from simcrop.compose.applying import Applied, ScanOptions
 from simcrop.compose.evaluation.finetune import finetune
+from simcrop.compose.evaluation.probe import probe
 from simcrop.compose.evaluation.zeroshot import zeroshot
 from simcrop.compose.predicting import PredictOptions, predict
 from simcrop.core.errors import CheckpointError, ConfigError
@@ -34,8 +37,23 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return trained_run(tmp_path_factory.mktemp("predict"))
 
 
+@pytest.fixture
+def viewer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "viewer.js").write_text("var niivue = {};")
+    monkeypatch.setattr(html, "BUNDLE", tmp_path / "viewer.js")
+
+
 def predicted(config: Path, checkpoint: Path, out: Path, prompts: Path | None = None) -> Applied:
     return predict([config], str(checkpoint), out, PredictOptions(prompts, scans=ScanOptions("cpu", 16, 1)))
+
+
+def pages_of(config: Path, checkpoint: Path, out: Path, prompts: Path | None = None) -> list[Path]:
+    options = PredictOptions(prompts, scans=ScanOptions("cpu", 16, 1), has_pages=True)
+    result = predict([config.parent / f"studies/{number}.nii.gz" for number in (0, 1)], str(checkpoint), out, options)
+    assert result.pages == out / "pages"
+    pages = sorted(result.pages.rglob("*.html"))
+    assert [page.name for page in pages] == ["0.nii.gz.html", "1.nii.gz.html"]
+    return pages
 
 
 def columns(path: Path) -> list[str]:
@@ -89,6 +107,45 @@ def test_without_prompts_the_findings_are_those_of_ct_rate(setting: Setting, tmp
     result = predicted(setting.findings, setting.run, tmp_path / "out")
     assert columns(result.path) == ["scan", *WORDS]
     assert all(np.isfinite(row).all() for row in read_table(result.path).values())
+
+
+@pytest.mark.usefixtures("viewer")
+def test_a_page_has_the_numbers_of_the_row(setting: Setting, tmp_path: Path) -> None:
+    evaluate(probe, setting.findings, tmp_path / "probe", checkpoint=setting.run)
+    (tmp_path / "prompts.yaml").write_text(PROMPTS)
+    for checkpoint, prompts, measure in (
+        (tmp_path / "probe", None, "probability"),
+        (setting.run, tmp_path / "prompts.yaml", "score"),
+    ):
+        out = tmp_path / measure
+        pages = pages_of(setting.findings, checkpoint, out, prompts)
+        names, rows = columns(out / "predictions.csv")[1:], read_table(out / "predictions.csv")
+        for page, row in zip(pages, rows.values(), strict=True):
+            data = data_of(page)
+            assert data["measure"] == measure
+            shown = {entry["title"]: entry for entry in data["shown"]}
+            assert [*shown] == [name for name in names if not name.endswith(": present")]
+            for name, entry in shown.items():
+                assert entry["score"] == pytest.approx(row[names.index(name)], abs=1e-6)
+                if measure == "score":
+                    assert entry["map"] is not None
+                    assert entry["notes"][0].endswith(".")
+                else:
+                    decided = {0: "absent", 1: "present"}.get(row[names.index(f"{name}: present")], "no decision")
+                    assert entry["notes"][0].startswith(decided)
+        written = pages[0].stat().st_mtime_ns
+        pages[1].unlink()
+        assert pages_of(setting.findings, checkpoint, out, prompts) == pages
+        assert pages[0].stat().st_mtime_ns == written
+
+
+def test_without_a_viewer_pages_are_refused_before_anything_is_done(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html, "BUNDLE", tmp_path / "absent.js")
+    with pytest.raises(ConfigError, match="pages need the viewer"):
+        pages_of(setting.findings, setting.run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_predict_is_refused(setting: Setting, tmp_path: Path) -> None:

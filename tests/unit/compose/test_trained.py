@@ -78,7 +78,7 @@ def test_every_form_of_a_scan_has_the_features_that_the_command_writes(
 
 def test_a_scan_is_read_as_evaluation_sees_it(setting: Setting, model: TrainedModel, scan: Path) -> None:
     source = OwnScans([scan])
-    seen = look_at_centre((source, (model.view.grid, model.recipe.volume_size)), source.studies()[0].study_id)
+    seen = look_at_centre((source, (model.view.grid, model.recipe.volume_size, None)), source.studies()[0].study_id)
     assert isinstance(seen.found, SeenScan)
     encoder = simcrop.load_encoder(setting.run)
     for form in forms(scan).values():

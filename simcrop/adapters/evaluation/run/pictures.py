@@ -102,7 +102,7 @@ def draw_reconstruction(model: SimCroP, volume: Tensor, name: str, *, title: str
         title: above the picture.
     """
     recipe = model.recipe
-    keep, hidden = draw_patch_mask(recipe.num_patches, recipe.mask_ratio, generator("picture", name))
+    keep, hidden = draw_patch_mask(recipe.num_patches, recipe.num_visible, generator("picture", name))
     keep, hidden = keep[None].to(volume.device), hidden[None].to(volume.device)
     truth = patchify(apply_window(volume, recipe.window), recipe.patch_size)
     predicted = model.reconstruct(volume, keep, hidden).float()

@@ -16,18 +16,18 @@ function colourOf(number) {
   return OUTLINES[number % OUTLINES.length];
 }
 
-// The border of a mask in one slice, in pixels of the canvas.
-function border(viewer, image, number) {
+// The borders of classes in one slice, in pixels of the canvas: a path for each number that a voxel may have but 0.
+function borders(viewer, image, number) {
   const tile = viewer.screenSlices[number];
-  const path = new Path2D();
+  const paths = new Map();
   const size = image.dimsRAS.slice(1, 4);
   const [across, up, cut] = AXES[tile.axCorSag];
   const at = Math.floor(tile.sliceFrac * size[cut]);
-  if (at < 0 || at >= size[cut]) return path;
+  if (at < 0 || at >= size[cut]) return paths;
   const strides = [1, size[0], size[0] * size[1]];
-  const inside = (u, v) =>
-    u >= 0 && v >= 0 && u < size[across] && v < size[up] &&
-    image.img[u * strides[across] + v * strides[up] + at * strides[cut]] > 0;
+  const numberAt = (u, v) =>
+    u >= 0 && v >= 0 && u < size[across] && v < size[up]
+      ? image.img[u * strides[across] + v * strides[up] + at * strides[cut]] : 0;
   const [left, top, width, height] = tile.leftTopWidthHeight;
   // Pixels follow voxels linearly; two points tell how.
   const fraction = (x, y) => viewer.screenXY2TextureFrac(left + x * width, top + y * height, number, false);
@@ -36,17 +36,23 @@ function border(viewer, image, number) {
     const share = ((voxel + 0.5) / size[axis] - near[axis]) / (far[axis] - near[axis]);
     return start + length * (0.25 + 0.5 * share);
   };
+  const addBorder = (path, corners, u, v) => BORDERS[corners].forEach(([du, dv], end) => {
+    const point = [place(across, u + du, left, width), place(up, v + dv, top, height)];
+    if (end % 2 === 0) path.moveTo(...point);
+    else path.lineTo(...point);
+  });
   for (let v = -1; v < size[up]; v += 1) {
     for (let u = -1; u < size[across]; u += 1) {
-      const corners = inside(u, v) + 2 * inside(u + 1, v) + 4 * inside(u + 1, v + 1) + 8 * inside(u, v + 1);
-      BORDERS[corners].forEach(([du, dv], end) => {
-        const point = [place(across, u + du, left, width), place(up, v + dv, top, height)];
-        if (end % 2 === 0) path.moveTo(...point);
-        else path.lineTo(...point);
-      });
+      const corners = [numberAt(u, v), numberAt(u + 1, v), numberAt(u + 1, v + 1), numberAt(u, v + 1)];
+      if (corners.every((one) => one === corners[0])) continue;
+      for (const one of new Set(corners)) {
+        if (one === 0) continue;
+        if (!paths.has(one)) paths.set(one, new Path2D());
+        addBorder(paths.get(one), corners.reduce((sum, other, bit) => sum + (other === one ? 1 << bit : 0), 0), u, v);
+      }
     }
   }
-  return path;
+  return paths;
 }
 
 // A round number of mm, at most a third of the slice's width.
@@ -68,7 +74,8 @@ function drawBar(context, tile, scale) {
   context.fillText(`${length} mm`, x, y - 6 * scale);
 }
 
-function drawOutlines(viewer, canvas, images) {
+// Layers: an image, and what colour each of its numbers has; numbers without one are not drawn.
+function drawOutlines(viewer, canvas, layers) {
   const { width, height } = viewer.canvas;
   Object.assign(canvas, { width, height }); // clears it
   const context = canvas.getContext("2d");
@@ -79,14 +86,16 @@ function drawOutlines(viewer, canvas, images) {
     clip.rect(...tile.leftTopWidthHeight);
     context.save();
     context.clip(clip);
-    images.forEach((image, mask) => {
-      const path = border(viewer, image, number);
-      for (const [colour, thickness] of [["#000a", 4], [colourOf(mask), 2]]) {
-        context.strokeStyle = colour;
-        context.lineWidth = thickness * scale;
-        context.stroke(path);
+    for (const { image, colours } of layers) {
+      for (const [one, path] of borders(viewer, image, number)) {
+        if (!colours.has(one)) continue;
+        for (const [colour, thickness] of [["#000a", 4], [colours.get(one), 2]]) {
+          context.strokeStyle = colour;
+          context.lineWidth = thickness * scale;
+          context.stroke(path);
+        }
       }
-    });
+    }
     drawBar(context, tile, scale);
     context.restore();
   });

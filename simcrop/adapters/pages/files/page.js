@@ -10,8 +10,13 @@ const page = {
   showsMap: true,
   showsOutlines: true,
   masks: [], // those of the entry, unpacked
+  truth: null, // of the scan's classes
+  hidden: new Set(), // classes
+  opacities: new Map(), // of classes, percent
 };
 const kept = { scans: new Map(), maps: new Map(), masks: new Map() };
+const rows = []; // of the entries
+const INITIAL = { map: 65, classes: 45 };
 
 function button(parent, text, title, action) {
   const made = document.createElement("button");
@@ -61,8 +66,9 @@ async function mapImage(number) {
   });
 }
 
+// A mask, or a map of classes.
 function maskImage(mask) {
-  return once(kept.masks, mask, () => unpacked(mask, "mask", "gray"));
+  return mask ? once(kept.masks, mask, () => unpacked(mask, "mask", "gray")) : null;
 }
 
 // --- the entry that is shown ---------------------------------------------------------------------------------------
@@ -71,25 +77,37 @@ async function show(number) {
   const entry = data.shown[number];
   if (!entry) return;
   page.current = number;
-  [...$("list").children].forEach((item, at) => item.firstChild.setAttribute("aria-current", String(at === number)));
-  $("list").children[number].scrollIntoView({ block: "nearest" });
+  rows.forEach((row, at) => row.setAttribute("aria-current", String(at === number)));
+  rows[number].scrollIntoView({ block: "nearest" });
   const masks = [...(entry.scan === 0 ? data.outlines : []), ...entry.outlines];
-  const [scan, map, ...images] = await Promise.all([scanImage(entry.scan), mapImage(number), ...masks.map(maskImage)]);
+  const classes = entry.map ? null : data.scans[entry.scan].classes;
+  const [scan, map, tints, truth, ...images] = await Promise.all([
+    scanImage(entry.scan), mapImage(number), classes && tintImage(classes), maskImage(classes?.truth),
+    ...masks.map(maskImage),
+  ]);
   if (page.current !== number) return; // another one was chosen meanwhile
+  const overlay = map?.image ?? tints;
   const { viewer } = page;
   const isNew = page.scan !== entry.scan;
   const window = isNew && page.scan >= 0 ? limits() : null;
-  if (isNew || !map !== viewer.volumes.length < 2) viewer.updateGLVolume();
+  if (isNew || !overlay !== viewer.volumes.length < 2) viewer.updateGLVolume();
   viewer.back = scan;
-  viewer.overlays = map ? [map.image] : [];
+  viewer.overlays = overlay ? [overlay] : [];
   viewer.volumes = [scan, ...viewer.overlays];
   page.scan = entry.scan;
   if (window) setLimits(window.low, window.high);
   else if (isNew) chooseWindow(0);
-  page.masks = images;
-  listOutlines(masks);
-  $("legend").hidden = $("opacity").parentNode.hidden = $("threshold").parentNode.hidden = !map;
-  applyMap();
+  page.masks = images.map((image, at) => ({ image, colours: new Map([[1, colourOf(at)]]) }));
+  page.truth = truth;
+  listOutlines(masks, truth);
+  $("legend").hidden = $("threshold").parentNode.hidden = !map;
+  $("opacity").parentNode.hidden = !map && !(classes && entry.of_class);
+  $("measure").parentNode.hidden = !overlay;
+  $("measure").textContent = classes ? "class" : data.map_measure;
+  $("opacity_of").textContent = classes ? `Opacity of ${entry.title}` : "Opacity";
+  if (classes) $("opacity").value = opacityOf(entry.of_class);
+  $("controls").hidden = !overlay && masks.length === 0;
+  applyOverlay();
   goToBest();
 }
 
@@ -107,6 +125,14 @@ function step(by) {
 
 // --- map: opacity and threshold ------------------------------------------------------------------------------------
 
+function applyOverlay() {
+  $("opacity_is").textContent = `${$("opacity").value} %`;
+  if (page.viewer.volumes.length < 2) return;
+  if (data.shown[page.current].map) applyMap();
+  else applyClasses();
+  page.viewer.updateMap();
+}
+
 // The lowest code that is drawn when a share of the map, in percent, is hidden.
 function thresholdCode(counts, percent) {
   const total = counts.slice(1).reduce((sum, count) => sum + count, 0);
@@ -120,31 +146,28 @@ function thresholdCode(counts, percent) {
 
 function applyMap() {
   const map = kept.maps.get(page.current);
-  const { viewer } = page;
-  const opacity = Number($("opacity").value);
   const hidden = Number($("threshold").value);
-  $("opacity_is").textContent = `${opacity} %`;
   $("threshold_is").textContent = `highest ${Number((100 - hidden).toFixed(1))} %`;
-  if (!map || viewer.volumes.length < 2) return;
   const { low, step: size } = data.shown[page.current].map;
   const code = thresholdCode(map.counts, hidden);
   map.image.cal_min = code - 0.5;
   map.image.cal_max = 255;
-  map.image.opacity = page.showsMap ? opacity / 100 : 0;
-  $("lowest").textContent = `${data.measure} ${(low + code * size).toFixed(decimals(10 * size))}`;
+  map.image.opacity = page.showsMap ? Number($("opacity").value) / 100 : 0;
+  $("lowest").textContent = `${data.map_measure} ${(low + code * size).toFixed(decimals(10 * size))}`;
   $("highest").textContent = (low + 255 * size).toFixed(decimals(10 * size));
-  viewer.updateMap();
 }
 
 // --- outlines ------------------------------------------------------------------------------------------------------
 
-function listOutlines(masks) {
+function listOutlines(masks, truth) {
+  const items = masks.map((mask, number) => [mask.name, colourOf(number)]);
+  if (truth) items.push(["tint: as found; line: as it truly is", "var(--faint)"]);
   $("outlines").replaceChildren(
-    ...masks.map((mask, number) => {
+    ...items.map(([name, colour]) => {
       const item = document.createElement("span");
       const box = document.createElement("i");
-      box.style.borderColor = colourOf(number);
-      item.append(box, mask.name);
+      box.style.borderColor = colour;
+      item.append(box, name);
       return item;
     }),
   );
@@ -201,24 +224,36 @@ function tellPlace(location) {
   const beyond = { 0: "≤ ", 255: "≥ " }[voxel] ?? "";
   $("hu").textContent = `${beyond}${low + voxel * size} HU`;
   const map = data.shown[page.current]?.map;
-  $("value").textContent = map && value > 0 ? (map.low + value * map.step).toFixed(decimals(10 * map.step)) : "–";
+  const told = map && value > 0 ? (map.low + value * map.step).toFixed(decimals(10 * map.step)) : null;
+  $("value").textContent = told ?? (page.viewer.volumes[1]?.numbers ? classAt(location.mm) : null) ?? "–";
 }
 
 // --- start ---------------------------------------------------------------------------------------------------------
 
 function fillList() {
   data.shown.forEach((entry, number) => {
+    const { head } = data.scans[entry.scan];
+    if (head && entry.scan !== data.shown[number - 1]?.scan) addHead(head);
     const item = document.createElement("li");
     const row = button(item, "", "", () => show(number));
+    row.className = "row";
+    rows.push(row);
+    addToggle(item, entry);
     span(row, "number", String(number + 1));
     span(row, "title", entry.title);
-    span(row, "score", entry.score === null ? "" : entry.score.toFixed(3));
+    span(row, "score", entry.score === null ? "" : entry.score.toFixed(data.decimals));
     entry.notes.forEach((note, at) => span(row, at === 0 ? "note" : "note more", note));
     $("list").append(item);
   });
-  $("measure").textContent = data.measure;
   $("count").textContent = `${data.entries}: ${data.shown.length}`;
   $("score").textContent = data.shown.some((entry) => entry.score !== null) ? data.measure : "";
+}
+
+function addHead(text) {
+  const item = document.createElement("li");
+  item.className = "scan";
+  item.textContent = text;
+  $("list").append(item);
 }
 
 function fillBars() {
@@ -229,8 +264,9 @@ function fillBars() {
   const { I, R, G, B } = HEAT;
   const stops = I.map((at, number) => `rgb(${R[number]} ${G[number]} ${B[number]}) ${(100 * at) / 255}%`).slice(1);
   $("scale").style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-  $("opacity").addEventListener("input", applyMap);
-  $("threshold").addEventListener("input", applyMap);
+  $("opacity").value = INITIAL.map;
+  $("opacity").addEventListener("input", setOpacity);
+  $("threshold").addEventListener("input", applyOverlay);
   for (const [opener, dialog] of [["help", "keys"], ["about", "facts"]]) {
     $(opener).addEventListener("click", () => $(dialog).showModal());
     $(dialog).addEventListener("click", (event) => { if (event.target === $(dialog)) $(dialog).close(); });
@@ -245,7 +281,8 @@ function onKey(event) {
     j: () => step(1),
     k: () => step(-1),
     b: goToBest,
-    h: () => { page.showsMap = !page.showsMap; applyMap(); },
+    h: () => { page.showsMap = !page.showsMap; applyOverlay(); },
+    t: () => toggleClass(data.shown[page.current].of_class),
     o: () => { page.showsOutlines = !page.showsOutlines; page.viewer.drawScene(); },
     "?": () => $("keys").showModal(),
   };
@@ -273,7 +310,7 @@ async function start() {
   page.viewer = makeViewer({
     onPlace: tellPlace,
     onWindow: tellWindow,
-    onDrawn: (viewer) => drawOutlines(viewer, $("lines"), page.showsOutlines ? page.masks : []),
+    onDrawn: (viewer) => drawOutlines(viewer, $("lines"), page.showsOutlines ? [...page.masks, ...truthLayers()] : []),
   });
   await page.viewer.attachToCanvas($("view"));
   chooseView(0);

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simcrop.adapters.formats.csv_tables import Row, read_rows
+from simcrop.adapters.formats.tables import Row, read_rows
 from simcrop.adapters.sources.indexing.report_keys import Key, ReportKeys, columns_to_compare, is_day_first
 from simcrop.adapters.sources.indexing.volumes import LeftOut
 from simcrop.adapters.sources.indexing.work_file import WorkFile

@@ -34,6 +34,7 @@ class PhantomSource(CTRateSource):
                 seed=data.phantom_seed,
                 validation_fraction=data.validation_fraction,
                 progress=progress,
+                waits=True,  # two runs may begin at a time with the same phantoms
             )
         return super().build(data, on_problem)
 

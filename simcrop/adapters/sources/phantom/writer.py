@@ -15,6 +15,7 @@ from simcrop.adapters.sources.phantom.render import ORGANS, Rendering, mask_name
 from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan, sample_study
 from simcrop.adapters.sources.phantom.tables import tables, volume_name
 from simcrop.adapters.system.files import whole_file, whole_folder
+from simcrop.adapters.system.locks import holds_nothing, owned
 from simcrop.core.errors import DataError
 
 VERSION = 3
@@ -29,6 +30,7 @@ def write_phantoms(
     validation_fraction: float = 0.3,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    waits: bool = False,
 ) -> None:
     """Write a data set of phantom chests under `out`, or complete one that was interrupted.
 
@@ -39,23 +41,39 @@ def write_phantoms(
         validation_fraction: share of the patients that is held out, in [0, 1).
         workers: processes; None for one a core.
         progress: called with (studies done, studies in all).
+        waits: wait for another process that writes there; otherwise it is an error.
 
     Raises:
-        DataError: the folder holds something else, or the parameters are out of range.
+        DataError: the folder holds something else, another process writes there, or the parameters are out of range.
     """
     parameters = _parameters(num_cases, seed, validation_fraction)
     if _is_complete(out, parameters):
         return
+    with owned(out, waits=waits, key="phantoms in"):
+        if _is_complete(out, parameters):
+            return
+        _write_whole(out / STARTED, (json.dumps(parameters, indent=1) + "\n").encode())
+        _write_all(out, num_cases, seed, validation_fraction, workers or os.cpu_count() or 1, progress)
+        (out / STARTED).replace(out / DONE)
+
+
+def _write_all(
+    out: Path,
+    num_cases: int,
+    seed: int,
+    validation_fraction: float,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     slots = plan(num_cases, seed, validation_fraction)
     job = partial(_write_study, out, seed)
-    for done, _ in enumerate(_map(job, slots, workers or os.cpu_count() or 1), start=1):
+    for done, _ in enumerate(_map(job, slots, workers), start=1):
         if progress:
             progress(done, num_cases)
     studies = [sample_study(slot, seed) for slot in slots]
     for split in ("train", "valid"):
         for path, text in tables(studies, split).items():
             _write_whole(out / path, text.encode())
-    (out / STARTED).replace(out / DONE)
 
 
 def _parameters(num_cases: int, seed: int, validation_fraction: float) -> dict[str, float]:
@@ -76,7 +94,7 @@ def _map(job: Callable[[Slot], None], slots: list[Slot], workers: int) -> Iterat
 
 
 def _is_complete(out: Path, parameters: Mapping[str, object]) -> bool:
-    """True for a finished set with these parameters; otherwise leaves a folder that may be written to."""
+    """True for a finished set with these parameters, False for one that may be begun or continued."""
     for name in (DONE, STARTED):
         try:
             found = json.loads((out / name).read_text())
@@ -89,9 +107,8 @@ def _is_complete(out: Path, parameters: Mapping[str, object]) -> bool:
             values = ", ".join(f"{key} is {found.get(key)}, asked for {parameters[key]}" for key in changed)
             raise DataError(f"{out}: holds phantoms made otherwise ({values}); choose another folder or delete it")
         return name == DONE
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or not holds_nothing(out)):
         raise DataError(f"{out}: exists and holds no phantoms; choose another folder or empty it")
-    _write_whole(out / STARTED, (json.dumps(parameters, indent=1) + "\n").encode())
     return False
 
 

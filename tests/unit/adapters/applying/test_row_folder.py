@@ -96,3 +96,17 @@ def test_features_of_another_model_are_not_mixed_in(tmp_path: Path) -> None:
         RowFolder(tmp_path, "features", {"weights_sha256": "def"}, form="csv")
     with pytest.raises(ConfigError, match="another model or kind"):
         RowFolder(tmp_path, "features", ABOUT, form="npz")
+
+
+def test_a_scan_without_its_page_is_not_done_where_pages_are_wanted(tmp_path: Path) -> None:
+    folder = RowFolder(tmp_path, "predictions", ABOUT)
+    assert folder.pages is None
+    add(folder, 0, 2)
+    folder.flush()
+    folder = RowFolder(tmp_path, "predictions", ABOUT, has_pages=True)
+    assert folder.pages == tmp_path / "pages"
+    pages = [folder.page_file(scan).relative_to(tmp_path).as_posix() for scan in SCANS]
+    assert pages == ["pages/b/1.nii.gz.html", "pages/a/2.nii.gz.html", "pages/_/3.nii.gz.html"]
+    folder.page_file(SCANS[0]).parent.mkdir(parents=True)
+    folder.page_file(SCANS[0]).touch()
+    assert [folder.is_done(scan, STAMP) for scan in SCANS] == [True, False, False]

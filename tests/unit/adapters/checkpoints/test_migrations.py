@@ -1,21 +1,24 @@
 """Files that earlier versions stored are read as this one writes it."""
 
 import copy
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simcrop.adapters.checkpoints.migrations import (
+    CAME_WITH,
     VERSION,
     NewerVersionError,
     migrated,
     migrated_settings,
     version_of,
 )
+from simcrop.adapters.checkpoints.resume import leaves
 from simcrop.adapters.config.renamed import RENAMED
 from simcrop.adapters.config.run import RunConfig
-from simcrop.adapters.config.settings import as_tree
+from simcrop.adapters.config.settings import as_tree, config_from_tree
 
 
 @pytest.mark.parametrize(
@@ -31,12 +34,28 @@ def test_before_sentences_were_read_apart_they_were_read_among_the_report(
 def test_before_there_was_a_local_path_a_score_was_the_mean_of_the_best(version: int) -> None:
     old = {"model": {"depth": 2}, "objectives": {"late_interaction": {"top_k": 4}}}
     kept = copy.deepcopy(old)
-    assert migrated(old, version) == {
-        "model": {"depth": 2, "local_patch_size": None},
-        "objectives": {"late_interaction": {"top_k": 4, "pooling": "best"}},
-    }
+    now = migrated(old, version)
+    assert now["model"]["depth"] == 2
+    assert now["model"]["local_patch_size"] is None
+    assert now["objectives"] == {"late_interaction": {"top_k": 4, "pooling": "best"}}
     assert old == kept
     assert migrated({"objectives": {}}, version) == {"objectives": {}}
+
+
+def test_a_paper_run_of_before_has_what_was_done_then_and_not_what_the_recipe_does_now() -> None:
+    old = as_tree(RunConfig(recipe="paper"))
+    for key in CAME_WITH[4]:
+        *sections, name = key.split(".")
+        del reduce(lambda tree, part: tree[part], sections, old)[name]
+    config = config_from_tree(migrated(old, 3), "old")
+    assert (config.model.patch_bias, config.train.decay_tokens, config.data.augment.scaling) == ("zero", False, "zoom")
+    config = config_from_tree(old, "new")
+    assert (config.model.patch_bias, config.train.decay_tokens, config.data.augment.scaling) == ("uniform", True, "cut")
+
+
+@pytest.mark.parametrize("key", [key for keys in CAME_WITH.values() for key in keys])
+def test_every_key_that_came_is_one_of_the_configuration(key: str) -> None:
+    assert key in dict(leaves(as_tree(RunConfig())))
 
 
 def test_keys_are_renamed_and_moved() -> None:

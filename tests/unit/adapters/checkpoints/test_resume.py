@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 from support.checkpoints import set_version
 from torch import nn
 
+from simcrop.adapters.checkpoints.migrations import added_since
 from simcrop.adapters.checkpoints.resume import (
     as_begun,
     check_data,
     check_unchanged,
     is_finished,
+    leaves,
     remove_training,
     starting_point,
     training_store,
@@ -239,6 +242,23 @@ def test_a_run_begun_before_there_was_a_local_path_goes_on_without_one(tmp_path:
     assert begun.objectives.late_interaction.top_k == 4
     asked = replace(config, model=replace(config.model, local_patch_size=(6, 6, 3)))
     with pytest.raises(CheckpointError, match=r"model.local_patch_size: \[6, 6, 3\] differs from None"):
+        starting_point(tmp_path, "auto", as_tree(asked))
+
+
+def test_a_paper_run_begun_before_goes_on_as_it_began(tmp_path: Path) -> None:
+    config = config_from_tree({"recipe": "paper"}, "here")
+    older = as_tree(config)
+    for key in added_since(3):
+        *sections, name = key.split(".")
+        del reduce(lambda below, part: below[part], sections, older)[name]
+    save(tmp_path, 3, config=older)
+    set_version(tmp_path / "checkpoints" / "step_00000003", 3)
+    start = starting_point(tmp_path, "auto", as_tree(config))
+    assert start is not None
+    begun = dict(leaves(as_tree(as_begun(config, start))))
+    assert {key: begun[key] for key in added_since(3)} == added_since(3)
+    asked = replace(config, data=replace(config.data, augment=replace(config.data.augment, scale=(0.5, 1.0))))
+    with pytest.raises(CheckpointError, match=r"data\.augment\.scale"):
         starting_point(tmp_path, "auto", as_tree(asked))
 
 

@@ -173,3 +173,24 @@ def test_any_text_gives_a_config_or_a_config_error(tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("fuzz", numbered=True)
     for config in (load_or_explain(folder, text), load_or_explain(folder, "", f"train.steps={text}", f"{text}=1")):
         assert config is None or config_from_tree(parse_yaml(as_yaml(config), "config.yaml"), "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "words"),
+    [
+        ("data: {source: manifest, manifest: ''}", [], "data.manifest: is empty; write a value, or null"),
+        ("data: {source: dicom, root: ' '}", [], "data.root: is empty"),
+        ("data: {prepared: ''}", [], "data.prepared: is empty"),
+        ("model: {init: ''}", [], "model.init: is empty"),
+        ("data: {quarantine: [a, '']}", [], "data.quarantine: is empty"),
+        ("seed: 1", ["grounding.folder=''"], "--set: grounding.folder: is empty"),
+    ],
+)
+def test_an_empty_text_is_no_path(tmp_path: Path, text: str, overrides: list[str], words: str) -> None:
+    assert words in message(tmp_path, text, *overrides)
+
+
+def test_the_current_directory_and_options_of_packages_may_be_named(tmp_path: Path) -> None:
+    assert load(tmp_path, "data: {prepared: .}").data.prepared == Path()
+    with pytest.raises(ConfigError, match="unheard_of"):
+        load(tmp_path, "data: {source: unheard_of, options: {prefix: ''}}")

@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from support.scan_pages import data_of
 
 from simcrop.adapters.pages import html
-from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown, write_scan_page
+from simcrop.adapters.pages.scan_page import Classes, Image, Mask, ScanPage, Shown, ShownScan, write_scan_page
 from simcrop.core.errors import ConfigError
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
@@ -26,7 +26,7 @@ def _viewer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def page() -> ScanPage:
     values = np.arange(24.0).reshape(2, 3, 4)
-    scans = [Image(values * shift - 1000, AFFINE) for shift in (9, 18)]
+    scans = [ShownScan(values * shift - 1000, AFFINE) for shift in (9, 18)]
     mask = Mask("lobe", Image(values > 20, AFFINE))
     shown = [
         Shown("a", ["left", "x 1"], 0.5, (2.0, 2.0, 3.0), Image(values / 24, AFFINE), panel=b"png of a"),
@@ -35,10 +35,8 @@ def page() -> ScanPage:
     return ScanPage("scan", scans, shown, "cosine", "sentences", outlines=[mask], facts={"Model": "m"})
 
 
-def data_of(path: Path) -> Any:
-    found = re.search(r'id="data">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])
+def voxels(coded: dict[str, Any]) -> Any:
+    return np.asarray(nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(coded["nifti"]))).dataobj)
 
 
 def test_the_file_holds_what_the_page_has(tmp_path: Path) -> None:
@@ -71,3 +69,25 @@ def test_the_same_page_is_the_same_file(tmp_path: Path) -> None:
 def test_a_page_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere/page.html: cannot be written \(.*; free disk space, or name"):
         write_scan_page(tmp_path / "nowhere" / "page.html", page())
+
+
+def test_classes_their_truth_and_their_colours_are_in_the_file(tmp_path: Path) -> None:
+    predicted = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) % 3
+    colours = ((1.0, 0.5, 0.0), (0.0, 0.2, 1.0))
+    scans = [
+        ShownScan(np.zeros((2, 3, 4)), AFFINE, "first", Classes(predicted, predicted[::-1], colours), b"png"),
+        ShownScan(np.zeros((2, 3, 4)), AFFINE, classes=Classes(predicted, None, colours)),
+    ]
+    shown = [Shown("liver", ["12 ml"], 0.25, of_class=2), Shown("heart"), Shown("liver", scan=1, of_class=2)]
+    write_scan_page(tmp_path / "page.html", ScanPage("page", scans, shown, "Dice", "classes", decimals=2))
+    data = data_of(tmp_path / "page.html")
+    assert [scan["head"] for scan in data["scans"]] == ["first", ""]
+    first, second = (scan["classes"] for scan in data["scans"])
+    assert np.array_equal(voxels(first), predicted)
+    assert np.array_equal(voxels(first["truth"]), predicted[::-1])
+    assert second["truth"] is None
+    assert first["colours"] == [[255, 128, 0], [0, 51, 255]]
+    assert [entry["of_class"] for entry in data["shown"]] == [2, None, 2]
+    assert data["decimals"] == 2
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<b>first</b><br>liver: Dice 0.25; 12 ml<br>heart" in text, "what is printed has every entry of the scan"

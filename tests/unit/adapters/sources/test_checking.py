@@ -21,6 +21,7 @@ from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.sources.checking import check_folder, check_source
 from simcrop.adapters.sources.ct_rate import CTRateSource
+from simcrop.adapters.sources.manifest import ManifestSource
 from simcrop.core.data.problems import Problem
 from simcrop_cli.__main__ import main
 
@@ -340,3 +341,25 @@ def test_memory_stays_small_whatever_a_file_claims(tmp_path: Path) -> None:
     assert told == expected
     # 100 MB, in KiB; a chunk is one, and what numpy makes of it a few more.
     assert int(grown.split()[1]) < 100 << 10
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fraction", "is_told"),
+    [
+        ("patient_id", "p", 0.25, True),
+        ("patient_id", "nan", 0.25, False),
+        ("split", "train", 0.25, True),
+        ("split", "", 0.0, True),
+        ("split", "", 0.25, False),
+        ("split", "", None, False),
+    ],
+)
+def test_data_of_which_a_run_holds_nothing_out_are_told(
+    tmp_path: Path, column: str, value: str, fraction: float | None, is_told: bool
+) -> None:
+    data = Hospital.made_in(tmp_path / "data")
+    write_table(data.table, [row | {"split": "", column: value} for row in data.rows])
+    source = ManifestSource(data.table)
+    found = check_source(source, [], tmp_path / "cache", max_tokens=64, workers=1, held_out_fraction=fraction)
+    told = [problem for problem in found.problems if problem.code == "set.nothing_held_out"]
+    assert [problem.severity for problem in told] == ["note"] * is_told

@@ -205,7 +205,7 @@ TEXT: dict[str, tuple[Callable[[Hospital], None], set[str]]] = {
     "a column twice": (_table_text(lambda text: text.replace("study_id", "findings", 1)), {"text.column"}),
     "no row": (_table_text(lambda text: text.partition("\n")[0]), {"set.no_studies"}),
     "an empty table": (_table_text(lambda text: ""), {"text.column"}),
-    "saved as Latin-1": (_latin_1, {"text.table"}),
+    "saved as Latin-1": (_latin_1, {"text.encoding"}),
     "a split unheard of": (_cell("split", "test", 3), {"text.value"}),
     "a volume of another format": (_cell("volume", "scans/3.dcm", 3), {"text.value", "set.file_without_row"}),
     "a row twice": (_one_more({}), {"text.duplicate_row"}),

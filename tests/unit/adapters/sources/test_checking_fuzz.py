@@ -5,17 +5,15 @@ import json
 import re
 import resource
 import shutil
-import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.bounded import bounded
 from support.damage import AFFINE, FINDINGS, Hospital, check_manifest, nifti_bytes, synthetic_chest, write
 from support.data_folders import write_ct_rate, write_table
 
@@ -124,22 +122,6 @@ def _check_findings(found: list[Problem]) -> None:
         assert "\n" not in problem.code + problem.hint
 
 
-@contextmanager
-def _bounded() -> Generator[None]:
-    """An example that takes longer than any should fails, instead of hanging."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"took more than {MOST_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(MOST_SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def _header(root: Path, examples: settings) -> None:
     @examples
     @given(st.sampled_from(range(len(BASES))), _in_header(), st.booleans())
@@ -149,7 +131,7 @@ def _header(root: Path, examples: settings) -> None:
         data = header + BASES[base][size:]
         path = root / ("0.nii.gz" if is_packed else "1.nii")
         path.write_bytes(gzip.compress(data, 0) if is_packed else data)
-        with _bounded():
+        with bounded(MOST_SECONDS):
             _check_file(path)
 
     run()
@@ -162,7 +144,7 @@ def _packed(root: Path, examples: settings) -> None:
     @given(st.sampled_from(bases), _edits([b"\x1f\x8b\x08", b"\x1f\x8b", b"\xff" * 8, bytes(8), *bases[2:]]))
     def run(data: bytes, changes: list[Change]) -> None:
         (root / "0.nii.gz").write_bytes(_edited(data, changes))
-        with _bounded():
+        with bounded(MOST_SECONDS):
             _check_file(root / "0.nii.gz")
 
     run()
@@ -188,7 +170,7 @@ def _tables(root: Path, examples: settings) -> None:
         table = tables[number]
         table.write_bytes(_edited(originals[number], changes))
         try:
-            with _bounded():
+            with bounded(MOST_SECONDS):
                 if table == data.table:
                     _check_findings(check_manifest(table, root / "cache"))
                 else:
@@ -223,7 +205,7 @@ def _configs(root: Path, examples: settings) -> None:
     def run(changes: list[Change]) -> None:
         path.write_bytes(_edited(CONFIG.encode(), changes))
         told: list[Problem] = []
-        with _bounded():
+        with bounded(MOST_SECONDS):
             try:
                 config = load_config(path)
                 if config.data.source == "phantom":

@@ -1,5 +1,6 @@
 """CT-RATE's layout: studies, splits, labels, what voxels mean, and ground truth."""
 
+import csv
 import gzip
 import re
 import struct
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from openpyxl import Workbook
 from support.data_folders import AFFINE, FINDINGS, SHAPE, chest, write_ct_rate, write_table, write_truth, write_volume
 
 from simcrop.adapters.formats.nifti import write_nifti
@@ -255,3 +257,36 @@ def test_metadata_that_is_no_number_is_refused(root: Path) -> None:
     write_table(root / "metadata" / "train_metadata.csv", [row])
     with pytest.raises(DataError, match="line 2 has no usable number"):
         CTRateSource(root, hu="raw+csv").read_volume("train_2_a_1")
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "?", "unclear", "-1"])
+def test_a_label_that_nobody_knows_is_left_out_of_its_study(root: Path, cell: str) -> None:
+    _rewrite(root / "multi_abnormality_labels/train_predicted_labels.csv", "1_b_1.nii.gz,0", f"1_b_1.nii.gz,{cell}")
+    labels = {study.study_id: study.labels for study in CTRateSource(root).studies()}
+    assert labels["train_1_b"] == {"Lung nodule": 1}
+    assert set(labels["train_2_a"]) == {"Emphysema", "Lung nodule"}
+
+
+def test_tables_may_be_saved_by_excel_in_any_of_its_ways(root: Path) -> None:
+    before = CTRateSource(root).studies()
+    reports = root / "radiology_text_reports/train_reports.csv"
+    reports.write_bytes(
+        reports.read_text(encoding="utf-8").replace(",", ";").replace("nii.gz", "NII.GZ").encode("utf-16")
+    )
+    labels = root / "multi_abnormality_labels/train_predicted_labels.csv"
+    workbook = Workbook()
+    for row in csv.reader(labels.read_text(encoding="utf-8").splitlines()):
+        workbook.active.append([float(cell) if cell.isdigit() else cell for cell in row])
+    workbook.active.append([None, None])
+    workbook.save(labels.with_suffix(".xlsx"))
+    labels.unlink()
+    assert CTRateSource(root).studies() == before
+
+
+def test_a_row_without_a_name_is_told_by_its_line_unless_it_says_nothing(root: Path) -> None:
+    with (root / "multi_abnormality_labels/train_predicted_labels.csv").open("a", encoding="utf-8") as file:
+        file.write(",,\r\nnan,nan,nan\r\nnan,1,0\r\n")
+    told: list[Problem] = []
+    CTRateSource(root, on_problem=told.append)
+    assert [(found.code, found.severity) for found in told] == [("text.value", "error"), ("text.blank_rows", "note")]
+    assert told[0].message.endswith("has no VolumeName")

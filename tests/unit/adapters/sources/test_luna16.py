@@ -48,6 +48,14 @@ def test_series_with_an_annotation_have_a_nodule(root: Path, folder: str) -> Non
     assert [(found.code, found.values) for found in told] == [("set.partial_download", {"series": 1})]
 
 
+def test_a_row_without_a_series_is_told_by_its_line(root: Path) -> None:
+    write_table(root / "Annotations.tsv", [{"seriesuid": uid, "coordX": 1} for uid in (SECOND, "nan")])
+    told: list[Problem] = []
+    source = Luna16Source(root, on_problem=told.append)
+    assert [study.labels[LABEL] for study in source.studies()] == [0, 1]
+    assert [(found.code, found.values["line"]) for found in told] == [("text.value", 3)]
+
+
 def test_a_table_without_series_is_refused(root: Path) -> None:
     write_table(root / "annotations.csv", [{"uid": FIRST}])
     with pytest.raises(BadFileError, match="lacks the column 'seriesuid'"):

@@ -60,8 +60,8 @@ def test_a_blank_leaves_its_study_without_that_label_and_the_column_a_label(tabl
 
 def test_columns_of_text_numbers_or_nothing_are_no_labels(table: Path) -> None:
     other: list[dict[str, object]] = [
-        {"age": "63", "mass": "1", "remark": "", "empty": "", "grade": "0", "answer": "yes", "dose": "0.5"},
-        {"age": "", "mass": "", "remark": "seen twice", "empty": "NaN", "grade": "2", "answer": "", "dose": "1"},
+        {"age": "63", "mass": "1", "remark": "", "empty": "", "grade": "0", "sex": "F", "dose": "0.5"},
+        {"age": "", "mass": "", "remark": "seen twice", "empty": "NaN", "grade": "2", "sex": "M", "dose": "1"},
     ]
     write_table(table, [_row("a.nii.gz", **other[0]), _row("sub/b.nii", **other[1])])
     assert ManifestSource(table).label_names == ("mass",)

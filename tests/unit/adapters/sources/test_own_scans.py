@@ -1,9 +1,13 @@
 """Scans named on a command line: what each kind of input brings, under which name."""
 
+import unicodedata
 from pathlib import Path
 
+import pyarrow
 import pytest
 import torch
+from openpyxl import Workbook
+from pyarrow import parquet
 from support.data_folders import write_volume
 from support.dicom_series import write_series
 from support.tiny_data import write_config
@@ -82,3 +86,26 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     told: list[Problem] = []
     assert OwnScans([tmp_path], told.append).studies() == []
     assert [found.code for found in told] == ["set.no_studies"]
+
+
+@pytest.mark.parametrize("suffix", ["CSV", "tsv", "xlsx", "parquet"])
+def test_a_table_of_any_kind_names_scans_as_any_system_spells_them(tmp_path: Path, suffix: str) -> None:
+    write_volume(tmp_path / "sub/Größe 1.nii.gz")
+    write_volume(tmp_path / "two.NII.GZ")
+    cells = [unicodedata.normalize("NFD", "sub\\Größe 1.nii.gz"), "nan", "two.nii.gz"]
+    table = tmp_path / f"scans.{suffix}"
+    if suffix == "xlsx":
+        workbook = Workbook()
+        for row in [("Volume ", "age"), *((cell, 60) for cell in cells)]:
+            workbook.active.append(row)
+        workbook.save(table)
+    elif suffix == "parquet":
+        parquet.write_table(pyarrow.table({"volume": cells, "age": [60] * 3}), table)
+    else:
+        table.write_text("\n".join(["Volume ;age", *(f"{cell};60" for cell in cells), ";", ""]), encoding="utf-16")
+    told: list[Problem] = []
+    scans = OwnScans([table], told.append)
+    found = [f"{tmp_path}/{name}" for name in ("sub/Größe 1.nii.gz", "two.NII.GZ")]
+    assert [study.study_id for study in scans.studies()] == found
+    assert [scans.read_volume(name).voxels.ndim for name in found] == [3, 3]
+    assert [found.message for found in told if found.severity == "error"] == ["line 3 has other cells and no volume"]

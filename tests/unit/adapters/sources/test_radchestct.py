@@ -77,7 +77,7 @@ def test_rows_without_volume_and_volumes_without_row_are_told(root: Path) -> Non
     [
         ([{"Note": "trn00001", "nodule*heart": 0}], "text.column"),
         ([{"NoteAcc_DEID": "trn00001", "nodule": 0}], "text.column"),
-        ([{"NoteAcc_DEID": "trn00001", "nodule*heart": "yes"}], "text.value"),
+        ([{"NoteAcc_DEID": "trn00001", "nodule*heart": "7"}], "text.value"),
     ],
 )
 def test_a_wrong_table_is_refused(root: Path, rows: list[dict[str, object]], code: str) -> None:
@@ -240,3 +240,22 @@ def test_a_file_of_another_name_is_no_volume(root: Path) -> None:
     source = RadChestCTSource(root)
     assert "other" not in {study.study_id for study in source.studies()}
     assert root / "other.npz" in set(source.files())
+
+
+@pytest.mark.parametrize(
+    ("cells", "label"), [(("", "0"), None), (("nan", "1"), 1), (("?", "?"), None), (("no", "0.0"), 0), (("yes", ""), 1)]
+)
+def test_a_label_is_unknown_where_a_location_is_and_none_has_it(
+    root: Path, cells: tuple[str, str], label: int | None
+) -> None:
+    row = {"NoteAcc_DEID": "trn00001", "nodule*left_lung": cells[0], "nodule*right_lung": cells[1]}
+    write_table(root / "imgtrain_Abnormality_and_Location_Labels.csv", [row, row | {"NoteAcc_DEID": "trn00002"}])
+    assert RadChestCTSource(root).studies()[0].labels.get("nodule") == label
+
+
+def test_a_row_without_a_name_is_told_by_its_line(root: Path) -> None:
+    rows = [*_label_rows("trn00001", "trn00002"), *_label_rows("nan"), {}]
+    write_table(root / "imgtrain_Abnormality_and_Location_Labels.csv", rows)
+    told: list[Problem] = []
+    RadChestCTSource(root, on_problem=told.append)
+    assert [(found.code, found.values.get("line")) for found in told] == [("text.value", 4), ("text.blank_rows", None)]

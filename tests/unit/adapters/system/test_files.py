@@ -4,13 +4,18 @@ import errno
 import multiprocessing
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
+from support.modes import UMASKS, umask, wrong_modes
 
 from simcrop.adapters.system.files import (
+    append_line,
     make_folder,
     naming,
     remove_drafts,
@@ -74,6 +79,33 @@ def test_a_folder_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
     make(path, "second")
     assert (path / "below" / "a.txt").read_text() == "second"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mask", UMASKS, ids=oct)
+def test_files_and_folders_have_the_modes_that_the_umask_gives(tmp_path: Path, mask: int) -> None:
+    other, here = tmp_path / "other", tmp_path / "here"
+    make(other, "copied with its mode")
+    (other / "below").chmod(0o700)
+    (other / "below" / "a.txt").chmod(0o755)
+    with umask(mask):
+        make_folder(here / "made")
+        with whole_file(here / "file") as file:
+            file.write(b"a")
+        replace_text(here / "text", "a")
+        append_line(here / "lines", {})
+        with whole_folder(here / "up" / "folder") as draft:
+            shutil.copytree(other, draft / "copy")
+            save_file({"a": torch.zeros(2)}, draft / "a.safetensors")
+            (draft / "link").symlink_to(other / "below" / "a.txt")
+    assert wrong_modes(here, mask) == []
+    assert wrong_modes(other, 0o022) == ["below 700", "below/a.txt 755"], "what is copied or linked is another's"
+    assert len(list(here.rglob("*"))) == 11
+
+
+def test_a_shared_folder_hands_its_group_on(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2775)
+    make(tmp_path / "folder", "a")
+    assert (tmp_path / "folder" / "below").stat().st_mode & 0o2000
 
 
 def test_what_a_kill_left_of_a_folder_does_not_get_into_the_next(tmp_path: Path) -> None:

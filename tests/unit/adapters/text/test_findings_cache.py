@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from simcrop.adapters.text import findings_cache
 from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder
 from simcrop.adapters.text.findings_cache import StoredFindings, keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
@@ -126,6 +127,17 @@ def test_another_encoder_limit_or_context_is_no_hit(words: tuple[HFTokenizer, Co
     other = load_text_encoder(RECIPE, reports=lambda: TEXTS[:1])[0]
     folders.add(keep((other, words[1]), tmp_path).file(STUDIES[0].report).parent)
     assert len(folders) == 5
+
+
+def test_findings_that_were_divided_by_older_rules_are_no_hit(
+    words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings_cache, "VERSION", findings_cache.VERSION - 1)
+    old = keep(words, tmp_path)
+    monkeypatch.undo()
+    new = keep(words, tmp_path)
+    assert new.file(STUDIES[0].report).parent != old.file(STUDIES[0].report).parent
+    assert words[1].num_read == 6
 
 
 def test_damage_is_found_and_named(words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path) -> None:

@@ -18,17 +18,14 @@ def test_the_page_shows_the_worst_the_middling_and_the_best_study(tiny: Tiny, tm
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
     _, rows = read(tmp_path)
     assert len(data["scans"]) == 3
-    first = next(entry for entry in data["shown"] if entry["scan"] == 0)
-    assert first["notes"][0].startswith("worst 1: ")
-    of_study = [row for row in rows if row["study_id"] == first["notes"][0].partition(": ")[2]]
-    assert {entry["title"] for entry in data["shown"] if entry["scan"] == 0} == {row["sentence"] for row in of_study}
-    for entry in data["shown"]:
-        (row,) = (
-            row
-            for row in rows
-            if entry["notes"][0].endswith(f" {row['study_id']}") and row["sentence"] == entry["title"]
-        )
-        assert (entry["notes"][2].endswith("inside its true place")) <= (row["hit"] == "1")
-        assert [outline["name"] for outline in entry["outlines"]] == ["true place"]
+    heads = [scan["head"].partition(": ") for scan in data["scans"]]
+    assert [name for name, _, _ in heads] == ["worst 1", "middle 1", "best 1"]
+    for number, (_, _, study) in enumerate(heads):
+        of_study = {row["sentence"]: row for row in rows if row["study_id"] == study}
+        entries = [entry for entry in data["shown"] if entry["scan"] == number]
+        assert {entry["title"] for entry in entries} == of_study.keys()
+        for entry in entries:
+            assert (entry["notes"][1].endswith("inside its true place")) <= (of_study[entry["title"]]["hit"] == "1")
+            assert [outline["name"] for outline in entry["outlines"]] == ["true place"]
     assert tiny.evaluate("grounding", tmp_path, "evaluation.bootstrap=0", "grounding.pictures=0") == 0
     assert not (tmp_path / "page.html").exists()

@@ -73,6 +73,50 @@ def test_boxes_of_any_recipe_fit_and_are_those_of_the_volume(
     assert torch.equal(augment_box(box, drawn), apply_augmentation(voxels, drawn))
 
 
+CUT = AugmentRecipe(scale=(0.8, 1.0), scaling="cut")
+
+
+@given(SIZES, SIZES, st.tuples(st.floats(0.3, 0.9), st.floats(0.9, 1.0)), st.booleans(), st.integers(0, 99))
+def test_a_cut_is_a_box_of_a_part_with_mirrored_voxels_around_and_no_new_values(
+    have: tuple, want: tuple, scale: tuple[float, float], crops: bool, study: int
+) -> None:
+    recipe = AugmentRecipe(crop=crops, scale=scale, scaling="cut", shift_probability=0.0)
+    augmenter = Augmenter(recipe, ModelRecipe(volume_size=want, patch_size=(1, 1, 1), mask_ratio=0.0), seed=0)
+    drawn, voxels = augmenter.draw(have, study), _voxels(have)
+    ends = [first + size for first, size in zip(drawn.start, drawn.size, strict=True)]
+    assert all(first >= 0 and end <= n for first, end, n in zip(drawn.start, ends, have, strict=True))
+    box = crop(voxels, drawn.start, drawn.size)
+    assert box.numel() <= augmenter.largest_box
+    found = augment_box(box, drawn)
+    before = [(n - size) // 2 for n, size in zip(want, drawn.size, strict=True)]
+    around = [(b, n - size - b) for b, n, size in zip(before, want, drawn.size, strict=True)]
+    np.testing.assert_array_equal(found.numpy(), np.pad(box.numpy(), around, mode="reflect"))
+
+
+def test_the_part_of_a_cut_has_any_length_of_its_range_on_each_axis_by_itself() -> None:
+    have, want = (20, 20, 20), (20, 20, 20)  # no box is smaller than its part
+    augmenter = Augmenter(CUT, ModelRecipe(volume_size=want, patch_size=(1, 1, 1)), seed=0)
+    sizes = torch.tensor([augmenter.draw(have, study).size for study in range(1000)])
+    for axis in range(3):
+        lengths, counts = sizes[:, axis].unique(return_counts=True)
+        assert lengths.tolist() == [16, 17, 18, 19, 20]
+        assert counts.min() > 150  # 200 expected, standard deviation 13
+    assert 0.1 < (sizes[:, 0] == sizes[:, 1]).double().mean() < 0.3
+
+
+def test_a_cut_reaches_every_place_and_moves_no_other_draw() -> None:
+    starts = torch.tensor([_draw(CUT, study, (4, 4, 4)).start for study in range(600)])
+    for axis, have in enumerate(HAVE):
+        assert set(starts[:, axis].tolist()) == set(range(have - 4 + 1))
+    both = (
+        AugmentRecipe(flip=0.5, shift_probability=0.5),
+        AugmentRecipe(scale=(0.8, 1.0), scaling="cut", flip=0.5, shift_probability=0.5),
+    )
+    for study in range(20):
+        zoomed, cut = (_draw(recipe, study) for recipe in both)
+        assert (zoomed.flips, zoomed.shift_hu) == (cut.flips, cut.shift_hu)
+
+
 def test_crop_copies() -> None:
     voxels = _voxels()
     box = crop(voxels, (0, 0, 0), HAVE)

@@ -19,7 +19,7 @@ from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.randomness import derive_seed
-from simcrop.core.recipe import AugmentRecipe, ObjectivesRecipe, ReconstructionRecipe, ReportRecipe
+from simcrop.core.recipe import AlignmentRecipe, AugmentRecipe, ObjectivesRecipe, ReconstructionRecipe, ReportRecipe
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import sentence_key, sentences_of
 
@@ -168,6 +168,29 @@ def test_draws_depend_on_seed_epoch_and_study_alone(prepared: PreparedVolumes) -
     assert all(torch.equal(a, b) for a, b in zip(first, _draws(reader, here, 3), strict=True))
     for other in (_draws(_reader(prepared, seed=1), here, 3), _draws(reader, here, 5), _draws(reader, there, 3)):
         assert not all(torch.equal(a, b) for a, b in zip(first[1:], other[1:], strict=True))
+
+
+def test_patches_of_padding_sentences_are_drawn_where_they_count_and_other_draws_stay(
+    prepared: PreparedVolumes,
+) -> None:
+    usual = _reader(prepared)
+    paper = AlignmentRecipe(top_k=3, padding_negatives=True, padding_patches="drawn")
+    objectives = replace(usual.spec.objectives, alignment=paper)
+    reader = ItemReader(prepared, REPORTS, replace(usual.spec, objectives=objectives))
+    drawn = [_drawn(reader, TWO, epoch)[0] for epoch in range(40)]
+    places = torch.stack([each.padding_patches for each in drawn if each.padding_patches is not None])
+    assert places.shape == (40, 3)
+    assert all(len(set(row)) == 3 for row in places.tolist())
+    assert set(places.flatten().tolist()) == set(range(MODEL.num_visible))
+    assert torch.equal(places[7], _drawn(reader, TWO, 7)[0].padding_patches)
+    assert torch.equal(drawn[7].ids_keep, _drawn(usual, TWO, 7)[0].ids_keep)
+    batch = collate([reader.for_evaluation(study) for study in (TWO, NONE)], pad_id=reader.pad_id)
+    assert batch.inputs.padding_patches is not None
+    assert batch.inputs.padding_patches.shape == (2, 3)
+    first = replace(paper, padding_patches="first"), replace(paper, padding_negatives=False)
+    for recipe in first:
+        reader = ItemReader(prepared, REPORTS, replace(usual.spec, objectives=replace(objectives, alignment=recipe)))
+        assert reader.for_evaluation(TWO).padding_patches is None
 
 
 def test_masks_do_not_change_with_augmentation(prepared: PreparedVolumes) -> None:

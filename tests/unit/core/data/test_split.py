@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simcrop.core.data.problems import Problem, problem
-from simcrop.core.data.split import Refusals, split_by_patient
+from simcrop.core.data.split import Refusals, nothing_held_out, split_by_patient
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
 
@@ -115,3 +115,20 @@ def test_a_patient_stays_on_its_side_whatever_is_refused() -> None:
     assert (len(train), len(held_out)) == (6, 2)
     refused = refusals(studies, bad(held_out[0].reconstructions[0]))
     assert refused.divided(0.25) == (train, held_out[1:])
+
+
+@pytest.mark.parametrize(
+    ("patients", "split", "fraction", "cause"),
+    [
+        ([7, 7, 7], None, 0.2, "all are of one patient, 'p7'"),
+        ([1, 2], None, 0.2, "data.validation_fraction=0.2 of 2 patients is none"),
+        ([1, 2, 3], None, 0.0, "data.validation_fraction=0 of 3 patients is none"),
+        ([1, 2, 3], "train", 0.5, "the data put all of them into the split train"),
+        ([1, 2, 3, 4], None, 0.5, "what was to be held out cannot be used"),
+    ],
+)
+def test_why_nothing_is_held_out(patients: list[int], split: str | None, fraction: float, cause: str) -> None:
+    studies = [make_study(number, patient, split) for number, patient in enumerate(patients)]
+    words = nothing_held_out(studies, fraction)
+    assert words.startswith(f"no study is held out of {len(studies)}, so that nothing will tell")
+    assert words.endswith(cause)

@@ -48,8 +48,8 @@ def test_a_data_set_without_labels_and_a_label_it_lacks_are_refused_with_the_rem
     with pytest.raises(ConfigError) as error:
         label_columns(("Emphysema", "Mass"), LabelSettings(names=("Emphysem",)), "manifest")
     assert str(error.value) == (
-        "labels.names: 'Emphysem' is no label column of the data (such a column holds 0, 1 and blanks alone); did you "
-        "mean 'Emphysema'?"
+        "labels.names: 'Emphysem' is no label column of the data (nearly all cells of such a column say yes or no); "
+        "did you mean 'Emphysema'?"
     )
     with pytest.raises(ConfigError, match=r"it has Emphysema, Mass$"):
         label_columns(("Emphysema", "Mass"), LabelSettings(names=("Fracture",)), "manifest")

@@ -35,7 +35,7 @@ def test_words_ask_for_it_where_a_mask_is_given(monkeypatch: pytest.MonkeyPatch)
         return nullcontext()
 
     monkeypatch.setattr(fusion, "masked_attention", ask)
-    layer, words = fusion.CrossAttention(8, 2), torch.ones(1, 3, 8)
+    layer, words = fusion.CrossAttention(8, 2, 0.0), torch.ones(1, 3, 8)
     layer(words, words)
     assert asked == []
     layer(words, words, torch.ones(1, 3, dtype=torch.bool))

@@ -17,8 +17,10 @@ from simcrop.core.model.fusion import (
     TextDecoder,
     padded_linear,
 )
+from simcrop.core.recipe import ModelRecipe
 
 DIM, IMAGE, HEADS, HIDDEN = 8, 12, 2, 10
+RECIPE = ModelRecipe(embed_dim=IMAGE, projection_dim=DIM, fusion_heads=HEADS, fusion_mlp_dim=HIDDEN)
 
 
 def attention(layer: CrossAttention, queries: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -47,7 +49,7 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 def make_fusion(dropout: float = 0.0) -> FusionLayer:
     torch.manual_seed(0)
-    return FusionLayer(IMAGE, DIM, HEADS, HIDDEN, dropout)
+    return FusionLayer(replace(RECIPE, dropout=dropout))
 
 
 def test_it_is_the_formula_of_the_method() -> None:
@@ -59,6 +61,26 @@ def test_it_is_the_formula_of_the_method() -> None:
     x = norm(x + fusion.after_cross.dense(attention(fusion.cross, x, image) + instance[:, None]))
     expected = norm(x + layer.after_feed.dense(F.gelu(layer.feed(x))))
     torch.testing.assert_close(fusion(words, mask, patches), expected)
+
+
+def test_what_stands_before_the_patches_is_read_and_is_no_part_of_the_whole_scan() -> None:
+    fusion, (words, mask, patches) = make_fusion(), inputs()
+    extra = torch.randn(2, 1, DIM)
+    image = fusion.image(patches)
+    layer = fusion.layer
+    x = norm(words + layer.after_attention.dense(attention(layer.attention, words, words, mask)))
+    read = attention(fusion.cross, x, torch.cat([extra, image], dim=1)) + fusion.instance(image.mean(1))[:, None]
+    x = norm(x + fusion.after_cross.dense(read))
+    expected = norm(x + layer.after_feed.dense(F.gelu(layer.feed(x))))
+    torch.testing.assert_close(fusion(words, mask, patches, extra), expected)
+
+
+def test_attention_probabilities_are_dropped_in_training_alone() -> None:
+    torch.manual_seed(0)
+    fusion, (words, mask, patches) = FusionLayer(replace(RECIPE, attention_dropout=0.5)), inputs()
+    assert not torch.equal(fusion(words, mask, patches), fusion(words, mask, patches))
+    fusion.eval()
+    torch.testing.assert_close(fusion(words, mask, patches), make_fusion()(words, mask, patches))
 
 
 def test_padding_is_not_read_by_words() -> None:
@@ -93,7 +115,7 @@ def test_dropout_acts_in_training_only() -> None:
 
 def test_a_post_norm_layer_is_a_bert_layer() -> None:
     torch.manual_seed(0)
-    layer, (words, mask, _) = PostNormLayer(DIM, HEADS, HIDDEN, 0.0), inputs()
+    layer, (words, mask, _) = PostNormLayer(RECIPE), inputs()
     x = norm(words + layer.after_attention.dense(attention(layer.attention, words, words, mask)))
     torch.testing.assert_close(layer(words, mask), norm(x + layer.after_feed.dense(F.gelu(layer.feed(x)))))
 

@@ -12,28 +12,25 @@ CLS, SEP, MASK_ID = 101, 102, 103
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, 300), st.floats(0.0, 0.99), st.integers(0, 5))
-def test_visible_and_masked_patches_are_a_sorted_partition(num: int, ratio: float, seed: int) -> None:
-    keep, masked = draw_patch_mask(num, ratio, generator(seed))
-    assert len(keep) == num - round(ratio * num)
+@given(st.integers(1, 300), st.data(), st.integers(0, 5))
+def test_visible_and_masked_patches_are_a_sorted_partition(num: int, data: st.DataObject, seed: int) -> None:
+    visible = data.draw(st.integers(1, num))
+    keep, masked = draw_patch_mask(num, visible, generator(seed))
+    assert len(keep) == visible
     assert keep.dtype == masked.dtype == torch.int64
     assert keep.tolist() == sorted(keep.tolist())
     assert masked.tolist() == sorted(masked.tolist())
     assert sorted(keep.tolist() + masked.tolist()) == list(range(num))
 
 
-@given(st.integers(1, 300), st.floats(0.0, 0.99), st.floats(0.001, 1.0), st.integers(0, 5))
-def test_a_share_of_the_hidden_patches_is_predicted(num: int, ratio: float, share: float, seed: int) -> None:
-    keep, hidden = draw_patch_mask(num, ratio, generator(seed))
-    kept, predicted = draw_patch_mask(num, ratio, generator(seed), prediction_ratio=share)
+@given(st.integers(1, 300), st.data(), st.floats(0.001, 1.0), st.integers(0, 5))
+def test_a_share_of_the_hidden_patches_is_predicted(num: int, data: st.DataObject, share: float, seed: int) -> None:
+    visible = data.draw(st.integers(1, num))
+    keep, hidden = draw_patch_mask(num, visible, generator(seed))
+    kept, predicted = draw_patch_mask(num, visible, generator(seed), prediction_ratio=share)
     assert torch.equal(kept, keep)
     assert len(predicted) == min(len(hidden), max(1, round(share * len(hidden))))
     assert predicted.tolist() == sorted(set(predicted.tolist()) & set(hidden.tolist()))
-
-
-def test_the_paper_keeps_686_of_2744() -> None:
-    keep, masked = draw_patch_mask(2744, 0.75, generator(0))
-    assert (len(keep), len(masked)) == (686, 2058)
 
 
 def test_every_patch_is_equally_likely_to_be_visible() -> None:
@@ -41,7 +38,7 @@ def test_every_patch_is_equally_likely_to_be_visible() -> None:
     seen = torch.zeros(num)
     together = 0
     for _ in range(trials):
-        keep, _ = draw_patch_mask(num, 0.75, draw)
+        keep, _ = draw_patch_mask(num, num // 4, draw)
         seen[keep] += 1
         together += int({0, 1} <= set(keep.tolist()))
     # Standard deviation of a share of 1/4 over 4000 draws: 0.007; neighbours appear together in 4*3 / (16*15).
@@ -50,7 +47,7 @@ def test_every_patch_is_equally_likely_to_be_visible() -> None:
 
 
 def test_the_generator_decides() -> None:
-    first, again, other = (draw_patch_mask(200, 0.75, generator(key))[0] for key in ("a", "a", "b"))
+    first, again, other = (draw_patch_mask(200, 50, generator(key))[0] for key in ("a", "a", "b"))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

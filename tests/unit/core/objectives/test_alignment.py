@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from support.small_models import ThreadRank, on_ranks
 from torch import Tensor
 
-from simcrop.core.objectives.alignment import alignment_loss
+from simcrop.core.objectives.alignment import alignment_loss, selected_means
 from simcrop.core.objectives.objective import Sentences, cosines
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import AlignmentRecipe
+from simcrop.core.reference import REFERENCE
 
 MODES = ("report", "batch", "global")
 
@@ -207,3 +208,18 @@ def test_autocast_does_not_round_the_cosines() -> None:
         assert torch.equal(loss_of(sentences, aligned, AlignmentRecipe()), expected)
         assert cosines(aligned, aligned).dtype == torch.float32
     assert cosines(torch.zeros(1, 4), aligned[0]).tolist() == [[0.0] * 4]
+
+
+def test_padding_takes_the_patches_that_were_drawn_for_its_study() -> None:
+    sentences = make_sentences([2, 1, 0], room=3)
+    patches = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
+    drawn = torch.tensor([[4, 0], [1, 3], [2, 4]])
+    paper = AlignmentRecipe(top_k=2, padding_negatives=True, padding_patches="drawn")
+    means = selected_means(patches, sentences, paper, ops=REFERENCE, padding_patches=drawn)
+    first = selected_means(patches, sentences, paper, ops=REFERENCE, padding_patches=None)
+    assert torch.equal(means[sentences.mask], first[sentences.mask])
+    for study, sentence in (~sentences.mask).nonzero().tolist():
+        torch.testing.assert_close(means[study, sentence], patches[study, drawn[study]].mean(0))
+        torch.testing.assert_close(first[study, sentence], patches[study, :2].mean(0))
+    (gradient,) = torch.autograd.grad(means[2].sum(), patches)
+    assert gradient[2].abs().sum(1).nonzero().flatten().tolist() == [2, 4]

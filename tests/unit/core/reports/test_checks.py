@@ -1,10 +1,20 @@
 """Tables alone show what is wrong with reports, labels and splits."""
 
+from collections.abc import Callable
+
 import pytest
+from support.report_sentences import LANGUAGES, sentences
 
 from simcrop.core.data.problems import Problem
 from simcrop.core.data.study import Report, Study
-from simcrop.core.reports.checks import has_report, repeats, report_problems, set_problems, unusable
+from simcrop.core.reports.checks import (
+    has_report,
+    repeats,
+    report_problems,
+    sentences_per_report,
+    set_problems,
+    unusable,
+)
 
 FINDINGS = "The trachea is open. A nodule of 9.5 mm is seen in the left lung. There is no pleural effusion."
 
@@ -83,3 +93,54 @@ def test_in_few_studies_chance_does_that(number: int, severity: str) -> None:
     found = in_set(*studies, labels=("mass", "nodule", "cyst"))
     assert [each.severity for each in found] == [severity, severity]
     assert found[0].as_row()["severity"] == severity
+
+
+@pytest.mark.parametrize(
+    ("findings", "size", "values"),
+    [
+        ("lungs clear, " * 13, "26 words", (26, 0)),
+        ("clear " * 25, None, None),
+        ("双肺清晰，" * 10 + "无。", "41 letters", (0, 41)),
+        ("双肺清晰，" * 10, None, None),
+        ("lungs clear, " * 13 + "\n\nno stone", None, None),
+    ],
+)
+def test_long_findings_of_one_sentence_are_noted(
+    findings: str, size: str | None, values: tuple[int, int] | None
+) -> None:
+    found = [
+        each for each in report_problems([study("a", findings)], max_tokens=64) if each.code == "text.one_sentence"
+    ]
+    if size is None:
+        assert found == []
+        return
+    (note,) = found
+    assert note.severity == "note"
+    assert note.message == f"has findings of {size} that are one sentence, {findings[:40]!r}"
+    assert (note.values["words"], note.values["letters"]) == values
+
+
+def test_letters_of_scripts_without_spaces_count_as_tokens() -> None:
+    findings = "双肺清晰。" * 20
+    assert "text.too_long" in [code for _, code in codes(study("a", findings))]
+    assert "text.too_long" not in [code for _, code in codes(study("a", findings[:80]))]
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper, str.title])
+def test_english_is_told_in_small_letters_and_in_capitals(change: Callable[[str], str]) -> None:
+    assert codes(study("a", change(FINDINGS))) == []
+
+
+@pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "English"])
+def test_other_languages_are_told_from_english_in_small_letters_and_in_capitals(language: str) -> None:
+    for findings in (" ".join(sentences(language)), " ".join(sentences(language)).upper()):
+        assert codes(study("a", findings), max_tokens=10_000) == [("a_1", "text.not_english")]
+
+
+def test_sentences_are_counted_where_there_are_findings() -> None:
+    assert (
+        sentences_per_report([study("a"), study("b", "右肺清晰。心脏正常。", "Normal."), study("c", "", "Normal.")])
+        == 2.5
+    )
+    assert sentences_per_report([study("a", "", "Normal.")]) is None
+    assert sentences_per_report([study(f"s{number}", "clear\nnormal") for number in range(3000)]) == 2

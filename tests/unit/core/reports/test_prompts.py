@@ -75,6 +75,52 @@ def test_words_that_only_look_like_a_denial_are_none(sentence: str) -> None:
     assert not denies(sentence)
 
 
+@pytest.mark.parametrize(
+    ("term", "sentence", "other"),
+    [
+        ("结节", "右肺下叶见5mm小结节。", "胸腔积液。"),
+        ("結節", "右下葉に結節があります。", "胸水あり。"),
+        ("결절", "폐결절 있음.", "흉수 있음."),
+        ("عقيدة", "توجد العقيدة في الفص الأيمن.", "انصباب جنبي."),
+        ("קשרית", "הקשרית באונה הימנית.", "תפליט פלאורלי."),
+        ("गांठ", "दाएं लोब में गांठ है।", "द्रव है।"),
+        ("ก้อน", "พบก้อนที่ปอด", "พบน้ำในช่องเยื่อหุ้มปอด"),
+        ("rundherd", "Rundherde beidseits.", "Pleuraerguss."),
+        ("очаг", "Очаги в лёгких.", "Выпот."),
+    ],
+)
+def test_terms_are_found_in_every_script(term: str, sentence: str, other: str) -> None:
+    speaks = speaks_of([term])
+    assert speaks(sentence)
+    assert not speaks(other)
+
+
+DENIALS = """
+    Kein Nachweis eines Rundherds.|Pas de nodule.|Sin nódulos.|Non si osservano noduli.|Não há nódulos.|Geen nodus.
+    Nodül saptanmadı.|Bez guzków.|Очагов нет.|Δεν υπάρχει όζος.|未见结节。|結節はありません。|결절 없음.|لا توجد عقيدات.
+    אין קשריות.|कोई गांठ नहीं है।|ไม่พบก้อน|კვანძი არ არის.|Lungenparenchym unauffällig.|心脏大小正常。
+"""
+ASSERTIONS = """
+    Rundherd im Oberlappen.|Nodule du lobe supérieur.|Nódulo en el lóbulo.|Nodulo nel lobo.|Nódulo no lobo.|Nodus links.
+    Nodül izlenmektedir.|Guzek w płacie.|Очаг справа.|Όζος δεξιά.|右肺小结节。|肺不张。|結節が少ない。|無気肺を認める。
+    결절 있음.|توجد عقيدة.|קשרית באונה.|गांठ है।|हृदय असामान्य है।|พบก้อน|หัวใจผิดปกติ|კვანძია.|Non-calcified nodule.
+"""
+
+
+def each(table: str) -> list[str]:
+    return [sentence.strip() for line in table.strip().splitlines() for sentence in line.split("|")]
+
+
+@pytest.mark.parametrize("sentence", each(DENIALS))
+def test_denials_of_other_languages_are_told(sentence: str) -> None:
+    assert denies(sentence)
+
+
+@pytest.mark.parametrize("sentence", each(ASSERTIONS))
+def test_assertions_of_other_languages_are_told(sentence: str) -> None:
+    assert not denies(sentence)
+
+
 def test_the_built_in_findings_deny_all() -> None:
     findings = normal_findings()
     assert len(findings) == len(LABELS)

@@ -1,11 +1,22 @@
 """Cleaning and sentence splitting of reports."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simcrop.core.reports.text import clean, is_filler, sentence_key, split_sentences
+from simcrop.core.reports.markup import without_markup
+from simcrop.core.reports.text import clean, sentence_key, sentences_of, split_sentences
 
+NUMBER = re.compile(r"\d+(?:[.,:]\d+)+")
+_TABLE = """
+    Lungs clear. no nodule; 5 mm 1.5 1,5. 2. 3) 1) 2) 12.03.2021 (a b) heart: z. B. o.B. bds. fig. A.
+    <br> &lt; _x000D_ | " - •
+    肺 肺。 ； ปอดปกติดี ไม่พบก้อน है। मि.मी. מ"מ صافية. 폐. 정상. გულია. … ? ① x.Y
+"""
+PIECES = _TABLE.split()
+REPORT_PIECES = st.lists(st.sampled_from([*PIECES, " ", " ", "\n", "\n\n"]), max_size=16).map("".join)
 REPORT_CHARACTERS = st.text(alphabet="abABé12 .,?!:;\"'()[]-•\n\t“”", max_size=80)
 
 
@@ -26,7 +37,7 @@ REPORT_CHARACTERS = st.text(alphabet="abABé12 .,?!:;\"'()[]-•\n\t“”", max
         ("Compared with 2021. Stable.", ["Compared with 2021.", "Stable."]),
         ("The density is 8.5. 3 nodules remain.", ["The density is 8.5.", "3 nodules remain."]),
         ("Is it new? Yes! Follow.", ["Is it new?", "Yes!", "Follow."]),
-        ("no effusion. no nodule.", ["no effusion. no nodule."]),
+        ("no effusion. no nodule.", ["no effusion.", "no nodule."]),
         ("- Heart normal.\n- Lungs clear\n• No effusion", ["Heart normal.", "Lungs clear", "No effusion"]),
         ("1. Nodule. 2. Effusion.\n3) Mass", ["1. Nodule.", "2. Effusion.", "3) Mass"]),
         ("Lungs clear\n\nheart normal", ["Lungs clear", "heart normal"]),
@@ -36,6 +47,12 @@ REPORT_CHARACTERS = st.text(alphabet="abABé12 .,?!:;\"'()[]-•\n\t“”", max
         ("Lungs clear.\n\n2.\n\nHeart normal.", ["Lungs clear.", "2. Heart normal."]),
         ("Diameter, mm\n\n12.5\n\nHeart normal.", ["Diameter, mm 12.5", "Heart normal."]),
         ("... 5 mm.", ["5 mm."]),
+        ("Lungs:\n\nclear\n\nHeart: normal", ["Lungs: clear", "Heart: normal"]),
+        ("Impression: 1. Normal chest.", ["Impression: 1. Normal chest."]),
+        ("The following was seen in the lungs:\n\nnodules", ["The following was seen in the lungs:", "nodules"]),
+        ("No effusion\n\nImpression:", ["No effusion Impression:"]),
+        ('Seen in 1"5 mm.', ["Seen in 1 5 mm."]),
+        ('קשרית 4 מ"מ. אין תפליט.', ['קשרית 4 מ"מ.', "אין תפליט."]),
         ("2019", ["2019"]),
         ("", []),
         (" .\n- ", []),
@@ -45,10 +62,22 @@ def test_splits_as_a_reader_would(text: str, sentences: list[str]) -> None:
     assert split_sentences(text) == sentences
 
 
-@given(REPORT_CHARACTERS | st.text(max_size=60))
+@given(REPORT_CHARACTERS | REPORT_PIECES | st.text(max_size=60))
 def test_sentences_hold_every_letter_and_digit_once_and_in_order(text: str) -> None:
     sentences = split_sentences(text)
-    assert [c for c in "".join(sentences) if c.isalnum()] == [c for c in text if c.isalnum()]
+    assert [c for c in "".join(sentences) if c.isalnum()] == [c for c in without_markup(text) if c.isalnum()]
+
+
+@given(REPORT_CHARACTERS | REPORT_PIECES | st.text(max_size=60))
+def test_a_sentence_that_is_split_again_is_itself(text: str) -> None:
+    for sentence in split_sentences(text):
+        assert split_sentences(sentence) == [sentence]
+
+
+@given(REPORT_CHARACTERS | REPORT_PIECES)
+def test_no_number_is_cut_at_its_decimal_mark(text: str) -> None:
+    found = [number for sentence in split_sentences(text) for number in NUMBER.findall(sentence)]
+    assert found == NUMBER.findall(without_markup(text))
 
 
 @given(REPORT_CHARACTERS)
@@ -70,15 +99,9 @@ def test_clean_removes_what_is_no_text_and_keeps_line_breaks() -> None:
     assert clean('A "mosaic" pattern.') == 'A "mosaic" pattern.'
 
 
-@pytest.mark.parametrize("text", ["Not given.", "not given", " NOT  GIVEN. ", "-", "", "N/A", "nan", "None."])
-def test_a_filler_is_empty(text: str) -> None:
-    assert is_filler(text)
-    assert clean(text) == ""
-
-
-@pytest.mark.parametrize("text", ["None of the nodules grew.", "Contrast was not given.", "Normal."])
-def test_a_sentence_is_no_filler(text: str) -> None:
-    assert not is_filler(text)
+def test_a_filler_is_empty() -> None:
+    assert clean("Not given.") == clean("<p>&nbsp;</p>") == clean("keine Angabe") == ""
+    assert sentences_of("Not given.") == []
 
 
 def test_sentence_key_ignores_case_and_white_space_only() -> None:

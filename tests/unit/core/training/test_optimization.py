@@ -35,6 +35,15 @@ def test_without_warm_up_the_first_step_has_the_peak() -> None:
     assert lr_at(1, TrainRecipe(steps=1, warmup_steps=0, lr=0.5)) == 0.5
 
 
+def test_from_zero_each_step_has_the_rate_of_the_one_before() -> None:
+    recipe = TrainRecipe(steps=12, warmup_steps=4, lr=0.8, warmup_from_zero=True)
+    usual = TrainRecipe(steps=12, warmup_steps=4, lr=0.8)
+    rates = [lr_at(step, recipe) for step in range(1, 13)]
+    assert rates == [0.0, *(lr_at(step, usual) for step in range(1, 12))]
+    assert lr_at(1, TrainRecipe(steps=10, warmup_steps=0, lr=0.5, warmup_from_zero=True)) == 0.5
+    assert lr_at(1, TrainRecipe(steps=1, warmup_steps=0, lr=0.5, warmup_from_zero=True)) == 0.5
+
+
 def test_where_no_warm_up_is_given_a_tenth_of_the_steps_is_one() -> None:
     assert [lr_at(step, Optimisation(steps=40, lr=0.8)) for step in (1, 4)] == pytest.approx([0.2, 0.8])
     assert Optimisation(steps=1).warmup == 0
@@ -75,6 +84,13 @@ def test_only_matrices_decay_and_frozen_parameters_are_left_out(optimizer: Liter
         "norm.bias": 0.0,
         "cls_token": 0.0,
     }
+
+
+def test_tokens_decay_where_the_recipe_says_so_and_biases_do_not() -> None:
+    groups = parameter_groups(make_optimizers(Parts(), TrainRecipe(weight_decay=0.3, decay_tokens=True)))
+    decay = {name: group["weight_decay"] for group in groups for name in group["param_names"]}
+    assert decay["cls_token"] == decay["dense.weight"] == decay["conv.weight"] == 0.3
+    assert decay["dense.bias"] == decay["conv.bias"] == decay["norm.weight"] == decay["norm.bias"] == 0.0
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -4,8 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from support.owning import begun, held
 
 from simcrop.adapters.sources.phantom import write_phantoms
+from simcrop.adapters.system.locks import holds_nothing
 from simcrop.core.errors import DataError
 
 NUM_CASES = 8
@@ -54,6 +56,24 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no phantoms"):
         write_phantoms(tmp_path, num_cases=1)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_of_two_processes_one_writes_and_the_other_leaves_or_waits(tmp_path: Path) -> None:
+    with held(tmp_path / "set"):
+        (tmp_path / "set" / "at work").unlink()
+        with pytest.raises(DataError, match="has been working here since"):
+            write_phantoms(tmp_path / "set", num_cases=2, workers=1)
+        assert holds_nothing(tmp_path / "set")
+    write_phantoms(tmp_path / "set", num_cases=2, workers=1)  # the first was killed before it wrote anything
+    both = [begun(write_and_wait, tmp_path / "both") for _ in range(2)]
+    for each in both:
+        each.join(300)
+        assert each.exitcode == 0
+    assert digest(tmp_path / "both") == digest(tmp_path / "set")
+
+
+def write_and_wait(folder: Path) -> None:
+    write_phantoms(folder, num_cases=2, workers=1, waits=True)
 
 
 @pytest.mark.parametrize(("cases", "fraction"), [(0, 0.3), (3, 1.0), (3, -0.1)])

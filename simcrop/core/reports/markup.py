@@ -1,0 +1,44 @@
+"""Leftovers of spreadsheets, pages and message formats in report texts, which stand for line breaks or characters."""
+
+import re
+from html import unescape
+
+_HINTS = re.compile(r"[<&|\\\x0b\x0c\x85\u2028\u2029]|_x00| // ")
+_LINES = re.compile(
+    r"""_x000[dD]_[ \t]*(?:\r?\n|_x000[aA]_)?|_x000[a-cA-C]_      # a spreadsheet's control characters
+    |\\\.(?:br|sp)\\|\\X0[AD](?:0A)?\\                             # HL7
+    |\\(?:par|line)\b[ ]?                                          # rich text
+    |(?:\\r)?\\n|\\r(?![a-z])                                      # escaped twice
+    |[\x0b\x0c\x85\u2028\u2029]""",
+    re.VERBOSE,
+)
+_BARS = re.compile(r"(?<=\s)(?:\|{1,2}|//)(?=\s)")
+_CONTROLS = re.compile(r"_x00[01][0-9a-fA-F]_")
+_ATTRIBUTES = r"(?:\s[^<>]*=[^<>]*)?\s*/?>"
+_LINE_TAGS = re.compile(rf"<br{_ATTRIBUTES}[ \t]*\n?", re.IGNORECASE)
+_BLOCK = "p|div|li|ul|ol|dl|dt|dd|tr|td|th|table|tbody|thead|h[1-6]|hr|html|head|body|pre|section"
+_BLOCK_TAGS = re.compile(rf"</?(?:{_BLOCK}){_ATTRIBUTES}", re.IGNORECASE)
+_INLINE = r"a|b|i|u|s|em|strong|span|font|sub|sup|small|big|center|title|meta|[ovw]:\w+"
+_INLINE_TAGS = re.compile(rf"</?(?:{_INLINE}){_ATTRIBUTES}", re.IGNORECASE)
+_ENTITIES = re.compile(r"&(?:amp;)*(#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[a-zA-Z]\w{1,30});")
+
+
+def without_markup(text: str) -> str:
+    """Text in which leftovers are what they stand for: "_x000D_", "<br/>" and " | " line breaks, "&lt;" a sign.
+
+    Signs that are text stay: "nodules <5 mm and >3 mm". Doing it twice changes nothing more.
+    """
+    before = None
+    while before != text and _HINTS.search(text):
+        before = text
+        text = _CONTROLS.sub(" ", _LINES.sub("\n", text))
+        text = _ENTITIES.sub(_character, text)
+        text = _INLINE_TAGS.sub("", _BLOCK_TAGS.sub("\n\n", _LINE_TAGS.sub("\n", text)))
+        text = _BARS.sub("\n\n", text)
+    return text
+
+
+def _character(match: re.Match[str]) -> str:
+    entity = f"&{match[1]};"
+    character = unescape(entity)
+    return match[0] if character == entity else character

@@ -1,0 +1,57 @@
+"""Leftovers of spreadsheets, pages and messages."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simcrop.core.reports.markup import without_markup
+
+PIECES = [
+    "a",
+    " ",
+    "\n",
+    "<br/>",
+    "<p>",
+    "</p>",
+    "<b>",
+    "&lt;",
+    "&amp;",
+    "lt;",
+    "_x000D_",
+    "_x00",
+    "0D_",
+    "\\",
+    ".br\\",
+    "n",
+    "|",
+    "<",
+    ">",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Clear._x000D_\nHeart", "Clear.\nHeart"),
+        ("Clear._x000d_Heart_x0009_normal", "Clear.\nHeart normal"),
+        ("Clear._x000D__x000A_Heart", "Clear.\nHeart"),
+        ("Clear.<br/>Heart<BR>normal<br clear='all' />\nNo", "Clear.\nHeart\nnormal\nNo"),
+        ('<p class="a">Clear</p><ul><li>Heart</li></ul>', "\n\nClear\n\n\n\n\n\nHeart\n\n\n\n"),
+        ("<b>L</b>ungs <span style='x'>clear</span>", "Lungs clear"),
+        ("&lt;br&gt;Clear&nbsp;&amp;amp; dry", "\nClear\xa0& dry"),
+        ("caf&eacute; &#252; &#xfc; &unknown; AT&T; a", "café ü ü &unknown; AT&T; a"),
+        ("nodules <5 mm and >3 mm, a<b, x<p and q>r", "nodules <5 mm and >3 mm, a<b, x<p and q>r"),
+        (r"Clear.\.br\Heart\X0D0A\normal\par No", "Clear.\nHeart\nnormal\nNo"),
+        (r"Clear.\nHeart\r\nnormal C:\right", "Clear.\nHeart\nnormal C:\\right"),
+        ("Clear | Heart // Spine, a|b 5//6", "Clear \n\n Heart \n\n Spine, a|b 5//6"),
+        ("Clear\u2028Heart\x0bSpine", "Clear\nHeart\nSpine"),
+        ("Plain text; A & B.", "Plain text; A & B."),
+    ],
+)
+def test_leftovers_are_what_they_stand_for(text: str, plain: str) -> None:
+    assert without_markup(text) == plain
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
+def test_twice_changes_nothing_more(text: str) -> None:
+    assert without_markup(without_markup(text)) == without_markup(text)
