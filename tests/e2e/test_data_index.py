@@ -20,7 +20,7 @@ FINDINGS = (
 )
 HEAD = "Erişim No;Hasta;Bulgular;Sonuç"
 ON = ("--on", "accession_number=Erişim No", "--text-columns", "Bulgular,Sonuç")
-STEPS = ("--set", "train.steps=2", "--set", "train.evaluate_every=2", "--set", "train.picture_every=2")
+STEPS = ("--set", "train.steps=2", "--set", "train.warmup_steps=1", "--set", "train.picture_every=2")
 
 
 def write_reports(path: Path, export: Export, encoding: str) -> int:
