@@ -63,13 +63,14 @@ class ManifestSource(TruthFolders, Source):
         kept = [each for each in named if self._quarantine.isdisjoint({each[2], each[1]["volume"].strip()})]
         if not kept:
             raise bad_file(table, "set.no_studies", "has no row")
-        others = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL}]
-        self._labels = read_labels(table, [(line, row) for line, row, _ in kept], others, self._on_problem)
-        self.label_names = tuple(self._labels)
-        entries = self._entries(kept)
-        self._studies = [self._study(study_id, rows) for study_id, rows in self._grouped(entries).items()]
+        more = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL}]
+        labels = read_labels(table, [(line, row) for line, row, _ in kept], more, self._on_problem)
+        self.label_names = tuple(labels)
+        groups = self._grouped(self._entries(kept))
+        self._studies = [self._study(study_id, rows, labels) for study_id, rows in groups.items()]
         used = {self._on_disk(name) for study in self._studies for name in study.reconstructions}
-        self._left_out = {self._on_disk(name) for _, _, name in named} - used
+        others = {self._on_disk(name) for _, _, name in named} - used
+        self._left_out = {Path(name) for name in others} - {Path(name) for name in used if others}
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
@@ -96,7 +97,7 @@ class ManifestSource(TruthFolders, Source):
         """The rows that can be used, with their identifiers; what is odd about these is told."""
         studies = Identifiers(self._path, "study_id", joins_spellings=False)
         patients = Identifiers(self._path, "patient_id", joins_spellings=True)
-        names: dict[Path, str] = {}
+        names: dict[str, str] = {}
         entries: list[_Entry] = []
         for line, row, volume in rows:
             if self._is_row_usable(line, row, volume):
@@ -128,7 +129,7 @@ class ManifestSource(TruthFolders, Source):
             rows[entry.volume] = entry
         return groups
 
-    def _study(self, study_id: str, rows: Mapping[str, _Entry]) -> Study:
+    def _study(self, study_id: str, rows: Mapping[str, _Entry], labels: Mapping[str, Mapping[int, int]]) -> Study:
         given = ((_SPLITS[_split(entry.row)], volume) for volume, entry in rows.items())
         splits = {split: volume for split, volume in given if split is not None}
         if len(splits) > 1:
@@ -144,7 +145,7 @@ class ManifestSource(TruthFolders, Source):
             report=self._report(study_id, list(rows.values())),
             reconstructions=tuple(rows),
             split=_SPLITS[_split(next(iter(rows.values())).row)],
-            labels=self._labels_of([entry.line for entry in rows.values()]),
+            labels=_labels_of([entry.line for entry in rows.values()], labels),
         )
 
     def _own_patient(self, study_id: str, entry: _Entry) -> str:
@@ -162,14 +163,6 @@ class ManifestSource(TruthFolders, Source):
                 self._tell(study_id, "text.two_reports", f"{message}, which is read", lines=[first, line])
                 break
         return Report(*report)
-
-    def _labels_of(self, lines: Sequence[int]) -> Mapping[str, int]:
-        """Of each label what the first of a study's rows says that says something; none where no row does."""
-        said = ((name, values[line]) for name, values in self._labels.items() for line in lines if line in values)
-        labels: dict[str, int] = {}
-        for name, value in said:
-            labels.setdefault(name, value)
-        return labels
 
     def _is_row_usable(self, line: int, row: Row, volume: str) -> bool:
         where = {"line": line, "volume": volume}
@@ -220,10 +213,16 @@ class ManifestSource(TruthFolders, Source):
             self._tell(volume, "text.file_name", message, line=line, path=spelled)
         return True
 
-    def _on_disk(self, volume: str) -> Path:
-        """The path of a volume within the folder, as the disk spells it."""
-        return Path(self._spelled.get(volume, volume))
+    def _on_disk(self, volume: str) -> str:
+        """The name of a volume as the disk spells it."""
+        return self._spelled.get(volume, volume)
 
 
 def _split(row: Row) -> str:
     return filled(row.get("split", "")).casefold()
+
+
+def _labels_of(lines: Sequence[int], labels: Mapping[str, Mapping[int, int]]) -> Mapping[str, int]:
+    """Of each label what the first of a study's rows says that says something; none where no row does."""
+    said = {name: next((values[line] for line in lines if line in values), None) for name, values in labels.items()}
+    return {name: value for name, value in said.items() if value is not None}
