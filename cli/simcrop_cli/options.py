@@ -36,6 +36,15 @@ FeatureTable = Annotated[
         show_default=False,
     ),
 ]
+TextFeatureTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--text-features",
+        metavar="FILE",
+        help="The features of the reports, in the space of those of the volumes: a row for each study.",
+        show_default=False,
+    ),
+]
 Protocol = Annotated[
     str | None,
     typer.Option(

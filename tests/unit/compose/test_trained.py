@@ -178,8 +178,9 @@ def test_the_guide_runs_as_it_stands(
     monkeypatch.chdir(tmp_path)
     guide = (REPOSITORY / "docs/python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
-    names: dict[str, Any] = {"scans": [("scan.nii.gz", torch.ones(1, 1))]}
+    assert len(blocks) == 5
+    study = ("scan.nii.gz", "A bright region is seen. There is noise.")
+    names: dict[str, Any] = {"scans": [("scan.nii.gz", torch.ones(1, 1))], "studies": {"a": study}}
     here = {
         'thresholds["Lung nodule"]': 'thresholds["Bright"]',
         ".cuda()": "",
@@ -191,6 +192,8 @@ def test_the_guide_runs_as_it_stands(
     assert names["loss"].item() > 0
     assert names["features"].shape == (12,)
     assert len(names["scores"]) == 18
+    made = [read_table(Path(f"{name}.npz")) for name in ("volumes", "reports")]
+    assert [{name: len(row) for name, row in rows.items()} for rows in made] == 2 * [{"a": names["patches"].shape[1]}]
 
 
 def test_the_notebook_runs_as_it_stands(setting: Setting, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
