@@ -32,7 +32,7 @@ FeatureTable = Annotated[
     typer.Option(
         "--features",
         metavar="FILE",
-        help="Measure these features, of any model: .csv, .parquet or .npz with a row for each study.",
+        help="Measure these features, of any model: .csv, .parquet, .npz or .h5 with a row for each study.",
         show_default=False,
     ),
 ]
