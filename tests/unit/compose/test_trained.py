@@ -129,6 +129,11 @@ def test_maps_are_those_that_the_command_writes(
             heat = patches.onto(each.scan.shape, each.affine)
             assert np.array_equal(each.values, heat.values)
             assert (each.cosine, each.best_voxel, each.best_mm) == (heat.cosine, heat.best_voxel, heat.best_mm)
+        assert model.references is not None
+        features = model.encode_text(SENTENCES)
+        for each, patches, sentence in zip(found, written, features, strict=True):
+            assert each.standing == model.references.standing(sentence, float(patches.patches.max()))
+            assert each.standing.text in each.facts
     (one,) = model.locate(scan, SENTENCES[0])
     file = nib.load(tmp_path / "map_1.nii.gz")
     assert isinstance(file, nib.Nifti1Image)
