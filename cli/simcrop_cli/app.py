@@ -8,6 +8,7 @@ import simcrop
 from simcrop_cli import (
     bench,
     data_check,
+    data_index,
     data_phantom,
     data_prepare,
     embed,
@@ -63,6 +64,7 @@ app.command()(report.report)
 app.add_typer(data, name="data")
 app.add_typer(evaluate, name="eval")
 data.command("check")(data_check.check)
+data.command("index")(data_index.index)
 data.command("phantom")(data_phantom.phantom)
 data.command("prepare")(data_prepare.prepare)
 evaluate.command("segment")(eval_segment.segment)

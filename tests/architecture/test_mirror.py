@@ -16,6 +16,7 @@ _PHANTOM = "drawn and painted together: phantom/test_specification.py and phanto
 WITHOUT = {
     "cli/simcrop_cli/applying.py": "what tests/e2e/test_embed.py and test_predict.py read on the screen",
     "cli/simcrop_cli/data_check.py": _FORWARDS,
+    "cli/simcrop_cli/data_index.py": "typed by tests/e2e/test_data_index.py",
     "cli/simcrop_cli/data_prepare.py": "typed by tests/e2e/test_prepare.py",
     **{
         f"cli/simcrop_cli/eval_{task}.py": _FORWARDS

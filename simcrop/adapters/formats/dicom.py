@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels, require_pydicom
+from simcrop.adapters.formats.dicom_bytes import require_pydicom
+from simcrop.adapters.formats.dicom_headers import DicomHeader
+from simcrop.adapters.formats.dicom_places import Placed, check_places, without_copies
+from simcrop.adapters.formats.dicom_series import chosen, contents_of, damage_in, passed_over
+from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
-from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem
+from simcrop.adapters.problems.content import PaddingValue
+from simcrop.core.data.problems import OnProblem, bad_file, problem
 
-_SUFFIXES = {"", ".dcm", ".ima"}
-_NO_SLICE = {"dicomdir"}
 _SAME_DIRECTION, _SAME_SPACING_MM = 1e-3, 1e-3
-_MAX_UNEVEN = 0.05
-"""Of the usual distance between slices: rounded positions stay far below, a missing slice far above."""
 _MAX_TILT = 0.02
 """Sine of the angle between stack and normal: one degree."""
 _MAX_SIDEWAYS = 0.5
@@ -24,23 +25,33 @@ _MAX_SIDEWAYS = 0.5
 
 @contextmanager
 def opened_series(
-    folder: Path, root: Path, padding_value: float | None, on_problem: OnProblem
+    folder: Path, root: Path, padding_value: PaddingValue, on_problem: OnProblem, wanted: str | None = None
 ) -> Generator[StoredVolume]:
-    """A folder of DICOM slices as one volume, read slice by slice.
+    """A series of DICOM slices as one volume, read slice by slice.
 
     Args:
-        folder: of one series.
+        folder: of one or several series.
         root: of the data set, which links must not leave.
         padding_value: as in `DicomSource`.
-        on_problem: is told of gaps and tilt.
+        on_problem: is told of gaps and tilt, and of what else lies in the folder and is passed over.
+        wanted: UID, number or description of the series; None where the folder holds one volume.
 
     Raises:
         DataError: pydicom is not installed.
-        BadFileError: slices of several series or grids, damaged, or too few.
+        BadFileError: no such series or several, of several grids, damaged, or too few slices.
     """
     require_pydicom()
-    slices = [read_header(path, root) for path in sorted(folder.iterdir()) if is_slice(path.name)]
-    slices, affine = _stacked(folder, slices, on_problem)
+    contents = contents_of(folder, root)
+    series = chosen(folder, contents, wanted)
+    for found in passed_over(folder, contents, series):
+        on_problem(found)
+    if contents.damaged:
+        raise damage_in(contents)
+    if series.is_enhanced:
+        message = "is an enhanced CT, which holds a volume in one file and is not read; export it as classic slices"
+        raise bad_file(series.first.path, "content.not_3d", message)
+    headers = without_copies(folder, series.headers, on_problem)
+    slices, affine = _stacked(folder, headers, [read_header(each.path, root) for each in headers], on_problem)
     shape = check_shape(folder, (len(slices), *slices[0].shape))
     is_whole = all(one.dtype.kind == "i" for one in slices)
     dtype = np.dtype(np.int32 if is_whole else np.float32)
@@ -48,19 +59,13 @@ def opened_series(
     yield StoredVolume(shape, dtype, affine, chunks, "C")
 
 
-def is_slice(name: str) -> bool:
-    suffix = Path(name).suffix.lower()
-    is_known = suffix in _SUFFIXES or suffix[1:].isdigit()
-    return is_known and not name.startswith(".") and name.lower() not in _NO_SLICE
-
-
 def _stacked(
-    folder: Path, slices: Sequence[DicomSlice], on_problem: OnProblem
+    folder: Path, headers: Sequence[DicomHeader], slices: Sequence[DicomSlice], on_problem: OnProblem
 ) -> tuple[Sequence[DicomSlice], np.ndarray]:
     """The slices in order along their normal, and the affine from (slice, row, column) to mm, RAS.
 
     Raises:
-        BadFileError: too few slices, or of several series or grids; gaps and tilt are told.
+        BadFileError: too few slices, of several grids, or several at one place; gaps and tilt are told.
     """
     if len(slices) < 2:
         raise bad_file(folder, "content.few_slices", f"holds {len(slices)} slice, which is no volume")
@@ -69,19 +74,10 @@ def _stacked(
     if np.abs(slices[0].directions @ slices[0].directions.T - np.eye(2)).max() > _SAME_DIRECTION:
         raise bad_file(folder, "header.affine", "its rows and columns are not at right angles")
     normal = np.cross(along_row, along_column)
-    slices = sorted(slices, key=lambda one: float(one.position @ normal))
+    order = sorted(range(len(slices)), key=lambda place: float(slices[place].position @ normal))
+    slices = [slices[place] for place in order]
     positions = np.stack([one.position for one in slices])
-    heights = positions @ normal
-    gaps = np.diff(heights)
-    usual = float(np.median(gaps))
-    worst = int(np.abs(gaps - usual).argmax())
-    if usual <= 0 or abs(gaps[worst] - usual) > _MAX_UNEVEN * usual:
-        names = f"{slices[worst].path.name} and {slices[worst + 1].path.name}"
-        message = f"has slices {usual:.3f} mm apart, but {names} are {gaps[worst]:.3f} mm apart"
-        found = problem(folder, "container.incomplete", message, usual_mm=usual, gap_mm=float(gaps[worst]))
-        if usual <= 0:
-            raise BadFileError(found)
-        on_problem(found)
+    check_places(folder, Placed([headers[place] for place in order], positions @ normal), on_problem)
     step = (positions[-1] - positions[0]) / (len(slices) - 1)
     _check_straight(folder, positions, step, normal, min(slices[0].spacing), on_problem)
     between_rows, between_columns = slices[0].spacing
@@ -96,9 +92,7 @@ def _stacked(
 def _check_alike(folder: Path, slices: Sequence[DicomSlice]) -> None:
     first = slices[0]
     for one in slices[1:]:
-        if one.series != first.series:
-            what = "is of another series"
-        elif one.shape != first.shape:
+        if one.shape != first.shape:
             what = f"has {one.shape} pixels and not {first.shape}"
         elif np.abs(one.directions - first.directions).max() > _SAME_DIRECTION:
             what = "lies in another direction"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from simcrop.adapters.formats.dicom import opened_series
 from simcrop.adapters.formats.metaimage import opened_metaimage
-from simcrop.adapters.formats.nifti import opened_nifti
+from simcrop.adapters.formats.nifti import opened_nifti, opened_pair
 from simcrop.adapters.formats.nrrd import opened_nrrd
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
+from simcrop.adapters.problems.content import PaddingValue
 from simcrop.adapters.problems.paths import is_file, is_folder
 from simcrop.core.data.problems import OnProblem, bad_file, refuse
 from simcrop.core.data.study import Volume
@@ -20,6 +21,7 @@ _Reader = Callable[[Path, OnProblem, Path | None], AbstractContextManager[Stored
 _READERS: Mapping[str, _Reader] = {
     ".nii.gz": opened_nifti,
     ".nii": opened_nifti,
+    ".hdr": opened_pair,
     ".mha": opened_metaimage,
     ".mhd": opened_metaimage,
     ".nrrd": opened_nrrd,
@@ -47,14 +49,20 @@ def is_nifti(path: Path) -> bool:
 
 @contextmanager
 def opened(
-    path: Path, *, root: Path | None = None, padding_value: float | None = None, on_problem: OnProblem = refuse
+    path: Path,
+    *,
+    root: Path | None = None,
+    padding_value: PaddingValue = None,
+    series: str | None = None,
+    on_problem: OnProblem = refuse,
 ) -> Generator[StoredVolume]:
     """A volume on the point of being read.
 
     Args:
-        path: of a file with one of `SUFFIXES`, or of a folder with the DICOM slices of one series.
+        path: of a file with one of `SUFFIXES`, or of a folder with DICOM slices.
         root: folder of the data set, which links must not leave; None where they may.
         padding_value: HU that stand for "outside the field of view" in DICOM slices, which are read as air.
+        series: UID, number or description of the series that is meant, where the folder holds several.
         on_problem: is told of what is wrong and can be passed over; what leaves nothing to read is raised.
 
     Raises:
@@ -65,7 +73,7 @@ def opened(
     if reader is not None:
         opening = reader(path, on_problem, root)
     elif is_folder(path):
-        opening = opened_series(path, path.resolve() if root is None else root, padding_value, on_problem)
+        opening = opened_series(path, path.resolve() if root is None else root, padding_value, on_problem, series)
     elif not is_file(path):
         raise bad_file(path, "container.missing", "does not exist")
     else:
@@ -76,7 +84,7 @@ def opened(
 
 
 def read_volume(
-    path: Path, *, root: Path | None = None, padding_value: float | None = None, on_problem: OnProblem = refuse
+    path: Path, *, root: Path | None = None, padding_value: PaddingValue = None, on_problem: OnProblem = refuse
 ) -> Volume:
     """A volume in HU, RAS+ axis order; obliquity stays in the affine. Arguments and errors are those of `opened`.
 
@@ -87,7 +95,7 @@ def read_volume(
 
 
 def inspect_volume(
-    path: Path, on_problem: OnProblem, *, root: Path, padding_value: float | None = None, expects_hu: bool = True
+    path: Path, on_problem: OnProblem, *, root: Path, padding_value: PaddingValue = None, expects_hu: bool = True
 ) -> str | None:
     """Tell all that is wrong with a volume, holding a megabyte (of DICOM, a slice) of it at a time.
 

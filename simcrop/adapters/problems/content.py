@@ -1,7 +1,7 @@
 """Do these voxels look like a chest CT in HU? Judged chunk by chunk, so that no volume has to be held."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ from simcrop.core.data.study import Volume
 
 Scaling = tuple[float, float]
 """(slope, intercept): HU = slope * stored + intercept."""
+PaddingValue = float | Sequence[float] | None
+"""HU that stand for "outside the field of view": one, several or none."""
 
 MIN_SLICES = 8
 """Fewer voxels along any axis are no volume of a chest."""
@@ -36,8 +38,8 @@ class ContentScan:
         padding_value: HU that stand for "outside the field of view", as declared; not judged.
     """
 
-    def __init__(self, scaling: Scaling = (1.0, 0.0), padding_value: float | None = None) -> None:
-        self._scaling, self._padding_value = scaling, padding_value
+    def __init__(self, scaling: Scaling = (1.0, 0.0), padding_value: PaddingValue = None) -> None:
+        self._scaling, self._padding = scaling, padding_values(padding_value)
         self._digest = hashlib.blake2b(digest_size=16)
         self._counts = np.zeros((_HIGH - _LOW) // _BIN, np.int64)
         self._low, self._high = np.inf, -np.inf
@@ -68,8 +70,8 @@ class ContentScan:
         with np.errstate(over="ignore"):
             # Beyond any HU, and within what the floor below can be taken of.
             hu = np.clip(values.astype(np.float64) * slope + intercept, 10 * _LOW, 10 * _HIGH)
-        if self._padding_value is not None:
-            kept = hu != self._padding_value
+        if self._padding:
+            kept = ~np.isin(hu, self._padding)
             hu, counts = hu[kept], None if counts is None else counts[kept]
         bins = np.clip((hu - _LOW) // _BIN, 0, len(self._counts) - 1).astype(np.int64)
         self._counts += np.bincount(bins, counts, minlength=len(self._counts)).astype(np.int64)
@@ -96,6 +98,13 @@ class ContentScan:
         edges = np.arange(_LOW, _HIGH, _BIN)
         inside = (edges >= low) & (edges < high)
         return float(edges[inside][int(self._counts[inside].argmax())] + _BIN / 2)
+
+
+def padding_values(padding_value: PaddingValue) -> tuple[float, ...]:
+    """The HU that stand for "outside the field of view"."""
+    if padding_value is None:
+        return ()
+    return (float(padding_value),) if isinstance(padding_value, int | float) else tuple(map(float, padding_value))
 
 
 def _values_and_counts(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,6 +1,7 @@
 """Looks at every file of a data set and tells all that is wrong, at once; what it found is remembered for `train`."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from simcrop.core.data.split import nothing_held_out, split_by_patient
 from simcrop.core.errors import DataError
 from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import report_problems, sentences_per_report, set_problems
+
+PASSED_OVER = "set.passed_over"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class CheckResult:
     num_volumes: int
     problems: Sequence[Problem] = field(default_factory=list[Problem])
     sentences_per_report: float | None = None
+
+    @property
+    def num_passed_over(self) -> int:
+        """Files that are no part of a volume."""
+        return sum(int(found.values.get("files", 1)) for found in self.problems if found.code == PASSED_OVER)
 
     @property
     def num_errors(self) -> int:
@@ -60,7 +68,7 @@ def check_source(
     studies = source.studies()
     names = [name for study in studies for name in study.reconstructions]
     verdicts = look_at(source, names, cache, workers=workers, progress=progress)
-    problems = [*found_before, *(found for name in names for found in verdicts[name].problems)]
+    problems = [*found_before, *_of_volumes(source, names, verdicts)]
     problems += report_problems(studies, max_tokens=max_tokens)
     problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
     problems += _unnamed(source, names)
@@ -104,6 +112,26 @@ def _look(source: DataSet, name: str) -> Verdict:
     stamp = source_stamp(source, name)
     digest = source.inspect(name, problems.append)
     return Verdict(stamp, digest, tuple(problems))
+
+
+def _of_volumes(source: DataSet, names: Sequence[str], verdicts: Mapping[str, Verdict]) -> Iterator[Problem]:
+    """The problems of all volumes. What lies beside volumes of one folder is passed over if each of them says so."""
+    looked = (name for name in names if verdicts[name].digest or _passes_over(verdicts[name]))
+    sharing = Counter(map(source.volume_file, looked))
+    told: Counter[tuple[Path, str]] = Counter()
+    for name in names:
+        folder = source.volume_file(name)
+        for found in verdicts[name].problems:
+            if found.code != PASSED_OVER:
+                yield found
+                continue
+            told[folder, found.file] += 1
+            if told[folder, found.file] == sharing[folder]:
+                yield found
+
+
+def _passes_over(verdict: Verdict) -> bool:
+    return any(found.code == PASSED_OVER for found in verdict.problems)
 
 
 def _nothing_held_out(source: DataSet, held_out_fraction: float) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
-from simcrop.adapters.formats.dicom_slices import require_pydicom
+from simcrop.adapters.formats.dicom_bytes import has_pydicom, require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.formats.tables import Row, read_rows
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
@@ -14,13 +14,14 @@ from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.identifiers import Identifiers
 from simcrop.adapters.sources.label_columns import read_labels
 from simcrop.adapters.sources.named_files import NamedFiles, differ_in_case, is_of_windows
+from simcrop.adapters.sources.series_folders import series_below
 from simcrop.adapters.sources.truth_folders import TruthFolders
 from simcrop.core.data.cells import filled, same_name
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
 
 _REQUIRED = ("volume", "findings", "impression")
-_OPTIONAL = ("study_id", "patient_id", "split")
+_OPTIONAL = ("study_id", "patient_id", "split", "series")
 _SPLITS = {"": None, "train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
@@ -38,10 +39,12 @@ class _Entry:
 class ManifestSource(TruthFolders, Source):
     """Studies of a table. Paths are relative to it and stay in its folder; listing opens no volume.
 
-    Rows with one `study_id` are reconstructions of one study and share its first row's report. Without `study_id`
-    every row is a study of its own; without `patient_id` every study is a patient. Further columns are labels where
-    nearly all of their cells say yes or no (`label_columns`). What is blank, `core.data.cells` says. Masks may lie in
-    `ground_truth/` beside the table, under the volume's path without .nii.gz or the like.
+    A row whose volume is a folder of DICOM may name one `series` in it, by its UID, number or description; the volume
+    is then called FOLDER#SERIES. Rows with one `study_id` are reconstructions of one study and share its first row's
+    report. Without `study_id` every row is a study of its own; without `patient_id` every study is a patient. Further
+    columns are labels where nearly all of their cells say yes or no (`label_columns`). What is blank,
+    `core.data.cells` says. Masks may lie in `ground_truth/` beside the table, under the volume's path without .nii.gz
+    or the like.
     """
 
     kind = "manifest"
@@ -59,8 +62,14 @@ class ManifestSource(TruthFolders, Source):
         self._path, self._spelled, self._patients = table, dict[str, str](), dict[str, str]()
         self._named = NamedFiles(self._root)
         columns, rows = read_rows(table, _REQUIRED, self._on_problem, optional=_OPTIONAL)
-        named = [(line, row, self._named.name_of(row["volume"])) for line, row in rows]
-        kept = [each for each in named if self._quarantine.isdisjoint({each[2], each[1]["volume"].strip()})]
+        everything = list(rows)
+        self._series = {}
+        for _, row in everything:
+            if series := self._series_of(row):
+                volume = self._named.name_of(row["volume"])
+                self._series[f"{volume}#{series}"] = volume, series
+        named = [(line, row, self._name_of(row)) for line, row in everything]
+        kept = [each for each in named if self._quarantine.isdisjoint(self._names_of(each[1]))]
         if not kept:
             raise bad_file(table, "set.no_studies", "has no row")
         more = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL}]
@@ -79,7 +88,7 @@ class ManifestSource(TruthFolders, Source):
         return cls(data.manifest, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
-        """The file that the column `volume` names."""
+        """The file, or the folder of slices, that the column `volume` names."""
         return inside(self._root, self._on_disk(reconstruction))
 
     def files(self) -> Iterator[Path]:
@@ -88,20 +97,50 @@ class ManifestSource(TruthFolders, Source):
             name = path.relative_to(self._root)
             if name.parts[0] != "ground_truth" and not path.is_dir() and name not in self._left_out:
                 yield path
+        if has_pydicom():
+            yield from self._series_folders()
+
+    def _series_folders(self) -> Iterator[Path]:
+        """Every folder of DICOM slices that is used, or that no row names."""
+        used = {self.volume_file(name) for study in self._studies for name in study.reconstructions}
+        taken = used.union({self._root / "ground_truth"}, (self._root / name for name in self._left_out))
+        for found in series_below(self._root, lambda problem: None, beside_volumes=True):
+            if found.path in used or taken.isdisjoint({found.path, *found.path.parents}):
+                yield found.path
+
+    def _series_of(self, row: Row) -> str:
+        """The series that a row names, of a folder; that of a file is the file itself."""
+        volume = self._named.name_of(row["volume"])
+        return "" if not volume or suffix_of(volume) else filled(row.get("series", ""))
+
+    def _name_of(self, row: Row) -> str:
+        """What a row's volume is called."""
+        return "#".join(part for part in (self._named.name_of(row["volume"]), self._series_of(row)) if part)
+
+    def _names_of(self, row: Row) -> set[str]:
+        """By what a row's volume may be put into quarantine."""
+        return {self._name_of(row), self._named.name_of(row["volume"]), row["volume"].strip()}
+
+    def _place_of(self, volume: str) -> str:
+        """The path of a volume as the column `volume` has it."""
+        return self._series.get(volume, (volume, ""))[0]
 
     def _truth_folder(self, reconstruction: str) -> Path:
-        relative = self.volume_file(reconstruction).relative_to(self._root)
+        series = self._series.get(reconstruction, ("", ""))[1]
+        name = "#".join(part for part in (self._on_disk(reconstruction), series) if part)
+        relative = inside(self._root, name).relative_to(self._root)
         return self._root / "ground_truth" / relative.parent / without_suffix(relative.name)
 
     def _entries(self, rows: Sequence[tuple[int, Row, str]]) -> list[_Entry]:
         """The rows that can be used, with their identifiers; what is odd about these is told."""
         studies = Identifiers(self._path, "study_id", joins_spellings=False)
         patients = Identifiers(self._path, "patient_id", joins_spellings=True)
-        names: dict[str, str] = {}
+        names: dict[tuple[str, str], str] = {}
         entries: list[_Entry] = []
         for line, row, volume in rows:
             if self._is_row_usable(line, row, volume):
-                name = names.setdefault(self._on_disk(volume), volume)
+                series = self._series.get(volume, ("", ""))[1]
+                name = names.setdefault((self._on_disk(volume), series), volume)
                 study_id, patient_id = (
                     ids.of(line, row[ids.column]) if ids.column in row else "" for ids in (studies, patients)
                 )
@@ -175,7 +214,7 @@ class ManifestSource(TruthFolders, Source):
             self._tell(self._path, "text.value", message, column="split", **where)
             return False
         try:
-            return self._is_volume_there(line, volume)
+            return self._is_volume_there(line, self._place_of(volume))
         except BadFileError as error:
             self._on_problem(error.problem)
             return False
@@ -214,8 +253,9 @@ class ManifestSource(TruthFolders, Source):
         return True
 
     def _on_disk(self, volume: str) -> str:
-        """The name of a volume as the disk spells it."""
-        return self._spelled.get(volume, volume)
+        """The path of a volume within the folder, as the disk spells it."""
+        place = self._place_of(volume)
+        return self._spelled.get(place, place)
 
 
 def _split(row: Row) -> str:

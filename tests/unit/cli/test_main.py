@@ -7,7 +7,7 @@ import pytest
 
 from simcrop_cli.__main__ import main
 
-COMMANDS = (("train",), ("info",), ("data", "phantom"), ("data", "prepare"), ("bench",))
+COMMANDS = (("train",), ("info",), ("data", "phantom"), ("data", "index"), ("data", "prepare"), ("bench",))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
