@@ -40,12 +40,22 @@ def opened_series(
     """
     require_pydicom()
     slices = [read_header(path, root) for path in sorted(folder.iterdir()) if is_slice(path.name)]
-    slices, affine = _stacked(folder, slices, on_problem)
+    slices, affine = stacked(folder, slices, on_problem)
+    note_loss(folder, slices, on_problem)
     shape = check_shape(folder, (len(slices), *slices[0].shape))
     is_whole = all(one.dtype.kind == "i" for one in slices)
     dtype = np.dtype(np.int32 if is_whole else np.float32)
     chunks = (read_pixels(one, root, dtype, padding_value).ravel() for one in slices)
     yield StoredVolume(shape, dtype, affine, chunks, "C")
+
+
+def note_loss(path: Path, slices: Sequence[DicomSlice], on_problem: OnProblem) -> None:
+    """Tell of slices that were compressed with loss."""
+    lossy = [one for one in slices if one.loss]
+    if lossy:
+        methods = ", ".join(sorted({one.loss for one in lossy}))
+        message = f"was compressed with loss ({methods}) in {len(lossy)} of {len(slices)} slices"
+        on_problem(problem(path, "content.lossy", message, slices=len(lossy), methods=methods))
 
 
 def is_slice(name: str) -> bool:
@@ -54,7 +64,7 @@ def is_slice(name: str) -> bool:
     return is_known and not name.startswith(".") and name.lower() not in _NO_SLICE
 
 
-def _stacked(
+def stacked(
     folder: Path, slices: Sequence[DicomSlice], on_problem: OnProblem
 ) -> tuple[Sequence[DicomSlice], np.ndarray]:
     """The slices in order along their normal, and the affine from (slice, row, column) to mm, RAS.
@@ -76,7 +86,7 @@ def _stacked(
     usual = float(np.median(gaps))
     worst = int(np.abs(gaps - usual).argmax())
     if usual <= 0 or abs(gaps[worst] - usual) > _MAX_UNEVEN * usual:
-        names = f"{slices[worst].path.name} and {slices[worst + 1].path.name}"
+        names = f"{slices[worst].name} and {slices[worst + 1].name}"
         message = f"has slices {usual:.3f} mm apart, but {names} are {gaps[worst]:.3f} mm apart"
         found = problem(folder, "container.incomplete", message, usual_mm=usual, gap_mm=float(gaps[worst]))
         if usual <= 0:
@@ -106,7 +116,7 @@ def _check_alike(folder: Path, slices: Sequence[DicomSlice]) -> None:
             what = f"has a spacing of {one.spacing} mm and not {first.spacing}"
         else:
             continue
-        raise bad_file(folder, "container.mixed", f"holds {first.path.name} and {one.path.name}, which {what}")
+        raise bad_file(folder, "container.mixed", f"holds {first.name} and {one.name}, which {what}")
 
 
 def _check_straight(

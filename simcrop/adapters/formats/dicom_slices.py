@@ -12,17 +12,13 @@ from typing import Any
 import numpy as np
 
 from simcrop.adapters.formats.container import opened_bytes
+from simcrop.adapters.formats.dicom_pixels import check_packing, frames_of, is_deflated, is_native, loss, unpacked
 from simcrop.adapters.formats.stored import hu_dtype
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import BadFileError, bad_file
 from simcrop.core.errors import DataError, one_line
 
-_UNCOMPRESSED = {
-    "1.2.840.10008.1.2": "Implicit VR Little Endian",
-    "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
-    "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
-}
 _DAMAGE = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, OverflowError, struct.error)
 """What pydicom raises at bytes that are no DICOM."""
 
@@ -40,6 +36,8 @@ class DicomSlice:
         slope, intercept: HU = slope * stored + intercept.
         bits: of a stored number.
         padding: stored value outside the field of view, or None.
+        loss: the compression that lost something of it; empty where none did.
+        frame: of a file that holds several, counted from 0; None of a file that is one slice.
     """
 
     path: Path
@@ -52,6 +50,13 @@ class DicomSlice:
     intercept: float
     bits: int
     padding: int | None
+    loss: str = ""
+    frame: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.path.name if self.frame is None else f"frame {self.frame + 1}"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -76,36 +81,51 @@ def read_header(path: Path, root: Path) -> DicomSlice:
         root: folder of the data set, which links must not leave.
 
     Raises:
-        BadFileError: no DICOM, no single slice of a scan, compressed, or shorter than its pixels.
+        BadFileError: no DICOM, no single slice of a scan, compressed in a way that is not read, or shorter than its
+            pixels.
     """
-    with _dataset(path, root, stop_before_pixels=True) as dataset:
-        syntax = str(dataset.file_meta.TransferSyntaxUID)
-        if syntax not in _UNCOMPRESSED:
-            message = f"is compressed (transfer syntax {syntax}); {', '.join(_UNCOMPRESSED.values())} are read"
-            raise bad_file(path, "container.compressed", message, transfer_syntax=syntax)
-        if int(dataset.get("NumberOfFrames") or 1) != 1 or int(dataset.get("SamplesPerPixel") or 1) != 1:
-            raise bad_file(path, "content.not_3d", "holds several frames, or colours; expected one slice")
-        rows, columns = int(_needed(path, dataset, "Rows")), int(_needed(path, dataset, "Columns"))
-        if min(rows, columns) < 1:
-            raise bad_file(path, "header.dims", f"declares {rows} rows and {columns} columns")
-        bits = int(_needed(path, dataset, "BitsAllocated"))
-        num_bytes, declared = path.stat().st_size, rows * columns * bits // 8
-        if num_bytes < declared:
+    with opened_dataset(path, root, stop_before_pixels=True) as dataset:
+        check_packing(path, dataset)
+        if int(dataset.get("NumberOfFrames") or 1) != 1:
+            raise bad_file(path, "content.not_3d", "holds several frames; expected one slice")
+        described = described_slice(path, dataset, loss(dataset))
+        num_bytes, declared = path.stat().st_size, math.prod(described.shape) * described.bits // 8
+        if is_native(dataset) and num_bytes < declared and not is_deflated(dataset):
             message = f"has {num_bytes} bytes, and its header declares {declared} of pixels"
             raise bad_file(path, "container.truncated", message, bytes=num_bytes, declared=declared)
-        padding = dataset.get("PixelPaddingValue")
-        return DicomSlice(
-            path=path,
-            series=str(_needed(path, dataset, "SeriesInstanceUID")),
-            shape=(rows, columns),
-            position=np.array(_numbers(path, dataset, "ImagePositionPatient", 3)),
-            directions=np.reshape(_numbers(path, dataset, "ImageOrientationPatient", 6), (2, 3)),
-            spacing=_spacing(path, dataset),
-            slope=_scaling(path, dataset, "RescaleSlope"),
-            intercept=_scaling(path, dataset, "RescaleIntercept"),
-            bits=bits,
-            padding=None if padding is None else int(padding),
-        )
+        return described
+
+
+def described_slice(path: Path, elements: Any, lost: str) -> DicomSlice:
+    """A slice as the elements of its header have it.
+
+    Args:
+        path: the file.
+        elements: a data set of pydicom, or what has its `get`.
+        lost: the compression that lost something of it; empty where none did.
+
+    Raises:
+        BadFileError: in colours, or an element that is needed is missing, or has a value that cannot be followed.
+    """
+    if int(elements.get("SamplesPerPixel") or 1) != 1:
+        raise bad_file(path, "content.not_3d", "holds colours; expected the numbers of a scan")
+    rows, columns = int(_needed(path, elements, "Rows")), int(_needed(path, elements, "Columns"))
+    if min(rows, columns) < 1:
+        raise bad_file(path, "header.dims", f"declares {rows} rows and {columns} columns")
+    padding = elements.get("PixelPaddingValue")
+    return DicomSlice(
+        path=path,
+        series=str(_needed(path, elements, "SeriesInstanceUID")),
+        shape=(rows, columns),
+        position=np.array(_numbers(path, elements, "ImagePositionPatient", 3)),
+        directions=np.reshape(_numbers(path, elements, "ImageOrientationPatient", 6), (2, 3)),
+        spacing=_spacing(path, elements),
+        slope=_scaling(path, elements, "RescaleSlope"),
+        intercept=_scaling(path, elements, "RescaleIntercept"),
+        bits=int(_needed(path, elements, "BitsAllocated")),
+        padding=None if padding is None else int(padding),
+        loss=lost,
+    )
 
 
 def read_pixels(header: DicomSlice, root: Path, dtype: np.dtype[Any], padding_value: float | None) -> np.ndarray:
@@ -118,17 +138,25 @@ def read_pixels(header: DicomSlice, root: Path, dtype: np.dtype[Any], padding_va
         padding_value: HU that stand for "outside the field of view".
 
     Raises:
-        BadFileError: the pixels are fewer or more than the header declares.
+        BadFileError: the pixels are fewer or more than the header declares, or their compressed stream is damaged.
     """
     path = header.path
-    with _dataset(path, root) as dataset:
+    with opened_dataset(path, root) as dataset:
         num_bytes = len(_needed(path, dataset, "PixelData"))
-        declared = math.prod(header.shape) * int(dataset.BitsAllocated) // 8
-        if not declared <= num_bytes <= declared + declared % 2:
-            code = "container.truncated" if num_bytes < declared else "container.length"
-            message = f"holds {num_bytes} bytes of pixels, and its header declares {declared}"
-            raise bad_file(path, code, message, bytes=num_bytes, declared=declared)
-        stored = np.asarray(dataset.pixel_array)
+        if is_native(dataset):
+            declared = math.prod(header.shape) * int(dataset.BitsAllocated) // 8
+            if not declared <= num_bytes <= declared + declared % 2:
+                code = "container.truncated" if num_bytes < declared else "container.length"
+                message = f"holds {num_bytes} bytes of pixels, and its header declares {declared}"
+                raise bad_file(path, code, message, bytes=num_bytes, declared=declared)
+            stored = np.asarray(dataset.pixel_array)
+        else:
+            stored = unpacked(path, dataset, frames_of(path, dataset, 1)[0])
+    return in_hu(header, stored, dtype, padding_value)
+
+
+def in_hu(header: DicomSlice, stored: np.ndarray, dtype: np.dtype[Any], padding_value: float | None) -> np.ndarray:
+    """HU of the stored numbers of a slice; arguments and answer are those of `read_pixels`."""
     with np.errstate(over="ignore"):  # beyond any HU: infinite, and refused as such
         hu = stored.astype(np.float64) * header.slope + header.intercept
     if header.padding is not None:
@@ -140,7 +168,7 @@ def read_pixels(header: DicomSlice, root: Path, dtype: np.dtype[Any], padding_va
 
 
 @contextmanager
-def _dataset(path: Path, root: Path, *, stop_before_pixels: bool = False) -> Generator[Any]:
+def opened_dataset(path: Path, root: Path | None, *, stop_before_pixels: bool = False) -> Generator[Any]:
     """A file's data elements; what goes wrong while they are looked at is a BadFileError."""
     pydicom = require_pydicom()
     refuse_link_out(root, path)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from simcrop.adapters.formats.dicom import opened_series
+from simcrop.adapters.formats.dicom_enhanced import begins_as_dicom, enhanced_file, opened_enhanced
 from simcrop.adapters.formats.metaimage import opened_metaimage
 from simcrop.adapters.formats.nifti import opened_nifti
 from simcrop.adapters.formats.nrrd import opened_nrrd
@@ -52,7 +53,8 @@ def opened(
     """A volume on the point of being read.
 
     Args:
-        path: of a file with one of `SUFFIXES`, or of a folder with the DICOM slices of one series.
+        path: of a file with one of `SUFFIXES`, of a multi-frame DICOM file, or of a folder with such a file or with the
+            DICOM slices of one series.
         root: folder of the data set, which links must not leave; None where they may.
         padding_value: HU that stand for "outside the field of view" in DICOM slices, which are read as air.
         on_problem: is told of what is wrong and can be passed over; what leaves nothing to read is raised.
@@ -65,11 +67,18 @@ def opened(
     if reader is not None:
         opening = reader(path, on_problem, root)
     elif is_folder(path):
-        opening = opened_series(path, path.resolve() if root is None else root, padding_value, on_problem)
+        within = path.resolve() if root is None else root
+        volume = enhanced_file(path, within)
+        if volume is None:
+            opening = opened_series(path, within, padding_value, on_problem)
+        else:
+            opening = opened_enhanced(volume, within, padding_value, on_problem)
     elif not is_file(path):
         raise bad_file(path, "container.missing", "does not exist")
+    elif begins_as_dicom(path):
+        opening = opened_enhanced(path, root, padding_value, on_problem)
     else:
-        message = f"is named like no volume; {SUFFIXES} and folders of DICOM slices are read"
+        message = f"is named like no volume; {SUFFIXES}, enhanced CT and folders of DICOM slices are read"
         raise bad_file(path, "container.format", message)
     with opening as stored:
         yield stored

@@ -6,6 +6,7 @@ from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, is_unknown, read_rows
+from simcrop.adapters.formats.dicom_enhanced import begins_as_dicom
 from simcrop.adapters.formats.dicom_slices import require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
@@ -129,14 +130,14 @@ class ManifestSource(TruthFolders, Source):
             return False
         try:
             path = self.volume_file(volume)
-            is_series = not suffix_of(volume) and is_folder(path)
-            if not is_series and not suffix_of(volume):
-                message = f"line {line} names the volume {volume!r}; expected {SUFFIXES} or a folder of DICOM slices"
+            is_dicom = not suffix_of(volume) and (is_folder(path) or begins_as_dicom(path))
+            if not is_dicom and not suffix_of(volume):
+                message = f"line {line} names the volume {volume!r}; expected {SUFFIXES}, enhanced CT or a DICOM series"
                 self._tell(self._path, "text.value", message, column="volume", **where)
                 return False
-            if is_series:
+            if is_dicom:
                 require_pydicom()
-            is_there = is_series or is_file(path)
+            is_there = is_dicom or is_file(path)
             if is_there and path.is_symlink():
                 refuse_link_out(self._root, path)
         except BadFileError as error:

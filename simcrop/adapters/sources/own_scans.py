@@ -8,6 +8,7 @@ from typing import Unpack
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.csv_tables import read_rows
 from simcrop.adapters.formats.dicom import is_slice
+from simcrop.adapters.formats.dicom_enhanced import begins_as_dicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of
 from simcrop.adapters.problems.paths import is_folder
 from simcrop.adapters.sources.bare_folder import FolderSource
@@ -19,7 +20,6 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.ports import DataSet
 
 _CONFIGURATIONS, _TABLES = (".yaml", ".yml"), (".csv",)
-_MAGIC_AT, _MAGIC = 128, b"DICM"
 
 
 class OwnScans(DataSet):
@@ -105,7 +105,7 @@ def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[Dat
     elif suffix in _TABLES and given.exists():
         _, rows = read_rows(given, ("volume",), on_problem)
         sources, prefix = [_Files(given.parent, [row["volume"].strip() for _, row in rows])], given.parent
-    elif suffix_of(given.name):
+    elif suffix_of(given.name) or begins_as_dicom(given):
         sources, prefix = [_Files(given.parent, [given.name])], given.parent
     else:
         reason = "is none of these" if given.exists() else "does not exist"
@@ -133,9 +133,6 @@ def _has_slices(folder: Path) -> bool:
     """Whether a folder holds DICOM files: the first that is named like one tells, so that a README is none."""
     try:
         first = min((path for path in folder.iterdir() if is_slice(path.name) and path.is_file()), default=None)
-        if first is None:
-            return False
-        with first.open("rb") as file:
-            return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+        return first is not None and begins_as_dicom(first)
     except OSError:
         return False
