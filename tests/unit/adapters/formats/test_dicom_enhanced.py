@@ -158,6 +158,8 @@ def _third(macro: str, **values: Any) -> Callable[[int], Macros]:
         ({"change": _set(PixelData=None, Rows=1, Columns=1)}, "header.invalid", "has no PixelData"),
         ({"change": _set(Rows=60000, Columns=60000)}, "header.dims_huge", "above the limit"),
         ({"change": _set(Rows=20000)}, "container.truncated", "of pixels"),
+        ({"syntax": RLELossless, "change": _set(Rows=4096, Columns=4096)}, "container.bomb", "claims to hold"),
+        ({"syntax": RLELossless, "change": _set(Rows=60000)}, "container.corrupt", "cannot be unpacked"),
         ({"change": _set(Rows=0)}, "header.dims", "0 rows"),
         ({"change": _set(BitsAllocated=1)}, "header.datatype", "1 for a pixel"),
         ({"change": _set(SharedFunctionalGroupsSequence=None)}, "header.invalid", "has no ImageOrientationPatient"),
