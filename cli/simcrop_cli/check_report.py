@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.config.settings import load_config
-from simcrop.adapters.sources.checking import CheckResult, check_folder, check_source
+from simcrop.adapters.sources.checking import PASSED_OVER, CheckResult, check_folder, check_source
 from simcrop.adapters.sources.registry import build_source
 from simcrop.adapters.system.files import naming
 from simcrop.adapters.system.progress import counted
@@ -66,14 +66,19 @@ def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterat
     longest = max(map(len, by_code), default=0)
     for code, problems in sorted(by_code.items(), key=lambda item: (REASONS[item[0]].severity, -len(item[1]))):
         first = problems[0]
-        number = _counted(len(problems), "file" if code.startswith(("container", "header", "content")) else "problem")
+        number = _counted(
+            len(problems),
+            "file" if code == PASSED_OVER or code.startswith(("container", "header", "content")) else "problem",
+        )
         example = f"{_cut(_plain(Path(first.file).name), _LONGEST_NAME)}: {_plain(first.message)}"
         such = f"{number}, {example}" if len(problems) == 1 else f"{number}, such as {example}"
         yield _cut(f"{first.severity:<5}  {code:<{longest}}  {such}", width)
         yield _cut(f"       -> {first.hint}", width)
-    num_notes = len(found.problems) - found.num_errors
+    num_notes = sum(problem.severity == "note" and problem.code != PASSED_OVER for problem in found.problems)
     counts = (found.num_volumes, "volume"), (found.num_errors, "error"), (num_notes, "note")
     volumes, errors, notes = (_counted(*count) for count in counts)
+    if found.num_passed_over:
+        notes += f", {_counted(found.num_passed_over, 'file')} passed over"
     where = f"; all in {report}" if report is not None else "; --report FILE.jsonl lists all" if by_code else ""
     yield f"{volumes}: {errors}, {notes}{where}"
 

@@ -60,8 +60,9 @@ class DataSettings(Section):
     """cc_ccii: (slope, intercept) that turn grey values into HU, e.g. [5.88, -1350]; the pictures do not say."""
     spacing_mm: tuple[float, float, float] | None = None
     """cc_ccii: spacing of columns, rows and slices; the pictures do not say."""
-    padding_value: float | None = None
-    """Voxel value that a scanner wrote outside its field of view, e.g. -8192; read as air."""
+    padding_value: float | tuple[float, ...] | None = None
+    """Voxel value, or a list of them, that scanners wrote outside their field of view, e.g. -8192; read as air. What a
+    DICOM file itself calls padding is read as air without it."""
     validation_fraction: float = 0.2
     """Share of patients held out where the source has no split of its own; for phantoms, the share made."""
     quarantine: tuple[str, ...] = ()

@@ -6,41 +6,53 @@ from pathlib import Path
 
 import numpy as np
 
-from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels, require_pydicom
-from simcrop.adapters.formats.geometry import LPS_TO_RAS, check_affine
+from simcrop.adapters.formats.dicom_bytes import require_pydicom
+from simcrop.adapters.formats.dicom_enhanced import opened_enhanced
+from simcrop.adapters.formats.dicom_places import Placed, check_places, without_copies
+from simcrop.adapters.formats.dicom_series import Series, chosen, contents_of, passed_over
+from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels
+from simcrop.adapters.formats.dicom_stacking import note_loss, stacked
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
-from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem
-
-_SUFFIXES = {"", ".dcm", ".ima"}
-_NO_SLICE = {"dicomdir"}
-_SAME_DIRECTION, _SAME_SPACING_MM = 1e-3, 1e-3
-_MAX_UNEVEN = 0.05
-"""Of the usual distance between slices: rounded positions stay far below, a missing slice far above."""
-_MAX_TILT = 0.02
-"""Sine of the angle between stack and normal: one degree."""
-_MAX_SIDEWAYS = 0.5
-"""Of a pixel: how far off a straight line slices may lie."""
+from simcrop.adapters.problems.content import PaddingValue
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 
 
 @contextmanager
 def opened_series(
-    folder: Path, root: Path, padding_value: float | None, on_problem: OnProblem
+    folder: Path, root: Path, padding_value: PaddingValue, on_problem: OnProblem, wanted: str | None = None
 ) -> Generator[StoredVolume]:
-    """A folder of DICOM slices as one volume, read slice by slice.
+    """A series of DICOM slices as one volume, read slice by slice.
 
     Args:
-        folder: of one series.
+        folder: of one or several series.
         root: of the data set, which links must not leave.
         padding_value: as in `DicomSource`.
-        on_problem: is told of gaps and tilt.
+        on_problem: is told of gaps and tilt, and of what else lies in the folder and is passed over.
+        wanted: UID, number or description of the series; None where the folder holds one volume.
 
     Raises:
         DataError: pydicom is not installed.
-        BadFileError: slices of several series or grids, damaged, or too few.
+        BadFileError: no such series or several, of several grids, damaged, or too few slices.
     """
     require_pydicom()
-    slices = [read_header(path, root) for path in sorted(folder.iterdir()) if is_slice(path.name)]
-    slices, affine = stacked(folder, slices, on_problem)
+    contents = contents_of(folder, root)
+    series = chosen(folder, contents, wanted)
+    for found in passed_over(folder, contents, series):
+        on_problem(found)
+    for damaged in contents.damaged:
+        assert damaged.problem is not None
+        raise BadFileError(damaged.problem)
+    if series.is_enhanced:
+        with opened_enhanced(_alone(folder, series), root, padding_value, on_problem) as stored:
+            yield stored
+        return
+    headers = without_copies(folder, series.headers, on_problem)
+    by_path = {header.path: header for header in headers}
+
+    def check(slices: Sequence[DicomSlice], heights: np.ndarray) -> None:
+        check_places(folder, Placed([by_path[one.path] for one in slices], heights), on_problem)
+
+    slices, affine = stacked(folder, [read_header(each.path, root) for each in headers], check, on_problem)
     note_loss(folder, slices, on_problem)
     shape = check_shape(folder, (len(slices), *slices[0].shape))
     is_whole = all(one.dtype.kind == "i" for one in slices)
@@ -49,88 +61,10 @@ def opened_series(
     yield StoredVolume(shape, dtype, affine, chunks, "C")
 
 
-def note_loss(path: Path, slices: Sequence[DicomSlice], on_problem: OnProblem) -> None:
-    """Tell of slices that were compressed with loss."""
-    lossy = [one for one in slices if one.loss]
-    if lossy:
-        methods = ", ".join(sorted({one.loss for one in lossy}))
-        message = f"was compressed with loss ({methods}) in {len(lossy)} of {len(slices)} slices"
-        on_problem(problem(path, "content.lossy", message, slices=len(lossy), methods=methods))
-
-
-def is_slice(name: str) -> bool:
-    suffix = Path(name).suffix.lower()
-    is_known = suffix in _SUFFIXES or suffix[1:].isdigit()
-    return is_known and not name.startswith(".") and name.lower() not in _NO_SLICE
-
-
-def stacked(
-    folder: Path, slices: Sequence[DicomSlice], on_problem: OnProblem
-) -> tuple[Sequence[DicomSlice], np.ndarray]:
-    """The slices in order along their normal, and the affine from (slice, row, column) to mm, RAS.
-
-    Raises:
-        BadFileError: too few slices, or of several series or grids; gaps and tilt are told.
-    """
-    if len(slices) < 2:
-        raise bad_file(folder, "content.few_slices", f"holds {len(slices)} slice, which is no volume")
-    _check_alike(folder, slices)
-    along_row, along_column = slices[0].directions
-    if np.abs(slices[0].directions @ slices[0].directions.T - np.eye(2)).max() > _SAME_DIRECTION:
-        raise bad_file(folder, "header.affine", "its rows and columns are not at right angles")
-    normal = np.cross(along_row, along_column)
-    slices = sorted(slices, key=lambda one: float(one.position @ normal))
-    positions = np.stack([one.position for one in slices])
-    heights = positions @ normal
-    gaps = np.diff(heights)
-    usual = float(np.median(gaps))
-    worst = int(np.abs(gaps - usual).argmax())
-    if usual <= 0 or abs(gaps[worst] - usual) > _MAX_UNEVEN * usual:
-        names = f"{slices[worst].name} and {slices[worst + 1].name}"
-        message = f"has slices {usual:.3f} mm apart, but {names} are {gaps[worst]:.3f} mm apart"
-        found = problem(folder, "container.incomplete", message, usual_mm=usual, gap_mm=float(gaps[worst]))
-        if usual <= 0:
-            raise BadFileError(found)
-        on_problem(found)
-    step = (positions[-1] - positions[0]) / (len(slices) - 1)
-    _check_straight(folder, positions, step, normal, min(slices[0].spacing), on_problem)
-    between_rows, between_columns = slices[0].spacing
-    affine = np.eye(4)
-    affine[:3, :3] = np.stack([step, along_column * between_rows, along_row * between_columns], axis=1)
-    affine[:3, 3] = positions[0]
-    affine = LPS_TO_RAS @ affine
-    check_affine(folder, affine, lambda found: None if found.code == "header.sheared" else on_problem(found))
-    return slices, affine
-
-
-def _check_alike(folder: Path, slices: Sequence[DicomSlice]) -> None:
-    first = slices[0]
-    for one in slices[1:]:
-        if one.series != first.series:
-            what = "is of another series"
-        elif one.shape != first.shape:
-            what = f"has {one.shape} pixels and not {first.shape}"
-        elif np.abs(one.directions - first.directions).max() > _SAME_DIRECTION:
-            what = "lies in another direction"
-        elif np.abs(np.subtract(one.spacing, first.spacing)).max() > _SAME_SPACING_MM:
-            what = f"has a spacing of {one.spacing} mm and not {first.spacing}"
-        else:
-            continue
-        raise bad_file(folder, "container.mixed", f"holds {first.name} and {one.name}, which {what}")
-
-
-def _check_straight(
-    folder: Path, positions: np.ndarray, step: np.ndarray, normal: np.ndarray, pixel_mm: float, on_problem: OnProblem
-) -> None:
-    """Tell of a stack that leans, or whose slices jump sideways."""
-    lean = float(np.linalg.norm(step - (step @ normal) * normal) / np.linalg.norm(step))
-    if lean > _MAX_TILT:
-        degrees = float(np.degrees(np.arcsin(min(1.0, lean))))
-        message = f"has slices stacked {degrees:.1f} degrees off their normal"
-        on_problem(problem(folder, "content.tilted", message, degrees=degrees))
-    direction = step / np.linalg.norm(step)
-    offsets = positions - positions[0]
-    aside = np.linalg.norm(offsets - np.outer(offsets @ direction, direction), axis=1)
-    if aside.max() > _MAX_SIDEWAYS * pixel_mm:
-        message = f"has slices that lie up to {aside.max():.2f} mm aside of the others"
-        on_problem(problem(folder, "container.mixed", message, aside_mm=float(aside.max())))
+def _alone(folder: Path, series: Series) -> Path:
+    """The one file of an enhanced series. Raises BadFileError where it has several, each a volume or a part of one."""
+    if len(series.headers) > 1:
+        names = " and ".join(header.path.name for header in series.headers[:2])
+        message = f"holds {len(series.headers)} files of many frames of one series, such as {names}; name one of them"
+        raise bad_file(folder, "container.several", message, files=len(series.headers))
+    return series.first.path

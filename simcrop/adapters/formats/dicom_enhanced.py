@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simcrop.adapters.formats.dicom import is_slice, note_loss, stacked
+from simcrop.adapters.formats.dicom_bytes import followed
 from simcrop.adapters.formats.dicom_pixels import (
     bits_of,
     check_packing,
@@ -18,16 +18,17 @@ from simcrop.adapters.formats.dicom_pixels import (
     loss,
     unpacked,
 )
-from simcrop.adapters.formats.dicom_slices import DicomSlice, described_slice, in_hu, opened_dataset
-from simcrop.adapters.formats.dicom_stacks import refuse_several
+from simcrop.adapters.formats.dicom_slices import MOST_BESIDE, DicomSlice, described_slice, in_hu, opened_dataset
+from simcrop.adapters.formats.dicom_stacking import note_loss, stacked
+from simcrop.adapters.formats.dicom_stacks import check_heights, refuse_several
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
+from simcrop.adapters.problems.content import PaddingValue
 from simcrop.adapters.problems.paths import refuse_bomb
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 
 _SLICE = "1.2.840.10008.5.1.4.1.1.2"
 _CLASSES = frozenset({f"{_SLICE}.1", f"{_SLICE}.2"})
 """Enhanced CT, and what an archive converted to it."""
-_MAGIC_AT, _MAGIC = 128, b"DICM"
 _GROUPS = (
     "PixelMeasuresSequence",
     "PlanePositionSequence",
@@ -52,49 +53,15 @@ class Frame:
         found = (layer.get(name) for layer in self._layers)
         return next((value for value in found if value is not None), default)
 
-
-def begins_as_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its first bytes; False where they cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
-    except OSError:
-        return False
-
-
-def enhanced_file(folder: Path, root: Path) -> Path | None:
-    """The multi-frame file that is the volume of a folder; None where the folder holds slices.
-
-    A volume is the largest of the files that may lie beside it, so that no other is looked at in a folder of slices.
-
-    Raises:
-        DataError: pydicom is not installed.
-        BadFileError: beside it lies CT that is another volume, or slices of one.
-    """
-    files = [path for path in sorted(folder.iterdir()) if is_slice(path.name) and begins_as_dicom(path)]
-    largest = max(files, key=lambda path: path.stat().st_size, default=None)
-    if largest is None or _class_of(largest, root) not in _CLASSES:
-        return None
-    for other in files:
-        if other != largest and _class_of(other, root) in {*_CLASSES, _SLICE}:
-            message = f"holds {largest.name}, a volume of several frames, and {other.name}, which is CT too"
-            raise bad_file(folder, "container.mixed", message)
-    return largest
-
-
-def _class_of(path: Path, root: Path) -> str:
-    """SOP class of a file; empty for an overview, and where it cannot be read, which is told when it is opened."""
-    try:
-        with opened_dataset(path, root, stop_before_pixels=True) as dataset:
-            is_overview = "LOCALIZER" in list(dataset.get("ImageType") or [])
-            return "" if is_overview else str(dataset.get("SOPClassUID") or "")
-    except BadFileError:
-        return ""
+    def get_item(self, name: str) -> Any:
+        """The element as it stands in the file; None where there is none with a value."""
+        found = (layer.get_item(name) for layer in self._layers if name in layer)
+        return next((element for element in found if element.value not in (None, "", b"")), None)
 
 
 @contextmanager
 def opened_enhanced(
-    path: Path, root: Path | None, padding_value: float | None, on_problem: OnProblem
+    path: Path, root: Path | None, padding_value: PaddingValue, on_problem: OnProblem
 ) -> Generator[StoredVolume]:
     """A multi-frame file of CT as one volume, read frame by frame.
 
@@ -111,7 +78,11 @@ def opened_enhanced(
     with opened_dataset(path, root, stop_before_pixels=True) as dataset:
         frames = _described(path, dataset)
         refuse_several(path, dataset, frames)
-    slices, affine = stacked(path, [frame for frame, _ in frames], on_problem)
+
+    def check(slices: Sequence[DicomSlice], heights: np.ndarray) -> None:
+        check_heights(path, slices, heights, on_problem)
+
+    slices, affine = stacked(path, [frame for frame, _ in frames], check, on_problem)
     note_loss(path, slices, on_problem)
     shape = check_shape(path, (len(slices), *slices[0].shape))
     is_whole = all(one.dtype.kind == "i" for one in slices)
@@ -120,19 +91,20 @@ def opened_enhanced(
 
 
 def _hu(
-    path: Path, root: Path | None, slices: Sequence[DicomSlice], dtype: np.dtype[Any], padding_value: float | None
+    path: Path, root: Path | None, slices: Sequence[DicomSlice], dtype: np.dtype[Any], padding_value: PaddingValue
 ) -> Iterator[np.ndarray]:
     """HU of the frames in the order of their places."""
-    with opened_dataset(path, root) as dataset:
+    most = len(slices) * slices[0].shape[0] * slices[0].shape[1] * slices[0].bits // 8 + MOST_BESIDE
+    with opened_dataset(path, root, most) as dataset:
         if "PixelData" not in dataset:
             raise bad_file(path, "header.invalid", "has no PixelData", element="PixelData")
         frames = frames_of(path, dataset, len(slices))
         del dataset.PixelData
-        for one in slices:
-            assert one.frame is not None
-            with _naming(one.frame):
-                stored = unpacked(path, dataset, frames[one.frame])
-            yield in_hu(one, stored, dtype, padding_value).ravel()
+    for one in slices:
+        assert one.frame is not None
+        with _naming(one.frame), followed(path):
+            stored = unpacked(path, dataset, frames[one.frame])
+        yield in_hu(one, stored, dtype, padding_value).ravel()
 
 
 def _described(path: Path, dataset: Any) -> Sequence[tuple[DicomSlice, Frame]]:

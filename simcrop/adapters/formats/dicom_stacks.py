@@ -7,9 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from simcrop.adapters.formats.dicom_slices import DicomSlice
-from simcrop.core.data.problems import bad_file
+from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem
 
 _SAME_PLACE_MM = 1e-3
+_MAX_UNEVEN = 0.05
+"""Of the usual distance between slices: rounded positions stay far below, a missing slice far above."""
 _TELL_APART = {
     "TemporalPositionIndex": "phase",
     "TemporalPositionTimeOffset": "phase",
@@ -53,6 +55,28 @@ def refuse_several(path: Path, dataset: Any, frames: Sequence[tuple[DicomSlice, 
         raise bad_file(path, "container.stacks", message, frames=[int(first) + 1, int(second) + 1])
     message = f"holds {int(at.max())} frames of one place, which differ by {what} ({element} {_shown(values)})"
     raise bad_file(path, "container.stacks", message, element=element, count=len(values))
+
+
+def check_heights(path: Path, slices: Sequence[DicomSlice], heights: np.ndarray, on_problem: OnProblem) -> None:
+    """Tell of frames that are missing, or lie at uneven distances.
+
+    Args:
+        path: for messages.
+        slices: at places that differ, in order.
+        heights: of them along their normal, mm.
+        on_problem: is told.
+    """
+    gaps = np.diff(heights)
+    usual = float(np.median(gaps))
+    worst = int(np.abs(gaps - usual).argmax())
+    if usual > 0 and abs(gaps[worst] - usual) <= _MAX_UNEVEN * usual:
+        return
+    names = f"{slices[worst].name} and {slices[worst + 1].name}"
+    message = f"has slices {usual:.3f} mm apart, but {names} are {gaps[worst]:.3f} mm apart"
+    found = problem(path, "container.incomplete", message, usual_mm=usual, gap_mm=float(gaps[worst]))
+    if usual <= 0:
+        raise BadFileError(found)
+    on_problem(found)
 
 
 def _difference(dataset: Any, frames: Sequence[Elements]) -> tuple[str, str, Sequence[str]]:

@@ -7,6 +7,7 @@ length against the header), the header (sizes, scaling, affine), the content.
 import gzip
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from simcrop.adapters.formats.container import HEADER_SIZES, is_named_gz, opened
 from simcrop.adapters.formats.geometry import corners_apart
 from simcrop.adapters.formats.nifti_header import parse_header
 from simcrop.adapters.formats.stored import StoredVolume, stored_behind
-from simcrop.adapters.problems.paths import is_file, refuse_link_out
+from simcrop.adapters.problems.paths import is_file, pair_file, refuse_link_out
 from simcrop.adapters.system.files import naming
-from simcrop.core.data.problems import OnProblem, problem
+from simcrop.core.data.problems import OnProblem, bad_file, problem
 
 _GRID = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
          "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units")  # fmt: skip
@@ -46,6 +47,24 @@ def opened_nifti(path: Path, on_problem: OnProblem, root: Path | None) -> Genera
         start = bytes(stream.read(max(HEADER_SIZES)))
         header = parse_header(path, start, on_problem)
         yield stored_behind(header, stream, start)
+
+
+@contextmanager
+def opened_pair(path: Path, on_problem: OnProblem, root: Path | None) -> Generator[StoredVolume]:
+    """A volume whose header and voxels are two files, .hdr and .img; arguments and errors are those of `opened_nifti`.
+
+    Raises:
+        BadFileError: also where it is Analyze, whose header does not tell left from right.
+    """
+    refuse_link_out(root, path)
+    with opened_bytes(path) as stream:
+        header = parse_header(path, bytes(stream.read(max(HEADER_SIZES))), on_problem, is_pair=True)
+    found = pair_file(path)
+    if not found:
+        raise bad_file(path, "container.missing", "has no .img beside it, which would hold its voxels")
+    refuse_link_out(root, found[0])
+    with opened_bytes(found[0]) as stream:
+        yield stored_behind(replace(header, data_file=found[0]), stream, bytes(stream.read(header.offset)))
 
 
 def twins(path: Path) -> list[Path]:

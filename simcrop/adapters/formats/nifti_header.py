@@ -6,6 +6,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.nifti1 import Nifti1PairHeader
+from nibabel.nifti2 import Nifti2PairHeader
 from nibabel.spatialimages import HeaderDataError
 
 from simcrop.adapters.formats.container import HEADER_SIZES, header_size
@@ -22,8 +24,14 @@ _SILENT = logging.Logger("nibabel's checks", level=logging.CRITICAL + 1)
 """nibabel would print what it is about to raise."""
 
 
-def parse_header(path: Path, start: bytes, on_problem: OnProblem) -> Header:
+def parse_header(path: Path, start: bytes, on_problem: OnProblem, *, is_pair: bool = False) -> Header:
     """The header in a file's first bytes.
+
+    Args:
+        path: for messages.
+        start: those bytes.
+        on_problem: is told.
+        is_pair: whether the voxels lie in a file of their own.
 
     Raises:
         BadFileError: where the voxels cannot be found in the file, or placed in the patient; everything else is told.
@@ -33,15 +41,22 @@ def parse_header(path: Path, start: bytes, on_problem: OnProblem) -> Header:
         raise bad_file(path, "container.format", f"is not NIfTI (its first bytes are {start[:16]!r})")
     if len(start) < size:
         raise bad_file(path, "container.truncated", f"ends inside its header, after {len(start)} bytes")
-    kind = nib.Nifti1Header if size == HEADER_SIZES[0] else nib.Nifti2Header
-    return _checked(path, kind(start[:size], check=False), on_problem)
+    if is_pair:
+        kind = Nifti1PairHeader if size == HEADER_SIZES[0] else Nifti2PairHeader
+    else:
+        kind = nib.Nifti1Header if size == HEADER_SIZES[0] else nib.Nifti2Header
+    raw: Any = kind(start[:size], check=False)
+    if is_pair and not bytes(raw["magic"].item()).startswith((b"ni", b"n+")):
+        message = "is the header of an Analyze pair, which does not tell left from right"
+        raise bad_file(path, "header.no_orientation", message)
+    return _checked(path, raw, on_problem, first_byte=0 if is_pair else size)
 
 
-def _checked(path: Path, raw: Any, on_problem: OnProblem) -> Header:
+def _checked(path: Path, raw: Any, on_problem: OnProblem, *, first_byte: int) -> Header:
     shape = _checked_shape(path, raw)
     dtype = _checked_dtype(path, raw)
     offset = float(raw["vox_offset"])
-    if not (np.isfinite(offset) and raw.sizeof_hdr <= offset <= 1 << 24):
+    if not (np.isfinite(offset) and first_byte <= offset <= 1 << 24):
         raise bad_file(path, "header.invalid", f"its header puts the voxels at byte {offset}")
     pixdim = [float(mm) for mm in raw["pixdim"][1:4]]
     bad_pixdim = not all(np.isfinite(mm) and mm > 0 for mm in pixdim)

@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from simcrop.adapters.formats.dicom import opened_series
-from simcrop.adapters.formats.dicom_enhanced import begins_as_dicom, enhanced_file, opened_enhanced
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom
+from simcrop.adapters.formats.dicom_enhanced import opened_enhanced
 from simcrop.adapters.formats.metaimage import opened_metaimage
-from simcrop.adapters.formats.nifti import opened_nifti
+from simcrop.adapters.formats.nifti import opened_nifti, opened_pair
 from simcrop.adapters.formats.nrrd import opened_nrrd
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
+from simcrop.adapters.problems.content import PaddingValue
 from simcrop.adapters.problems.paths import is_file, is_folder
 from simcrop.core.data.problems import OnProblem, bad_file, refuse
 from simcrop.core.data.study import Volume
@@ -21,6 +23,7 @@ _Reader = Callable[[Path, OnProblem, Path | None], AbstractContextManager[Stored
 _READERS: Mapping[str, _Reader] = {
     ".nii.gz": opened_nifti,
     ".nii": opened_nifti,
+    ".hdr": opened_pair,
     ".mha": opened_metaimage,
     ".mhd": opened_metaimage,
     ".nrrd": opened_nrrd,
@@ -48,15 +51,20 @@ def is_nifti(path: Path) -> bool:
 
 @contextmanager
 def opened(
-    path: Path, *, root: Path | None = None, padding_value: float | None = None, on_problem: OnProblem = refuse
+    path: Path,
+    *,
+    root: Path | None = None,
+    padding_value: PaddingValue = None,
+    series: str | None = None,
+    on_problem: OnProblem = refuse,
 ) -> Generator[StoredVolume]:
     """A volume on the point of being read.
 
     Args:
-        path: of a file with one of `SUFFIXES`, of a multi-frame DICOM file, or of a folder with such a file or with the
-            DICOM slices of one series.
+        path: of a file with one of `SUFFIXES`, of an enhanced CT, or of a folder with one or with DICOM slices.
         root: folder of the data set, which links must not leave; None where they may.
         padding_value: HU that stand for "outside the field of view" in DICOM slices, which are read as air.
+        series: UID, number or description of the series that is meant, where the folder holds several.
         on_problem: is told of what is wrong and can be passed over; what leaves nothing to read is raised.
 
     Raises:
@@ -67,12 +75,7 @@ def opened(
     if reader is not None:
         opening = reader(path, on_problem, root)
     elif is_folder(path):
-        within = path.resolve() if root is None else root
-        volume = enhanced_file(path, within)
-        if volume is None:
-            opening = opened_series(path, within, padding_value, on_problem)
-        else:
-            opening = opened_enhanced(volume, within, padding_value, on_problem)
+        opening = opened_series(path, path.resolve() if root is None else root, padding_value, on_problem, series)
     elif not is_file(path):
         raise bad_file(path, "container.missing", "does not exist")
     elif begins_as_dicom(path):
@@ -85,7 +88,7 @@ def opened(
 
 
 def read_volume(
-    path: Path, *, root: Path | None = None, padding_value: float | None = None, on_problem: OnProblem = refuse
+    path: Path, *, root: Path | None = None, padding_value: PaddingValue = None, on_problem: OnProblem = refuse
 ) -> Volume:
     """A volume in HU, RAS+ axis order; obliquity stays in the affine. Arguments and errors are those of `opened`.
 
@@ -96,7 +99,7 @@ def read_volume(
 
 
 def inspect_volume(
-    path: Path, on_problem: OnProblem, *, root: Path, padding_value: float | None = None, expects_hu: bool = True
+    path: Path, on_problem: OnProblem, *, root: Path, padding_value: PaddingValue = None, expects_hu: bool = True
 ) -> str | None:
     """Tell all that is wrong with a volume, holding a megabyte (of DICOM, a slice) of it at a time.
 

@@ -13,7 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import ArrayLike, NDArray
 
-from simcrop.adapters.formats.dicom_enhanced import begins_as_dicom
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom
 from simcrop.adapters.formats.geometry import check_affine, to_ras
 from simcrop.adapters.formats.nifti import nifti_bytes
 from simcrop.adapters.formats.opening import SUFFIXES, is_nifti, read_volume, suffix_of

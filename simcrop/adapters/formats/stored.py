@@ -12,7 +12,14 @@ import torch
 
 from simcrop.adapters.formats.container import voxel_chunks
 from simcrop.adapters.formats.geometry import extent, to_ras
-from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
+from simcrop.adapters.problems.content import (
+    ContentScan,
+    PaddingValue,
+    Scaling,
+    content_problems,
+    padding_values,
+    shape_problems,
+)
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.data.study import Volume
@@ -87,7 +94,7 @@ def stored_behind(header: Header, stream: Any, start: bytes = b"") -> StoredVolu
 
 
 def read_stored(
-    path: Path, opening: AbstractContextManager[StoredVolume], padding_value: float | None = None
+    path: Path, opening: AbstractContextManager[StoredVolume], padding_value: PaddingValue = None
 ) -> Volume:
     """The volume in RAS+ axis order: int16 where that loses nothing, else float32; obliquity stays in the affine.
 
@@ -112,8 +119,8 @@ def read_stored(
         count = int((~np.isfinite(turned)).sum())
         raise bad_file(path, "content.not_finite", f"holds {count} NaN or infinite voxels", count=count)
     found = torch.from_numpy(turned)
-    if padding_value is not None:
-        found = torch.where(found == padding_value, AIR_HU, found)
+    for value in padding_values(padding_value):
+        found = torch.where(found == value, AIR_HU, found)
     return Volume(found, torch.from_numpy(affine))
 
 
@@ -122,7 +129,7 @@ def inspect_stored(
     opening: AbstractContextManager[StoredVolume],
     on_problem: OnProblem,
     *,
-    padding_value: float | None = None,
+    padding_value: PaddingValue = None,
     expects_hu: bool = True,
 ) -> str | None:
     """Tell all that is wrong with a file, holding one of its chunks at a time.

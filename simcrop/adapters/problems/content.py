@@ -1,7 +1,7 @@
 """Do these voxels look like a chest CT in HU? Judged chunk by chunk, so that no volume has to be held."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from simcrop.core.data.study import Volume
 
 Scaling = tuple[float, float]
 """(slope, intercept): HU = slope * stored + intercept."""
+PaddingValue = float | Sequence[float] | None
+"""HU that stand for "outside the field of view": one, several or none."""
 
 MIN_SLICES = 8
 """Fewer voxels along any axis are no volume of a chest."""
@@ -42,8 +44,8 @@ class ContentScan:
         padding_value: HU that stand for "outside the field of view", as declared; not judged.
     """
 
-    def __init__(self, scaling: Scaling = (1.0, 0.0), padding_value: float | None = None) -> None:
-        self._scaling, self._padding_value = scaling, padding_value
+    def __init__(self, scaling: Scaling = (1.0, 0.0), padding_value: PaddingValue = None) -> None:
+        self._scaling, self._padding = scaling, padding_values(padding_value)
         self._digest = hashlib.blake2b(digest_size=16)
         self._counts = np.zeros((_HIGH - _LOW) // _BIN, np.int64)
         self._low, self._high = np.inf, -np.inf
@@ -78,7 +80,7 @@ class ContentScan:
         for start in range(0, stored.size if self._around is None else 0, _BLOCK):
             block = stored[start : start + _BLOCK]
             hu = self._hu(block)
-            matter = np.flatnonzero((hu >= _PADDING_BELOW) & (hu != self._padding_value))
+            matter = np.flatnonzero((hu >= _PADDING_BELOW) & ~np.isin(hu, self._padding))
             if matter.size:
                 self._around, self._around_hu = block[matter[0]], float(hu[matter[0]])
                 break
@@ -96,8 +98,8 @@ class ContentScan:
 
     def _count(self, values: np.ndarray, counts: np.ndarray | None) -> None:
         hu = self._hu(values)
-        if self._padding_value is not None:
-            kept = hu != self._padding_value
+        if self._padding:
+            kept = ~np.isin(hu, self._padding)
             hu, counts = hu[kept], None if counts is None else counts[kept]
         bins = np.clip((hu - _LOW) // _BIN, 0, len(self._counts) - 1).astype(np.int64)
         self._counts += np.bincount(bins, counts, minlength=len(self._counts)).astype(np.int64)
@@ -132,6 +134,13 @@ class ContentScan:
         edges = np.arange(_LOW, _HIGH, _BIN)
         inside = (edges >= low) & (edges < high)
         return float(edges[inside][int(self._counts[inside].argmax())] + _BIN / 2)
+
+
+def padding_values(padding_value: PaddingValue) -> tuple[float, ...]:
+    """The HU that stand for "outside the field of view"."""
+    if padding_value is None:
+        return ()
+    return (float(padding_value),) if isinstance(padding_value, int | float) else tuple(map(float, padding_value))
 
 
 def _values_and_counts(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

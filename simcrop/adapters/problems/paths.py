@@ -12,6 +12,7 @@ BOMB_RATIO, BOMB_BYTES = 400, 1 << 28
 A mask of 512 x 512 x 600 voxels stays below: deflate packs its zeros a thousand to one.
 """
 _DETACHED = (".mhd", ".nhdr")
+_PAIR = (".hdr", ".img", ".img.gz")
 _DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(\S+)\s*$", re.MULTILINE)
 
 
@@ -45,12 +46,20 @@ def is_folder(path: Path) -> bool:
 
 def data_files(path: Path) -> tuple[Path, ...]:
     """The file with the voxels, where `path` is a header that keeps them apart. Raises OSError as `open` does."""
+    if path.suffix.lower() == _PAIR[0]:
+        return pair_file(path)
     if path.suffix.lower() not in _DETACHED:
         return ()
     with path.open("rb") as file:
         named = _DATA_FILE.search(file.read(1 << 16))
     name = named[1].decode("latin-1") if named else ""
     return (path.with_name(name),) if name == Path(name).name and name not in {"", "LOCAL"} else ()
+
+
+def pair_file(path: Path) -> tuple[Path, ...]:
+    """The .img beside a .hdr, in whatever case they are written; none where there is none."""
+    stem = path.name[: -len(path.suffix)]
+    return tuple(found for end in (*_PAIR[1:], _PAIR[1].upper()) if is_file(found := path.with_name(stem + end)))[:1]
 
 
 def refuse_link_out(root: Path | None, path: Path) -> None:

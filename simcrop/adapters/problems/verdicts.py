@@ -7,7 +7,7 @@ KEY is a hash of the data set with its declarations, and `VERSION`.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
@@ -97,7 +97,7 @@ class Verdicts:
         """
         if any(found.code in _NOT_REMEMBERED for found in verdict.problems):
             return
-        problems = [[p.file, p.code, p.message, dict(p.values)] for p in verdict.problems]
+        problems = [[p.file, p.code, p.message, dict(p.values), p.is_note] for p in verdict.problems]
         row = {"name": name, "source": dict(verdict.source), "digest": verdict.digest, "problems": problems}
         append_row(self._path, row)
         self._known[name] = verdict
@@ -124,8 +124,14 @@ def source_stamp(source: DataSet, reconstruction: str) -> dict[str, Any]:
     try:
         status = path.stat()
         is_folder = S_ISDIR(status.st_mode)
-        behind = [part.stat() for part in (os.scandir(path) if is_folder else data_files(path))]
+        behind = [part.stat() for part in (_below(path) if is_folder else data_files(path))]
     except OSError:
         return {}  # what is wrong with it is told when it is opened
     num_bytes = sum(each.st_size for each in (behind if is_folder else [status, *behind]))
     return {"name": path.name, "bytes": num_bytes, "mtime_ns": max(each.st_mtime_ns for each in (status, *behind))}
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Every file of a folder and of those below it; links to folders are not followed."""
+    for below, _, names in os.walk(folder):
+        yield from (Path(below, name) for name in names)

@@ -8,6 +8,7 @@ from typing import Unpack
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, study_of
+from simcrop.adapters.sources.series_folders import series_below
 from simcrop.core.data.problems import BadFileError, OnProblem, Problem, problem
 
 _MOST_LABELS = 31
@@ -15,9 +16,10 @@ _MOST_LABELS = 31
 
 
 class FolderSource(Source):
-    """The volumes in a bare folder: files of any format, of which nothing is known but what is in them.
+    """The volumes in a bare folder: files of any format, and folders of DICOM slices, of which nothing else is known.
 
-    Links out of the folder are not followed; they are told, and so are folders that cannot be read.
+    Links out of the folder are not followed; they are told, and so are folders that cannot be read, and each file that
+    is no volume.
     """
 
     kind = "folder"
@@ -25,9 +27,15 @@ class FolderSource(Source):
 
     def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
         super().__init__(root, **declared)
-        self._studies = [study_of(name, patient_id=name) for name in self._names()]
+        files = [(name, "", None) for name in self._names()]
+        found = series_below(self._root, self._on_problem, beside_volumes=True)
+        series = [
+            (name, self._name(each.path), uid) for each in found for name, uid in each.volumes(self._name(each.path))
+        ]
+        self._series = {name: (folder, uid) for name, folder, uid in series if uid is not None}
+        self._studies = [study_of(name, patient_id=name) for name, _, _ in (*files, *sorted(series))]
         if not self._studies:
-            self._tell(root, "set.no_studies", f"holds no volume ({SUFFIXES})")
+            self._tell(root, "set.no_studies", f"holds no volume ({SUFFIXES}, DICOM)")
 
     def _names(self) -> list[str]:
         def unreadable(error: OSError) -> None:
@@ -45,11 +53,11 @@ class FolderSource(Source):
 
     def files(self) -> Iterator[Path]:
         """The volumes: each is used."""
-        return (self._root / study.study_id for study in self._studies)
+        return (self.volume_file(study.study_id) for study in self._studies)
 
     def volume_file(self, reconstruction: str) -> Path:
-        """The file of that name."""
-        return self._root / reconstruction
+        """The file, or the folder of slices, of that name."""
+        return self._root / self._series.get(reconstruction, (reconstruction, ""))[0]
 
     def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """As of any source; a file of few whole numbers is taken for a mask."""

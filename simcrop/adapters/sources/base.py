@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self, TypedDict
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.opening import opened
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
+from simcrop.adapters.problems.content import PaddingValue
 from simcrop.adapters.problems.paths import refuse_link_out
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem, refuse
 from simcrop.core.data.study import Report, Study, Volume
@@ -24,7 +25,7 @@ class Options(TypedDict, total=False):
         on_problem: is told of files and rows that cannot be used; they are left out.
     """
 
-    padding_value: float | None
+    padding_value: PaddingValue
     quarantine: Collection[str]
     on_problem: OnProblem
 
@@ -54,7 +55,7 @@ class Source(DataSet):
         root: Path,
         declared: str = "",
         *,
-        padding_value: float | None = None,
+        padding_value: PaddingValue = None,
         quarantine: Collection[str] = (),
         on_problem: OnProblem = refuse,
     ) -> None:
@@ -76,6 +77,8 @@ class Source(DataSet):
         self._quarantine = frozenset(name.removesuffix(self.suffix) for name in quarantine)
         self._on_problem = on_problem
         self._studies: Sequence[Study] = ()
+        self._series: Mapping[str, tuple[str, str]] = {}
+        """Volume -> its folder, and the series that is meant, of those that share their folder with others."""
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
@@ -96,12 +99,12 @@ class Source(DataSet):
     def read_volume(self, reconstruction: str) -> Volume:
         """One volume in HU, RAS+ order."""
         path = self.volume_file(reconstruction)
-        return read_stored(path, self._opened_inside(path, refuse), self._padding_value)
+        return read_stored(path, self._opened_inside(path, refuse, reconstruction), self._padding_value)
 
     def inspect(self, reconstruction: str, on_problem: OnProblem) -> str | None:
         """Tell all that is wrong with a volume; a hash of its voxels."""
         path = self.volume_file(reconstruction)
-        opening = self._opened_inside(path, on_problem)
+        opening = self._opened_inside(path, on_problem, reconstruction)
         return inspect_stored(path, opening, on_problem, padding_value=self._padding_value)
 
     def _tell(self, file: Path | str, code: str, message: str, **values: Any) -> None:
@@ -134,9 +137,15 @@ class Source(DataSet):
         return opened(path, root=self._root, padding_value=self._padding_value, on_problem=on_problem)
 
     @contextmanager
-    def _opened_inside(self, path: Path, on_problem: OnProblem) -> Generator[StoredVolume]:
+    def _opened_inside(self, path: Path, on_problem: OnProblem, reconstruction: str) -> Generator[StoredVolume]:
         refuse_link_out(self._root, path)
-        with self.opening(path, on_problem) as stored:
+        _, series = self._series.get(reconstruction, ("", None))
+        if series is None:
+            opening = self.opening(path, on_problem)
+        else:
+            padding = self._padding_value
+            opening = opened(path, root=self._root, padding_value=padding, series=series, on_problem=on_problem)
+        with opening as stored:
             yield stored
 
 

@@ -1,6 +1,7 @@
 """Looks at every file of a data set and tells all that is wrong, at once; what it found is remembered for `train`."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import Problem, problem
 from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import report_problems, set_problems
+
+PASSED_OVER = "set.passed_over"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class CheckResult:
 
     num_volumes: int
     problems: Sequence[Problem] = field(default_factory=list[Problem])
+
+    @property
+    def num_passed_over(self) -> int:
+        """Files that are no part of a volume."""
+        return sum(int(found.values.get("files", 1)) for found in self.problems if found.code == PASSED_OVER)
 
     @property
     def num_errors(self) -> int:
@@ -54,7 +62,7 @@ def check_source(
     studies = source.studies()
     names = [name for study in studies for name in study.reconstructions]
     verdicts = look_at(source, names, cache, workers=workers, progress=progress)
-    problems = [*found_before, *(found for name in names for found in verdicts[name].problems)]
+    problems = [*found_before, *_of_volumes(source, verdicts)]
     problems += report_problems(studies, max_tokens=max_tokens)
     problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
     problems += _unnamed(source, names)
@@ -96,6 +104,26 @@ def _look(source: DataSet, name: str) -> Verdict:
     stamp = source_stamp(source, name)
     digest = source.inspect(name, problems.append)
     return Verdict(stamp, digest, tuple(problems))
+
+
+def _of_volumes(source: DataSet, verdicts: Mapping[str, Verdict]) -> Iterator[Problem]:
+    """The problems of all volumes. What lies beside volumes of one folder is passed over if each of them says so."""
+    looked = {name: verdict for name, verdict in verdicts.items() if verdict.digest or _passes_over(verdict)}
+    sharing = Counter(source.volume_file(name) for name in looked)
+    told: Counter[tuple[Path, str]] = Counter()
+    for name, verdict in verdicts.items():
+        folder = source.volume_file(name)
+        for found in verdict.problems:
+            if found.code != PASSED_OVER:
+                yield found
+                continue
+            told[folder, found.file] += 1
+            if told[folder, found.file] == sharing[folder]:
+                yield found
+
+
+def _passes_over(verdict: Verdict) -> bool:
+    return any(found.code == PASSED_OVER for found in verdict.problems)
 
 
 def _unnamed(source: DataSet, names: Sequence[str]) -> Iterator[Problem]:

@@ -6,8 +6,7 @@ from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, is_unknown, read_rows
-from simcrop.adapters.formats.dicom_enhanced import begins_as_dicom
-from simcrop.adapters.formats.dicom_slices import require_pydicom
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom, require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, options
@@ -16,17 +15,19 @@ from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
 
 _REQUIRED = ("volume", "findings", "impression")
-_OPTIONAL = ("study_id", "patient_id", "split")
+_OPTIONAL = ("study_id", "patient_id", "split", "series")
 _SPLITS = {"": None, "train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
 class ManifestSource(TruthFolders, Source):
     """Studies of a CSV. Paths are relative to it and stay in its folder; listing opens no volume.
 
-    Rows with one `study_id` are reconstructions of one study and share its first row's report. Without `study_id`
-    every row is a study of its own; without `patient_id` every study is a patient. Further columns that hold 0 and 1
-    are labels; a cell that is blank (or NaN) leaves its study without that label, any other value makes the column
-    none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without .nii.gz or the like.
+    A row whose volume is a folder of DICOM may name one `series` in it, by its UID, number or description; the volume
+    is then called FOLDER#SERIES. Rows with one `study_id` are reconstructions of one study and share its first row's
+    report. Without `study_id` every row is a study of its own; without `patient_id` every study is a patient. Further
+    columns that hold 0 and 1 are labels; a cell that is blank (or NaN) leaves its study without that label, any other
+    value makes the column none. Masks may lie in `ground_truth/` beside the CSV, under the volume's path without
+    .nii.gz or the like.
     """
 
     kind = "manifest"
@@ -44,7 +45,11 @@ class ManifestSource(TruthFolders, Source):
         self._path = csv_path
         columns, rows = read_rows(csv_path, _REQUIRED, self._on_problem)
         everything = list(rows)
-        table = [(line, row) for line, row in everything if row["volume"].strip() not in self._quarantine]
+        table = [
+            (line, row)
+            for line, row in everything
+            if self._quarantine.isdisjoint({row["volume"].strip(), _volume(row)})
+        ]
         if not table:
             raise bad_file(csv_path, "set.no_studies", "has no row")
         self.label_names = tuple(
@@ -52,9 +57,11 @@ class ManifestSource(TruthFolders, Source):
             for name in columns
             if name not in {*_REQUIRED, *_OPTIONAL} and _holds_labels([row[name] for _, row in table])
         )
+        self._series = {_volume(row): (row["volume"].strip(), _series(row)) for _, row in table if _series(row)}
         self._studies = self._read_studies(table)
         named = {Path(row["volume"].strip()) for _, row in everything}
-        self._left_out = named - {Path(name) for study in self._studies for name in study.reconstructions}
+        used = (self._series.get(name, (name, ""))[0] for study in self._studies for name in study.reconstructions)
+        self._left_out = named - set(map(Path, used))
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
@@ -63,8 +70,8 @@ class ManifestSource(TruthFolders, Source):
         return cls(data.manifest, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
-        """The file that the column `volume` names."""
-        return inside(self._root, reconstruction)
+        """The file, or the folder of slices, that the column `volume` names."""
+        return inside(self._root, self._series.get(reconstruction, (reconstruction, ""))[0])
 
     def files(self) -> Iterator[Path]:
         """Every volume beside the table that is used, or that no row names; ground truth is none."""
@@ -74,13 +81,13 @@ class ManifestSource(TruthFolders, Source):
                 yield path
 
     def _truth_folder(self, reconstruction: str) -> Path:
-        relative = self.volume_file(reconstruction).relative_to(self._root)
+        relative = inside(self._root, reconstruction).relative_to(self._root)
         return self._root / "ground_truth" / relative.parent / without_suffix(relative.name)
 
     def _read_studies(self, table: Sequence[tuple[int, Row]]) -> list[Study]:
         groups: dict[str, dict[str, Row]] = {}
         for line, row in table:
-            volume = row["volume"].strip()
+            volume = _volume(row)
             if not self._is_row_usable(line, row):
                 continue
             study_id = row.get("study_id", "").strip() or without_suffix(volume)
@@ -154,6 +161,17 @@ def _holds_labels(cells: Sequence[str]) -> bool:
     """Whether all cells are 0, 1 or unknown, and some are known."""
     known = [cell for cell in cells if not is_unknown(cell)]
     return bool(known) and all(as_label(cell) is not None for cell in known)
+
+
+def _series(row: Row) -> str:
+    """The series that a row names, of a folder; that of a file is the file itself."""
+    cell = row.get("series", "").strip()
+    return "" if is_unknown(cell) or suffix_of(row["volume"].strip()) else cell
+
+
+def _volume(row: Row) -> str:
+    """What a row's volume is called."""
+    return "#".join(part for part in (row["volume"].strip(), _series(row)) if part)
 
 
 def _split(row: Row) -> str:

@@ -7,8 +7,7 @@ from typing import Unpack
 
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.formats.csv_tables import read_rows
-from simcrop.adapters.formats.dicom import is_slice
-from simcrop.adapters.formats.dicom_enhanced import begins_as_dicom
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of
 from simcrop.adapters.problems.paths import is_folder
 from simcrop.adapters.sources.bare_folder import FolderSource
@@ -41,9 +40,14 @@ class OwnScans(DataSet):
             ConfigError: an input is none of these, or a configuration is wrong.
             DataError: a table is.
         """
+
+        def cannot_be_listed(found: Problem) -> None:
+            if found.severity == "error":
+                on_problem(found)
+
         self._homes: dict[str, tuple[DataSet, str]] = {}
         for given in inputs:
-            for name, home in _listed(given, on_problem):
+            for name, home in _listed(given, cannot_be_listed):
                 self._homes.setdefault(name, home)
 
     def studies(self) -> Sequence[Study]:
@@ -93,10 +97,7 @@ def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[Dat
     """(Name of the scan, its data set and name there) of every scan of an input."""
     suffix = given.suffix.lower()
     if is_folder(given):
-        if _has_slices(given):
-            sources: Sequence[Source] = [_Files(given, ["."], on_problem=on_problem)]
-        else:
-            sources = _below(given, on_problem)
+        sources: Sequence[Source] = [FolderSource(given, on_problem=on_problem)]
         prefix = given
     elif suffix in _CONFIGURATIONS and given.exists():
         source = build_source(load_config(given).data, on_problem)
@@ -115,24 +116,3 @@ def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[Dat
     for source in sources:
         for study in source.studies():
             yield os.path.normpath(prefix / study.study_id), (source, study.study_id)
-
-
-def _below(folder: Path, on_problem: OnProblem) -> Sequence[Source]:
-    """What lies anywhere below a folder: files of volumes, and folders of DICOM series."""
-    told: list[Problem] = []
-    volumes = FolderSource(folder, on_problem=told.append)
-    walked = sorted(Path(below) for below, _, _ in os.walk(folder))
-    series = _Files(folder, [str(below.relative_to(folder)) for below in walked if _has_slices(below)])
-    for found in told:
-        if not (found.code == "set.no_studies" and series.studies()):
-            on_problem(found)
-    return [volumes, series]
-
-
-def _has_slices(folder: Path) -> bool:
-    """Whether a folder holds DICOM files: the first that is named like one tells, so that a README is none."""
-    try:
-        first = min((path for path in folder.iterdir() if is_slice(path.name) and path.is_file()), default=None)
-        return first is not None and begins_as_dicom(first)
-    except OSError:
-        return False

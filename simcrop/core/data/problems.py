@@ -55,10 +55,31 @@ REASONS: Mapping[str, Reason] = {
         "the file is tiny beside what it unpacks to, which no scan is", "delete it; where it is meant, crop the volume"
     ),
     "container.incomplete": Reason(
-        "slices of the series are missing, or lie at uneven distances", "export the whole series again"
+        "slices of the series are missing: they were not exported, or not copied", "export the whole series again"
+    ),
+    "container.uneven": Reason(
+        "the slices lie at uneven distances: slabs of several thicknesses, or two reconstructions in one series",
+        "export one evenly spaced reconstruction, or resample it when converting",
+    ),
+    "container.repeated": Reason(
+        "several slices lie at one place: copies of files, two reconstructions in one series, or bolus tracking",
+        "delete the copies, or export one reconstruction as a series of its own",
+    ),
+    "container.phases": Reason(
+        "a series holds the same places several times: phases, echoes, energies or acquisitions",
+        "give each its own series or folder (dcm2niix does), and name the one that is meant",
     ),
     "container.mixed": Reason(
-        "slices of several series, or of several sizes, lie in one folder", "give every series a folder of its own"
+        "slices of several sizes, spacings or directions lie in one series",
+        "export the series again, or give every stack a folder of its own",
+    ),
+    "container.several": Reason(
+        "a folder holds several CT volumes, and nothing says which of them is meant",
+        "name one by its UID, number or description in the column series of the manifest, or give each its own folder",
+    ),
+    "container.no_series": Reason(
+        "the folder holds no slice of CT, or not the series that is asked for",
+        "correct the path, or the column series of the manifest",
     ),
     "container.compressed": Reason(
         "the pixels are packed in a way that is not read, such as a video",
@@ -128,7 +149,9 @@ REASONS: Mapping[str, Reason] = {
         "data.hu: raw+csv needs the volume's row in the metadata table", "add the row, or declare data.hu"
     ),
     "content.padding": Reason(
-        "the scanner wrote a value far below air outside its field of view", "declare data.padding_value"
+        "the scanner wrote a value far below air outside its field of view; it is read as air",
+        "nothing; data.padding_value declares it, and spares the note",
+        "note",
     ),
     "content.lossy": Reason(
         "an archive or a transfer compressed the scan with loss, which blurs or invents fine detail",
@@ -191,6 +214,11 @@ REASONS: Mapping[str, Reason] = {
     ),
     "set.file_without_row": Reason(
         "a volume that no row of the tables names, or a mask", "add its row, if it is meant to be used", "note"
+    ),
+    "set.passed_over": Reason(
+        "a file that is no part of a volume: a report, a localizer, contours, another series, or no scan at all",
+        "nothing, if it is meant",
+        "note",
     ),
     "set.no_studies": Reason("nothing is left to read", "correct data.root or data.manifest, or download volumes"),
     "set.split_leak": Reason(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.damage import FileDamage, Hospital, field, packed, synthetic_chest, write
 from support.data_folders import write_table
+from support.dicom_series import HU, write_series
 
 from simcrop_cli.__main__ import main
 
@@ -83,7 +84,11 @@ def test_the_status_is_1_if_and_only_if_there_is_an_error(
     config.write_text(f"data: {{source: manifest, manifest: {data.table}, prepared: {tmp_path / 'cache'}}}\n")
     for what in (config, data.root):
         found, rows = _simcrop(data.root, what)
-        assert (found, [row["severity"] for row in rows]) == (status, severities)
+        # The table is no volume of a bare folder, which says so.
+        passed_over = [Path(row["file"]) for row in rows if row["code"] == "set.passed_over"]
+        assert passed_over == ([data.table] if what == data.root else [])
+        told = [row["severity"] for row in rows if row["code"] != "set.passed_over"]
+        assert (found, told) == (status, severities)
     assert "4 volumes: " in capsys.readouterr().out
 
 
@@ -140,3 +145,28 @@ def test_the_summary_fits_80_columns_errors_first_totals_last(
     assert [line.split()[0] for line in codes] == ["error"] * 7 + ["note"]
     assert codes[-1].startswith("note   content.mask         1 file, mask.nii.gz: holds whole numbers up to 1")
     assert all(hint.startswith("       -> ") for hint in hints)
+
+
+def test_what_is_passed_over_is_counted_in_the_last_line_and_named_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        write_series(tmp_path / "data" / name, change=lambda dataset, _, name=name: setattr(dataset, "PatientID", name))
+        (tmp_path / "data" / name / "README").write_text("text")
+    (tmp_path / "data/notes.txt").write_text("text")
+    for _ in range(2):  # the second time from what is remembered
+        status, rows = _simcrop(tmp_path / "data", tmp_path / "data")
+        assert status == 0
+        assert (
+            capsys.readouterr().out.splitlines()[-1].startswith("2 volumes: 0 errors, 3 notes, 3 files passed over; ")
+        )
+        named = {str(Path(row["file"]).relative_to(tmp_path / "data")) for row in rows if "passed" in row["code"]}
+        assert named == {"notes.txt", "a/README", "b/README"}
+    write_series(tmp_path / "two/more", HU[:3], change=lambda dataset, _: setattr(dataset, "SeriesInstanceUID", "1.9"))
+    write_series(tmp_path / "two")
+    for path in (tmp_path / "two/more").iterdir():
+        path.rename(tmp_path / f"two/b{path.name}")
+    _simcrop(tmp_path / "two", tmp_path / "two")
+    *lines, total = capsys.readouterr().out.splitlines()
+    assert "3 files passed over" in total
+    assert any("1 file, two#1.9: is another series" in line for line in lines)

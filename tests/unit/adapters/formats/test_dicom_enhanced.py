@@ -18,7 +18,7 @@ from support.dicom_enhanced import KIND, MEASURES, ORIENTATION, POSITION, RESCAL
 from support.dicom_packing import EXTENDED, JPEG_LS, LOSSLESS_SV1
 from support.dicom_series import HU, VOXELS, write_series
 
-from simcrop.adapters.formats.dicom_enhanced import Frame, begins_as_dicom, enhanced_file, opened_enhanced
+from simcrop.adapters.formats.dicom_enhanced import Frame, opened_enhanced
 from simcrop.adapters.formats.opening import inspect_volume, read_volume
 from simcrop.core.data.problems import BadFileError, Problem, refuse
 from simcrop.core.data.study import Volume
@@ -211,24 +211,9 @@ def test_other_objects_may_lie_beside_the_file_but_no_other_ct(file: Path) -> No
     (file.parent / ".DS_Store").write_bytes(b"x")
     write_series(file.parent, HU[:1], change=lambda dataset, number: setattr(dataset, "SOPClassUID", "1.2.840.999"))
     assert is_the_series(read_volume(file.parent))
-    assert enhanced_file(file.parent, file.parent) == file
-    write_series(file.parent, HU[:1])
-    found = refusal(file.parent)
-    assert (found.code, "IM0001.dcm, a volume of several frames, and 0.dcm" in found.message) == (
-        "container.mixed",
-        True,
-    )
     write_enhanced(file.parent / "0.dcm")
-    assert refusal(file.parent).code == "container.mixed"
-
-
-def test_a_folder_of_slices_has_no_such_file(tmp_path: Path) -> None:
-    assert enhanced_file(tmp_path, tmp_path) is None
-    write_series(tmp_path)
-    assert enhanced_file(tmp_path, tmp_path) is None
-    assert begins_as_dicom(tmp_path / "0.dcm")
-    assert not begins_as_dicom(tmp_path)
-    assert not begins_as_dicom(tmp_path / "none")
+    assert refusal(file.parent).code == "container.several"
+    assert is_the_series(read_volume(file))
 
 
 def test_a_link_out_of_the_data_set_is_refused(file: Path, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_a_compressed_file_that_is_cut_anywhere_is_refused(tmp_path: Path, synta
         (JPEG_LS, {"Rows": 15}, "container.length"),
         (RLELossless, {"Rows": 4000, "Columns": 4000}, "container.corrupt"),
         (RLELossless, {"BitsAllocated": 12}, "header.datatype"),
-        (JPEG_2000, {"BitsStored": 99}, "header.datatype"),
+        (JPEG_2000, {"BitsStored": 99}, "header.invalid"),
         (RLELossless, {"SamplesPerPixel": 3}, "content.not_3d"),
     ],
 )

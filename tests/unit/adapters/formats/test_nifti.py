@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from scipy.spatial.transform import Rotation
 
-from simcrop.adapters.formats.nifti import opened_nifti, write_nifti
+from simcrop.adapters.formats.nifti import opened_nifti, opened_pair, write_nifti
 from simcrop.adapters.formats.stored import StoredVolume, read_stored
-from simcrop.core.data.problems import OnProblem, Problem, refuse
+from simcrop.core.data.problems import BadFileError, OnProblem, Problem, refuse
 from simcrop.core.data.study import Volume
 from simcrop.core.errors import DataError
 
@@ -256,3 +256,38 @@ def test_an_absent_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         read_volume(tmp_path / "none.nii.gz")
     with pytest.raises(DataError, match="cannot be read"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair])
+@pytest.mark.parametrize("end", [".img", ".IMG", ".img.gz"])
+def test_a_pair_of_files_is_read_as_one_volume(tmp_path: Path, kind: type, end: str) -> None:
+    nib.save(kind(VOXELS, AFFINE), tmp_path / "a.hdr")
+    data = (tmp_path / "a.img").read_bytes()
+    (tmp_path / "a.img").unlink()
+    (tmp_path / f"a{end}").write_bytes(gzip.compress(data) if end.endswith("gz") else data)
+    expected = read_volume(_saved(tmp_path / "b.nii"))
+    found = read_stored(tmp_path / "a.hdr", opened_pair(tmp_path / "a.hdr", refuse, tmp_path))
+    assert torch.equal(found.voxels, expected.voxels)
+    assert torch.equal(found.affine, expected.affine)
+
+
+def _pair_refusal(path: Path) -> str:
+    with pytest.raises(BadFileError) as refused:
+        read_stored(path, opened_pair(path, refuse, None))
+    return refused.value.problem.code
+
+
+def test_a_pair_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdr"
+    nib.save(nib.Nifti1Pair(VOXELS, AFFINE), path)
+    whole = (tmp_path / "a.img").read_bytes()
+    for data, code in ((whole[:-1], "container.truncated"), (whole + b"x", "container.trailing")):
+        (tmp_path / "a.img").write_bytes(data)
+        assert _pair_refusal(path) == code
+    (tmp_path / "a.img").unlink()
+    assert _pair_refusal(path) == "container.missing"
+    for kind in (nib.AnalyzeImage, nib.Spm2AnalyzeImage):  # which may be mirrored, and nobody can tell
+        nib.save(kind(VOXELS, AFFINE), path)
+        assert _pair_refusal(path) == "header.no_orientation"
+    path.write_bytes(b"ENVI\nsamples = 4\n" * 40)
+    assert _pair_refusal(path) == "container.format"

@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 from support.data_folders import chest
 
-from simcrop.adapters.problems.content import ContentScan, Scaling, content_problems, shape_problems
+from simcrop.adapters.problems.content import (
+    ContentScan,
+    PaddingValue,
+    Scaling,
+    content_problems,
+    padding_values,
+    shape_problems,
+)
 
 SHAPE = (32, 32, 16)
 
 
 def scanned(
-    voxels: np.ndarray, scaling: Scaling = (1.0, 0.0), padding: float | None = None, chunks: int = 1
+    voxels: np.ndarray, scaling: Scaling = (1.0, 0.0), padding: PaddingValue = None, chunks: int = 1
 ) -> ContentScan:
     scan = ContentScan(scaling, padding)
     for chunk in np.array_split(voxels.ravel(), chunks):
@@ -18,7 +25,7 @@ def scanned(
     return scan
 
 
-def codes(voxels: np.ndarray, scaling: Scaling = (1.0, 0.0), padding: float | None = None) -> list[str]:
+def codes(voxels: np.ndarray, scaling: Scaling = (1.0, 0.0), padding: PaddingValue = None) -> list[str]:
     return [found.code for found in content_problems("a", scanned(voxels, scaling, padding))]
 
 
@@ -48,6 +55,24 @@ def test_voxels_are_judged_as_they_are_scaled_and_without_what_is_declared_as_pa
     assert codes(chest(shape=SHAPE) + 1024, scaling=(1.0, -1024.0)) == []
     padded = np.where(np.arange(SHAPE[0])[:, None, None] < 2, -3024, chest(shape=SHAPE))
     assert codes(padded, padding=-3024) == []
+    padded[2] = -2000
+    assert codes(padded, padding=-3024) == ["content.padding"]
+    assert codes(padded, padding=(-3024, -2000)) == []
+
+
+def test_padding_is_read_as_air_and_so_is_a_note() -> None:
+    padded = np.where(np.arange(SHAPE[0])[:, None, None] < 2, -3024, chest(shape=SHAPE))
+    (found,) = content_problems("a", scanned(padded))
+    assert (found.code, found.severity) == ("content.padding", "note")
+
+
+def test_one_value_of_padding_several_or_none() -> None:
+    assert [padding_values(value) for value in (None, -2000, -2000.0, [-1, -2])] == [
+        (),
+        (-2000.0,),
+        (-2000.0,),
+        (-1.0, -2.0),
+    ]
 
 
 def test_voxels_that_are_no_numbers_are_counted() -> None:

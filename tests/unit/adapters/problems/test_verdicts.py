@@ -1,6 +1,7 @@
 """Verdicts are remembered as long as a file is as it was."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,24 @@ def test_a_disk_that_refuses_is_one_line(source: ManifestSource, tmp_path: Path)
     path.mkdir()
     with pytest.raises(DataError, match=r"checked_\w+.jsonl: cannot be written .*; free disk space or change data.pre"):
         verdicts.add_errors({"b.nii.gz": BAD})
+
+
+def test_a_note_is_still_one_when_it_is_remembered(source: ManifestSource, tmp_path: Path) -> None:
+    note = replace(BAD, is_note=True)
+    Verdicts(tmp_path / "cache", source).add("a.nii.gz", Verdict(source_stamp(source, "a.nii.gz"), "x", (note,)))
+    known = Verdicts(tmp_path / "cache", source)
+    verdict = known.get("a.nii.gz")
+    assert verdict is not None
+    assert verdict.problems == (note,)
+    assert known.errors() == {}
+
+
+def test_a_change_below_a_folder_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "data/patient/series").mkdir(parents=True)
+    (tmp_path / "data/patient/series/a").write_bytes(b"1234")
+    write_table(tmp_path / "data/reports.csv", [{"volume": "patient", "findings": FINDINGS, "impression": ""}])
+    source = ManifestSource(tmp_path / "data/reports.csv")
+    before = source_stamp(source, "patient")
+    assert before["bytes"] == 4
+    (tmp_path / "data/patient/series/b").write_bytes(b"1")
+    assert source_stamp(source, "patient")["bytes"] == 5

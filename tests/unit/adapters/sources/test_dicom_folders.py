@@ -1,5 +1,7 @@
 """DICOM: folders of slices become volumes, in the patient's axes; stacks with holes, tilt or strangers do not."""
 
+import gzip
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -150,13 +152,14 @@ def _set(**values: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (_set(SeriesInstanceUID="1.2.4"), "container.mixed"),
+        (_set(SeriesInstanceUID="1.2.4"), "container.incomplete"),
         (_set(PixelSpacing=[2, 2.5]), "container.mixed"),
-        (_set(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "container.mixed"),
+        (_set(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "container.incomplete"),
+        (_set(ImageOrientationPatient=[1, 0, 0, 0, 0.8, -0.6]), "container.mixed"),
         (_set(Rows=13, PixelData=b"\0" * 13 * 16 * 2), "container.mixed"),
         (_set(ImagePositionPatient=[-90, -80, -285]), "container.mixed"),
-        (_set(ImagePositionPatient=[-100, -80, -284]), "container.incomplete"),
-        (_set(ImagePositionPatient=[-100, -80, -290]), "container.incomplete"),
+        (_set(ImagePositionPatient=[-100, -80, -284]), "container.uneven"),
+        (_set(ImagePositionPatient=[-100, -80, -290]), "container.repeated"),
         (_set(ImagePositionPatient=None), "header.invalid"),
         (_set(ImagePositionPatient=[1, 2]), "header.invalid"),
         (_set(ImageOrientationPatient=None), "header.invalid"),
@@ -171,9 +174,12 @@ def _set(**values: Any) -> Change:
         (_set(NumberOfFrames=2), "content.not_3d"),
         (_set(SamplesPerPixel=3), "content.not_3d"),
         (_set(PixelData=b"\0" * 440), "container.truncated"),
-        (_set(PixelData=b"\0" * 460), "container.length"),
         (_set(PixelData=None), "header.invalid"),
-        (_set(BitsStored=None), "container.corrupt"),
+        (_set(BitsStored=None), "header.invalid"),
+        (_set(BitsStored=17), "header.invalid"),
+        (_set(BitsAllocated=12), "header.datatype"),
+        (_set(PixelRepresentation=None), "header.invalid"),
+        (_set(PhotometricInterpretation="PALETTE COLOR"), "header.datatype"),
     ],
 )
 def test_a_slice_that_cannot_be_used(root: Path, change: Change, code: str) -> None:
@@ -190,7 +196,7 @@ def test_a_missing_slice_is_seen(root: Path) -> None:
 
 def test_slices_at_one_place_are_no_volume(root: Path) -> None:
     write_series(root / SERIES, step=(0, 0, 0))
-    assert refusal(root) == "container.incomplete"
+    assert refusal(root) == "container.repeated"
 
 
 def test_a_tilted_gantry_is_refused(root: Path) -> None:
@@ -292,7 +298,7 @@ def test_the_root_itself_may_be_the_series(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_series_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadFileError, match="holds no folder with DICOM files"):
+    with pytest.raises(BadFileError, match="holds no folder with slices of CT"):
         DicomSource(tmp_path)
 
 
@@ -337,3 +343,161 @@ def test_a_row_of_a_manifest_may_name_a_series(root: Path) -> None:
     told.clear()
     source.inspect(SERIES, told.append)
     assert "container.incomplete" in [problem.code for problem in told]
+
+
+NAMES = {
+    "dicom": "IM{:04d}.dicom",
+    "upper": "IM{:04d}.DCM",
+    "ima": "{:04d}.IMA",
+    "img": "IM{:04d}.img",
+    "none": "IM{:04d}",
+    "numbers": "1.2.840.{}",
+    "other": "slice_{}.dat",
+    "text": "{:04d}.dcm.txt",
+}
+
+
+@pytest.mark.parametrize("kind", list(NAMES))
+def test_slices_are_known_by_what_they_hold(root: Path, kind: str) -> None:
+    for number, path in enumerate(sorted((root / SERIES).iterdir())):
+        path.rename(path.with_name(NAMES[kind].format(number)))
+    source = DicomSource(root)
+    assert [study.study_id for study in source.studies()] == [SERIES]
+    np.testing.assert_array_equal(source.read_volume(SERIES).voxels.numpy()[::-1, ::-1], VOXELS)
+
+
+def test_a_series_of_mixed_names_and_packed_slices_is_taken_whole(root: Path) -> None:
+    for number, path in enumerate(sorted((root / SERIES).iterdir())):
+        path.rename(path.with_name(list(NAMES.values())[number % len(NAMES)].format(number)))
+    for path in sorted((root / SERIES).iterdir())[:4]:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    for path in sorted((root / SERIES).iterdir())[:2]:
+        path.rename(path.with_name(f"{path.name}.gz"))
+    assert codes(DicomSource(root).inspect, SERIES) == []
+    np.testing.assert_array_equal(DicomSource(root).read_volume(SERIES).voxels.numpy()[::-1, ::-1], VOXELS)
+
+
+def _beside(folder: Path, kind: str) -> None:
+    """Put something beside slices that is none of them."""
+    storage = "1.2.840.10008.5.1.4.1.1."
+    objects = {"dose report": ("88.67", "SR"), "contours": ("481.3", "RTSTRUCT"), "segmentation": ("66.4", "SEG")}
+    objects |= {"presentation": ("11.1", "PR"), "magnetic resonance": ("4", "MR"), "screen": ("7", "OT")}
+    if kind in objects:
+        write_series(folder / "x", HU[:1])
+        dataset: Any = pydicom.dcmread(folder / "x" / "0.dcm")
+        number, dataset.Modality = objects[kind]
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = storage + number
+        dataset.save_as(folder / "other.dcm")
+        shutil.rmtree(folder / "x")
+    elif kind in {"localizer", "localizer without a name"}:
+        image_type = ["ORIGINAL", "PRIMARY", "LOCALIZER" if kind == "localizer" else "AXIAL"]
+        change = _set_all(ImageType=image_type, Rows=14, Columns=16)
+        write_series(folder / "x", HU[:1], axes=((1, 0, 0), (0, 0, -1)), change=change)
+        (folder / "x" / "0.dcm").rename(folder / "scout.dcm")
+        (folder / "x").rmdir()
+    elif kind == "few slices of another series":
+        write_series(folder / "x", HU[:3], change=_set_all(SeriesInstanceUID="1.2.77"))
+        for path in (folder / "x").iterdir():
+            path.rename(folder / f"b{path.name}")
+        (folder / "x").rmdir()
+    elif kind == "subfolder":
+        (folder / "thumbnails").mkdir()
+        (folder / "thumbnails/a.jpg").write_bytes(b"x")
+    else:
+        (folder / kind).write_bytes(b"exported by an archive\n" if kind != "DICOMDIR" else b"")
+
+
+def _set_all(**values: Any) -> Change:
+    def change(dataset: Any, number: int) -> None:
+        for name, value in values.items():
+            setattr(dataset, name, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("README", "is no DICOM"),
+        ("Thumbs.db", "is no DICOM"),
+        ("DICOMDIR", "is no DICOM"),
+        ("report.pdf", "is no DICOM"),
+        ("subfolder", "is no DICOM"),
+        ("dose report", "is a dose report"),
+        ("contours", "is contours of radiotherapy"),
+        ("segmentation", "is a segmentation"),
+        ("presentation", "is another DICOM object"),
+        ("magnetic resonance", "MR Image Storage of modality MR"),
+        ("screen", "is a picture of a screen"),
+        ("localizer", "is a localizer"),
+        ("localizer without a name", "is a localizer, by how it lies"),
+        ("few slices of another series", "is another series: no description (3 slices, 1.2.77)"),
+    ],
+)
+def test_what_lies_beside_slices_is_passed_over_and_named(root: Path, kind: str, words: str) -> None:
+    expected = DicomSource(root).read_volume(SERIES)
+    _beside(root / SERIES, kind)
+    told: list[Problem] = []
+    source = DicomSource(root, on_problem=told.append)
+    assert [study.study_id for study in source.studies()] == [SERIES]
+    assert source.inspect(SERIES, told.append) is not None
+    assert torch.equal(source.read_volume(SERIES).voxels, expected.voxels)
+    (note,) = [found for found in told if found.code == "set.passed_over"]
+    assert words in note.message
+    assert note.values["files"] == (3 if kind.startswith("few") else 1)
+    assert [found.code for found in told if found.severity == "error"] == []
+
+
+def test_folders_without_slices_are_no_volumes_and_their_files_are_named(root: Path) -> None:
+    (root / "P2/dose").mkdir(parents=True)
+    _beside(root / "P2/dose", "dose report")
+    (root / "P2/notes").mkdir()
+    (root / "P2/notes/a.txt").write_text("text")
+    told: list[Problem] = []
+    source = DicomSource(root, on_problem=told.append)
+    assert [study.study_id for study in source.studies()] == [SERIES]
+    assert {(Path(found.file).name, found.code) for found in told} == {
+        ("other.dcm", "set.passed_over"),
+        ("a.txt", "set.passed_over"),
+    }
+
+
+def test_a_folder_with_several_volumes_gives_one_for_each(root: Path) -> None:
+    flat = root / "P2"
+    flat.mkdir()
+    for uid in ("1.2.40", "1.2.41"):
+        write_series(root / "x", change=_set_all(SeriesInstanceUID=uid, RescaleIntercept=-1024 + int(uid[-1])))
+        for path in (root / "x").iterdir():
+            path.rename(flat / f"{uid}_{path.name}")
+    (root / "x").rmdir()
+    (flat / "README").write_text("text")
+    source = DicomSource(root)
+    names = [study.study_id for study in source.studies()]
+    assert names == [SERIES, "P2#1.2.40", "P2#1.2.41"]
+    assert {study.patient_id for study in source.studies()} == {"P1", "P2"}
+    first, second = (source.read_volume(name).voxels for name in names[1:])
+    assert torch.equal(first + 1, second)
+    assert source.volume_file("P2#1.2.41") == flat
+    told: list[Problem] = []
+    source.inspect("P2#1.2.40", told.append)
+    others = {
+        (found.file.rpartition("/")[2], found.values["files"]) for found in told if found.code == "set.passed_over"
+    }
+    assert others == {("README", 1), ("P2#1.2.41", 10)}
+    assert [study.study_id for study in DicomSource(root, quarantine=["P2"]).studies()] == [SERIES]
+    left = DicomSource(root, quarantine=["P2#1.2.40"]).studies()
+    assert [study.study_id for study in left] == [SERIES, "P2#1.2.41"]
+
+
+def test_a_damaged_slice_is_no_file_that_is_passed_over(root: Path) -> None:
+    for number, path in enumerate(sorted((root / SERIES).iterdir())):
+        path.rename(path.with_name(f"IM{number}"))
+    (root / SERIES / "IM9").write_bytes(b"")
+    assert codes(DicomSource(root).inspect, SERIES) == ["container.empty"]
+
+
+def test_an_enhanced_series_is_told_as_such(root: Path) -> None:
+    storage = "1.2.840.10008.5.1.4.1.1.2.1"
+    shutil.rmtree(root / SERIES)
+    write_series(root / SERIES, HU[:1], change=_set_all(SOPClassUID=storage, NumberOfFrames=40))
+    assert [study.study_id for study in DicomSource(root).studies()] == [SERIES]
