@@ -9,12 +9,12 @@ import numpy as np
 from simcrop.adapters.formats.dicom_bytes import require_pydicom
 from simcrop.adapters.formats.dicom_enhanced import opened_enhanced
 from simcrop.adapters.formats.dicom_places import Placed, check_places, without_copies
-from simcrop.adapters.formats.dicom_series import Series, chosen, contents_of, passed_over
+from simcrop.adapters.formats.dicom_series import Series, chosen, contents_of, damage_in, passed_over
 from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels
 from simcrop.adapters.formats.dicom_stacking import note_loss, stacked
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
 from simcrop.adapters.problems.content import PaddingValue
-from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
+from simcrop.core.data.problems import OnProblem, bad_file
 
 
 @contextmanager
@@ -39,9 +39,8 @@ def opened_series(
     series = chosen(folder, contents, wanted)
     for found in passed_over(folder, contents, series):
         on_problem(found)
-    for damaged in contents.damaged:
-        assert damaged.problem is not None
-        raise BadFileError(damaged.problem)
+    if contents.damaged:
+        raise damage_in(contents)
     if series.is_enhanced:
         with opened_enhanced(_alone(folder, series), root, padding_value, on_problem) as stored:
             yield stored

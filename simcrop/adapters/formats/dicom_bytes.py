@@ -43,6 +43,15 @@ def require_pydicom() -> ModuleType:
     return pydicom
 
 
+def has_pydicom() -> bool:
+    """Whether the package is installed."""
+    try:
+        require_pydicom()
+    except DataError:
+        return False
+    return True
+
+
 def damage() -> tuple[type[Exception], ...]:
     """What pydicom raises at bytes that are no DICOM."""
     return (*_DAMAGE, require_pydicom().errors.BytesLengthException)

@@ -12,7 +12,7 @@ import numpy as np
 
 from simcrop.adapters.formats.dicom_headers import VOLUMES, DicomHeader, Kind, read_dicom_header
 from simcrop.adapters.problems.content import MIN_SLICES
-from simcrop.core.data.problems import Problem, bad_file, problem
+from simcrop.core.data.problems import BadFileError, Problem, bad_file, problem
 
 _ACROSS = 0.5
 """Cosine between the normals of two slices: below it, one lies across the other as a localizer does."""
@@ -96,18 +96,31 @@ def contents_of(folder: Path, root: Path | None = None) -> Contents:
     own = by_series(read_dicom_header(path, root) for path in files_in(folder))
     if own.series or own.damaged:
         return own
-    below = (path for each, _, _ in sorted(os.walk(folder)) for path in files_in(Path(each)))
-    return by_series(read_dicom_header(path, root) for path in below)
+    return by_series(read_dicom_header(path, root) for path in _files_below(folder))
 
 
 def files_in(folder: Path) -> list[Path]:
     """The files of a folder by name, but for hidden ones. Raises BadFileError where it cannot be looked into."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_dir()]
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and not _is_folder(entry)]
     except OSError as error:
         raise bad_file(folder, "container.unreadable", f"cannot be read ({error.strerror})") from error
     return [folder / name for name in sorted(names)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; a link that leads nowhere is a file that cannot be read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for below, subfolders, _ in os.walk(folder):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield from files_in(Path(below))
 
 
 def by_series(headers: Iterable[DicomHeader]) -> Contents:
@@ -156,10 +169,17 @@ def chosen(folder: Path, contents: Contents, wanted: str | None) -> Series:
     if wanted is not None and contents.series:
         message = f"holds no series {wanted!r}; it holds {_listed(contents.series)}"
         raise bad_file(folder, "container.no_series", message, **values)
-    if contents.damaged and (worst := contents.damaged[0].problem) is not None:
-        raise bad_file(worst.file, worst.code, worst.message, **worst.values)
+    if contents.damaged:
+        raise damage_in(contents)
     what = "; ".join(f"{each.path.name}: {each.what}" for each in contents.beside[:_MOST_NAMED])
     raise bad_file(folder, "container.no_series", f"holds no slice of CT ({what or 'it is empty'})")
+
+
+def damage_in(contents: Contents) -> BadFileError:
+    """The error of a folder with files that may be slices and cannot be read: which series they are of is unknown."""
+    found = contents.damaged[0].problem
+    assert found is not None
+    return BadFileError(found)
 
 
 def passed_over(folder: Path, contents: Contents, series: Series) -> Iterator[Problem]:

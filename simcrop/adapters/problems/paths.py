@@ -11,7 +11,8 @@ BOMB_RATIO, BOMB_BYTES = 400, 1 << 28
 
 A mask of 512 x 512 x 600 voxels stays below: deflate packs its zeros a thousand to one.
 """
-_DETACHED = (".mhd", ".nhdr")
+DETACHED = (".mhd", ".nhdr", ".hdr")
+"""Ends of headers whose voxels may lie in a file of their own."""
 _PAIR = (".hdr", ".img", ".img.gz")
 _DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(\S+)\s*$", re.MULTILINE)
 
@@ -48,7 +49,7 @@ def data_files(path: Path) -> tuple[Path, ...]:
     """The file with the voxels, where `path` is a header that keeps them apart. Raises OSError as `open` does."""
     if path.suffix.lower() == _PAIR[0]:
         return pair_file(path)
-    if path.suffix.lower() not in _DETACHED:
+    if path.suffix.lower() not in DETACHED:
         return ()
     with path.open("rb") as file:
         named = _DATA_FILE.search(file.read(1 << 16))

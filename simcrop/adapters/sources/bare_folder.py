@@ -27,22 +27,18 @@ class FolderSource(Source):
 
     def __init__(self, root: Path, **declared: Unpack[Options]) -> None:
         super().__init__(root, **declared)
-        files = [(name, "", None) for name in self._names()]
         found = series_below(self._root, self._on_problem, beside_volumes=True)
-        series = [
-            (name, self._name(each.path), uid) for each in found for name, uid in each.volumes(self._name(each.path))
-        ]
+        folders = {self._name(each.path): each for each in found}
+        series = [(name, folder, uid) for folder, each in folders.items() for name, uid in each.volumes(folder)]
         self._series = {name: (folder, uid) for name, folder, uid in series if uid is not None}
-        self._studies = [study_of(name, patient_id=name) for name, _, _ in (*files, *sorted(series))]
+        names = [*self._names(), *sorted(name for name, _, _ in series)]
+        self._studies = [study_of(name, patient_id=name) for name in names]
         if not self._studies:
             self._tell(root, "set.no_studies", f"holds no volume ({SUFFIXES}, DICOM)")
 
     def _names(self) -> list[str]:
-        def unreadable(error: OSError) -> None:
-            self._tell(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})")
-
         names: list[str] = []
-        for folder, folders, files in os.walk(self._root, onerror=unreadable):
+        for folder, folders, files in os.walk(self._root):
             for path in (Path(folder, name) for name in folders):
                 try:
                     refuse_link_out(self._root, path)

@@ -62,7 +62,7 @@ def check_source(
     studies = source.studies()
     names = [name for study in studies for name in study.reconstructions]
     verdicts = look_at(source, names, cache, workers=workers, progress=progress)
-    problems = [*found_before, *_of_volumes(source, verdicts)]
+    problems = [*found_before, *_of_volumes(source, names, verdicts)]
     problems += report_problems(studies, max_tokens=max_tokens)
     problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
     problems += _unnamed(source, names)
@@ -106,14 +106,14 @@ def _look(source: DataSet, name: str) -> Verdict:
     return Verdict(stamp, digest, tuple(problems))
 
 
-def _of_volumes(source: DataSet, verdicts: Mapping[str, Verdict]) -> Iterator[Problem]:
+def _of_volumes(source: DataSet, names: Sequence[str], verdicts: Mapping[str, Verdict]) -> Iterator[Problem]:
     """The problems of all volumes. What lies beside volumes of one folder is passed over if each of them says so."""
-    looked = {name: verdict for name, verdict in verdicts.items() if verdict.digest or _passes_over(verdict)}
-    sharing = Counter(source.volume_file(name) for name in looked)
+    looked = (name for name in names if verdicts[name].digest or _passes_over(verdicts[name]))
+    sharing = Counter(map(source.volume_file, looked))
     told: Counter[tuple[Path, str]] = Counter()
-    for name, verdict in verdicts.items():
+    for name in names:
         folder = source.volume_file(name)
-        for found in verdict.problems:
+        for found in verdicts[name].problems:
             if found.code != PASSED_OVER:
                 yield found
                 continue

@@ -6,10 +6,11 @@ from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.csv_tables import Row, as_label, is_unknown, read_rows
-from simcrop.adapters.formats.dicom_bytes import begins_as_dicom, require_pydicom
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom, has_pydicom, require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, options
+from simcrop.adapters.sources.series_folders import series_below
 from simcrop.adapters.sources.truth_folders import TruthFolders
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
@@ -79,6 +80,19 @@ class ManifestSource(TruthFolders, Source):
             name = path.relative_to(self._root)
             if name.parts[0] != "ground_truth" and not path.is_dir() and name not in self._left_out:
                 yield path
+        if has_pydicom():
+            yield from self._series_folders()
+
+    def _series_folders(self) -> Iterator[Path]:
+        """Every folder of DICOM slices that is used, or that no row names."""
+        used = {self.volume_file(name) for study in self._studies for name in study.reconstructions}
+        taken = used.union({self._root / "ground_truth"}, (self._root / name for name in self._left_out))
+        around = {path.parent for path in used if not suffix_of(path.name) and is_file(path)}
+        for found in series_below(self._root, lambda problem: None, beside_volumes=True):
+            if found.path in around:  # a row names the file in it
+                continue
+            if found.path in used or taken.isdisjoint({found.path, *found.path.parents}):
+                yield found.path
 
     def _truth_folder(self, reconstruction: str) -> Path:
         relative = inside(self._root, reconstruction).relative_to(self._root)

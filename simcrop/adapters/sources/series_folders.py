@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from simcrop.adapters.formats.dicom_headers import DicomHeader, Kind, read_dicom_header
 from simcrop.adapters.formats.dicom_series import by_series, files_in
-from simcrop.adapters.formats.opening import suffix_of
-from simcrop.adapters.problems.paths import data_files
+from simcrop.adapters.formats.opening import suffix_of, without_suffix
+from simcrop.adapters.problems.paths import DETACHED, data_files
 from simcrop.core.data.problems import BadFileError, OnProblem, problem
 
 _VERDICTS = re.compile(r"checked_[0-9a-f]{16}\.jsonl")
@@ -41,13 +41,17 @@ def series_below(root: Path, on_problem: OnProblem, *, beside_volumes: bool = Fa
 
     Args:
         root: the tree.
-        on_problem: is told of files in the other folders, which are passed over.
+        on_problem: is told of files in the other folders, which are passed over, and of folders that cannot be read.
         beside_volumes: whether files named like volumes of another format, and what belongs to them, are at home there.
 
     Raises:
         DataError: a file is DICOM, and pydicom is not installed.
     """
-    for folder, subfolders, names in os.walk(root):
+
+    def unreadable(error: OSError) -> None:
+        on_problem(problem(str(error.filename), "container.unreadable", f"cannot be read ({error.strerror})"))
+
+    for folder, subfolders, names in os.walk(root, onerror=unreadable):
         if any(map(_VERDICTS.fullmatch, names)):  # what simcrop prepared is no data
             subfolders.clear()
             continue
@@ -67,8 +71,7 @@ def look_into(
         on_problem(bad.problem)
         return None
     if beside_volumes:
-        volumes = [path for path in files if suffix_of(path.name)]
-        at_home = {*volumes, *(part for path in volumes for part in _data_files(path))}
+        at_home = _at_home(files)
         files = [path for path in files if path not in at_home]
     sample = files[:: max(1, len(files) // _LOOKED_AT)]
     headers = {path: read_dicom_header(path, root) for path in sample}
@@ -91,6 +94,14 @@ def look_into(
 
 def _is_slice(header: DicomHeader) -> bool:
     return header.kind in {Kind.SLICE, Kind.ENHANCED}
+
+
+def _at_home(files: Sequence[Path]) -> set[Path]:
+    """The files named like volumes of another format, and those that hold their voxels or are named after them."""
+    volumes = [path for path in files if suffix_of(path.name)]
+    headers = tuple(f"{without_suffix(path.name)}." for path in volumes if path.suffix.lower() in DETACHED)
+    parts = (part for path in volumes for part in _data_files(path))
+    return {*volumes, *parts, *(path for path in files if headers and path.name.startswith(headers))}
 
 
 def _data_files(path: Path) -> tuple[Path, ...]:

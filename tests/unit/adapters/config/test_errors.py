@@ -44,6 +44,14 @@ def test_a_number_or_a_word_is_asked_for_in_one_line(tmp_path: Path, value: str)
     assert message(tmp_path, "", "data.num_workers=-1") == "--set: data.num_workers: -1 is below 0"
 
 
+def test_padding_is_one_number_or_several(tmp_path: Path) -> None:
+    assert load(tmp_path, "", "data.padding_value=-2000").data.padding_value == -2000
+    assert load(tmp_path, "", "data.padding_value=[-2000, -3024]").data.padding_value == (-2000, -3024)
+    for value in ("air", "[air]"):
+        line = message(tmp_path, "", f"data.padding_value={value}")
+        assert line.startswith("--set: data.padding_value: expected a number, not ")
+
+
 @pytest.mark.parametrize("value", ["maybe", "2", "null"])
 def test_yes_no_or_a_word_is_asked_for_in_one_line(tmp_path: Path, value: str) -> None:
     line = message(tmp_path, "", f"train.compile={value}")

@@ -106,8 +106,11 @@ def test_padding_is_read_as_air(root: Path) -> None:
     voxels[0] = -2000
     write_volume(root / FIRST, voxels)
     assert (BTCVSource(root, padding_value=-2000).read_volume(FIRST).voxels[0] == -1000).all()
-    assert codes(BTCVSource(root).inspect, FIRST) == ["content.padding"]
-    assert codes(BTCVSource(root, padding_value=-2000).inspect, FIRST) == []
+    for padding_value, expected in ((None, ["content.padding"]), (-2000, []), ((-3024, -2000), [])):
+        told: list[Problem] = []
+        BTCVSource(root, padding_value=padding_value).inspect(FIRST, told.append)
+        assert [found.code for found in told if found.code == "content.padding"] == expected
+        assert [found.code for found in told if found.severity == "error"] == []
     assert BTCVSource(root).identity != BTCVSource(root, padding_value=-2000).identity
 
 

@@ -1,5 +1,6 @@
 """Rows of a manifest that name folders of DICOM: one CT volume, or the one of several that the row means."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,15 @@ def test_a_series_can_be_left_out_by_its_name(patient: Path) -> None:
     )
     source = ManifestSource(patient / "reports.csv", quarantine=["P1#3"])
     assert [study.study_id for study in source.studies()] == ["P1#4"]
+
+
+def test_series_that_no_row_names_are_listed(patient: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_series(patient / "P2/a")
+    write_series(patient / "P3/a")
+    write_series(patient / "ground_truth/a")
+    source = source_of(patient, {"volume": "P2/a", "split": ""}, {"volume": "P3", "split": "no such split"})
+    lung, soft = (patient / "P1/study" / name for name in ("Lung 1.0", "Soft 3.0"))
+    assert set(source.files()) == {lung, soft, patient / "P2/a"}
+    assert set(source_of(patient, {"series": "3"}).files()) == {patient / "P2/a", patient / "P3/a"}
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    assert list(source.files()) == []
