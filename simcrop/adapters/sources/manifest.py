@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
-from simcrop.adapters.formats.dicom_bytes import has_pydicom, require_pydicom
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom, has_pydicom, require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.formats.tables import Row, read_rows
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
@@ -104,7 +104,10 @@ class ManifestSource(TruthFolders, Source):
         """Every folder of DICOM slices that is used, or that no row names."""
         used = {self.volume_file(name) for study in self._studies for name in study.reconstructions}
         taken = used.union({self._root / "ground_truth"}, (self._root / name for name in self._left_out))
+        around = {path.parent for path in used if not suffix_of(path.name) and is_file(path)}
         for found in series_below(self._root, lambda problem: None, beside_volumes=True):
+            if found.path in around:  # a row names the file in it
+                continue
             if found.path in used or taken.isdisjoint({found.path, *found.path.parents}):
                 yield found.path
 
@@ -222,12 +225,12 @@ class ManifestSource(TruthFolders, Source):
     def _is_volume_there(self, line: int, volume: str) -> bool:
         where = {"line": line, "volume": volume}
         path, has_suffix = self.volume_file(volume), bool(suffix_of(volume))
-        is_there = is_file(path) if has_suffix else is_folder(path)
+        is_there = _is_volume(path, has_suffix=has_suffix)
         if not is_there and self._is_spelled_otherwise(line, volume):
             path = self.volume_file(volume)
-            is_there = is_file(path) if has_suffix else is_folder(path)
+            is_there = _is_volume(path, has_suffix=has_suffix)
         if not is_there and not has_suffix:
-            message = f"line {line} names the volume {volume!r}; expected {SUFFIXES} or a folder of DICOM slices"
+            message = f"line {line} names the volume {volume!r}; expected {SUFFIXES}, enhanced CT or a DICOM series"
             self._tell(self._path, "text.value", message, column="volume", **where)
         elif not is_there:
             message = f"does not exist, and line {line} of {self._path} names it"
@@ -256,6 +259,11 @@ class ManifestSource(TruthFolders, Source):
         """The path of a volume within the folder, as the disk spells it."""
         place = self._place_of(volume)
         return self._spelled.get(place, place)
+
+
+def _is_volume(path: Path, *, has_suffix: bool) -> bool:
+    """Whether a file is there, or without a known suffix a folder or a file of DICOM."""
+    return is_file(path) if has_suffix else is_folder(path) or begins_as_dicom(path)
 
 
 def _split(row: Row) -> str:
