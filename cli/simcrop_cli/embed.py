@@ -17,9 +17,10 @@ def embed(
         typer.Option(help="Mean of the patch tokens; with their maximum; with the means after lower blocks."),
     ] = "encoder",
     form: Annotated[
-        Literal["csv", "parquet", "npz"], typer.Option("--format", help="A table, or (npz) a file for each scan.")
+        Literal["csv", "parquet", "npz", "h5"],
+        typer.Option("--format", help="A table, or (npz, h5) a file for each scan."),
     ] = "csv",
-    tokens: Annotated[bool, typer.Option("--tokens", help="Keep all tokens of a scan too (npz).")] = False,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Keep all tokens of a scan too (npz, h5).")] = False,
     device: Device = "auto",
     batch_size: BatchSize = 16,
     workers: Workers = None,

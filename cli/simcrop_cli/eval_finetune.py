@@ -18,4 +18,5 @@ def finetune(
 
     Without --checkpoint the same is trained from scratch.
     """
-    evaluate("finetune", config, checkpoint, out, overrides, labels=labels, protocol=protocol)
+    options = {"labels.percent": labels, "labels.protocol": protocol}
+    evaluate("finetune", config, checkpoint, out, overrides, options)

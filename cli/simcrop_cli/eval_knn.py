@@ -20,4 +20,5 @@ def knn(
     Without --checkpoint an untrained encoder is measured; --set knn.features=voxels measures the voxels alone.
     --features takes those of any other model, with the same patients, choices and intervals.
     """
-    evaluate("knn", config, checkpoint, out, overrides, labels=labels, protocol=protocol, features=features)
+    options = {"labels.percent": labels, "labels.protocol": protocol, "labels.features": features}
+    evaluate("knn", config, checkpoint, out, overrides, options)

@@ -20,4 +20,5 @@ def probe(
     Without --checkpoint an untrained encoder is measured; --set probe.features=voxels measures the voxels alone.
     --features takes those of any other model, with the same patients, choices and intervals.
     """
-    evaluate("probe", config, checkpoint, out, overrides, labels=labels, protocol=protocol, features=features)
+    options = {"labels.percent": labels, "labels.protocol": protocol, "labels.features": features}
+    evaluate("probe", config, checkpoint, out, overrides, options)

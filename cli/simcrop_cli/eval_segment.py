@@ -17,4 +17,4 @@ def segment(
 
     Without --checkpoint it is trained from scratch; the folder of an earlier segmentation is measured again instead.
     """
-    evaluate("segment", config, checkpoint, out, overrides, labels=labels)
+    evaluate("segment", config, checkpoint, out, overrides, {"labels.percent": labels})

@@ -1,5 +1,6 @@
 """Run an evaluation by its name, for the commands of `simcrop eval`."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -15,21 +16,23 @@ def evaluate(
     checkpoint: str | None,
     out: Path | None,
     overrides: list[str] | None,
-    *,
-    labels: float | None = None,
-    protocol: str | None = None,
-    features: Path | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> None:
-    """Run an evaluation by the configuration; the options of a command win over `--set`.
+    """Run an evaluation by the configuration.
 
     The result goes where it is asked for, or into runs/NAME/eval/TASK. That folder is made first: it is better known
     before hours of computing that it cannot be.
+
+    Args:
+        task: name of the evaluation.
+        config, checkpoint, out, overrides: as the command has them.
+        options: keys of the configuration that the command has options of its own for; None where one is not given.
+            They win over `overrides`.
     """
     from simcrop.adapters.config.settings import load_config
     from simcrop.adapters.system.files import make_folder
 
-    options = {"labels.percent": labels, "labels.protocol": protocol, "labels.features": features}
-    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    given = [f"{key}={value}" for key, value in (options or {}).items() if value is not None]
     settings = load_config(config, [*(overrides or []), *given])
     evaluation = getattr(import_module(f"simcrop.compose.evaluation.{_MODULES.get(task, task)}"), task)
     folder = out or Path("runs") / settings.name / "eval" / task

@@ -32,7 +32,16 @@ FeatureTable = Annotated[
     typer.Option(
         "--features",
         metavar="FILE",
-        help="Measure these features, of any model: .csv, .parquet or .npz with a row for each study.",
+        help="Measure these features, of any model: .csv, .parquet, .npz or .h5 with a row for each study.",
+        show_default=False,
+    ),
+]
+TextFeatureTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--text-features",
+        metavar="FILE",
+        help="The features of the reports, in the space of those of the volumes: a row for each study.",
         show_default=False,
     ),
 ]

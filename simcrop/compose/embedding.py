@@ -23,8 +23,8 @@ class EmbedOptions:
     Attributes:
         read_out: encoder, the mean of the patch tokens; max, their maximum beside it; layers, the means after lower
             blocks beside it. As `probe.features` has them.
-        form: csv or parquet, a table with a row a scan; npz, a file a scan.
-        tokens: keep every token of a scan too; npz alone.
+        form: csv or parquet, a table with a row a scan; npz or h5, a file a scan.
+        tokens: keep every token of a scan too; npz and h5 alone.
         scans: how they are taken.
     """
 
@@ -34,8 +34,8 @@ class EmbedOptions:
     scans: ScanOptions = field(default_factory=ScanOptions)
 
     def __post_init__(self) -> None:
-        if self.tokens and self.form != "npz":
-            raise ConfigError(f"--tokens: a table has no room for them, and --format is {self.form}; take npz")
+        if self.tokens and self.form not in ("npz", "h5"):
+            raise ConfigError(f"--tokens: a table has no room for them, and --format is {self.form}; take npz or h5")
 
 
 def embed(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
@@ -17,6 +16,7 @@ from simcrop.adapters.formats.scan import Scan
 from simcrop.adapters.loading.resample import resample_mask
 from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown, ShownScan
 from simcrop.adapters.pages.words import distance_mm, place_in_mm, place_in_words
+from simcrop.compose.looking import SentenceMap
 from simcrop.compose.models import checkpoint_identity, trained_on
 from simcrop.compose.pages import MAP_SAMPLES, PANEL_DPI, cautions, image_of, shown_box, versions_text
 from simcrop.core.data.study import Volume
@@ -62,20 +62,19 @@ class LocatedPage:
             else:
                 self._outlines.append(self._mask(without_suffix(path.name), path, read_volume(path)))
 
-    def add(self, sentence: str, found: PatchMap, heat: HeatMap, figure: Figure) -> None:
+    def add(self, seen: SentenceMap, found: PatchMap) -> None:
         """Add a sentence.
 
         Args:
-            sentence: as it was asked.
-            found: its map on the model's patches.
-            heat: the same on the scan.
-            figure: its picture, for printing.
+            seen: its map on the scan.
+            found: the same on the model's patches.
         """
+        sentence, heat = seen.sentence, seen.heat
         values, affine = found.sampled(MAP_SAMPLES)
         values[~_on_grid(values.shape, affine, self._scan)] = np.nan
         truth = self._of_sentence.get(sentence_key(sentence))
         place = place_in_words(heat.best_mm, self._scan.shape, self._scan.affine)
-        notes = [place, place_in_mm(heat.best_mm)]
+        notes = [place, place_in_mm(heat.best_mm), *([] if seen.standing is None else [seen.standing.text])]
         for mask in self._outlines if truth is None else (truth,):
             notes.append(_fit(heat, mask))
         entry = Shown(
@@ -85,7 +84,7 @@ class LocatedPage:
             best_mm=heat.best_mm,
             map=Image(values, affine),
             outlines=() if truth is None else (truth,),
-            panel=small_png(figure, dpi=PANEL_DPI),
+            panel=small_png(seen.figure(), dpi=PANEL_DPI),
         )
         self._entries.append(entry)
 

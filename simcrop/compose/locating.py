@@ -15,8 +15,8 @@ from simcrop.adapters.pages.scan_page import write_scan_page
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.compose.located_page import LocatedPage, PageOptions, about_model
-from simcrop.compose.looking import SentenceMap, about_place, extent_text, look_for
-from simcrop.compose.models import load_aligned, worth_of_maps
+from simcrop.compose.looking import SentenceMap, extent_text, look_for, map_on_scan
+from simcrop.compose.models import load_aligned, references_of, worth_of_maps
 from simcrop.core.errors import DataError, InputError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
@@ -71,15 +71,14 @@ def locate(
     model, tokenizer = load_aligned(checkpoint, choose_device("auto"))
     gathered = LocatedPage(scan, model.recipe, options) if pages else None
     require_known(wanted, model, tokenizer, "--sentence")
-    maps = look_for(wanted, scan, model, tokenizer, company)
-    for number, (sentence, found) in enumerate(zip(wanted, maps, strict=True), 1):
-        heat = found.onto(scan.shape, scan.affine)
+    everything = look_for(wanted, scan, model, tokenizer, company, references_of(checkpoint))
+    for number, (sentence, found) in enumerate(zip(wanted, everything, strict=True), 1):
+        seen = map_on_scan(sentence, scan, found, model, checkpoint)
         if number == 1:
-            _warn_outside(scan, model, heat)
-        seen = SentenceMap(sentence, scan, heat, about_place(scan, model, heat, checkpoint))
+            _warn_outside(scan, model, seen.heat)
         written = _write_files(kinds, seen, None if len(wanted) == 1 else number)
         if gathered is not None:
-            gathered.add(sentence, found, heat, seen.figure())
+            gathered.add(seen, found.map)
         print("\n".join([*([] if len(wanted) == 1 else [sentence]), *seen.facts, *map(str, written)]))
     worth = worth_of_maps(checkpoint)
     if gathered is not None:
@@ -89,7 +88,7 @@ def locate(
             write_scan_page(out, finished)
             print(out)
     print(worth)
-    return maps
+    return [found.map for found in everything]
 
 
 def tidy_sentences(sentences: Sequence[str], where: str) -> list[str]:

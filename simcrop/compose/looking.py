@@ -20,6 +20,7 @@ from simcrop.adapters.formats.scan import Scan
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.core.data.study import Volume
 from simcrop.core.evaluation.grounding import comparable, similarity_maps
+from simcrop.core.evaluation.references import ReferenceScans, Standing
 from simcrop.core.evaluation.sentences import read_within
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
@@ -31,6 +32,19 @@ _DPI = 90
 
 
 @dataclass(frozen=True, eq=False)
+class Found:
+    """What a model finds of a sentence in a scan.
+
+    Attributes:
+        map: on the model's patches.
+        standing: of the map's highest value among reference scans; None where the model carries none.
+    """
+
+    map: PatchMap
+    standing: Standing | None
+
+
+@dataclass(frozen=True, eq=False)
 class SentenceMap:
     """Where a model finds a sentence in a scan; in a notebook it shows its picture.
 
@@ -39,12 +53,15 @@ class SentenceMap:
         scan: that it was looked for in.
         heat: the map on the scan's voxels, in the order of its file, and its best place.
         facts: lines about it.
+        standing: where its score stands among those of the same sentence in reference scans: `share_below` (0 to 1),
+            `num_scans`, and whether they were `held_out`; None where the model carries no reference scans.
     """
 
     sentence: str
     scan: Scan
     heat: HeatMap
     facts: Sequence[str]
+    standing: Standing | None = None
 
     @property
     def values(self) -> NDArray[np.float32]:
@@ -105,8 +122,13 @@ class SentenceMap:
 
 @torch.no_grad()
 def look_for(
-    sentences: Sequence[str], scan: Scan, model: SimCroP, tokenizer: Tokenizer, company: Sequence[str] | None = None
-) -> list[PatchMap]:
+    sentences: Sequence[str],
+    scan: Scan,
+    model: SimCroP,
+    tokenizer: Tokenizer,
+    company: Sequence[str] | None = None,
+    references: ReferenceScans | None = None,
+) -> list[Found]:
     """The map of each sentence in a scan: cosines with the patches of a model.
 
     Args:
@@ -115,11 +137,17 @@ def look_for(
         model: trained with alignment, in eval mode.
         tokenizer: the model's.
         company: sentences that each is read among; by default findings that deny everything.
+        references: of the model, where it carries some.
     """
     company = normal_findings() if company is None else company
     recipe, reader = model.recipe, ReportReader(tokenizer, model.text_recipe.max_tokens)
     seen = Volume(*resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size)))
-    return maps_in(seen, torch.stack([read_within(model, reader, each, company) for each in sentences]), model)
+    features = torch.stack([read_within(model, reader, each, company) for each in sentences])
+    found = maps_in(seen, features, model)
+    return [
+        Found(each, None if references is None else references.standing(sentence, float(each.patches.max())))
+        for sentence, each in zip(features, found, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -135,6 +163,15 @@ def maps_in(seen: Volume, features: Float[Tensor, "S E"], model: SimCroP) -> lis
     cosines, compared = similarity_maps(features, patches), comparable(patches)
     shape, affine = (model.recipe.matched_grid, model.recipe.matched_patch_size), seen.affine.double().numpy()
     return [PatchMap.of(each, compared, *shape, affine) for each in cosines]
+
+
+def map_on_scan(sentence: str, scan: Scan, found: Found, model: SimCroP, name: str) -> SentenceMap:
+    """What a model of that name finds of a sentence, on the voxels of the scan."""
+    heat = found.map.onto(scan.shape, scan.affine)
+    facts = about_place(scan, model, heat, name)
+    if found.standing is not None:
+        facts.insert(1, found.standing.text)
+    return SentenceMap(sentence, scan, heat, facts, found.standing)
 
 
 def about_place(scan: Scan, model: SimCroP, found: HeatMap, name: str) -> list[str]:

@@ -10,6 +10,7 @@ from simcrop.adapters.checkpoints.encoder_file import open_weights, start_from
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.hub import local_copy
 from simcrop.adapters.checkpoints.models import load_weights, make_model
+from simcrop.adapters.checkpoints.reference_scans import find_references
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.adapters.text.tokenizer import HFTokenizer
@@ -17,6 +18,7 @@ from simcrop.compose.ops import select_ops
 from simcrop.compose.trained_encoder import TrainedEncoder
 from simcrop.compose.view import View
 from simcrop.core.errors import CheckpointError
+from simcrop.core.evaluation.references import ReferenceScans
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
@@ -176,6 +178,11 @@ def trained_on(checkpoint: str | Path) -> str:
 def worth_of_maps(checkpoint: str | Path) -> str:
     """A line on what the maps of a model are worth. Raises CheckpointError as `load_simcrop` does."""
     return f"a cosine says where a sentence fits best, not whether it is true; {trained_on(checkpoint)}"
+
+
+def references_of(checkpoint: str | Path) -> ReferenceScans | None:
+    """The reference scans that a model carries, or None. Raises CheckpointError as `load_simcrop` does."""
+    return find_references(open_weights(local_copy(checkpoint, None)))
 
 
 def config_of(checkpoint: Checkpoint) -> RunConfig:

@@ -117,8 +117,8 @@ def predict(
 
     Raises:
         CheckpointError: no such model, or one that is neither.
-        ConfigError, DataError, Stopped: as `apply_to_scans` and `owned_part` do; or the prompts are wrong, or the viewer of
-            pages has not been brought.
+        ConfigError, DataError, Stopped: as `apply_to_scans` and `owned_part` do; or the prompts are wrong, or the
+            viewer of pages has not been brought.
     """
     options = options or PredictOptions()
     if options.has_pages:

@@ -7,15 +7,17 @@ import torch
 from jaxtyping import Float, Int16
 from torch import Tensor
 
+from simcrop.adapters.checkpoints.reference_scans import find_references
 from simcrop.adapters.formats.scan import ScanLike, read_scan
 from simcrop.compose.labellers import Labeller, load_labeller
 from simcrop.compose.locating import require_known, tidy_sentences
-from simcrop.compose.looking import SentenceMap, about_place, look_for
+from simcrop.compose.looking import SentenceMap, look_for, map_on_scan
 from simcrop.compose.models import restore, tokenizer_of_aligned, whole_checkpoint
 from simcrop.compose.predicting import prompt_texts, sentence_scorer
 from simcrop.compose.trained_encoder import TrainedEncoder, features_of
 from simcrop.compose.view import View
 from simcrop.core.evaluation.readouts import TokenReadOut
+from simcrop.core.evaluation.references import ReferenceScans
 from simcrop.core.evaluation.sentences import read_alone
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import Tokenizer
@@ -31,10 +33,12 @@ class TrainedModel(SimCroP):
     Attributes:
         name: path or hub id that it was loaded from.
         view: what it sees of a scan.
+        references: scans among whose scores `locate` places those of a scan; None where it carries none.
     """
 
     name: str
     view: View
+    references: ReferenceScans | None
 
     def embed(self, scan: ScanLike, *, features: TokenReadOut = "encoder") -> Float[Tensor, "F"]:
         """The features of a scan, as `simcrop embed` writes them; float32 on the CPU.
@@ -108,11 +112,10 @@ class TrainedModel(SimCroP):
         tokenizer, opened = self._words(), read_scan(scan)
         texts = tidy_sentences([sentences] if isinstance(sentences, str) else sentences, "sentences")
         require_known(texts, self, tokenizer, "sentences")
-        maps: list[SentenceMap] = []
-        for text, found in zip(texts, look_for(texts, opened, self, tokenizer, findings), strict=True):
-            heat = found.onto(opened.shape, opened.affine)
-            maps.append(SentenceMap(text, opened, heat, about_place(opened, self, heat, self.name)))
-        return maps
+        everything = look_for(texts, opened, self, tokenizer, findings, self.references)
+        return [
+            map_on_scan(text, opened, found, self, self.name) for text, found in zip(texts, everything, strict=True)
+        ]
 
     def _words(self) -> Tokenizer:
         return tokenizer_of_aligned(self, self.name)
@@ -167,6 +170,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, revision
     model = restore(checkpoint, device, TrainedModel)
     assert isinstance(model, TrainedModel)
     model.name, model.view = str(path), View.by(checkpoint.run_config(), model.recipe)
+    model.references = find_references(checkpoint)
     return model
 
 

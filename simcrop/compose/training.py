@@ -17,6 +17,7 @@ from simcrop.adapters.checkpoints.resume import as_begun, check_data, is_finishe
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, as_yaml
+from simcrop.adapters.evaluation.run.kept_references import keep_references
 from simcrop.adapters.evaluation.run.pictures import RunPictures
 from simcrop.adapters.evaluation.run.summary import write_summary
 from simcrop.adapters.loading.buffers import ahead
@@ -184,13 +185,15 @@ class _Run:
         )
 
     def _summarise(self) -> None:
-        """Measure the trained model."""
+        """Measure the trained model, and keep what its scores can be compared with."""
         seconds = time.monotonic() - self.began
         settings, training = self.config.evaluation, self._reader(self.data.train)
         studies = training.studies[: self.config.grounding.reference_studies]
         reference = (volumes for _, volumes in training.batches(studies, settings.batch_size))
         arguments = (self.out, self.model, self.untrained, self.held_out, settings)
         write_summary(*arguments, reference=reference, seconds=seconds, train=self.data.train, seed=self.config.seed)
+        count, size = settings.reference_scans, settings.batch_size
+        keep_references(self.out, self.model, self.held_out, training, count, size)
 
     def _report(self) -> None:
         """Write the page of the run; where it cannot be, the run is none the worse."""

@@ -1,6 +1,7 @@
 """The commands of the README, as a stranger types them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,8 @@ def test_the_default_run_from_nothing_to_a_summary(tmp_path: Path) -> None:
     step = "checkpoints/step_00000002"
     files = ("config.json", "tokenizer", "model.safetensors", "training_state", "manifest.json")
     assert {f"{step}/{name}" for name in files} <= made
-    assert {"config.yaml", "metrics.jsonl", "summary.json", "checkpoints/latest", "checkpoints/best"} <= made
+    assert {"config.yaml", "metrics.jsonl", "summary.json", "references.safetensors"} <= made
+    assert {"checkpoints/latest", "checkpoints/best"} <= made
     assert any(name.startswith("events.out.tfevents.") for name in made)
     assert any(name.startswith("pictures/") and name.endswith(".png") for name in made)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -36,6 +38,15 @@ def test_the_default_run_from_nothing_to_a_summary(tmp_path: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
     assert {"grounding_hit_rate", "grounding_chance", "probe_auroc", "probe_auroc_untrained", "probe_auroc_voxels",
             "probe_num_labelled", "validation_loss"} <= set(summary)  # fmt: skip
+    # A model that was given away still knows how a sentence scores in scans of that data.
+    export = simcrop("export", "--checkpoint", run, "--out", tmp_path / "given")
+    assert export.returncode == 0, export.stderr
+    volume = next((tmp_path / "data").glob("phantom_*/dataset/**/*.nii.gz"))
+    given = ["--checkpoint", tmp_path / "given", "--volume", volume, "--out", tmp_path / "heart.png"]
+    located = simcrop("locate", *given, "--sentence", "The heart is enlarged.")
+    assert located.returncode == 0, located.stderr
+    standing = r"higher than in \d+ % of \d reference scans held out of the training data"
+    assert re.fullmatch(standing, located.stdout.splitlines()[1])
     # The resolved configuration is a configuration: the same run, which is finished.
     again = simcrop("train", run / "config.yaml", cwd=tmp_path)
     assert (again.returncode, "finished at step 2" in again.stdout) == (0, True), again.stderr

@@ -16,6 +16,7 @@ from support.tiny_data import write_config
 
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.formats.feature_tables import read_table, write_table
 
 DAMAGED = ("a time series", "all zero", "a NaN", "raw, +1024", "HU applied twice", "the wrong intercept")
 GOOD = 24
@@ -81,3 +82,28 @@ def test_killed_again_and_again_it_ends_in_the_same_table(folder: Path, tmp_path
         "features.json",
         "scans.jsonl",
     ]
+
+
+def test_files_of_scans_are_mended_and_measured_beside_features_of_reports(folder: Path, tmp_path: Path) -> None:
+    config, out = next(folder.glob("*.yaml")), tmp_path / "out"
+    command = ["embed", str(config), "--checkpoint", str(folder / "run"), "--out", str(out), "--workers", "1"]
+    done = simcrop(*command, "--format", "h5", "--tokens")
+    assert done.returncode == 0, done.stderr
+    files = sorted((out / "features").rglob("*.h5"))
+    assert done.stdout.splitlines()[-1] == f"{out}/features: features of {len(files)} scans; 0 cannot be used"
+    whole = files[0].read_bytes()
+    files[0].write_bytes(whole[:-9])
+    kept = files[1].stat().st_mtime_ns
+    assert simcrop(*command, "--format", "h5", "--tokens").returncode == 0
+    assert files[0].read_bytes() == whole
+    assert files[1].stat().st_mtime_ns == kept
+    rows = read_table(out / "features")
+    assert len(rows) == len(files) == 8
+    reports = tmp_path / "reports.csv"
+    with reports.open("wb") as file:
+        write_table(file, rows, None, "csv", {})
+    given = ["--features", out / "features", "--text-features", reports, "--out", tmp_path / "measured"]
+    done = simcrop("eval", "retrieval", config, *given)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "measured/metrics.json").read_text())["metrics"]
+    assert found["report_to_volume"]["recall_at_1"]["value"] == found["volume_to_report"]["recall_at_1"]["value"] == 1

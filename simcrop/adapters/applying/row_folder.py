@@ -3,7 +3,7 @@
     OUT/WHAT.json                   what the numbers are, and of which model; WHAT is features or predictions
     OUT/scans.jsonl                 what became of every scan
     OUT/WHAT.csv, .parquet          a row a scan, in the order in which they were named
-    OUT/WHAT/NAME.npz               with the format npz: WHAT, and `tokens` where they are asked for
+    OUT/WHAT/NAME.npz, .h5          with these formats: WHAT, and `tokens` where they are asked for
     OUT/segmentations/NAME.nii.gz   of a segmenter: the classes of the scan's own voxels
     OUT/pages/NAME.html             where they are asked for
     OUT/unfinished/part_*.npz       rows that are not yet in the table
@@ -14,7 +14,6 @@ Parts of a job that is divided over machines share the folder: `_2_of_8` stands 
 import json
 import shutil
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcrop.adapters.applying.journal import Entry, Journal
+from simcrop.adapters.formats.array_files import ArrayFormat, read_arrays, require_h5py, write_arrays
 from simcrop.adapters.formats.feature_tables import TableFormat, read_table, require_pyarrow, write_table
 from simcrop.adapters.formats.opening import is_nifti, without_suffix
 from simcrop.adapters.problems.verdicts import Stamp
 from simcrop.adapters.system.files import make_folder, remove_drafts, whole_file
 from simcrop.core.errors import ConfigError
 
-RowFormat = Literal["csv", "parquet", "npz"]
+RowFormat = TableFormat | ArrayFormat
 PART_SECONDS = 30.0
 """Computing that a kill can cost."""
 _OLD_SECONDS = 3600
@@ -53,7 +53,7 @@ class RowFolder:
         has_maps, has_pages: whether a scan is done only where its map of classes, or its page, lies there too.
 
     Raises:
-        ConfigError: the folder holds rows of another model, or pyarrow is wanted and absent.
+        ConfigError: the folder holds rows of another model, or pyarrow or h5py is wanted and absent.
     """
 
     def __init__(
@@ -68,14 +68,22 @@ class RowFolder:
         has_maps: bool = False,
         has_pages: bool = False,
     ) -> None:
+        self._table: TableFormat | None = None
+        self._each: ArrayFormat = "npz"
+        match form:
+            case "csv" | "parquet":
+                self._table = form
+            case "npz" | "h5":
+                self._each = form
         if form == "parquet":
             require_pyarrow()
+        elif form == "h5":
+            require_h5py()
         make_folder(out)
         remove_drafts(out, older_than_s=_OLD_SECONDS)
         self.out, self._what, self.columns = out, what, columns
         self._about = {**about, "format": form}
         self._has_maps, self._has_pages = has_maps, has_pages
-        self._table: TableFormat | None = None if form == "npz" else form
         self._part = part_name(shard)
         self._refuse_others()
         self.journal = Journal(out / f"scans{self._part}.jsonl")
@@ -95,7 +103,7 @@ class RowFolder:
 
     def is_done(self, scan: str, source: Stamp) -> bool:
         """Whether the row of a scan is here, and its file is still as it was then."""
-        is_here = self._file(scan).exists() if self._table is None else scan in self._rows
+        is_here = self._is_whole(self._file(scan)) if self._table is None else scan in self._rows
         is_here = is_here and (not self._has_maps or self.map_file(scan).exists())
         is_here = is_here and (not self._has_pages or self.page_file(scan).exists())
         return is_here and self.journal.is_done(scan, source)
@@ -111,8 +119,8 @@ class RowFolder:
         path = self._file(entry.scan)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, durable=False) as file:
-            arrays: dict[str, Any] = {self._what: row} | ({} if tokens is None else {"tokens": tokens})
-            np.savez(file, **arrays)
+            arrays = {self._what: row} | ({} if tokens is None else {"tokens": tokens})
+            write_arrays(file, arrays, json.dumps({**self._about, "scan": entry.scan}), self._each)
         self.journal.add(entry)
 
     def flush(self) -> None:
@@ -160,7 +168,15 @@ class RowFolder:
     def _file(self, scan: str) -> Path:
         """Below the folder, wherever the scan lies; with its suffix, so that a.nii and a.mha are two."""
         inside = _below(scan)
-        return self.result / inside.with_name(f"{inside.name}.npz")
+        return self.result / inside.with_name(f"{inside.name}.{self._each}")
+
+    def _is_whole(self, path: Path) -> bool:
+        """Whether a file is there, and not cut off by a power cut. Tokens are not read, as that takes long."""
+        try:
+            read_arrays(path, [self._what])
+        except (OSError, ValueError):
+            return False
+        return True
 
     def _refuse_others(self) -> None:
         path = self.out / f"{self._what}.json"
@@ -180,9 +196,9 @@ class RowFolder:
         rows = read_table(self.result) if self.result.exists() else {}
         for path in sorted(self._unfinished.glob("part_*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as part:
-                    rows |= dict(zip(part["names"].tolist(), part["rows"], strict=True))
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                part, _ = read_arrays(path, ["names", "rows"])
+                rows |= dict(zip(part["names"].tolist(), part["rows"], strict=True))
+            except (OSError, ValueError):
                 continue  # its scans are computed anew
         return rows
 

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.checkpoints.encoder_file import AUTHORS_FILE, is_weights_name
+from simcrop.adapters.checkpoints.folder import WEIGHTS
+from simcrop.adapters.checkpoints.reference_scans import REFERENCES
 from simcrop.core.errors import CheckpointError, one_line
 
 _log = logging.getLogger("simcrop")
 
 _ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_FILES = ["manifest.json", "config.json", "model.safetensors", "tokenizer/*", AUTHORS_FILE]
+_FILES = ["manifest.json", "config.json", WEIGHTS, REFERENCES, "tokenizer/*", AUTHORS_FILE]
 """All that loading reads of a model; a repository may hold anything beside."""
 SECONDS = 10.0
 """Longest wait for the hub's first answer, where it would else be the operating system's: minutes."""

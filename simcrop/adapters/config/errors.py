@@ -60,7 +60,7 @@ def describe(error: ValidationError, root: type) -> tuple[str, str]:
 
 def _without_branch(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The place of a value in the tree: where one of several types is allowed, pydantic adds which one it tried."""
-    return location[:-1] if location and location[-1] in ("int", "bool") else location
+    return location[:-1] if location and location[-1] in ("int", "bool", "float") else location
 
 
 def _problem(details: ErrorDetails, root: type, words: Sequence[str]) -> str:

@@ -130,10 +130,13 @@ class EvaluationSettings(Section):
     """Draws of test patients behind every interval of `simcrop eval`; 0 leaves intervals out."""
     confidence: float = 0.95
     """Share of such intervals that hold the true value."""
+    reference_scans: int = 32
+    """Held-out scans (without any, training scans) of which a run keeps features at its end, so that `simcrop locate`
+    can say how a sentence's score compares; 0 keeps none."""
 
     def __post_init__(self) -> None:
         self._at_least(1, "loss_studies", "probe_labelled", "probe_test", "batch_size", "max_studies")
-        self._at_least(0, "bootstrap")
+        self._at_least(0, "bootstrap", "reference_scans")
         self._within("(0, 1)", "confidence")
 
 

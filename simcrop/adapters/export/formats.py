@@ -1,6 +1,7 @@
 """Export folders: what each format writes, and how a folder appears whole or not at all.
 
-    simcrop        model.safetensors  config.json  tokenizer/   a checkpoint without its training state
+    simcrop        model.safetensors  config.json  tokenizer/   a checkpoint without its training state; with
+                   references.safetensors                       reference scans, where its run has kept some
     authors        simcrop.pth                                  the encoder under the key `model`
     monai          monai_vit.safetensors                        the encoder in the names of MONAI's ViT
     transformers   see `transformers_folder`                    with code, so that simcrop is not needed
@@ -22,6 +23,7 @@ from safetensors.torch import save_file
 
 from simcrop.adapters.checkpoints.encoder_file import AUTHORS_FILE, MONAI_FILE, OWN_KEY
 from simcrop.adapters.checkpoints.folder import WEIGHTS, Checkpoint
+from simcrop.adapters.checkpoints.reference_scans import REFERENCES, references_file
 from simcrop.adapters.checkpoints.store import write_manifest
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
@@ -36,8 +38,11 @@ _MANIFEST = "manifest.json"
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """A checkpoint's weights and tokenizer as they are, and its configuration without what belongs to one machine."""
+    """A checkpoint's weights, tokenizer and references as they are, and its configuration without this machine's."""
     shutil.copyfile(checkpoint.file(WEIGHTS), folder / WEIGHTS)
+    references = references_file(checkpoint)
+    if references is not None:
+        shutil.copyfile(references, folder / REFERENCES)
     shutil.copytree(checkpoint.tokenizer_folder(), folder / "tokenizer")
     text = json.dumps(as_tree(without_places(checkpoint.run_config())), indent=1)
     (folder / "config.json").write_text(text, encoding="utf-8")

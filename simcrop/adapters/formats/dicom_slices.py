@@ -17,6 +17,7 @@ from simcrop.adapters.formats.dicom_bytes import (
     opened_dicom,
     require_pydicom,
 )
+from simcrop.adapters.formats.dicom_pixels import check_packing, frames_of, is_deflated, is_native, loss, unpacked
 from simcrop.adapters.formats.dicom_values import OddValueError, number, numbers, text, whole
 from simcrop.adapters.formats.stored import hu_dtype
 from simcrop.adapters.problems.content import PaddingValue, padding_values
@@ -25,18 +26,13 @@ from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.problems import bad_file
 from simcrop.core.errors import one_line
 
-_UNCOMPRESSED = {
-    "1.2.840.10008.1.2": "Implicit VR Little Endian",
-    "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
-    "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
-}
 _SYNTAX_OF = {
     (True, True): "1.2.840.10008.1.2",
     (False, True): "1.2.840.10008.1.2.1",
     (False, False): "1.2.840.10008.1.2.2",
 }
 """By whether elements have no representation of their own, and begin with the lowest byte."""
-_MOST_BESIDE = 1 << 24
+MOST_BESIDE = 1 << 24
 """Bytes that the elements around the pixels may take where gzip packed the file."""
 _MOST_BYTES = 1 << 29
 _MATTER_HU = (-900, 2000)
@@ -56,6 +52,8 @@ class DicomSlice:
         slope, intercept: HU = slope * stored + intercept.
         bits: of a stored number.
         padding: lowest and highest stored value outside the field of view, or None.
+        loss: the compression that lost something of it; empty where none did.
+        frame: of a file that holds several, counted from 0; None of a file that is one slice.
     """
 
     path: Path
@@ -68,6 +66,13 @@ class DicomSlice:
     intercept: float
     bits: int
     padding: tuple[int, int] | None
+    loss: str = ""
+    frame: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.path.name if self.frame is None else f"frame {self.frame + 1}"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -83,43 +88,60 @@ def read_header(path: Path, root: Path) -> DicomSlice:
         root: folder of the data set, which links must not leave.
 
     Raises:
-        BadFileError: no DICOM, no single slice of a scan, compressed, or shorter than its pixels.
+        BadFileError: no DICOM, no single slice of a scan, compressed in a way that is not read, or shorter than its
+            pixels.
     """
-    with _dataset(path, root, _MOST_BESIDE, stop_before_pixels=True) as dataset:
-        syntax = str(dataset.file_meta.TransferSyntaxUID)
-        if syntax not in _UNCOMPRESSED:
-            message = f"is compressed (transfer syntax {syntax}); {', '.join(_UNCOMPRESSED.values())} are read"
-            raise bad_file(path, "container.compressed", message, transfer_syntax=syntax)
-        if _whole(path, dataset, "NumberOfFrames", 1) != 1 or _whole(path, dataset, "SamplesPerPixel", 1) != 1:
-            raise bad_file(path, "content.not_3d", "holds several frames, or colours; expected one slice")
-        rows, columns = _whole(path, dataset, "Rows"), _whole(path, dataset, "Columns")
-        if min(rows, columns) < 1:
-            raise bad_file(path, "header.dims", f"declares {rows} rows and {columns} columns")
-        bits = _whole(path, dataset, "BitsAllocated")
-        if bits not in (8, 16, 32):
-            raise bad_file(path, "header.datatype", f"stores numbers of {bits} bits; 8, 16 and 32 are read", bits=bits)
-        stored = _whole(path, dataset, "BitsStored")
-        if not 1 <= stored <= bits:
-            raise bad_file(path, "header.invalid", f"has BitsStored = {stored}, of {bits} bits", element="BitsStored")
-        colours = text(dataset, "PhotometricInterpretation") or "MONOCHROME2"
-        if not colours.startswith("MONOCHROME"):
-            raise bad_file(path, "header.datatype", f"holds {colours}; CT is MONOCHROME2", colours=colours)
-        num_bytes, declared = path.stat().st_size, rows * columns * bits // 8
-        if num_bytes < declared and not begins_as_gzip(path):
+    with opened_dataset(path, root, stop_before_pixels=True) as dataset:
+        check_packing(path, dataset)
+        if _whole(path, dataset, "NumberOfFrames", 1) != 1:
+            raise bad_file(path, "content.not_3d", "holds several frames; expected one slice")
+        described = described_slice(path, dataset, loss(dataset))
+        num_bytes, declared = path.stat().st_size, math.prod(described.shape) * described.bits // 8
+        is_packed = not is_native(dataset) or is_deflated(dataset) or begins_as_gzip(path)
+        if num_bytes < declared and not is_packed:
             message = f"has {num_bytes} bytes, and its header declares {declared} of pixels"
             raise bad_file(path, "container.truncated", message, bytes=num_bytes, declared=declared)
-        return DicomSlice(
-            path=path,
-            series=text(dataset, "SeriesInstanceUID"),
-            shape=(rows, columns),
-            position=np.array(_numbers(path, dataset, "ImagePositionPatient", 3)),
-            directions=np.reshape(_numbers(path, dataset, "ImageOrientationPatient", 6), (2, 3)),
-            spacing=_spacing(path, dataset),
-            slope=_scaling(path, dataset, "RescaleSlope"),
-            intercept=_scaling(path, dataset, "RescaleIntercept"),
-            bits=bits,
-            padding=_padding(path, dataset, bits),
-        )
+        return described
+
+
+def described_slice(path: Path, elements: Any, lost: str) -> DicomSlice:
+    """A slice as the elements of its header have it.
+
+    Args:
+        path: the file.
+        elements: a data set of pydicom, or what has its `get` and `get_item`.
+        lost: the compression that lost something of it; empty where none did.
+
+    Raises:
+        BadFileError: in colours, or an element that is needed is missing, or has a value that cannot be followed.
+    """
+    if _whole(path, elements, "SamplesPerPixel", 1) != 1:
+        raise bad_file(path, "content.not_3d", "holds colours; expected the numbers of a scan")
+    rows, columns = _whole(path, elements, "Rows"), _whole(path, elements, "Columns")
+    if min(rows, columns) < 1:
+        raise bad_file(path, "header.dims", f"declares {rows} rows and {columns} columns")
+    bits = _whole(path, elements, "BitsAllocated")
+    if bits not in (8, 16, 32):
+        raise bad_file(path, "header.datatype", f"stores numbers of {bits} bits; 8, 16 and 32 are read", bits=bits)
+    stored = _whole(path, elements, "BitsStored")
+    if not 1 <= stored <= bits:
+        raise bad_file(path, "header.invalid", f"has BitsStored = {stored}, of {bits} bits", element="BitsStored")
+    colours = text(elements, "PhotometricInterpretation") or "MONOCHROME2"
+    if not colours.startswith("MONOCHROME"):
+        raise bad_file(path, "header.datatype", f"holds {colours}; CT is MONOCHROME2", colours=colours)
+    return DicomSlice(
+        path=path,
+        series=text(elements, "SeriesInstanceUID"),
+        shape=(rows, columns),
+        position=np.array(_numbers(path, elements, "ImagePositionPatient", 3)),
+        directions=np.reshape(_numbers(path, elements, "ImageOrientationPatient", 6), (2, 3)),
+        spacing=_spacing(path, elements),
+        slope=_scaling(path, elements, "RescaleSlope"),
+        intercept=_scaling(path, elements, "RescaleIntercept"),
+        bits=bits,
+        padding=_padding(path, elements, bits),
+        loss=lost,
+    )
 
 
 def read_pixels(header: DicomSlice, root: Path, dtype: np.dtype[Any], padding_value: PaddingValue = None) -> np.ndarray:
@@ -132,21 +154,29 @@ def read_pixels(header: DicomSlice, root: Path, dtype: np.dtype[Any], padding_va
         padding_value: HU that stand for "outside the field of view".
 
     Raises:
-        BadFileError: the pixels are fewer than the header declares.
+        BadFileError: the pixels are fewer than the header declares, or their compressed stream is damaged.
     """
     path = header.path
     declared = math.prod(header.shape) * header.bits // 8
-    with _dataset(path, root, declared + _MOST_BESIDE) as dataset:
+    with opened_dataset(path, root, min(declared + MOST_BESIDE, _MOST_BYTES)) as dataset:
         num_bytes = len(_needed(path, dataset, "PixelData"))
-        if num_bytes < declared:
-            message = f"holds {num_bytes} bytes of pixels, and its header declares {declared}"
-            raise bad_file(path, "container.truncated", message, bytes=num_bytes, declared=declared)
-        if num_bytes > declared + declared % 2:  # readers shall ignore what is behind the pixels (PS3.5, 8.1.1)
-            dataset.PixelData = dataset.PixelData[: declared + declared % 2]
-        for name, usual in (("SamplesPerPixel", 1), ("PhotometricInterpretation", "MONOCHROME2")):
-            if dataset.get(name) in (None, ""):
-                setattr(dataset, name, usual)
-        stored = np.asarray(dataset.pixel_array)
+        if is_native(dataset):
+            if num_bytes < declared:
+                message = f"holds {num_bytes} bytes of pixels, and its header declares {declared}"
+                raise bad_file(path, "container.truncated", message, bytes=num_bytes, declared=declared)
+            if num_bytes > declared + declared % 2:  # readers shall ignore what is behind the pixels (PS3.5, 8.1.1)
+                dataset.PixelData = dataset.PixelData[: declared + declared % 2]
+            for name, usual in (("SamplesPerPixel", 1), ("PhotometricInterpretation", "MONOCHROME2")):
+                if dataset.get(name) in (None, ""):
+                    setattr(dataset, name, usual)
+            stored = np.asarray(dataset.pixel_array)
+        else:
+            stored = unpacked(path, dataset, frames_of(path, dataset, 1)[0])
+    return in_hu(header, stored, dtype, padding_value)
+
+
+def in_hu(header: DicomSlice, stored: np.ndarray, dtype: np.dtype[Any], padding_value: PaddingValue) -> np.ndarray:
+    """HU of the stored numbers of a slice; arguments and answer are those of `read_pixels`."""
     with np.errstate(over="ignore"):  # beyond any HU: infinite, and refused as such
         hu = stored.astype(np.float64) * header.slope + header.intercept
     if header.padding is not None:
@@ -173,11 +203,19 @@ def _fill(hu: np.ndarray, stored: np.ndarray, padding: tuple[int, int]) -> None:
 
 
 @contextmanager
-def _dataset(path: Path, root: Path, most: int, *, stop_before_pixels: bool = False) -> Generator[Any]:
-    """A file's data elements; what goes wrong while they are looked at is a BadFileError."""
+def opened_dataset(
+    path: Path, root: Path | None, most: int = MOST_BESIDE, *, stop_before_pixels: bool = False
+) -> Generator[Any]:
+    """A file's data elements; what goes wrong while they are looked at is a BadFileError.
+
+    Args:
+        path: the file.
+        root: of the data set, which links must not leave; None where they may.
+        most: bytes that gzip or deflate may unpack to.
+        stop_before_pixels: whether the header is enough.
+    """
     pydicom = require_pydicom()
     refuse_link_out(root, path)
-    most = min(most, _MOST_BYTES)
     with opened_dicom(path, most, whole=not stop_before_pixels) as file, followed(path):
         start = file.read(512)
         file.seek(0)

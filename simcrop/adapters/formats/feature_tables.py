@@ -1,12 +1,12 @@
-"""Features of many scans in one table, a row a scan: CSV, Parquet by pyarrow, or an .npz file.
+"""Features of many scans in one table, a row a scan: CSV, Parquet by pyarrow, .npz or .h5; or a file for each scan.
 
-The first column holds names, every other a feature; in an .npz file the arrays `names` and `features` do. CSV and
-Parquet keep every bit of a float32.
+The first column holds names, every other a feature; in an .npz or .h5 file the arrays `names` and `features` do. Of a
+folder every .npz and .h5 file is a scan, its array `features` the row. All keep every bit of a float32.
 """
 
 import csv
 import io
-import zipfile
+import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from simcrop.adapters.formats.array_files import read_arrays
 from simcrop.core.errors import ConfigError, DataError
 
 TableFormat = Literal["csv", "parquet"]
 Rows = Mapping[str, NDArray[np.float32]]
 """Name of a scan -> its features."""
 _NAME = "scan"
-_HINT = "the first column holds names and all others numbers; in an .npz file the arrays names and features do"
+_HINT = "the first column holds names and all others numbers; in an .npz or .h5 file the arrays names and features do"
 
 
 def require_pyarrow() -> Any:
@@ -64,14 +65,14 @@ def write_table(
 
 
 def read_table(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The rows of a table, whoever wrote it; the end of its name tells the format.
+    """The rows of a table, whoever wrote it; the end of its name tells the format. Of a folder, those of its files.
 
     Raises:
-        ConfigError: it ends in none of .csv, .parquet and .npz; or pyarrow is wanted and absent.
+        ConfigError: it ends in none of .csv, .parquet, .npz and .h5; or pyarrow or h5py is wanted and absent.
         DataError: it is absent, is no such table, or has two rows of one name.
     """
-    readers = {".csv": _of_csv, ".parquet": _of_parquet, ".npz": _of_npz}
-    read = readers.get(path.suffix.lower())
+    readers = {".csv": _of_csv, ".parquet": _of_parquet, ".npz": _of_arrays, ".h5": _of_arrays}
+    read = _of_folder if path.is_dir() else readers.get(path.suffix.lower())
     if read is None:
         raise ConfigError(f"{path}: ends in none of {', '.join(readers)}, the tables of features that are read")
     try:
@@ -80,7 +81,7 @@ def read_table(path: Path) -> dict[str, NDArray[np.float32]]:
             raise ValueError(f"{len(names)} names, and features of the shape {list(values.shape)}")
     except FileNotFoundError as error:
         raise DataError(f"{path}: does not exist; name a table of features") from error
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a table of features ({error}); {_HINT}") from error
     rows = dict(zip(names, values, strict=True))
     if len(rows) < len(names):
@@ -106,6 +107,23 @@ def _of_parquet(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     return [str(name) for name in names.to_pylist()], np.stack(values, axis=1) if values else empty
 
 
-def _of_npz(path: Path) -> tuple[list[str], NDArray[np.float32]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return [str(name) for name in arrays["names"]], np.asarray(arrays["features"], np.float32)
+def _of_arrays(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    arrays, _ = read_arrays(path, ["names", "features"])
+    return [str(name) for name in arrays["names"]], np.asarray(arrays["features"], np.float32)
+
+
+def _of_folder(folder: Path) -> tuple[list[str], NDArray[np.float32]]:
+    """A file for each scan, which says whose it is; where it does not, its place below the folder does."""
+    names: list[str] = []
+    rows: list[NDArray[np.float32]] = []
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".npz", ".h5")):
+        try:
+            arrays, about = read_arrays(path, ["features"])
+            says = {} if about is None else json.loads(about)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path.relative_to(folder)}: {error}") from error
+        names.append(says.get(_NAME) or path.relative_to(folder).with_suffix("").as_posix())
+        rows.append(np.asarray(arrays["features"], np.float32))
+    if not rows:
+        raise ValueError("it is a folder without .npz and .h5 files")
+    return names, np.stack(rows)

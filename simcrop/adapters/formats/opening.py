@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from simcrop.adapters.formats.dicom import opened_series
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom
+from simcrop.adapters.formats.dicom_enhanced import opened_enhanced
 from simcrop.adapters.formats.metaimage import opened_metaimage
 from simcrop.adapters.formats.nifti import opened_nifti, opened_pair
 from simcrop.adapters.formats.nrrd import opened_nrrd
@@ -59,7 +61,7 @@ def opened(
     """A volume on the point of being read.
 
     Args:
-        path: of a file with one of `SUFFIXES`, or of a folder with DICOM slices.
+        path: of a file with one of `SUFFIXES`, of an enhanced CT, or of a folder with one or with DICOM slices.
         root: folder of the data set, which links must not leave; None where they may.
         padding_value: HU that stand for "outside the field of view" in DICOM slices, which are read as air.
         series: UID, number or description of the series that is meant, where the folder holds several.
@@ -76,8 +78,10 @@ def opened(
         opening = opened_series(path, path.resolve() if root is None else root, padding_value, on_problem, series)
     elif not is_file(path):
         raise bad_file(path, "container.missing", "does not exist")
+    elif begins_as_dicom(path):
+        opening = opened_enhanced(path, root, padding_value, on_problem)
     else:
-        message = f"is named like no volume; {SUFFIXES} and folders of DICOM slices are read"
+        message = f"is named like no volume; {SUFFIXES}, enhanced CT and folders of DICOM slices are read"
         raise bad_file(path, "container.format", message)
     with opening as stored:
         yield stored

@@ -13,6 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import ArrayLike, NDArray
 
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom
 from simcrop.adapters.formats.geometry import check_affine, to_ras
 from simcrop.adapters.formats.nifti import nifti_bytes
 from simcrop.adapters.formats.opening import SUFFIXES, is_nifti, read_volume, suffix_of
@@ -103,8 +104,10 @@ def _without_trailing(shape: Sequence[int]) -> tuple[int, ...]:
 def _from_file(path: Path) -> Scan:
     if not path.exists():
         raise DataError(f"{path}: does not exist; name a file ({SUFFIXES}), or a folder of DICOM slices")
-    if not (suffix_of(path.name) or path.is_dir()):
-        raise DataError(f"{path}: is none of {SUFFIXES} nor a folder of DICOM slices; convert it to one of these")
+    if not (suffix_of(path.name) or path.is_dir() or begins_as_dicom(path)):
+        raise DataError(
+            f"{path}: is none of {SUFFIXES}, enhanced CT, nor a folder of DICOM slices; convert it to one of these"
+        )
     volume = read_volume(path)
     x, y, z = volume.voxels.shape
     image = _opened(path) if is_nifti(path) else None

@@ -80,6 +80,8 @@ def _cells(path: Path, is_header: IsHeader, on_problem: OnProblem) -> Cells:
     if start.startswith(_OLD_WORKBOOK):
         message = "is a workbook of Excel 97, or one with a password; only .xlsx without one is read"
         raise bad_file(path, "text.table", message)
+    if start.startswith(b"\x1f\x8b"):
+        raise bad_file(path, "text.table", "is packed by gzip; unpack it")
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if text.startswith((b"<!doctype", b"<html")):
         raise bad_file(path, "container.html", "is a web page")

@@ -41,6 +41,9 @@ def workbook_cells(path: Path, is_header: IsHeader, on_problem: OnProblem) -> Ce
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
+            is_of_office = "[Content_Types].xml" in archive.namelist()
+        if not is_of_office:
+            raise bad_file(path, "text.table", "is an archive, or a table of another program, and no Excel workbook")
         refuse_bomb(path, path.stat().st_size, unpacked)
         # Files rather than names, since openpyxl refuses those that end otherwise.
         with path.open("rb") as file, path.open("rb") as again, warnings.catch_warnings():

@@ -23,7 +23,10 @@ VERSION = 3
 """Goes up when a file would be judged otherwise."""
 
 _NOT_REMEMBERED = frozenset(
-    {"container.ambiguous", "container.missing", "container.unreadable", "safety.outside", "content.no_scaling"}
+    {
+        *("container.ambiguous", "container.missing", "container.unreadable", "container.no_decoder"),
+        *("safety.outside", "content.no_scaling"),
+    }
 )
 """What can be put right without changing the file itself, so that its stamp would not show it."""
 

@@ -43,7 +43,7 @@ class Identifiers:
             (first, line), *others = spellings.items()
             for other, other_line in others:
                 message = f"has the {self.column} {other!r} on line {other_line} and {first!r} on line {line}; "
-                message += "they are taken for one" if self._joins else "they stay two studies of one patient"
+                message += "they are taken for one" if self._joins else "they stay two studies"
                 lines = [line, other_line]
                 yield problem(self._table, "text.same_id", message, column=self.column, ids=[first, other], lines=lines)
         for form, line in (item for spellings in self._spelled.values() for item in spellings.items()):

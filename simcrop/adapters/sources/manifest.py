@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self, Unpack
 
 from simcrop.adapters.config.run import DataSettings
-from simcrop.adapters.formats.dicom_bytes import has_pydicom, require_pydicom
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom, has_pydicom, require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.formats.tables import Row, read_rows
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
@@ -44,8 +44,8 @@ class ManifestSource(TruthFolders, Source):
     is then called FOLDER#SERIES. Rows with one `study_id` are reconstructions of one study and share its first row's
     report. Without `study_id` every row is a study of its own; without `patient_id` every study is a patient. Further
     columns, but for those of an index, are labels where nearly all of their cells say yes or no (`label_columns`).
-    What is blank, `core.data.cells` says. Masks may lie in `ground_truth/` beside the table, under the volume's path without .nii.gz
-    or the like.
+    What is blank, `core.data.cells` says. Masks may lie in `ground_truth/` in the same folder, under the volume's path
+    without .nii.gz or the like.
     """
 
     kind = "manifest"
@@ -74,13 +74,14 @@ class ManifestSource(TruthFolders, Source):
         kept = [each for each in named if self._quarantine.isdisjoint(self._names_of(each[1]))]
         if not kept:
             raise bad_file(table, "set.no_studies", "has no row")
-        others = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL, *INDEX_COLUMNS}]
-        self._labels = read_labels(table, [(line, row) for line, row, _ in kept], others, self._on_problem)
-        self.label_names = tuple(self._labels)
-        entries = self._entries(kept)
-        self._studies = [self._study(study_id, rows) for study_id, rows in self._grouped(entries).items()]
+        more = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL, *INDEX_COLUMNS}]
+        labels = read_labels(table, [(line, row) for line, row, _ in kept], more, self._on_problem)
+        self.label_names = tuple(labels)
+        groups = self._grouped(self._entries(kept))
+        self._studies = [self._study(study_id, rows, labels) for study_id, rows in groups.items()]
         used = {self._on_disk(name) for study in self._studies for name in study.reconstructions}
-        self._left_out = {self._on_disk(name) for _, _, name in named} - used
+        others = {self._on_disk(name) for _, _, name in named} - used
+        self._left_out = {Path(name) for name in others} - {Path(name) for name in used if others}
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
@@ -105,7 +106,10 @@ class ManifestSource(TruthFolders, Source):
         """Every folder of DICOM slices that is used, or that no row names."""
         used = {self.volume_file(name) for study in self._studies for name in study.reconstructions}
         taken = used.union({self._root / "ground_truth"}, (self._root / name for name in self._left_out))
+        around = {path.parent for path in used if not suffix_of(path.name) and is_file(path)}
         for found in series_below(self._root, lambda problem: None, beside_volumes=True):
+            if found.path in around:  # a row names the file in it
+                continue
             if found.path in used or taken.isdisjoint({found.path, *found.path.parents}):
                 yield found.path
 
@@ -128,7 +132,7 @@ class ManifestSource(TruthFolders, Source):
 
     def _truth_folder(self, reconstruction: str) -> Path:
         series = self._series.get(reconstruction, ("", ""))[1]
-        name = "#".join(part for part in (str(self._on_disk(reconstruction)), series) if part)
+        name = "#".join(part for part in (self._on_disk(reconstruction), series) if part)
         relative = inside(self._root, name).relative_to(self._root)
         return self._root / "ground_truth" / relative.parent / without_suffix(relative.name)
 
@@ -136,7 +140,7 @@ class ManifestSource(TruthFolders, Source):
         """The rows that can be used, with their identifiers; what is odd about these is told."""
         studies = Identifiers(self._path, "study_id", joins_spellings=False)
         patients = Identifiers(self._path, "patient_id", joins_spellings=True)
-        names: dict[tuple[Path, str], str] = {}
+        names: dict[tuple[str, str], str] = {}
         entries: list[_Entry] = []
         for line, row, volume in rows:
             if self._is_row_usable(line, row, volume):
@@ -169,7 +173,7 @@ class ManifestSource(TruthFolders, Source):
             rows[entry.volume] = entry
         return groups
 
-    def _study(self, study_id: str, rows: Mapping[str, _Entry]) -> Study:
+    def _study(self, study_id: str, rows: Mapping[str, _Entry], labels: Mapping[str, Mapping[int, int]]) -> Study:
         given = ((_SPLITS[_split(entry.row)], volume) for volume, entry in rows.items())
         splits = {split: volume for split, volume in given if split is not None}
         if len(splits) > 1:
@@ -185,7 +189,7 @@ class ManifestSource(TruthFolders, Source):
             report=self._report(study_id, list(rows.values())),
             reconstructions=tuple(rows),
             split=_SPLITS[_split(next(iter(rows.values())).row)],
-            labels=self._labels_of([entry.line for entry in rows.values()]),
+            labels=_labels_of([entry.line for entry in rows.values()], labels),
         )
 
     def _own_patient(self, study_id: str, entry: _Entry) -> str:
@@ -203,14 +207,6 @@ class ManifestSource(TruthFolders, Source):
                 self._tell(study_id, "text.two_reports", f"{message}, which is read", lines=[first, line])
                 break
         return Report(*report)
-
-    def _labels_of(self, lines: Sequence[int]) -> Mapping[str, int]:
-        """Of each label what the first of a study's rows says that says something; none where no row does."""
-        said = ((name, values[line]) for name, values in self._labels.items() for line in lines if line in values)
-        labels: dict[str, int] = {}
-        for name, value in said:
-            labels.setdefault(name, value)
-        return labels
 
     def _is_row_usable(self, line: int, row: Row, volume: str) -> bool:
         where = {"line": line, "volume": volume}
@@ -231,12 +227,12 @@ class ManifestSource(TruthFolders, Source):
     def _is_volume_there(self, line: int, volume: str) -> bool:
         where = {"line": line, "volume": volume}
         path, has_suffix = self.volume_file(volume), bool(suffix_of(volume))
-        is_there = is_file(path) if has_suffix else is_folder(path)
+        is_there = _is_volume(path, has_suffix=has_suffix)
         if not is_there and self._is_spelled_otherwise(line, volume):
             path = self.volume_file(volume)
-            is_there = is_file(path) if has_suffix else is_folder(path)
+            is_there = _is_volume(path, has_suffix=has_suffix)
         if not is_there and not has_suffix:
-            message = f"line {line} names the volume {volume!r}; expected {SUFFIXES} or a folder of DICOM slices"
+            message = f"line {line} names the volume {volume!r}; expected {SUFFIXES}, enhanced CT or a DICOM series"
             self._tell(self._path, "text.value", message, column="volume", **where)
         elif not is_there:
             message = f"does not exist, and line {line} of {self._path} names it"
@@ -261,11 +257,22 @@ class ManifestSource(TruthFolders, Source):
             self._tell(volume, "text.file_name", message, line=line, path=spelled)
         return True
 
-    def _on_disk(self, volume: str) -> Path:
+    def _on_disk(self, volume: str) -> str:
         """The path of a volume within the folder, as the disk spells it."""
         place = self._place_of(volume)
-        return Path(self._spelled.get(place, place))
+        return self._spelled.get(place, place)
+
+
+def _is_volume(path: Path, *, has_suffix: bool) -> bool:
+    """Whether a file is there, or without a known suffix a folder or a file of DICOM."""
+    return is_file(path) if has_suffix else is_folder(path) or begins_as_dicom(path)
 
 
 def _split(row: Row) -> str:
     return filled(row.get("split", "")).casefold()
+
+
+def _labels_of(lines: Sequence[int], labels: Mapping[str, Mapping[int, int]]) -> Mapping[str, int]:
+    """Of each label what the first of a study's rows says that says something; none where no row does."""
+    said = {name: next((values[line] for line in lines if line in values), None) for name, values in labels.items()}
+    return {name: value for name, value in said.items() if value is not None}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Unpack
 
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.formats.dicom_bytes import begins_as_dicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of
 from simcrop.adapters.formats.tables import SUFFIXES as TABLES
 from simcrop.adapters.formats.tables import read_rows
@@ -106,7 +107,7 @@ def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[Dat
         return
     elif suffix in TABLES and given.exists():
         sources, prefix = [_Files(given.parent, list(_in_table(given, on_problem)))], given.parent
-    elif suffix_of(given.name):
+    elif suffix_of(given.name) or begins_as_dicom(given):
         sources, prefix = [_Files(given.parent, [given.name])], given.parent
     else:
         reason = "is none of these" if given.exists() else "does not exist"

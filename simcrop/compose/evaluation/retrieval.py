@@ -13,31 +13,33 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
 from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
-from simcrop.core.errors import DataError
+from simcrop.compose.evaluation.retrieval_by_tables import left_out, retrieval_by_tables
+from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.retrieval import rarity, report_scores, same_reports
 from simcrop.core.evaluation.sentences import ReadFindings, read_findings, sentence_scores
 from simcrop.core.reports.text import sentence_key, sentences_of
 
 
 @command
-def retrieval(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) -> None:
+def retrieval(config: RunConfig, checkpoint: str | None, out: Path, should_stop: Stop) -> None:
     """Search for the volumes of the held-out reports, and for the reports of the volumes."""
+    if config.retrieval.features is not None:
+        retrieval_by_tables(config, checkpoint, out)
+        return
+    if checkpoint is None:
+        raise ConfigError(
+            "--checkpoint: is missing; name a model, or by --features and --text-features what another has made"
+        )
     task = begin_language(config, checkpoint)
     held_out = task.reader(task.data.held_out)
     everything = list(read_findings(task.model, held_out, held_out.studies))
     reports = [read for read in everything if read.findings.numbers]
-    if len(reports) < 2:
-        raise DataError(
-            f"data: {len(reports)} of {len(everything)} held-out studies have findings to search by, and it takes two; "
-            "name data with reports, or raise data.validation_fraction"
-        )
-    left_out = len(everything) - len(reports)
     outcome = RetrievalOutcome(
         studies=[read.study for read in reports],
         scores=_scores(task, reports, should_stop),
         same=same_reports([read.findings.keys for read in reports]),
         weights=config.retrieval.weights,
-        warnings=(f"{left_out} studies without findings were left out",) if left_out else (),
+        warnings=left_out(len(reports), len(everything)),
     )
     task.finish(out, retrieval_report(outcome, config.evaluation, seed=config.seed))
 

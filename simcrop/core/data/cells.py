@@ -40,7 +40,8 @@ _EXACT_DIGITS = 15
 
 def trimmed(cell: str) -> str:
     """A cell without the spaces, of whatever width, at its ends."""
-    return _EDGES.sub("", cell)
+    text = cell.strip()
+    return _EDGES.sub("", text) if text and (text[0] in _INVISIBLE or text[-1] in _INVISIBLE) else text
 
 
 def is_blank(cell: str) -> bool:

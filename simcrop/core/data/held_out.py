@@ -46,11 +46,16 @@ def asserts_finding(truth: SentenceTruth) -> bool:
     return truth.present and truth.finding is not None
 
 
+def in_hashed_order(studies: Sequence[Study]) -> list[Study]:
+    """Studies in the order of a hash of their patients, so that the first n are a random part."""
+    return sorted(studies, key=lambda study: (derive_seed("held out", study.patient_id), study.study_id))
+
+
 class HeldOutStudies:
     """Reads held-out studies.
 
     Args:
-        studies: in any order; kept in the order of a hash of their patients, so that the first n are a random part.
+        studies: in any order; kept in that of `in_hashed_order`.
         volumes: of the studies, on the model's grid.
         source: their ground truth.
         reports: reads their reports, as in training.
@@ -66,7 +71,7 @@ class HeldOutStudies:
         reports: ReportReader,
         recipe: ModelRecipe,
     ) -> None:
-        self.studies = sorted(studies, key=lambda study: (derive_seed("held out", study.patient_id), study.study_id))
+        self.studies = in_hashed_order(studies)
         self.label_names = source.label_names
         self.recipe, self.reports = recipe, reports
         self._volumes, self._source = volumes, source

@@ -82,8 +82,15 @@ REASONS: Mapping[str, Reason] = {
         "correct the path, or the column series of the manifest",
     ),
     "container.compressed": Reason(
-        "the pixels are packed as JPEG, RLE or the like, which is not read",
+        "the pixels are packed in a way that is not read, such as a video",
         "unpack them, e.g. with gdcmconv --raw or dcmdjpeg",
+    ),
+    "container.no_decoder": Reason(
+        "the package that unpacks such pixels is not installed", "run pip install 'simcrop[dicom]'"
+    ),
+    "container.stacks": Reason(
+        "one multi-frame file holds several volumes: stacks, phases or energies",
+        "export each of them as a series of its own",
     ),
     "header.invalid": Reason("a field has a value that its format does not know", "export the volume again"),
     "header.dims": Reason("a size is zero or negative", "export the volume again"),
@@ -144,6 +151,17 @@ REASONS: Mapping[str, Reason] = {
     "content.padding": Reason(
         "the scanner wrote a value far below air outside its field of view; it is read as air",
         "nothing; data.padding_value declares it, and spares the note",
+        "note",
+    ),
+    "content.lossy": Reason(
+        "an archive or a transfer compressed the scan with loss, which blurs or invents fine detail",
+        "take the original, where there is one",
+        "note",
+    ),
+    "content.background": Reason(
+        "what lies outside the body was masked, or filled in, with a value that stands for tissue;"
+        " training takes it for tissue, spends itself on rebuilding it, and learns no true border of the body",
+        "set what lies outside to -1000 HU, or take the scan as it was before",
         "note",
     ),
     "content.mask": Reason("a segmentation lies among the volumes", "nothing, if it is meant", "note"),

@@ -37,12 +37,24 @@ def read_prototypes(
         train: studies that the model may have learned from.
         seed: of the choice.
     """
+    sentences = distinct_sentences(model, reader, train)
+    return None if sentences is None else prototypes(sentences, NUM_PROTOTYPES, seed)
+
+
+def distinct_sentences(model: SimCroP, reader: HeldOutStudies, train: Sequence[Study]) -> Float[Tensor, "n E"] | None:
+    """Features of the sentences of at most 2048 training reports, each text once; None where these hold no sentence.
+
+    Args:
+        model: trained with alignment, in eval mode.
+        reader: reads the reports.
+        train: studies that the model may have learned from.
+    """
     some = sorted(train, key=lambda study: (derive_seed("prototypes", study.study_id), study.study_id))[:_MOST_REPORTS]
     distinct: dict[int, Tensor] = {}
     for read in read_findings(model, reader, some):
         for number, features in zip(read.findings.numbers, read.features, strict=True):
             distinct.setdefault(read.findings.keys[number], features)
-    return prototypes(torch.stack([*distinct.values()]), NUM_PROTOTYPES, seed) if distinct else None
+    return torch.stack([*distinct.values()]) if distinct else None
 
 
 def prototypes(sentences: Float[Tensor, "n E"], number: int, seed: int) -> Float[Tensor, "m E"]:

@@ -26,7 +26,7 @@ class LabelSettings(Section):
     """probe: published is the authors' recipe, which chooses the model on the test set; its output says so."""
     features: Path | None = None
     """probe, knn: a table with a row of features for each study, of whatever made them, in place of an encoder: .csv,
-    .parquet or .npz."""
+    .parquet, .npz or .h5, or a folder with an .npz or .h5 file for each."""
     selection_fraction: float = 0.2
     """Share of those patients that choose between settings instead of being learned from."""
 
@@ -190,6 +190,17 @@ class RetrievalSettings(Section):
 
     weights: Literal["rarity", "equal"] = "rarity"
     """rarity: a sentence counts the more the fewer training reports hold it; equal: all count the same."""
+    features: Path | None = None
+    """A table with a row of features for each volume, of whatever made them, in place of a model, as labels.features is
+    one. It needs text_features beside it."""
+    text_features: Path | None = None
+    """The same for each report, in the space of those; the score of a report in a volume is their cosine."""
+
+    def __post_init__(self) -> None:
+        require(
+            (self.features is None) == (self.text_features is None),
+            "features, text_features: one is named and the other is not; name both tables, or neither",
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import unicodedata
 from simcrop.core.data.cells import is_blank
 
 _FILLERS = """
-    n a|not given|not available|not applicable|not reported
+    na|n a|nan|none|null|not given|not available|not applicable|not reported
     k a|keine angabe|keine angaben|nicht angegeben|nicht verfügbar|entfällt
     non renseigné|non renseignée|non précisé|non disponible|sans objet|néant
     no disponible|no informado|no consta|no aplica|sin datos|n d|nd|s d

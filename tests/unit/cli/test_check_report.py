@@ -128,6 +128,28 @@ def test_nothing_is_cut_where_there_is_no_terminal(
     assert "a.nii.gz: is cut off (its gzip data has no end)\n" in capsys.readouterr().out
 
 
+def test_what_a_spreadsheet_did_to_a_table_is_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = Hospital.made_in(tmp_path / "data")
+    rows = [row | {"patient_id": "nan", "split": ""} for row in data.rows]
+    write_table(data.table, [*rows, dict.fromkeys(rows[0], ""), rows[0] | {"volume": ""}])
+    data.table.write_bytes(data.table.read_text(encoding="utf-8").replace(",", ";").encode("utf-16"))
+    config = tmp_path / "run.yaml"
+    config.write_text(f"data: {{source: manifest, manifest: {data.table}, prepared: {tmp_path / 'cache'}}}\n")
+    assert main(["data", "check", str(config), "--workers", "1", "--set", "data.validation_fraction=0.1"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[::2]] == [
+        ["error", "text.value"],
+        ["note", "text.blank_rows"],
+        ["note", "text.blank_id"],
+        ["note", "set.nothing_held_out"],
+        ["4", "volumes:"],
+    ]
+    assert "reports.csv: line 7 has other cells and no volume" in lines[0]
+    assert "reports.csv: has no patient_id in 4 rows (the first is line 2)" in lines[4]
+    assert "no study is held out of 4" in lines[6]
+    assert lines[8].startswith("4 volumes: 1 error, 3 notes")
+
+
 def test_the_summary_fits_80_columns_errors_first_totals_last(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

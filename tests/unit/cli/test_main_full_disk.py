@@ -35,7 +35,11 @@ def sets(*options: str) -> list[str]:
 @pytest.mark.parametrize(
     ("command", "num_bytes", "message"),
     [
-        ("train {config} --out {out}", 0, "{out}/config.yaml: File too large; free some space, then run the same"),
+        (
+            "train {config} --out {out}",
+            0,
+            "{out}/.simcrop.lock.json: File too large; free some space, then run the same",
+        ),
         ("train {config} --out {out}", 4 * KB, "{out}/pictures/step_00000001_reconstruction.png: File too large; free"),
         ("train {config} --out {out}", 80 * KB, "a file that was being written: File too large; free some space, then"),
         (

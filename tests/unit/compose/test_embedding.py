@@ -12,6 +12,7 @@ from support.labelled_runs import evaluate
 
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.formats.array_files import read_arrays
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.compose.applying import Applied, ScanOptions
 from simcrop.compose.embedding import EmbedOptions, embed
@@ -62,14 +63,22 @@ def test_every_read_out_has_its_width_and_tokens_are_kept_where_they_are_asked_f
         table = read_table(embedded(run, tmp_path / name, read_out=name).path)
         widths[name] = {len(row) for row in table.values()}
     assert widths == {"encoder": {12}, "max": {24}, "layers": {12}}
-    result = embedded(run, tmp_path / "npz", form="npz", tokens=True)
-    assert len([*result.path.rglob("*.npz")]) == result.done
     name = min(table)
     data, encoder = compose.prepare_data(load_config(configuration(run))), compose.load_encoder(run / "run")
-    with np.load(result.path / f"{name}.npz") as kept:
-        volume = data.prepared.read_centre(name, encoder.volume_size)[None, None]
+    volume = data.prepared.read_centre(name, encoder.volume_size)[None, None]
+    for form in ("npz", "h5"):
+        result = embedded(run, tmp_path / form, form=form, tokens=True)
+        assert len([*result.path.rglob(f"*.{form}")]) == result.done
+        kept, about = read_arrays(result.path / f"{name}.{form}", ["tokens", "features"])
         assert np.array_equal(kept["tokens"], encoder.encode(volume)[0].detach().numpy())
         assert kept["features"].shape == (12,)
+        told = json.loads(about or "")
+        assert told.pop("scan") == name
+        assert told == json.loads((tmp_path / form / "features.json").read_text())
+        table = read_table(tmp_path / "encoder/features.csv")
+        assert {key: row.tolist() for key, row in read_table(result.path).items()} == {
+            key: row.tolist() for key, row in table.items()
+        }
     with pytest.raises(ConfigError, match="--tokens: a table has no room for them"):
         EmbedOptions(tokens=True)
 

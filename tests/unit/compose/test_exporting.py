@@ -86,9 +86,8 @@ def test_the_whole_model_comes_back_the_same(run: Path, tmp_path: Path, capsys: 
     out = tmp_path / "chest"
     export(run, out)
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert files == {"README.md", "config.json", "manifest.json", "model.safetensors"} | {
-        f"tokenizer/{path.name}" for path in (run / STEP / "tokenizer").iterdir()
-    }
+    own = {"README.md", "config.json", "manifest.json", "model.safetensors", "references.safetensors"}
+    assert files == own | {f"tokenizer/{path.name}" for path in (run / STEP / "tokenizer").iterdir()}
     assert f'simcrop.load_model("{out}")' in capsys.readouterr().out
     source, model = compose.load_model(run), compose.load_model(out)
     assert model.tokenizer is not None
@@ -98,6 +97,9 @@ def test_the_whole_model_comes_back_the_same(run: Path, tmp_path: Path, capsys: 
     words = model.tokenizer.encode(list(SENTENCES[:2]), max_tokens=48)
     findings = padded([words], model.tokenizer.pad_id)
     assert torch.equal(model.sentence_features(findings, 2), source.sentence_features(findings, 2))
+    assert source.references is not None
+    assert model.references is not None
+    assert torch.equal(model.references.patches, source.references.patches)
     assert_same(compose.load_encoder(run), compose.load_encoder(out))
     assert compose.checkpoint_identity(out)["sha256"] == compose.checkpoint_identity(run)["sha256"]
 

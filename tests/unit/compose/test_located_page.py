@@ -10,12 +10,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from support.bright_model import PATCH_MM, BrightnessModel, Words, world_of, write_scan
 
 from simcrop.adapters.pages import html
 from simcrop.compose import located_page, locating, models
 from simcrop.compose.located_page import PageOptions
 from simcrop.core.errors import ConfigError, DataError, InputError
+from simcrop.core.evaluation.references import ReferenceScans
 
 PATCH = (1, 2, 1)
 SENTENCES = ["Something bright.", "Something <b>dark</b>."]
@@ -26,6 +28,7 @@ def _known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "viewer.js").write_text("var niivue = {};")
     monkeypatch.setattr(html, "BUNDLE", tmp_path / "viewer.js")
     monkeypatch.setattr(locating, "load_aligned", lambda checkpoint, device: (BrightnessModel(), Words()))
+    monkeypatch.setattr(locating, "references_of", lambda checkpoint: None)
     identity = {"step": 7, "sha256": "5a5a", "data_fingerprint": "f" * 64}
     monkeypatch.setattr(located_page, "checkpoint_identity", lambda checkpoint: identity)
     for module in (models, located_page):
@@ -155,6 +158,18 @@ def test_the_page_says_who_made_it_and_what_it_is_worth(scan: Path, tmp_path: Pa
         assert told in text
     for caution in ("not a medical device", "fits best, not whether it is true; trained on blocks.", "patient data"):
         assert caution in text
+
+
+def test_the_page_says_where_a_score_stands_among_reference_scans(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = ReferenceScans(torch.tensor([[1.0, 0], [0, 1], [0, -1]]), torch.tensor([0, 1, 2]), held_out=True)
+    monkeypatch.setattr(locating, "references_of", lambda checkpoint: references)
+    locating.locate("run", scan, SENTENCES, [tmp_path / "page.html"])
+    notes = [entry["notes"] for entry in data_of(tmp_path / "page.html")["shown"]]
+    standings = [[note for note in each if "reference scans" in note] for each in notes]
+    held_out = "of 3 reference scans held out of the training data"
+    assert standings == [[f"higher than in {share} % {held_out}"] for share in (67, 100)]
 
 
 @pytest.mark.parametrize("options", [PageOptions(full_resolution=True), PageOptions([Path("mask.nii")])])

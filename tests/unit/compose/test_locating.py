@@ -6,6 +6,7 @@ from typing import BinaryIO
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 from support.bright_model import BrightnessModel, Words, world_of, write_scan
@@ -13,12 +14,14 @@ from support.bright_model import BrightnessModel, Words, world_of, write_scan
 from simcrop.adapters.evaluation.language.heat_map import HeatMap, PatchMap
 from simcrop.compose import locating, models
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, InputError
+from simcrop.core.evaluation.references import ReferenceScans
 
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> BrightnessModel:
     fake = BrightnessModel()
     monkeypatch.setattr(locating, "load_aligned", lambda checkpoint, device: (fake, Words()))
+    monkeypatch.setattr(locating, "references_of", lambda checkpoint: None)
     monkeypatch.setattr(models, "trained_on", lambda checkpoint: "that is known")
     return fake
 
@@ -77,6 +80,23 @@ def test_a_picture_and_maps_are_written_together_and_what_was_found_is_printed(
     assert lines[1] == "the model run sees 80 x 64 x 72 mm around the centre, 41 % of the scan (dashed line)"
     assert lines[2:-1] == list(map(str, outs))
     assert lines[-1] == "a cosine says where a sentence fits best, not whether it is true; that is known"
+
+
+def test_where_a_score_stands_among_reference_scans_is_printed(
+    tmp_path: Path, model: BrightnessModel, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scan.nii.gz"
+    write_scan(path, np.eye(3), (1, 2, 1), shape=(42, 32, 34))
+    [found] = locating.locate("run", path, ["Something bright."], [tmp_path / "a.png"])
+    score = float(found.patches.max())
+    rows = [[each, (1 - each**2) ** 0.5] for each in (score - 0.01, score - 0.1, -0.5, score + 0.001)]
+    references = ReferenceScans(torch.tensor(rows), torch.arange(4), held_out=False)
+    monkeypatch.setattr(locating, "references_of", lambda checkpoint: references)
+    capsys.readouterr()
+    locating.locate("run", path, ["Something bright."], [tmp_path / "a.png"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "higher than in 75 % of 4 reference scans of the training data"
+    assert lines[2].startswith("the model run sees")
 
 
 def test_of_several_sentences_each_has_its_files_and_its_lines(

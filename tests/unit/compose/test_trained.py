@@ -129,6 +129,11 @@ def test_maps_are_those_that_the_command_writes(
             heat = patches.onto(each.scan.shape, each.affine)
             assert np.array_equal(each.values, heat.values)
             assert (each.cosine, each.best_voxel, each.best_mm) == (heat.cosine, heat.best_voxel, heat.best_mm)
+        assert model.references is not None
+        features = model.encode_text(SENTENCES)
+        for each, patches, sentence in zip(found, written, features, strict=True):
+            assert each.standing == model.references.standing(sentence, float(patches.patches.max()))
+            assert each.standing.text in each.facts
     (one,) = model.locate(scan, SENTENCES[0])
     file = nib.load(tmp_path / "map_1.nii.gz")
     assert isinstance(file, nib.Nifti1Image)
@@ -178,8 +183,9 @@ def test_the_guide_runs_as_it_stands(
     monkeypatch.chdir(tmp_path)
     guide = (REPOSITORY / "docs/python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
-    names: dict[str, Any] = {"scans": [("scan.nii.gz", torch.ones(1, 1))]}
+    assert len(blocks) == 5
+    study = ("scan.nii.gz", "A bright region is seen. There is noise.")
+    names: dict[str, Any] = {"scans": [("scan.nii.gz", torch.ones(1, 1))], "studies": {"a": study}}
     here = {
         'thresholds["Lung nodule"]': 'thresholds["Bright"]',
         ".cuda()": "",
@@ -191,6 +197,8 @@ def test_the_guide_runs_as_it_stands(
     assert names["loss"].item() > 0
     assert names["features"].shape == (12,)
     assert len(names["scores"]) == 18
+    made = [read_table(Path(f"{name}.npz")) for name in ("volumes", "reports")]
+    assert [{name: len(row) for name, row in rows.items()} for rows in made] == 2 * [{"a": names["patches"].shape[1]}]
 
 
 def test_the_notebook_runs_as_it_stands(setting: Setting, scan: Path, capsys: pytest.CaptureFixture[str]) -> None:

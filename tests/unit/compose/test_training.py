@@ -33,6 +33,7 @@ def test_a_run_leaves_the_documented_folder(done: Setting) -> None:
         "pictures",
         "checkpoints",
         "report.html",
+        "references.safetensors",
     }
     assert {path.name for path in (done.out / "checkpoints").iterdir()} >= {"latest", "best", "step_00000004"}
     assert (done.out / "pictures" / "step_00000004_reconstruction.png").stat().st_size > 1000

@@ -36,14 +36,14 @@ class RetrievalOutcome:
         studies: whose reports and volumes they are, in the order of rows and columns.
         scores: row: report, column: volume.
         same: reports that say the same; what is found for one is right for the other.
-        weights: how sentences were weighted.
+        weights: how sentences were weighted; None where reports were not compared sentence by sentence.
         warnings: sentences for the reader.
     """
 
     studies: Sequence[Study]
     scores: Float[Tensor, "n n"]
     same: Bool[Tensor, "n n"]
-    weights: str
+    weights: str | None
     warnings: Sequence[str]
 
 

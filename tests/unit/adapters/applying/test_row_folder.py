@@ -8,6 +8,7 @@ import pytest
 
 from simcrop.adapters.applying.journal import Entry
 from simcrop.adapters.applying.row_folder import RowFolder, RowFormat
+from simcrop.adapters.formats.array_files import read_arrays
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.core.errors import ConfigError
 
@@ -49,18 +50,40 @@ def test_a_table_has_its_rows_in_order_and_goes_on_after_a_stop(form: RowFormat,
     assert [*read_table(folder.result)] == SCANS[:1]
 
 
-def test_a_file_of_each_scan_has_its_features_and_tokens(tmp_path: Path) -> None:
-    folder = RowFolder(tmp_path, "features", ABOUT, form="npz")
+@pytest.mark.parametrize("form", ["npz", "h5"])
+def test_a_file_of_each_scan_has_its_features_and_tokens_and_says_what_they_are(
+    form: RowFormat, tmp_path: Path
+) -> None:
+    folder = RowFolder(tmp_path, "features", ABOUT, form=form)
     add(folder, 0, 2)
     folder.finish(SCANS)
     assert [folder.is_done(scan, STAMP) for scan in SCANS] == [True, False, True]
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.npz")) == [
-        "features/_/3.nii.gz.npz",
-        "features/b/1.nii.gz.npz",
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob(f"*.{form}")) == [
+        f"features/_/3.nii.gz.{form}",
+        f"features/b/1.nii.gz.{form}",
     ]
-    with np.load(tmp_path / "features/b/1.nii.gz.npz") as kept:
-        assert np.array_equal(kept["features"], row(0))
-        assert kept["tokens"].shape == (3, 4)
+    kept, about = read_arrays(tmp_path / f"features/b/1.nii.gz.{form}", ["features", "tokens"])
+    assert np.array_equal(kept["features"], row(0))
+    assert kept["features"].dtype == np.float32
+    assert kept["tokens"].shape == (3, 4)
+    assert json.loads(about or "") == {"weights_sha256": "abc", "format": form, "scan": SCANS[0]}
+    rows = read_table(folder.result)
+    assert {name: each.tolist() for name, each in rows.items()} == {SCANS[n]: row(n).tolist() for n in (0, 2)}
+
+
+@pytest.mark.parametrize("form", ["npz", "h5"])
+def test_a_file_that_a_power_cut_left_is_written_again(form: RowFormat, tmp_path: Path) -> None:
+    folder = RowFolder(tmp_path, "features", ABOUT, form=form)
+    add(folder, 0, 1, 2)
+    paths = [folder.result / name for name in (f"b/1.nii.gz.{form}", f"a/2.nii.gz.{form}")]
+    whole = paths[0].read_bytes()
+    paths[0].write_bytes(b"")
+    paths[1].write_bytes(paths[1].read_bytes()[:-40])
+    folder = RowFolder(tmp_path, "features", ABOUT, form=form)
+    assert [folder.is_done(scan, STAMP) for scan in SCANS] == [False, False, True]
+    add(folder, 0, 1)
+    assert all(folder.is_done(scan, STAMP) for scan in SCANS)
+    assert len(paths[0].read_bytes()) == len(whole)
 
 
 def test_parts_of_a_divided_job_share_a_folder(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ CONTENT = {
     "manifest.json": "{}",
     "config.json": "{}",
     "model.safetensors": "weights",
+    "references.safetensors": "scans",
     "tokenizer/tokenizer.json": "words",
     "README.md": "the card",
     "pictures/large.png": "0",

@@ -27,7 +27,7 @@ TORCHRUN = "a GPU is a process: torchrun --nproc-per-node N -m simcrop_cli train
         ("train.num_workers", "did you mean data.num_workers?"),
         ("train.batchsize", "did you mean train.batch_size?"),
         ("data.batch", "did you mean train.batch_size?"),
-        ("retrieval.zzz", "known here: weights"),
+        ("retrieval.zzz", "known here: weights, features, text_features"),
         ("train.zzz", "known here: steps, batch_size, optimizer, lr, min_lr, ..."),
     ],
 )
@@ -42,6 +42,14 @@ def test_a_number_or_a_word_is_asked_for_in_one_line(tmp_path: Path, value: str)
     assert load(tmp_path, "", "data.num_workers=auto").data.num_workers == "auto"
     assert load(tmp_path, "", "data.num_workers=4").data.num_workers == 4
     assert message(tmp_path, "", "data.num_workers=-1") == "--set: data.num_workers: -1 is below 0"
+
+
+def test_padding_is_one_number_or_several(tmp_path: Path) -> None:
+    assert load(tmp_path, "", "data.padding_value=-2000").data.padding_value == -2000
+    assert load(tmp_path, "", "data.padding_value=[-2000, -3024]").data.padding_value == (-2000, -3024)
+    for value in ("air", "[air]"):
+        line = message(tmp_path, "", f"data.padding_value={value}")
+        assert line.startswith("--set: data.padding_value: expected a number, not ")
 
 
 @pytest.mark.parametrize("value", ["maybe", "2", "null"])

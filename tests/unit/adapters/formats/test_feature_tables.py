@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -58,8 +59,26 @@ def test_pyarrow_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tables_of_others_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\ufeffid,x,y\n007,1,2.5\n008,-1e3,0\n\n")
     np.savez(tmp_path / "b.npz", names=np.array(["007", "008"]), features=np.array([[1, 2.5], [-1e3, 0]]))
-    for path in (tmp_path / "a.csv", tmp_path / "b.npz"):
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["names"], file["features"] = ["007", "008"], [[1, 2.5], [-1e3, 0]]
+    for path in (tmp_path / "a.csv", tmp_path / "b.npz", tmp_path / "c.h5"):
         assert {name: row.tolist() for name, row in read_table(path).items()} == {"007": [1, 2.5], "008": [-1000, 0]}
+
+
+def test_a_folder_has_a_row_for_each_file_by_the_name_of_it(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    np.savez(tmp_path / "deep/007.nii.gz.npz", features=np.array([1, 2.5]))
+    with h5py.File(tmp_path / "008.H5", "w") as file:
+        file["features"] = np.array([-1e3, 0])
+    (tmp_path / "notes.txt").touch()
+    rows = {name: row.tolist() for name, row in read_table(tmp_path).items()}
+    assert rows == {"008": [-1000, 0], "deep/007.nii.gz": [1, 2.5]}
+    (tmp_path / "deep/009.npz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cannot be read as a table of features \(deep/009\.npz: "):
+        read_table(tmp_path)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match=r"it is a folder without \.npz and \.h5 files"):
+        read_table(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +89,8 @@ def test_tables_of_others_are_read(tmp_path: Path) -> None:
         ("a.csv", "id,x\na,1\nb,2,3\n", "cannot be read as a table"),
         ("a.npz", "no archive", "cannot be read as a table"),
         ("a.parquet", "no table", "cannot be read as a table"),
+        ("a.h5", "no table", "cannot be read as a table"),
+        ("a.h5", None, "does not exist; name a table of features"),
         ("a.csv", None, "does not exist; name a table of features"),
     ],
 )
@@ -89,5 +110,5 @@ def test_arrays_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", rows=np.zeros((2, 3)))
     with pytest.raises(DataError, match="the arrays names and features do"):
         read_table(tmp_path / "a.npz")
-    with pytest.raises(ConfigError, match=r"ends in none of \.csv, \.parquet, \.npz"):
+    with pytest.raises(ConfigError, match=r"ends in none of \.csv, \.parquet, \.npz, \.h5"):
         read_table(tmp_path / "a.txt")

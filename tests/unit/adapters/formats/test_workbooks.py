@@ -114,7 +114,14 @@ def test_a_cut_off_workbook_and_one_that_unpacks_to_too_much_are_refused(tmp_pat
     (tmp_path / "cut.xlsx").write_bytes((tmp_path / "t.xlsx").read_bytes()[:-100])
     with pytest.raises(BadFileError, match="BadZipFile"):
         cells_of(tmp_path / "cut.xlsx")
-    with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x", "w") as part:
+    with zipfile.ZipFile(tmp_path / "t.ods", "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+    with pytest.raises(BadFileError, match="and no Excel workbook"):
+        cells_of(tmp_path / "t.ods")
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("[Content_Types].xml", "w") as part,
+    ):
         for _ in range(300):
             part.write(bytes(1 << 20))
     with pytest.raises(BadFileError) as refused:

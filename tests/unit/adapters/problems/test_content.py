@@ -96,3 +96,44 @@ def test_an_extent_that_is_no_chest_is_named(
     shape: tuple[int, int, int], spacing: tuple[float, float, float], found: list[str]
 ) -> None:
     assert [problem.code for problem in shape_problems("a", shape, spacing)] == found
+
+
+def masked(value: float, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    """A body in the middle, of which a half is lung, and one value around it."""
+    voxels = chest(shape=shape).astype(np.float32)
+    x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    voxels[x**2 + y**2 > 0.6] = value
+    return voxels.astype(np.int16)
+
+
+@pytest.mark.parametrize("value", [0, 40, -500, 3000])
+@pytest.mark.parametrize("scaling", [(1.0, 0.0), (0.5, -1024.0)])
+def test_one_value_that_is_no_air_around_the_patient_is_noted(value: float, scaling: Scaling) -> None:
+    slope, intercept = scaling
+    stored = ((masked(value) - intercept) / slope).astype(np.int16)
+    for chunks in (1, 7):
+        (found,) = content_problems("a", scanned(stored, scaling, chunks=chunks))
+        share = float((masked(value) == value).mean())
+        assert (found.code, found.severity, found.values["value"]) == ("content.background", "note", value)
+        assert found.values["share"] == pytest.approx(share, rel=0.05)
+        assert f"has {value:g} HU in {share:.0%} of its voxels" in found.message
+
+
+def test_padding_may_lie_outside_of_what_was_masked() -> None:
+    voxels = masked(0)
+    voxels[:3] = -3024
+    assert codes(voxels, padding=-3024) == ["content.background"]
+    assert codes(voxels) == ["content.padding", "content.background"]
+
+
+@pytest.mark.parametrize("value", [-1000, -1024, -950, -2000, -3024])
+def test_air_and_padding_around_the_patient_are_no_such_background(value: float) -> None:
+    assert "content.background" not in codes(masked(value))
+
+
+def test_tissue_at_the_corner_of_a_cropped_scan_is_no_background() -> None:
+    cropped = chest(shape=SHAPE)[::-1]
+    assert cropped[0, 0, 0] > -200
+    assert codes(cropped) == []
+    assert codes((cropped // 20 * 20).astype(np.int16)) == []  # steps of 20 HU
+    assert codes(masked(0), padding=0) == []

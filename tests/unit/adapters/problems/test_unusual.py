@@ -11,8 +11,11 @@ from simcrop.core.data.study import Volume
 MODEL_MM = (7.0, 7.0, 14.0)
 
 
-def codes(seen: np.ndarray, spacing_mm: tuple[float, float, float] = (3.0, 3.0, 5.0)) -> list[str]:
-    volume = Volume(torch.zeros(100, 100, 60, dtype=torch.int16), torch.diag(torch.tensor([*spacing_mm, 1.0]).double()))
+def codes(
+    seen: np.ndarray, spacing_mm: tuple[float, float, float] = (3.0, 3.0, 5.0), *, around: int = -1000
+) -> list[str]:
+    voxels = torch.full((100, 100, 60), around, dtype=torch.int16)
+    volume = Volume(voxels, torch.diag(torch.tensor([*spacing_mm, 1.0]).double()))
     found = list(unusual(Path("a.nii"), volume, seen.astype(np.int16), MODEL_MM))
     assert {each.severity for each in found} <= {"note"}
     return [each.code for each in found]
@@ -39,3 +42,8 @@ def test_what_is_coarser_than_the_model_or_no_chest_by_its_size_is_noted() -> No
     assert codes(chest(0.2), (3.0, 3.0, 15.0)) == ["content.field_of_view", "content.coarse"]
     assert codes(chest(0.2), (1.0, 1.0, 5.0)) == ["content.field_of_view"]
     assert codes(chest(0.2), (6.0, 6.0, 13.0)) == []
+
+
+def test_what_surrounds_the_patient_is_noted_where_it_is_no_air() -> None:
+    assert codes(chest(0.2), around=0) == ["content.background"]
+    assert codes(chest(0.2), around=-3024) == []

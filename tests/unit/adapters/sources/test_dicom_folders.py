@@ -12,8 +12,9 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1
+from pydicom.uid import MPEG2MPML, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from support.data_folders import write_table
+from support.dicom_enhanced import write_enhanced
 from support.dicom_series import HU, VOXELS, Change, write_series
 from support.landmarks import codes, found_at, is_ras, replace_bytes
 
@@ -219,12 +220,12 @@ def test_a_single_slice_is_no_volume(root: Path) -> None:
     assert refusal(root) == "content.few_slices"
 
 
-def test_compressed_pixels_are_refused_by_name(root: Path) -> None:
+def test_pixels_packed_as_a_video_are_refused_by_name(root: Path) -> None:
     path = root / SERIES / "1.dcm"
     dataset: Any = pydicom.dcmread(path)
     dataset.PixelData = pydicom.encaps.encapsulate([dataset.PixelData])
     dataset["PixelData"].VR = "OB"
-    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.file_meta.TransferSyntaxUID = MPEG2MPML
     dataset.save_as(path)
     assert refusal(root) == "container.compressed"
 
@@ -310,6 +311,22 @@ def test_without_pydicom_one_line_says_what_to_install(root: Path, monkeypatch: 
 def test_without_pydicom_everything_else_works() -> None:
     code = "import sys; sys.modules['pydicom'] = None; import simcrop.compose.data"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_folder_with_an_enhanced_ct_is_a_study_too(root: Path) -> None:
+    write_enhanced(root / "P2/study/IM0001")
+    source = DicomSource(root)
+    assert [study.study_id for study in source.studies()] == [SERIES, "P2/study"]
+    assert torch.equal(source.read_volume("P2/study").voxels, source.read_volume(SERIES).voxels)
+    assert codes(source.inspect, "P2/study") == []
+
+
+def test_a_row_of_a_manifest_may_name_an_enhanced_ct(root: Path) -> None:
+    write_enhanced(root / "IM0001")
+    write_table(root / "reports.csv", [{"volume": "IM0001", "findings": "Normal.", "impression": ""}])
+    source = ManifestSource(root / "reports.csv")
+    assert [study.study_id for study in source.studies()] == ["IM0001"]
+    assert torch.equal(source.read_volume("IM0001").voxels, DicomSource(root).read_volume(SERIES).voxels)
 
 
 def test_a_row_of_a_manifest_may_name_a_series(root: Path) -> None:
