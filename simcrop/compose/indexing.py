@@ -17,7 +17,7 @@ from simcrop.adapters.sources.indexing.outputs import (
     write_configuration,
     write_table,
 )
-from simcrop.adapters.sources.indexing.reports import Joined, ReportTable, join_reports
+from simcrop.adapters.sources.indexing.reports import Joined, ReportTable, check_reports, join_reports
 from simcrop.adapters.sources.indexing.rows import TableRow
 from simcrop.adapters.sources.indexing.volumes import LeftOut, volumes_of
 from simcrop.adapters.sources.indexing.walking import walk
@@ -96,6 +96,8 @@ def index_folder(folder: Path, out: Path, options: IndexOptions) -> Indexed:
         raise ConfigError(f"--out {out}: is no name of a CSV; name it {out.with_suffix('.csv').name}")
     if not folder.is_dir():
         raise bad_file(folder, "container.missing", "is no folder")
+    if options.reports is not None:  # better known before hours of reading
+        check_reports(options.reports)
     make_folder(out.absolute().parent)
     places = Places(out.absolute().parent.resolve() / out.name, folder.resolve())
     identity = f"{VERSION} {places.root}"

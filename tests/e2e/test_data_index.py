@@ -20,7 +20,7 @@ FINDINGS = (
 )
 HEAD = "Erişim No;Hasta;Bulgular;Sonuç"
 ON = ("--on", "accession_number=Erişim No", "--text-columns", "Bulgular,Sonuç")
-STEPS = ("--set", "train.steps=2", "--set", "train.evaluate_every=2", "--set", "train.picture_every=2")
+STEPS = ("--set", "train.steps=2", "--set", "train.warmup_steps=1", "--set", "train.picture_every=2")
 
 
 def write_reports(path: Path, export: Export, encoding: str) -> int:
@@ -82,7 +82,7 @@ def run_through(folder: Path, num_studies: int, encoding: str, capsys: pytest.Ca
 
 
 def test_an_export_is_trained_on_with_nothing_done_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_through(tmp_path, 24, "utf-16", capsys)
+    run_through(tmp_path, 12, "utf-16", capsys)
 
 
 @pytest.mark.slow
@@ -93,13 +93,13 @@ def test_an_export_of_200_studies_is_trained_on_with_nothing_done_by_hand(
 
 
 def test_an_index_that_is_killed_again_and_again_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    export = write_export(tmp_path / "export", 24)
+    export = write_export(tmp_path / "export", 12)
     command = [sys.executable, "-m", "simcrop_cli", "data", "index", str(export.root), "--workers", "2", "--out"]
     started = time.monotonic()
     subprocess.run([*command, tmp_path / "a.csv"], check=True, capture_output=True, env=ENVIRONMENT)
     seconds = time.monotonic() - started
     moments = random.Random(0)
-    for _ in range(3):
+    for _ in range(2):
         with subprocess.Popen([*command, tmp_path / "b.csv"], stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
             time.sleep(moments.uniform(0.3, 1.0) * seconds)
             process.send_signal(signal.SIGKILL)

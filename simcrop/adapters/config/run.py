@@ -43,7 +43,8 @@ class DataSettings(Section):
     a folder in the layout of that data set, dicom one with a folder for each series. The last five have no reports.
     A package may register more (docs/python.md)."""
     root: Path | None = None
-    """Folder of the data set. phantom: where the studies are written; null takes data/phantom_CASES_SEED."""
+    """Folder of the data set. phantom: where the studies are written; null takes data/phantom_CASES_SEED. manifest: the
+    folder that its paths are relative to; null takes that of the table."""
     manifest: Path | None = None
     """manifest: the table with the columns volume, findings, impression: CSV, .xlsx or .parquet (docs/own-data.md)."""
     cases: int = 512

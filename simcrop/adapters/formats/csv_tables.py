@@ -63,7 +63,7 @@ def _delimiter(path: Path, encoding: str, is_header: IsHeader) -> tuple[str, int
         return declared[1], 1
     headers = {delimiter: _first_row(head, delimiter) for delimiter in _DELIMITERS}
     fitting = [delimiter for delimiter, cells in headers.items() if is_header(cells)]
-    return (fitting or sorted(_DELIMITERS, key=lambda delimiter: -len(headers[delimiter])))[0], 0
+    return max(fitting or _DELIMITERS, key=lambda delimiter: len(headers[delimiter])), 0
 
 
 def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:

@@ -12,6 +12,7 @@ from simcrop.adapters.formats.tables import Row, read_rows
 from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
 from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.identifiers import Identifiers
+from simcrop.adapters.sources.indexing.rows import COLUMNS as INDEX_COLUMNS
 from simcrop.adapters.sources.label_columns import read_labels
 from simcrop.adapters.sources.named_files import NamedFiles, differ_in_case, is_of_windows
 from simcrop.adapters.sources.series_folders import series_below
@@ -37,28 +38,29 @@ class _Entry:
 
 
 class ManifestSource(TruthFolders, Source):
-    """Studies of a table. Paths are relative to it and stay in its folder; listing opens no volume.
+    """Studies of a table. Paths are relative to it, or to a folder that is named, and stay there; none is opened here.
 
     A row whose volume is a folder of DICOM may name one `series` in it, by its UID, number or description; the volume
     is then called FOLDER#SERIES. Rows with one `study_id` are reconstructions of one study and share its first row's
     report. Without `study_id` every row is a study of its own; without `patient_id` every study is a patient. Further
-    columns are labels where nearly all of their cells say yes or no (`label_columns`). What is blank,
-    `core.data.cells` says. Masks may lie in `ground_truth/` beside the table, under the volume's path without .nii.gz
+    columns, but for those of an index, are labels where nearly all of their cells say yes or no (`label_columns`).
+    What is blank, `core.data.cells` says. Masks may lie in `ground_truth/` beside the table, under the volume's path without .nii.gz
     or the like.
     """
 
     kind = "manifest"
 
-    def __init__(self, table: Path, **declared: Unpack[Options]) -> None:
+    def __init__(self, table: Path, root: Path | None = None, **declared: Unpack[Options]) -> None:
         """
         Args:
             table: CSV, Excel workbook or Parquet.
+            root: folder that paths are relative to; None for that of the table.
             declared: see `Options`; volumes are quarantined as the column `volume` names them.
 
         Raises:
             BadFileError: if the table is absent, lacks a column, or has no row.
         """
-        super().__init__(table.resolve().parent, **declared)
+        super().__init__(table.resolve().parent if root is None else root, **declared)
         self._path, self._spelled, self._patients = table, dict[str, str](), dict[str, str]()
         self._named = NamedFiles(self._root)
         columns, rows = read_rows(table, _REQUIRED, self._on_problem, optional=_OPTIONAL)
@@ -72,7 +74,7 @@ class ManifestSource(TruthFolders, Source):
         kept = [each for each in named if self._quarantine.isdisjoint(self._names_of(each[1]))]
         if not kept:
             raise bad_file(table, "set.no_studies", "has no row")
-        more = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL}]
+        more = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL, *INDEX_COLUMNS}]
         labels = read_labels(table, [(line, row) for line, row, _ in kept], more, self._on_problem)
         self.label_names = tuple(labels)
         groups = self._grouped(self._entries(kept))
@@ -85,7 +87,7 @@ class ManifestSource(TruthFolders, Source):
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The data set that a configuration describes."""
         assert data.manifest is not None
-        return cls(data.manifest, **options(data, on_problem))
+        return cls(data.manifest, data.root, **options(data, on_problem))
 
     def volume_file(self, reconstruction: str) -> Path:
         """The file, or the folder of slices, that the column `volume` names."""

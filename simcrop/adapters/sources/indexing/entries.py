@@ -73,12 +73,12 @@ def entry_of(root: Path, found: Found, text: str) -> Entry:
     problems = tuple(Problem(*given) for given in row["problems"])
     header = None
     if "header" in row:
-        given = {name: tuple(value) if name in _TUPLES else value for name, value in row["header"].items()}
+        kept: dict[str, Any] = row["header"]
+        given: dict[str, Any] = {name: tuple(value) if name in _TUPLES else value for name, value in kept.items()}
         kind = Kind[given.pop("kind")]
         path = root / found.folder / found.name
         header = DicomHeader(path, kind, row["what"], problem=problems[0] if problems else None, **given)
-    more = {"header": header, "volume": row.get("volume"), "is_folder": found.is_folder}
-    return Entry(found.folder, found.name, row["what"], problems, **more)
+    return Entry(found.folder, found.name, row["what"], problems, header, row.get("volume"), found.is_folder)
 
 
 def read_entries(root: Path, files: Sequence[Found]) -> list[tuple[str, str | None]]:

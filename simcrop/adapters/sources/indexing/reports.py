@@ -101,6 +101,12 @@ def join_reports(
     return Joined(reports, used, repeated, studies.count)
 
 
+def check_reports(table: ReportTable) -> None:
+    """Raise ConfigError or BadFileError where `join_reports` would for want of the table or its columns."""
+    _text_columns(table)
+    _keys(table)
+
+
 class _Studies:
     """The studies of the index by their keys."""
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
-from support.dicom_series import write_series
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from support.dicom_series import HU, write_series
 
 from simcrop.adapters.formats.dicom_headers import DicomHeader, Kind, read_dicom_header
 
@@ -147,3 +147,17 @@ def test_a_link_out_of_the_data_set_is_damage(tmp_path: Path) -> None:
     assert header.problem is not None
     assert (header.kind, header.problem.code) == (Kind.DAMAGED, "safety.outside")
     assert read_dicom_header(tmp_path / "b/IM1").kind == Kind.SLICE
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_a_slice_that_is_cut_off_anywhere_is_damaged(tmp_path: Path, syntax: str) -> None:
+    write_series(tmp_path / "whole", HU[:1], syntax=syntax)
+    whole = next((tmp_path / "whole").iterdir())
+    data, cut = whole.read_bytes(), tmp_path / "cut.dcm"
+    assert read_dicom_header(whole).kind is Kind.SLICE
+    for length in range(140, len(data), 11):
+        cut.write_bytes(data[:length])
+        header = read_dicom_header(cut)
+        assert (header.kind, header.problem and header.problem.code) == (Kind.DAMAGED, "container.truncated"), length
+    cut.write_bytes(data + b"more")
+    assert read_dicom_header(cut).kind is Kind.SLICE

@@ -146,3 +146,18 @@ def test_ground_truth_lies_beside_the_table(table: Path) -> None:
     assert source.organs("sub/b.nii") == {"trachea": "01.nii.gz"}
     assert source.read_mask("sub/b.nii", "01.nii.gz").voxels.all()
     assert list(source.ground_truth("a.nii.gz")) == []
+
+
+def test_columns_of_an_index_are_no_labels(table: Path) -> None:
+    write_table(table, [_row("a.nii.gz", best="yes", num_files=1, series_number=1, contrast_agent="no", Effusion=1)])
+    assert ManifestSource(table).label_names == ("Effusion",)
+
+
+def test_paths_may_be_relative_to_a_folder_that_is_named(table: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "tables/t.csv"
+    write_table(elsewhere, [_row("a.nii.gz")])
+    source = ManifestSource(elsewhere, table.parent)
+    assert source.volume_file("a.nii.gz") == table.parent.resolve() / "a.nii.gz"
+    assert len(source.studies()) == 1
+    with pytest.raises(DataError, match="does not exist"):
+        ManifestSource(elsewhere)

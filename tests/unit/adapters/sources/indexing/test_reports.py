@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.data_folders import write_table
 
-from simcrop.adapters.sources.indexing.reports import Joined, ReportTable, join_reports
+from simcrop.adapters.sources.indexing.reports import Joined, ReportTable, check_reports, join_reports
 from simcrop.adapters.sources.indexing.rows import TableRow
 from simcrop.adapters.sources.indexing.volumes import LeftOut
 from simcrop.adapters.sources.indexing.work_file import WorkFile
@@ -93,6 +93,16 @@ def test_findings_alone_are_a_report(work: WorkFile) -> None:
 def test_a_column_of_texts_that_is_not_there_is_named(work: WorkFile) -> None:
     with pytest.raises(ConfigError, match=r"no column 'impression' .*columns are id, findings; .*--text-columns"):
         joined(work, [{"id": 1, "findings": ""}], "study_id=id")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_columns_are_known_whatever_parts_them(work: WorkFile, delimiter: str) -> None:
+    path = work.path.with_name("reports.csv")
+    lines = ("Accession No_Befund, frei_findings_impression", "A2_x_Clear._")
+    path.write_text("\n".join(line.replace("_", delimiter) for line in lines), encoding="utf-16")
+    table = ReportTable(path, "accession_number")
+    check_reports(table)
+    assert join_reports(work, table, lambda left_out: None, lambda problem: None).used == 1
 
 
 def test_a_table_that_cannot_be_read_is_told(work: WorkFile) -> None:
