@@ -10,21 +10,20 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+from PIL import Image
 from support.browser import Tab, chromium_or_skip, opened_tab
-from support.scan_pages import READY, canvas, data_of, place
+from support.scan_pages import READY, SPACING, block_page, canvas, data_of, place, shrunk, small_picture
 from support.tiny_data import SENTENCES, write_config
 
 from simcrop.adapters.pages.niivue import BUNDLE
-from simcrop.adapters.pages.scan_page import Image, Mask, ScanPage, Shown, ShownScan, write_scan_page
 from simcrop_cli.__main__ import main
 
 EVIL = (
     "A nodule <img src=x onerror=\"document.title='owned'\"> is seen </script><script>document.title='owned'</script>"
 )
-SPACING = (3.0, 3.0, 4.0)
-BLOCK = (slice(48, 60), slice(30, 38), slice(22, 30))
-"""To the patient's right."""
+
+STORED, TOLERANCE = Path(__file__).parent / "page.png", 2.0
+"""24 x 32 greys, as `small_picture` takes them, and by how many of 255 others may differ from them on average."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,25 +65,8 @@ def predicted(located: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of two scans with a known block, its map and its outline."""
-    hu = np.full((80, 70, 50), -900, np.int16)
-    hu[10:70, 10:60, 5:45] = 40
-    hu[BLOCK] = 900
-    affine = np.diag([*SPACING, 1.0])
-    affine[:3, 3] = (-120, 55, -300)
-    near = np.stack(np.meshgrid(*map(np.arange, hu.shape), indexing="ij"), -1) - [53.5, 33.5, 25.5]
-    heat = Image(-np.linalg.norm(near, axis=-1), affine)
-    best = (-120 + 53.5 * 3.0, 55 + 33.5 * 3.0, -300 + 25.5 * 4.0)
-    mask = np.zeros(hu.shape, bool)
-    mask[BLOCK] = True
-    first = Shown("block", score=0.5, best_mm=best, map=heat, outlines=[Mask("block", Image(mask, affine))])
-    askew = affine.copy()
-    askew[:3, :3] = Rotation.from_euler("xyz", [7, -11, 13], degrees=True).as_matrix() @ affine[:3, :3]
-    other = Shown("other scan", best_mm=(-15, 160, -190), map=Image(heat.voxels, affine), scan=1)
-    entries = [first, Shown("without a map", scan=1), other]
-    scans = [ShownScan(hu, affine), ShownScan(hu[:70], askew)]
     path = tmp_path_factory.mktemp("drawn") / "page.html"
-    write_scan_page(path, ScanPage("drawn", scans, entries, "score", "entries", cautions=["a caution"]))
+    block_page(path)
     return path
 
 
@@ -141,6 +123,21 @@ def data_of_title(page: Path) -> str:
     found = re.search(r"<title>(.*?)</title>", page.read_text(encoding="utf-8"))
     assert found is not None
     return found[1]
+
+
+def difference(picture: np.ndarray) -> float:
+    """Mean difference from the stored picture, in greys of 255."""
+    return float(np.abs(picture - np.asarray(Image.open(STORED), np.float64)).mean())
+
+
+def test_the_page_looks_as_it_did(drawn: Path, tab: Tab, tmp_path: Path) -> None:
+    assert difference(small_picture(tab, drawn)) < TOLERANCE
+    tab.press("h")
+    assert difference(shrunk(canvas(tab))) > 2 * TOLERANCE, "without the map"
+    changes = {"flipped": lambda hu: hu[::-1].copy(), "without the scan": lambda hu: np.full_like(hu, -1000)}
+    for name, change in changes.items():
+        block_page(tmp_path / "page.html", change)
+        assert difference(small_picture(tab, tmp_path / "page.html")) > 2 * TOLERANCE, name
 
 
 def test_windows_sliders_and_keys_change_the_picture(drawn: Path, tab: Tab) -> None:

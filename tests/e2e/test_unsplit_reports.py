@@ -18,7 +18,7 @@ UNSPLIT = {
     "small letters": "lungs are clear. a {} mm nodule lies in the right lower lobe. the heart is normal. no effusion.",
     "one a line": "Airways: open\nLungs: {} mm nodule in the right lower lobe\nHeart: normal\nPleura: no effusion",
     "no space": "Lungs are clear.A {} mm nodule lies in the right lower lobe.The heart is normal.No effusion.",
-    "spreadsheet": "Lungs are clear._x000D_\nA {} mm nodule._x000D_\nThe heart is normal._x000D_\nNo effusion._x000D_",
+    "spreadsheet": "Lungs are clear.~\nA {} mm nodule.~\nThe heart is normal.~\nNo effusion.~".replace("~", "_x000D_"),
     "semicolons": "no consolidation; {} mm nodule in the right lower lobe; normal heart; no effusion",
     # More of the kind.
     "Hebrew": 'הריאות נקיות. קשרית {} מ"מ באונה הימנית. הלב תקין. אין תפליט.',

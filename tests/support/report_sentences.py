@@ -1,5 +1,7 @@
 """Sentences as reports of chest CT have them, in many languages, with abbreviations, units, decimals and dates."""
 
+from collections.abc import Mapping
+
 SENTENCES = {
     "English": """
         The lungs are otherwise clear.
@@ -271,6 +273,226 @@ SENTENCES = {
     """,
 }
 """Language -> sentences, one a line."""
+ABBREVIATED = {
+    "English": """
+        Trachea is midline.
+        The largest nodule is 0.8 cm in the RUL (ser. 4, im. 55).
+        The patient is s/p lobectomy.
+        Lymph nodes up to 1.1 cm, e.g. station 4R.
+        The asc. aorta measures 3.8 cm.
+        Mild dil. of the bronchi.
+        Degenerative changes at T7-T8.
+        Fx. of the 5th rib.
+        Lung-RADS 4A.
+        Dr. Lee was called at 5 p.m.
+        Findings are c/w infection, incl. TB.
+        Vol. loss on the left.
+        Follow-up in 3 mo. is advised.
+        St. post CABG.
+        U.S. of the thyroid is recommended.
+    """,
+    "German": """
+        Unauff. Darstellung der Schilddrüse.
+        Im OL re. findet sich ein 8 mm messender Rundherd.
+        Bek. Aortenektasie von 4,2 cm.
+        Vgl. Voraufnahme v. 03.02.2020.
+        St. n. Sternotomie.
+        Ggf. Kontrolle in 3 Mon. empfohlen.
+        Kl. Hiatushernie.
+        Mediast. LK bis 1,1 cm, wahrsch. reaktiv.
+        Li. basal Dystelektasen.
+        Keine path. vergr. Lymphknoten.
+        Herz norm. groß.
+        In Lungensegm. 6 re. eine Verdichtung.
+        Der 2. Befund betrifft die Leber.
+        Zwischen dem 4. und 5. BWK Osteophyten.
+        S. auch Vorbefund.
+        Stenttyp unbek., Lage regelrecht.
+        Verlaufskontrolle in ca. 6 Wo. empfohlen.
+    """,
+    "French": """
+        Opacité en verre dépoli du LSG.
+        Nodule solide de 6 mm (lobe sup. dt.).
+        Aorte ascendante : 38 mm.
+        Pas de lésion du foie, de la rate, etc.
+        Épanchement péricardique min. sans retentissement.
+        Mme. Durand a été prévenue.
+        Calcifications coron. sévères.
+        Sd. interstitiel discret.
+        Lésion du seg. VI.
+        À confronter à la clinique.
+    """,
+    "Spanish": """
+        Granuloma calcificado en el LSD.
+        Nódulo de 6 mm (seg. 4).
+        Aorta ascendente de 3,8 cm.
+        Ateromatosis ao. y coronaria.
+        Derrame pericárdico mín. sin cambios.
+        Fracturas costales ant. izqdas. consolidadas.
+        Se recomienda control en 6 m.
+        EE.UU. no aplica.
+        Ganglios < 1 cm.
+        Resto sin alteraciones.
+    """,
+    "Italian": """
+        Noduli subcentimetrici bilat. invariati.
+        Ispessimento pleurico sin. calcifico.
+        Aorta asc. di 3,8 cm.
+        Es. precedente non disponibile.
+        N. 2 noduli nel LSD.
+        Esiti di lobectomia sup. destra.
+        Si consiglia controllo a 6 mesi.
+        Linfonodi mediast. nella norma.
+        Ca. 5 ml di versamento.
+        Fegato steatosico.
+    """,
+    "Portuguese": """
+        Nódulo no seg. 6 de 5 mm.
+        Aorta asc. com 3,8 cm.
+        Atelectasias lam. nas bases.
+        Enfisema centrolob. leve.
+        Sra. Souza foi avisada.
+        Linfonodos med. sem alterações.
+        Esteatose hepática.
+        Fratura da 5.ª costela.
+        Controle em 6 meses.
+        Traqueia pérvia.
+    """,
+    "Dutch": """
+        Nodus in de ROK van 6 mm.
+        Status na CABG, o.a. sternotomie.
+        Hilaire lymfeklieren, evt. reactief.
+        Aorta asc. 3,8 cm.
+        Tevens kleine hernia diafr. links.
+        In seg. 6 een nodus.
+        Advies: controle over 6 mnd.
+        Geen pathol. klieren.
+        T.o.v. 03-02-2020 onveranderd.
+        I.v.m. beweging beperkt.
+    """,
+    "Turkish": """
+        Akciğer parankiminde nodül saptanmadı.
+        Sağ akciğer üst lobda 6 mm. çaplı nodül vardır.
+        Ç. aorta çapı 38 mm'dir.
+        Mediastende LAP yoktur.
+        Hiatal herni mevcuttur (min. düzeyde).
+        T7. vertebrada hemanjiom.
+        Not: kontrast verilmedi.
+        3. kotta kırık hattı.
+        Plevral kalınlaşma yok.
+        Sol akc. bazalinde atelektazi.
+    """,
+    "Polish": """
+        Guzek w seg. 6 o śr. 6 mm.
+        Aorta wst. 38 mm.
+        Zmiany zwyrodn. kręgosłupa.
+        Stan po CABG.
+        Węzły chł. niepowiększone.
+        Kontrola za 6 mies.
+        Płuco pr. bez zmian.
+        W 2020 r. guzek miał 5 mm.
+        Pow. serca prawidłowa.
+        Wątroba stłuszczona.
+    """,
+    "Russian": """
+        Очаг в S6 пр. лёгкого до 6 мм.
+        Аорта 38 мм в диам., стенки уплотнены.
+        Внутригрудные л/у не увеличены.
+        Костно-деструктивных изм. не выявлено.
+        Контроль через 6 мес.
+        Плевр. наложения слева.
+        КТ от 2020 г. не представлено.
+        Печень не изменена.
+        В обл. верхушек фиброз.
+        Трахея проходима.
+    """,
+    "Greek": """
+        Οζίδιο στο ΔΚΛ διαμ. 6 χιλ.
+        Αορτή 3,8 εκ.
+        Λεμφαδένες μεσοθ. χωρίς διόγκωση.
+        Εμφύσημα κεντρολ. τύπου.
+        Συν. έλεγχος σε 6 μήνες.
+        Ήπαρ χ.π.ε.
+        Κάταγμα 5ης πλευράς.
+        Αθηρωμάτωση στεφ. αγγείων.
+        Μικρή υδροθώρακα αρ.
+        Χωρίς άλλα ευρήματα.
+    """,
+    "Chinese": """
+        气管及主支气管通畅。
+        左肺上叶尖后段见磨玻璃影，大小约12mm×8mm。
+        较前（2020.02.03）增大。
+        增强后CT值约35.5HU。
+        考虑炎症？
+        肝左叶囊肿。
+        冠状动脉钙化（LAD、LCX）。
+        骨窗未见异常。
+        甲状腺右叶低密度灶；建议超声。
+        其余未见异常。
+    """,
+    "Japanese": """
+        気管支壁肥厚を認めます。
+        左S1+2に8mm大のGGNあり。
+        前回(2020.2.3)と著変なし。
+        縦隔リンパ節腫大なし。
+        肝S4に嚢胞。
+        甲状腺右葉に低吸収域。
+        心拡大（CTR 55.5%）。
+        炎症性変化を疑う！
+        ほか、特記すべき所見なし。
+        Follow upをお願いします。
+    """,
+    "Korean": """
+        기관지 확장 소견 없음.
+        LUL에 약 6.5mm GGN이 보임.
+        이전 CT(2020.02.03)와 비교하여 변화 없음.
+        S6에 소결절.
+        간낭종.
+        종격동 림프절 비대 없음.
+        심낭 삼출 소량.
+        CAC 있음.
+        갑상선 결절.
+        기타 특이소견 없음.
+    """,
+    "Arabic": """
+        القصبة الهوائية سالكة.
+        عقيدة بقياس 6.5 ملم في الفص العلوي.
+        لا تغيير مقارنة بتاريخ 2020/02/03.
+        توسع قصبي خفيف؟
+        الكبد طبيعي.
+        لا اعتلال عقدي.
+        الأبهر الصاعد 3.8 سم.
+        كيسة في الكلية.
+        انخماص قاعدي.
+        ينصح بالمتابعة بعد 6 أشهر.
+    """,
+    "Hebrew": """
+        קנה הנשימה פתוח.
+        קשרית של 6.5 מ"מ ב-RUL.
+        ללא שינוי לעומת CT מ-03.02.2020.
+        אבי העורקים העולה 3.8 ס"מ.
+        כבד שומני.
+        בקע סרעפתי קטן.
+        ללא הגדלת בלוטות.
+        פרופ' לוי עודכן.
+        תמט בסיסי.
+        מומלץ מעקב בעוד 6 חודשים.
+    """,
+    "Hindi": """
+        श्वासनली खुली है।
+        बाएं ऊपरी लोब में 6.5 मिमी का नोड्यूल है।
+        महाधमनी 3.8 से.मी. है।
+        यकृत सामान्य है।
+        लिम्फ नोड बढ़े नहीं हैं।
+        पिछली जांच (03.02.2020) से कोई बदलाव नहीं।
+        हल्का एटेलेक्टेसिस।
+        क्या संक्रमण है?
+        हर्निया मौजूद है।
+        6 माह बाद जांच कराएं।
+    """,
+}
+"""Language -> more of them, nearly every one with an abbreviation, a number or a sign."""
+
 LANGUAGES = tuple(SENTENCES)
 
 UNSPACED = ("Chinese", "Japanese")
@@ -281,6 +503,6 @@ UNCASED = ("Chinese", "Japanese", "Korean", "Arabic", "Hebrew", "Hindi", "Thai",
 """Those whose sentences begin with no capital."""
 
 
-def sentences(language: str) -> list[str]:
+def sentences(language: str, table: Mapping[str, str] = SENTENCES) -> list[str]:
     """The sentences of a language, in the order of a report."""
-    return [line.strip() for line in SENTENCES[language].strip().splitlines()]
+    return [line.strip() for line in table[language].strip().splitlines()]

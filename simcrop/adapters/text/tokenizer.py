@@ -120,8 +120,10 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -
         show_progress=False,
     )
     learner.train_from_iterator(lines, trainer)
-    options = {"do_lower_case": True, "strip_accents": False, "model_max_length": max_tokens}
-    return HFTokenizer(BertTokenizer(vocab=learner.get_vocab(), **options))
+    vocabulary = learner.get_vocab()
+    return HFTokenizer(
+        BertTokenizer(vocab=vocabulary, do_lower_case=True, strip_accents=False, model_max_length=max_tokens)
+    )
 
 
 def _stands_alone(character: str) -> bool:

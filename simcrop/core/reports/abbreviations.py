@@ -4,30 +4,37 @@ A word that is also a whole word of another of these languages stands in none of
 """
 
 _NEVER_LAST = """
-    abd anat ant approx art bilat ca cf diam diff dr e.g eg esp etc ext i.e incl inf lab lat lig med mr mrs n.b obs
+    abd anat ant approx art bilat ca cf diam diff dr e.g eg esp ext i.e incl inf lab lat lig med mr mrs n.b obs
     parench phys post prof prox r/o resp rt sag st sup susp tbc vs
-    abdom caud circumf cran dors longit mediast periph pulm thor transv ventr
-    bds bek bzw dist dtl einschl entspr evtl exkl geringgr ggf hochgr inkl insb kaud kl kran li lks mittelgr path proc
-    re sog unauff usw vgl zw
-    av c.-à-d càd cfr dcha dcho dcho der dext dr dra dte dx ecc env ej ex gche izda izdo izq izqda izqdo sin sx
+    abdom asc caud centrolob coron desc dil fx hx circumf cran dors longit mediast periph pulm thor transv ventr
+    bds bek bzw dist dtl einschl entspr evtl exkl geringgr ggf
+    hochgr inkl insb kaud kl kran li lks mittelgr path proc
+    norm pathol re sog unauff unbek vergr vgl wahrsch zw
+    ao av c.-à-d càd cfr dcha dcho dcho der dext dr dra dte dx env
+    ej ex gche izda izdo izq izqda izqdas izqdo izqdos lam mme sd sin sx
     dott sig sig.ra aprox dir dta dto esq pág pag réf réf sr sra ud uds
-    afb bdz bijv bv evt excl gem nl ongev tgv vlgs zgn
-    bkz doç krş maks örn uzm vb yakl yard
-    lew np odc por praw prof śr szer tj tzn tzw wg ww zob
-    бронх верх внутр др задн лев наруж напр нижн отд передн прав прибл проф сегм ср
-    αριστ βλ δεξ δηλ δρ εικ εκ καθ κλπ περ χιλ
+    afb diafr bdz bijv bv evt excl gem nl ongev tgv vlgs zgn
+    akc bkz doç krş maks örn uzm vb yakl yard
+    chł lew np pow pr wst zwyrodn odc por praw prof śr szer tj tzn tzw wg ww zob
+    бронх верх внутр задн изм обл плевр лев наруж напр нижн отд передн прав прибл проф сегм ср
+    αριστ βλ δεξ δηλ διαμ δρ εικ καθ κεντρολ μεσοθ περ στεφ συν
     डॉ डा श्री मि.मी से.मी
     მაგ დაახლ იხ პროფ
-    atd bl.a cca dvs hö ifm jf jfr mfl např osv pga tzv vä
+    bl.a cca dvs hö ifm jf jfr mfl např pga tzv vä
 """
 _SOMETIMES_LAST = """
-    etc bds li re lks usw ecc dx sx bilat der izq izda izdo dcha dcho dir esq dte gche bdz vb li др κλπ εκ χιλ δεξ αριστ
-    лев прав atd osv
+    bds li re lks dx sx bilat der izq izda izdo dcha dcho dir esq dte gche bdz vb li δεξ αριστ
+    лев прав izqdas izqdos
 """
-_TERMINAL = "o.b i.o o.p.b u.s.w"
+_TERMINAL = """
+    o.b i.o o.p.b u.s.w χ.π.ε a.m p.m
+    atd ecc etc osv usw др κλπ
+    mies mnd mo mon wo εκ χιλ мес
+"""
 _NEVER_LAST_BEFORE_NUMBERS = """
     fig figs im img max min no nos nr se segm ser vol
-    abb ort s mind nummer núm máx mín n p pp seg sayı ok str ryc rys tab рис табл стр мин макс ок αρ σελ нр nos №
+    abb lungensegm ort s mind nummer núm máx mín n p pp seg sayı ok
+    str ryc rys tab рис табл стр мин макс ок αρ σελ нр nos №
 """
 _STARTERS = """
     a an both in it no on the there these this
@@ -41,6 +48,9 @@ _STARTERS = """
     без в не нет
     δεν η ο οι τα το χωρίς
     bu
+"""
+_SMALL_STARTERS = """
+    no the there these this aucun aucune brak geen hay há kein keine keinerlei nie não pas sem sin δεν нет
 """
 _BEFORE_ORDINALS = "am beim bis das dem den der des die im und vom zum zur"
 _ORDINAL_NOUNS = """
@@ -60,11 +70,13 @@ NEVER_LAST = _words(_NEVER_LAST)
 SOMETIMES_LAST = _words(_SOMETIMES_LAST)
 """Those of them that end one where a word follows that has a capital at the start of a sentence alone."""
 TERMINAL = _words(_TERMINAL)
-"""Abbreviations with inner stops that sentences do end with: "Herz o.B."."""
+"""Abbreviations that sentences do end with, wherever a capital follows: "Herz o.B.", "in 3 mo."."""
 BEFORE_NUMBERS = _words(_NEVER_LAST_BEFORE_NUMBERS)
 """Those that end no sentence before a number."""
 STARTERS = _words(_STARTERS)
 """Words that have a capital at the start of a sentence alone."""
+SMALL_STARTERS = _words(_SMALL_STARTERS)
+"""Words that begin a sentence in small letters even where the one before begins with a capital."""
 BEFORE_ORDINALS = _words(_BEFORE_ORDINALS)
 """Words after which a number with a stop is an ordinal: "der 5. Rippe"."""
 ORDINAL_NOUNS = tuple(_ORDINAL_NOUNS.casefold().split())

@@ -1,4 +1,4 @@
-"""Whether a full stop ends a sentence, or an abbreviation, an ordinal, a number or a list marker.
+"""Tell the full stops that end a sentence from those of an abbreviation, an ordinal, a number or a list marker.
 
 The judgement hangs on the sentence so far and the word behind the stop alone, so that a sentence that is divided again
 stays whole.
@@ -12,20 +12,23 @@ from simcrop.core.reports.abbreviations import (
     CARDINALS,
     NEVER_LAST,
     ORDINAL_NOUNS,
+    SMALL_STARTERS,
     SOMETIMES_LAST,
     STARTERS,
     TERMINAL,
 )
 from simcrop.core.reports.script import WORD, holds_thai, is_cased, is_small, is_spoken, is_syllable
 
-_LAST_WORD = re.compile(r"(?:[^\s(\[\"'“‘«（「]|(?<=[א-ת])\")+$")
+_LAST_WORD = re.compile(r"(?:[^\s(\[\"'“‘«（「]|(?<=[א-ת])\"|(?<=\w)['’](?=\w))+$")
 _INITIAL = re.compile(r"[^\W\d_]\.")
-_INITIALS = re.compile(r"(?:^|[\s(])[^\W\d_]\.\s?[^\W\d_]$")
+_INITIALS = re.compile(r"(?:^|[\s(])[^\W\d_]{1,2}\.\s?[^\W\d_]$")
 _ADDRESS = re.compile(r"[@\\]|://|^www\b", re.IGNORECASE)
 _FILE_ENDING = re.compile(r"(?:com|org|net|edu|gov|html?|pdf|jpe?g|png|dcm|nii|docx?|csv|txt)\b", re.IGNORECASE)
 _MEASURED = re.compile(r"\d+(?:[.,]\d+)?\s?(?:mm|cm|ml)\b|\d{1,2}\s+[^\W\d_]{2}")
 _ORDINALS = re.compile(r"\d{1,2}(?:\.?[-–/]\d{1,2})*")
 _MARKER = re.compile(r"^[ (（]*\d{1,2}$|[:：]\s*[(（]?1$")
+_ROMAN = re.compile(r"[IVX]{1,4}\b")
+_HEADING = re.compile(r"\W*\w[\w /]{1,30}[:：]\s*")
 _ONE_STOP = re.compile(r"\.[^.?!…]*")
 _PART_OF_ABBREVIATION = 3
 _SURE_LETTERS = 4
@@ -59,16 +62,38 @@ def ends_sentence(before: str, stop: str, after: str, *, is_spaced: bool) -> boo
     if not is_spaced and not _can_stand_without_space(before, word, stop, after):
         return False
     is_small_letter = _tells_nothing(before, after)
-    if (is_small_letter or not (after[0].isdigit() or is_cased(after[0]))) and in_brackets(before + stop):
+    if _goes_on(before, stop, after, is_small_letter):
         return False
     if stop != ".":
         # Behind "?" and "..." small letters go on; behind ".)" they may begin.
         return not is_small(after[0]) or (_ONE_STOP.fullmatch(stop) is not None and _word_ends(word, after, True))
     if _ORDINALS.fullmatch(word):
         return _number_ends(before, word, after, is_small_letter) and (is_spaced or is_cased(after[0]))
-    if sum(map(str.isalpha, word)) == 1 and WORD.fullmatch(word) and not _letter_ends(before, word, after):
+    is_letter = sum(map(str.isalpha, word)) == 1 and WORD.fullmatch(word) is not None
+    is_number = after[0].isdigit() or (word != "no" and _ROMAN.match(after) is not None)
+    if (is_letter and not _letter_ends(before, word, after)) or (is_number and word in BEFORE_NUMBERS):
         return False
-    return not (after[0].isdigit() and word in BEFORE_NUMBERS) and _word_ends(word, after, is_small_letter)
+    return _word_ends(word, after, is_small_letter)
+
+
+def _goes_on(before: str, stop: str, after: str, is_small_letter: bool) -> bool:
+    """Whether no sentence can begin here: in brackets, or in small letters where the sentence so far has a capital."""
+    if is_small(after[0]) and _begins_with_capital(before) and _first_word(after) not in SMALL_STARTERS:
+        return True  # behind an abbreviation that no table knows
+    is_plain = after[0].isdigit() or (is_cased(after[0]) and not is_small_letter)
+    return not is_plain and in_brackets(before + stop)
+
+
+def _begins_with_capital(before: str) -> bool:
+    """Whether the sentence so far begins with a capital, a heading left aside, so that the next one would too."""
+    heading = _HEADING.match(before)
+    opening = WORD.search(before, heading.end() if heading else 0) or WORD.search(before)
+    return opening is not None and is_cased(opening[0][0]) and not is_small(opening[0][0])
+
+
+def _first_word(after: str) -> str:
+    found = WORD.match(after)
+    return found[0] if found else ""
 
 
 def _last_word(before: str) -> str:
@@ -133,9 +158,7 @@ def _can_stand_without_space(before: str, word: str, stop: str, after: str) -> b
     if first.isdigit():
         return word.isalpha() and len(word) >= _SURE_LETTERS and _MEASURED.match(after) is not None
     if is_small(first):
-        opening = WORD.search(before)
-        is_lower_case = opening is not None and not opening[0][0].isupper()
-        return is_lower_case and word.isalpha() and len(word) > 2 and after[1:2].isalpha()
+        return not _begins_with_capital(before) and word.isalpha() and len(word) > 2 and after[1:2].isalpha()
     letters = sum(map(str.isalpha, word)) or (3 if word else 0)  # a number is like a word
     if not is_cased(first):
         return letters > 1 or is_syllable(word[-1:])
@@ -152,5 +175,4 @@ def _is_dotted(word: str) -> bool:
 
 
 def _is_starter(after: str) -> bool:
-    found = WORD.match(after)
-    return found is not None and found[0][0].isupper() and found[0].casefold() in STARTERS
+    return after[0].isupper() and _first_word(after).casefold() in STARTERS

@@ -192,3 +192,19 @@ def test_what_is_passed_over_is_counted_in_the_last_line_and_named_in_the_report
     *lines, total = capsys.readouterr().out.splitlines()
     assert "3 files passed over" in total
     assert any("1 file, two#1.9: is another series" in line for line in lines)
+
+
+def test_what_lies_beside_two_volumes_of_a_folder_is_counted_once_and_the_volumes_not_at_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    for uid in ("1.2.40", "1.2.41"):
+        write_series(tmp_path / uid, change=lambda dataset, _, uid=uid: setattr(dataset, "SeriesInstanceUID", uid))
+        for path in (tmp_path / uid).iterdir():
+            path.rename(tmp_path / f"data/{uid}_{path.name}")
+    (tmp_path / "data/README").write_text("text")
+    _, rows = _simcrop(tmp_path / "data", tmp_path / "data")
+    assert [Path(row["file"]).name for row in rows if row["code"] == "set.passed_over"] == ["README"]
+    total = capsys.readouterr().out.splitlines()[-1]
+    assert total.startswith("2 volumes: ")
+    assert "1 file passed over" in total

@@ -146,7 +146,7 @@ def _rewritten(folder: Path, kind: str) -> None:
         data = data.replace(b"2.0\\3.0", b"2,0\\3,0").replace(b"2\\3", b"2,\\3")
         data = data.replace(b"-1024.0", b"-1024,0").replace(b"1.0 ", b"1,0 ")
     elif kind == "bytes behind the pixels":
-        data += bytes(1000) + b"trailing text"
+        data += b"\x10\x80\x10\0SQ\0\0\xff\xff\xff\xff" + b"\xaa" * 40 + bytes(1000) + b"trailing text"
     elif kind == "padding behind the pixels":
         data += b"\xfc\xff\xfc\xffOB\0\0\x08\0\0\0" + bytes(8)
     elif kind == "gzip":

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.report_sentences import LANGUAGES, sentences
 from transformers import BertTokenizer
 
 from simcrop.adapters.text.tokenizer import HFTokenizer, train_tokenizer
@@ -128,24 +127,3 @@ def test_a_tokenizer_without_a_mask_token_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="its tokenizer has no mask token"):
         HFTokenizer(Unmasked())
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_reports_of_every_language_have_known_tokens_of_every_sentence(language: str, tmp_path: Path) -> None:
-    texts = sentences(language)
-    train_tokenizer([" ".join(texts)], vocab_size=400, max_tokens=64).save(tmp_path)
-    coded = HFTokenizer.load(tmp_path).encode(texts, max_tokens=10_000)
-    assert TOKENIZER.unk_id not in coded.ids
-    assert sorted(set(coded.sentence_of_token)) == [-1, *range(len(texts))]
-
-
-@pytest.mark.parametrize(("text", "other"), [("है", "ह"), ("ปอด้", "ปอด"), ("が", "か"), ("é", "e")])
-def test_marks_stay_with_their_letters(text: str, other: str) -> None:
-    tokenizer = train_tokenizer([f"{text} {other}"], vocab_size=100, max_tokens=64)
-    assert tokenizer.encode([text], max_tokens=64).ids != tokenizer.encode([other], max_tokens=64).ids
-
-
-def test_a_long_sentence_without_spaces_is_not_unknown(tmp_path: Path) -> None:
-    text = "ไม่พบก้อนที่ปอด" * 20
-    train_tokenizer([text], vocab_size=100, max_tokens=64).save(tmp_path)
-    assert TOKENIZER.unk_id not in HFTokenizer.load(tmp_path).encode([text], max_tokens=10_000).ids

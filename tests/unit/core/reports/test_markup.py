@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from simcrop.core.reports.markup import without_markup
 
+CR = "_x000D_"
 PIECES = [
     "a",
     " ",
@@ -17,7 +18,7 @@ PIECES = [
     "&lt;",
     "&amp;",
     "lt;",
-    "_x000D_",
+    CR,
     "_x00",
     "0D_",
     "\\",
@@ -32,9 +33,9 @@ PIECES = [
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
-        ("Clear._x000D_\nHeart", "Clear.\nHeart"),
-        ("Clear._x000d_Heart_x0009_normal", "Clear.\nHeart normal"),
-        ("Clear._x000D__x000A_Heart", "Clear.\nHeart"),
+        (f"Clear.{CR}\nHeart", "Clear.\nHeart"),
+        (f"Clear.{CR.lower()}Heart_x0009_normal", "Clear.\nHeart normal"),
+        (f"Clear.{CR}_x000A_Heart", "Clear.\nHeart"),
         ("Clear.<br/>Heart<BR>normal<br clear='all' />\nNo", "Clear.\nHeart\nnormal\nNo"),
         ('<p class="a">Clear</p><ul><li>Heart</li></ul>', "\n\nClear\n\n\n\n\n\nHeart\n\n\n\n"),
         ("<b>L</b>ungs <span style='x'>clear</span>", "Lungs clear"),

@@ -16,6 +16,9 @@ ENDS = """
     Nodules, etc|No effusion
     Hepatitis B|The lungs
     LUNGS CLEAR|NO EFFUSION
+    Lungs are clear|no effusion
+    Findings: lungs are clear|heart normal
+    Control in 3 mo|No effusion
     폐|정상
     مم|لا
     ปอดปกติ|หัวใจ
@@ -37,6 +40,9 @@ GOES_ON = """
     Impression: 1|Normal
     (see above|no lesion
     NODULE OF APPROX|FIVE MM
+    The xyz|aorta
+    Nodule in seg|VI
+    St. n|Sternotomie
     LEFT 2|AND 3. RIBS
     Erguss bds|Atelektasen
     мм, т.е|вероятно

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 
 import pytest
-from support.report_sentences import LANGUAGES, UNCASED, UNSPACED, UNSTOPPED, sentences
+from support.report_sentences import ABBREVIATED, LANGUAGES, UNCASED, UNSPACED, UNSTOPPED, sentences
 
 from simcrop.core.reports.text import clean, sentences_of, split_sentences
 
@@ -48,6 +48,12 @@ def test_sentences_come_back_from_running_text(language: str) -> None:
     texts = sentences(language)
     assert sentences_of(("" if language in UNSPACED else " ").join(texts)) == texts
     assert sentences_of("  ".join(texts)) == texts
+
+
+@pytest.mark.parametrize("language", ABBREVIATED)
+def test_sentences_come_back_where_nearly_every_one_has_an_abbreviation(language: str) -> None:
+    texts = sentences(language, ABBREVIATED)
+    assert sentences_of(("" if language in UNSPACED else " ").join(texts)) == texts
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
