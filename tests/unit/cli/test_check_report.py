@@ -142,12 +142,12 @@ def test_what_a_spreadsheet_did_to_a_table_is_on_the_screen(tmp_path: Path, caps
         ["note", "text.blank_rows"],
         ["note", "text.blank_id"],
         ["note", "set.nothing_held_out"],
-        ["4", "volumes:"],
+        ["reports:", "3.0"],
     ]
     assert "reports.csv: line 7 has other cells and no volume" in lines[0]
     assert "reports.csv: has no patient_id in 4 rows (the first is line 2)" in lines[4]
     assert "no study is held out of 4" in lines[6]
-    assert lines[8].startswith("4 volumes: 1 error, 3 notes")
+    assert lines[9].startswith("4 volumes: 1 error, 3 notes")
 
 
 def test_the_summary_fits_80_columns_errors_first_totals_last(

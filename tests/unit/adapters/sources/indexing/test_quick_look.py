@@ -1,4 +1,4 @@
-"""What headers alone show of a series: where it lies, and what is wrong with it."""
+"""Headers alone show where a series lies, and what is wrong with it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
