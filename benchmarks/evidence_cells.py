@@ -18,10 +18,9 @@ ARMS: Mapping[str, tuple[str, ...]] = {"full method": (), "reconstruction alone"
 READ_OUTS: Mapping[str, str] = {"voxels": "voxels", "prototypes": "prototypes"}
 """What a probe reads where it is not the mean token: start -> `probe.features`. Prototypes are the full method's."""
 SEGMENTED = ("scratch", "full method")
-FINETUNED: Mapping[str, tuple[int, ...]] = {"scratch": PERCENTS, "full method": (10,)}
-"""What training of all weights starts from -> percent of the labels; at 10 % it is compared."""
-FINETUNE_STEPS: Mapping[int, int] = {1: 200, 10: 400, 100: 1000}
-"""Percent of the labels -> updates: some 15, 150 and 1500 studies are learned from."""
+FINETUNED = ("scratch", "full method")
+FINETUNE_PERCENT, FINETUNE_STEPS = 10, 400
+"""Percent of the labels that all weights are trained on, some 150 studies, and the updates."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Cell:
         rest += ["--checkpoint", str(Cell("pretrain", self.arm, self.seed).folder)] if self.arm in ARMS else []
         rest += [f"probe.features={READ_OUTS.get(self.start, 'encoder')}"] if self.task == "probe" else []
         rest += ["train.precision=bf16"] if self.task == "segment" else []
-        rest += [f"finetune.steps={FINETUNE_STEPS[self.percent]}"] if self.task == "finetune" else []
+        rest += [f"finetune.steps={FINETUNE_STEPS}"] if self.task == "finetune" else []
         rest += ["--labels", str(self.percent)] if self.task in {"probe", "finetune", "segment"} else []
         return ["eval", self.task, CONFIG, *rest]
 
@@ -104,12 +103,7 @@ EVALUATIONS = [
     ),
     *(Cell(task, "full method", seed) for task in ("zeroshot", "retrieval", "grounding") for seed in SEEDS),
     *(Cell("segment", start, seed, percent) for start in SEGMENTED for percent in SEGMENT_PERCENTS for seed in SEEDS),
-    *(
-        Cell("finetune", start, seed, percent)
-        for start, percents in FINETUNED.items()
-        for percent in percents
-        for seed in SEEDS
-    ),
+    *(Cell("finetune", start, seed, FINETUNE_PERCENT) for start in FINETUNED for seed in SEEDS),
 ]
 
 

@@ -77,10 +77,10 @@ def _labels() -> list[str]:
         return spread(over_seeds(task, start, percent, "auroc")) if is_run else "-"
 
     cells = ((name, *(auroc(*cell, percent) for percent in PERCENTS)) for name, cell in rows.items())
-    steps = ", ".join(map(str, FINETUNE_STEPS.values()))
     paragraph = (
-        f"Area under the ROC curve, mean over 18 findings. The last two rows train the encoder too, {steps} steps of "
-        "16 studies, of which selection patients choose the best. Phantoms all lie alike, which raw voxels profit from."
+        f"Area under the ROC curve, mean over 18 findings. The last two rows train the encoder too, {FINETUNE_STEPS} "
+        "steps of 16 studies, of which selection patients choose the best. Phantoms all lie alike, which raw voxels "
+        "profit from."
     )
     return [*textwrap.wrap(paragraph, 120), "", *table(("", *_percents(PERCENTS)), cells)]
 
