@@ -128,7 +128,10 @@ def test_nothing_is_cut_where_there_is_no_terminal(
     assert "a.nii.gz: is cut off (its gzip data has no end)\n" in capsys.readouterr().out
 
 
-def test_what_a_spreadsheet_did_to_a_table_is_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_spreadsheet_did_to_a_table_is_on_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
     data = Hospital.made_in(tmp_path / "data")
     rows = [row | {"patient_id": "nan", "split": ""} for row in data.rows]
     rows[1]["nodule"] = ""
