@@ -61,12 +61,13 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckRe
 
 
 def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterator[str]:
-    """Two lines for each code, errors first and the commonest first, a line about reports, and a line of totals.
+    """Two lines for each code, errors first and the commonest first, lines about reports, patients and labels, and one
+    of totals.
 
     Args:
         found: by a check.
         report: where all of it was written.
-        width: characters of a line; longer ones are cut, but for the last.
+        width: characters of a line; longer ones are cut, but for the last one.
     """
     by_code: dict[str, list[Problem]] = {}
     for problem in found.problems:
@@ -84,6 +85,10 @@ def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterat
         yield _cut(f"       -> {first.hint}", width)
     if found.sentences_per_report is not None:
         yield f"reports: {found.sentences_per_report:.1f} sentences each on average"
+    if found.held_out is not None:
+        yield "patients: {} of {} held out".format(*found.held_out)
+    if found.labels:
+        yield _cut(f"labels, yes/no/unknown: {', '.join(map(_label, found.labels.items()))}", width)
     num_notes = sum(problem.severity == "note" and problem.code != PASSED_OVER for problem in found.problems)
     counts = (found.num_volumes, "volume"), (found.num_errors, "error"), (num_notes, "note")
     volumes, errors, notes = (_counted(*count) for count in counts)
@@ -91,6 +96,11 @@ def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterat
         notes += f", {_counted(found.num_passed_over, 'file')} passed over"
     where = f"; all in {report}" if report is not None else "; --report FILE.jsonl lists all" if by_code else ""
     yield f"{volumes}: {errors}, {notes}{where}"
+
+
+def _label(counts: tuple[str, tuple[int, int, int]]) -> str:
+    name, (yes, no, unknown) = counts
+    return f"{_plain(name)} {yes}/{no}/{unknown}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""What `simcrop data index` says at its end."""
+"""Last lines of `simcrop data index`."""
 
 from collections.abc import Iterator
 

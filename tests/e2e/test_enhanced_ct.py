@@ -59,4 +59,4 @@ def test_a_missing_frame_is_told_in_one_line(folder: Path, tmp_path: Path) -> No
     done = simcrop("data", "check", tmp_path / "data.yaml")
     assert done.returncode == 1
     assert "container.incomplete" in done.stdout
-    assert "frame 7 and frame 8 are 10.000 mm apart" in done.stdout
+    assert "has slices 5.000 mm apart" in done.stdout

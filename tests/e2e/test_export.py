@@ -119,6 +119,8 @@ def test_upload(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     options = ["--push-to-hub", "somebody/chest", "--private"]
     assert main(["export", "--checkpoint", str(run), "--out", str(tmp_path / "out"), *options]) == 0
     assert made == [("somebody/chest", True)]
-    assert sorted(sent) == ["README.md", "config.json", "manifest.json", "model.safetensors", "tokenizer"]
+    assert sorted(sent) == [
+        "README.md", "config.json", "manifest.json", "model.safetensors", "references.safetensors", "tokenizer"
+    ]  # fmt: skip
     assert capsys.readouterr().out.rstrip().endswith("address of the commit")
     assert 'simcrop.load_encoder("somebody/chest")' in (tmp_path / "out" / "README.md").read_text()

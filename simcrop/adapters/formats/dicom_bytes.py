@@ -71,7 +71,7 @@ def begins_as_dicom(path: Path) -> bool:
                 file.seek(0)
                 with gzip.GzipFile(fileobj=file) as stream:
                     start = stream.read(_START)
-    except (OSError, EOFError, zlib.error):
+    except (OSError, EOFError, ValueError, zlib.error):  # ValueError: no file has such a name
         return False
     return is_start_of_dicom(start)
 

@@ -232,8 +232,10 @@ def _described(path: Path, dataset: Any, *, has_magic: bool) -> DicomHeader:
 def _refuse_cut_off(path: Path, file: Any, dataset: Any) -> None:
     """Raise BadFileError where the file ends before its pixels do; it was read up to their element.
 
-    Packed pixels do not say how long they are.
+    Packed pixels do not say how long they are, and of a deflated file no element lies where it is counted.
     """
+    if getattr(dataset.file_meta, "TransferSyntaxUID", None) == require_pydicom().uid.DeflatedExplicitVRLittleEndian:
+        return
     is_implicit, is_little = dataset.original_encoding
     first, element = file.tell(), file.read(12)
     num_bytes = path.stat().st_size

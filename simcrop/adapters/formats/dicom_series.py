@@ -12,6 +12,7 @@ import numpy as np
 
 from simcrop.adapters.formats.dicom_headers import VOLUMES, DicomHeader, Kind, read_dicom_header
 from simcrop.adapters.problems.content import MIN_SLICES
+from simcrop.core.data.cells import same_name
 from simcrop.core.data.problems import BadFileError, Problem, bad_file, problem
 
 _ACROSS = 0.5
@@ -159,7 +160,7 @@ def chosen(folder: Path, contents: Contents, wanted: str | None) -> Series:
     Raises:
         BadFileError: there is none, or there are several.
     """
-    found = contents.volumes if wanted is None else tuple(each for each in contents.series if each.answers_to(wanted))
+    found = contents.volumes if wanted is None else _answering(contents, wanted)
     if len(found) == 1:
         return found[0]
     values = {"series": [each.uid for each in contents.series], "slices": [each.num_slices for each in contents.series]}
@@ -173,6 +174,12 @@ def chosen(folder: Path, contents: Contents, wanted: str | None) -> Series:
         raise damage_in(contents)
     what = "; ".join(f"{each.path.name}: {each.what}" for each in contents.beside[:_MOST_NAMED])
     raise bad_file(folder, "container.no_series", f"holds no slice of CT ({what or 'it is empty'})")
+
+
+def _answering(contents: Contents, wanted: str) -> tuple[Series, ...]:
+    """The series of that name; where there is none, those of the number that a spreadsheet made a decimal of."""
+    found = tuple(each for each in contents.series if each.answers_to(wanted))
+    return found or tuple(each for each in contents.series if each.answers_to(same_name(wanted)))
 
 
 def damage_in(contents: Contents) -> BadFileError:

@@ -149,6 +149,8 @@ def _is_damaged_utf8(data: bytes) -> bool:
 def _explained(data: bytes) -> dict[str, tuple[str, str]]:
     """Code page -> (language, text), of those that make words of all of it."""
     found = {name: (language, text) for name, language, text in (*_wide(data), *_single(data))}
+    if not found:  # a phrase that comes in every report makes any letter common
+        found = {name: (language, text) for name, language, text in _single(data, counts_words_once=True)}
     if "cp949" in found:  # Hangul fills a part of the table that Chinese text of any length leaves
         found.pop("gb18030", None)
     return found
@@ -161,12 +163,13 @@ def _decoded(data: bytes, name: str) -> str | None:
         return None
 
 
-def _single(data: bytes) -> Iterator[tuple[str, str, str]]:
+def _single(data: bytes, *, counts_words_once: bool = False) -> Iterator[tuple[str, str, str]]:
     for name, languages in _LATIN.items():
         text = _decoded(data, name)
         if text is not None and _are_latin_words(text):
+            counted = " ".join(set(text.split())) if counts_words_once else text
             for language, letters in languages.items():
-                if _is_in(text, letters):
+                if _is_in(counted, letters):
                     yield name, language, text
                     break
     for name, (script, *signs) in _SCRIPTS.items():

@@ -19,7 +19,7 @@ from simcrop.core.data.problems import Problem
 from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import repeats
 
-VERSION = 3
+VERSION = 4
 """Goes up when a file would be judged otherwise."""
 
 _NOT_REMEMBERED = frozenset(

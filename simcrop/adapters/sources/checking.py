@@ -12,6 +12,7 @@ from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import Problem, problem
 from simcrop.core.data.split import nothing_held_out, split_by_patient
+from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import report_problems, sentences_per_report, set_problems
@@ -27,11 +28,15 @@ class CheckResult:
         num_volumes: looked at, now or before.
         problems: by file, errors and notes.
         sentences_per_report: mean of the findings; None without reports.
+        held_out: patients that a run holds out, and patients in all; None where there is no run.
+        labels: name -> studies that have it, that have it not, and of which that is not known.
     """
 
     num_volumes: int
     problems: Sequence[Problem] = field(default_factory=list[Problem])
     sentences_per_report: float | None = None
+    held_out: tuple[int, int] | None = None
+    labels: Mapping[str, tuple[int, int, int]] = field(default_factory=dict[str, tuple[int, int, int]])
 
     @property
     def num_passed_over(self) -> int:
@@ -72,9 +77,14 @@ def check_source(
     problems += report_problems(studies, max_tokens=max_tokens)
     problems += set_problems(studies, source.label_names, {name: verdicts[name].digest for name in names})
     problems += _unnamed(source, names)
+    held_out = None
     if held_out_fraction is not None:
-        problems += _nothing_held_out(source, held_out_fraction)
-    return CheckResult(len(names), problems, sentences_per_report(studies))
+        train, kept = _divided(studies, held_out_fraction)
+        held_out = len({study.patient_id for study in kept}), len({study.patient_id for study in studies})
+        if train and not kept:
+            problems.append(problem("the data set", "set.nothing_held_out", nothing_held_out(train, held_out_fraction)))
+    labels = {name: _label_counts(studies, name) for name in source.label_names}
+    return CheckResult(len(names), problems, sentences_per_report(studies), held_out, labels)
 
 
 def check_folder(
@@ -134,14 +144,17 @@ def _passes_over(verdict: Verdict) -> bool:
     return any(found.code == PASSED_OVER for found in verdict.problems)
 
 
-def _nothing_held_out(source: DataSet, held_out_fraction: float) -> Iterator[Problem]:
-    studies = source.studies()
+def _divided(studies: Sequence[Study], held_out_fraction: float) -> tuple[Sequence[Study], Sequence[Study]]:
+    """Studies to train on, and those that a run holds out; a patient on both sides, which is told as such, is both."""
     try:
-        train, held_out = split_by_patient(studies, held_out_fraction)
+        return split_by_patient(studies, held_out_fraction)
     except DataError:
-        return  # a patient on both sides, which is told as such
-    if train and not held_out:
-        yield problem("the data set", "set.nothing_held_out", nothing_held_out(train, held_out_fraction))
+        return [], [study for study in studies if study.split == "validation"]
+
+
+def _label_counts(studies: Sequence[Study], name: str) -> tuple[int, int, int]:
+    known = [study.labels[name] for study in studies if name in study.labels]
+    return sum(known), len(known) - sum(known), len(studies) - len(known)
 
 
 def _unnamed(source: DataSet, names: Sequence[str]) -> Iterator[Problem]:

@@ -44,7 +44,7 @@ class ManifestSource(TruthFolders, Source):
     is then called FOLDER#SERIES. Rows with one `study_id` are reconstructions of one study and share its first row's
     report. Without `study_id` every row is a study of its own; without `patient_id` every study is a patient. Further
     columns, but for those of an index, are labels where nearly all of their cells say yes or no (`label_columns`).
-    What is blank, `core.data.cells` says. Masks may lie in `ground_truth/` beside the table, under the volume's path
+    What is blank, `core.data.cells` says. Masks may lie in `ground_truth/` in the same folder, under the volume's path
     without .nii.gz or the like.
     """
 

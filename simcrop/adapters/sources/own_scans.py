@@ -1,7 +1,7 @@
 """Scans of one's own, as they are named on a command line: files, folders, tables and configurations, mixed at will."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -15,6 +15,7 @@ from simcrop.adapters.sources.bare_folder import FolderSource
 from simcrop.adapters.sources.base import Options, Source, study_of
 from simcrop.adapters.sources.named_files import NamedFiles
 from simcrop.adapters.sources.registry import build_source
+from simcrop.core.data.cells import filled
 from simcrop.core.data.problems import OnProblem, Problem, problem, refuse
 from simcrop.core.data.study import Study, Volume
 from simcrop.core.errors import ConfigError
@@ -35,7 +36,7 @@ class OwnScans(DataSet):
         """
         Args:
             inputs: files of any format, folders of one DICOM series or of any volumes below, tables with the column
-                `volume`, and configurations, of which all volumes are taken.
+                `volume` (and `series`, as a manifest has it), and configurations, of which all volumes are taken.
             on_problem: is told of what cannot be listed.
 
         Raises:
@@ -82,9 +83,17 @@ class _Files(Source):
     kind = "files"
     declares_padding = False
 
-    def __init__(self, root: Path, names: Sequence[str], **declared: Unpack[Options]) -> None:
+    def __init__(self, root: Path, volumes: Iterable[tuple[str, str]], **declared: Unpack[Options]) -> None:
+        """
+        Args:
+            root: the folder.
+            volumes: path of each, and which series is meant in a folder that holds several; else "".
+            declared: see `Options`.
+        """
         super().__init__(root, **declared)
-        self._studies = [study_of(name, patient_id=name) for name in names]
+        named = {f"{name}#{series}" if series else name: (name, series) for name, series in volumes}
+        self._series = {name: each for name, each in named.items() if each[1]}
+        self._studies = [study_of(name, patient_id=name) for name in named]
 
     def files(self) -> Iterator[Path]:
         """Those files."""
@@ -92,7 +101,7 @@ class _Files(Source):
 
     def volume_file(self, reconstruction: str) -> Path:
         """The file of that name, which may be an absolute path."""
-        return self._root / reconstruction
+        return self._root / self._series.get(reconstruction, (reconstruction, ""))[0]
 
 
 def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[DataSet, str]]]:
@@ -106,9 +115,9 @@ def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[Dat
         yield from ((name, (source, name)) for study in source.studies() for name in study.reconstructions)
         return
     elif suffix in TABLES and given.exists():
-        sources, prefix = [_Files(given.parent, list(_in_table(given, on_problem)))], given.parent
+        sources, prefix = [_Files(given.parent, _in_table(given, on_problem))], given.parent
     elif suffix_of(given.name) or begins_as_dicom(given):
-        sources, prefix = [_Files(given.parent, [given.name])], given.parent
+        sources, prefix = [_Files(given.parent, [(given.name, "")])], given.parent
     else:
         reason = "is none of these" if given.exists() else "does not exist"
         raise ConfigError(
@@ -120,14 +129,15 @@ def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[Dat
             yield os.path.normpath(prefix / study.study_id), (source, study.study_id)
 
 
-def _in_table(table: Path, on_problem: OnProblem) -> Iterator[str]:
-    """The volumes that a table names, each as the disk spells it."""
+def _in_table(table: Path, on_problem: OnProblem) -> Iterator[tuple[str, str]]:
+    """The volumes that a table names, each as the disk spells it, and the series of a folder that it means."""
     files = NamedFiles(table.parent)
-    for line, row in read_rows(table, ("volume",), on_problem)[1]:
+    for line, row in read_rows(table, ("volume",), on_problem, optional=("series",))[1]:
         name = files.name_of(row["volume"])
         if not name:
             message = f"line {line} has other cells and no volume"
             on_problem(problem(table, "text.value", message, column="volume", line=line))
             continue
         path = table.parent / name
-        yield name if is_file(path) or is_folder(path) else files.spelled_otherwise(name) or name
+        there = name if is_file(path) or is_folder(path) else files.spelled_otherwise(name) or name
+        yield there, "" if suffix_of(there) else filled(row.get("series", ""))

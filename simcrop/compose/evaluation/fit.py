@@ -108,6 +108,7 @@ def fit_classifier(
     settings: Mapping[str, Any],
     should_stop: Stop,
     least_between: int = 1,
+    unscored_epochs: int = 0,
 ) -> Progress:
     """Train a task's classifier, or go on; the best weights are its own when this returns.
 
@@ -121,6 +122,7 @@ def fit_classifier(
         truth: of the same.
         out, settings, should_stop: as for `run_fit`.
         least_between: steps between scores where `optimisation` does not say.
+        unscored_epochs: epochs ahead of the first score.
 
     Raises:
         As `run_fit`.
@@ -135,7 +137,8 @@ def fit_classifier(
         num_workers=num_workers(config),
     )
     every = optimisation.evaluate_every or max(least_between, studies.steps_per_epoch)
-    optimisation = replace(optimisation, evaluate_every=every)
+    after = max(optimisation.evaluate_after, unscored_epochs * studies.steps_per_epoch)
+    optimisation = replace(optimisation, evaluate_every=every, evaluate_after=after)
     learned = task.learned_from(learn).has_both
     optimizers = classifier_optimizers(classifier, optimisation, layer_decay=layer_decay)
     return run_fit(

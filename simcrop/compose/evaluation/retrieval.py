@@ -34,12 +34,13 @@ def retrieval(config: RunConfig, checkpoint: str | None, out: Path, should_stop:
     held_out = task.reader(task.data.held_out)
     everything = list(read_findings(task.model, held_out, held_out.studies))
     reports = [read for read in everything if read.findings.numbers]
+    warnings = left_out(len(reports), len(everything))
     outcome = RetrievalOutcome(
         studies=[read.study for read in reports],
         scores=_scores(task, reports, should_stop),
         same=same_reports([read.findings.keys for read in reports]),
         weights=config.retrieval.weights,
-        warnings=left_out(len(reports), len(everything)),
+        warnings=warnings,
     )
     task.finish(out, retrieval_report(outcome, config.evaluation, seed=config.seed))
 

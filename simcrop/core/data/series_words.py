@@ -1,4 +1,4 @@
-"""What the words in a series' header say: soft tissue or lung, and whether it is called another part than the chest."""
+"""Words in the header of a series: soft tissue or lung, and whether it is called another part than the chest."""
 
 import re
 import unicodedata

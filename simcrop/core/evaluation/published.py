@@ -9,10 +9,12 @@ from simcrop.core.recipe import Optimisation
 
 NUMBERS = ("steps", "lr", "warmup_steps", "batch_size", "patience")
 """What rows of the authors' table differ in."""
+UNSCORED_EPOCHS = 10
+"""Epochs ahead of the authors' first score, from which on their patience counts."""
 
 
 def authors_row(*numbers: float) -> Optimisation:
-    """A row from its `NUMBERS`; one score an epoch, which the sources leave open."""
+    """A row from its `NUMBERS`; one score an epoch."""
     own: dict[str, Any] = dict(zip(NUMBERS, numbers, strict=True))
     return Optimisation(**own, weight_decay=1e-5, checkpoint_every=200)
 

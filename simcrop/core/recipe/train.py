@@ -40,6 +40,8 @@ class Optimisation(Section):
     """Upper limit of the gradient norm; null leaves it alone."""
     evaluate_every: int | None = None
     """Steps between scores on studies that are not learned from; the last step always has one, with null it alone."""
+    evaluate_after: int = 0
+    """Steps ahead of the first of them, none of which can be the best."""
     patience: int | None = None
     """Scores without improvement after which training ends; null goes on to the last step."""
     checkpoint_every: int = 100
@@ -54,7 +56,7 @@ class Optimisation(Section):
             self.warmup_steps is None or 0 <= self.warmup_steps < max(self.steps, 1),
             f"warmup_steps: {self.warmup_steps} leaves no step of {self.steps} after the warm-up",
         )
-        self._at_least(0, "weight_decay")
+        self._at_least(0, "weight_decay", "evaluate_after")
         require(self.grad_clip is None or self.grad_clip > 0, f"grad_clip: {self.grad_clip} is not above 0; use null")
 
     @property

@@ -235,8 +235,9 @@ def _timed_step(
 
 
 def _score(learner: Learner[B], ports: Ports[B], step: int) -> Mapping[str, float]:
-    every, is_last = learner.settings.evaluate_every, step == learner.settings.steps
-    if not is_last and (every is None or step % every):
+    settings = learner.settings
+    every, is_last = settings.evaluate_every, step == settings.steps
+    if not is_last and (every is None or step % every or step <= settings.evaluate_after):
         return {}
     score = ports.score()
     learner.model.train()

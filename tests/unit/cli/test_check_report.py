@@ -131,6 +131,7 @@ def test_nothing_is_cut_where_there_is_no_terminal(
 def test_what_a_spreadsheet_did_to_a_table_is_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = Hospital.made_in(tmp_path / "data")
     rows = [row | {"patient_id": "nan", "split": ""} for row in data.rows]
+    rows[1]["nodule"] = ""
     write_table(data.table, [*rows, dict.fromkeys(rows[0], ""), rows[0] | {"volume": ""}])
     data.table.write_bytes(data.table.read_text(encoding="utf-8").replace(",", ";").encode("utf-16"))
     config = tmp_path / "run.yaml"
@@ -142,12 +143,15 @@ def test_what_a_spreadsheet_did_to_a_table_is_on_the_screen(tmp_path: Path, caps
         ["note", "text.blank_rows"],
         ["note", "text.blank_id"],
         ["note", "set.nothing_held_out"],
-        ["4", "volumes:"],
+        ["reports:", "3.0"],
+        ["labels,", "yes/no/unknown:"],
     ]
+    assert lines[9] == "patients: 0 of 4 held out"
+    assert lines[10] == "labels, yes/no/unknown: nodule 2/1/1, effusion 2/2/0"
     assert "reports.csv: line 7 has other cells and no volume" in lines[0]
     assert "reports.csv: has no patient_id in 4 rows (the first is line 2)" in lines[4]
     assert "no study is held out of 4" in lines[6]
-    assert lines[8].startswith("4 volumes: 1 error, 3 notes")
+    assert lines[11].startswith("4 volumes: 1 error, 3 notes")
 
 
 def test_the_summary_fits_80_columns_errors_first_totals_last(

@@ -40,7 +40,7 @@ def sets(*options: str) -> list[str]:
             0,
             "{out}/.simcrop.lock.json: File too large; free some space, then run the same",
         ),
-        ("train {config} --out {out}", 4 * KB, "{out}/pictures/step_00000001_reconstruction.png: File too large; free"),
+        ("train {config} --out {out}", 5 * KB, "{out}/pictures/step_00000001_reconstruction.png: File too large; free"),
         ("train {config} --out {out}", 80 * KB, "a file that was being written: File too large; free some space, then"),
         (
             "train {config} --out {out} --set train.picture_every=9",

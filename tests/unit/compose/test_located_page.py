@@ -20,7 +20,7 @@ from simcrop.core.errors import ConfigError, DataError, InputError
 from simcrop.core.evaluation.references import ReferenceScans
 
 PATCH = (1, 2, 1)
-SENTENCES = ["Something bright.", "Something <b>dark</b>."]
+SENTENCES = ["Something bright.", "Something <img src=x onerror=alert(1)> dark."]
 
 
 @pytest.fixture(autouse=True)

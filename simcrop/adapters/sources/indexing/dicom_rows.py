@@ -68,8 +68,6 @@ def _remarks(look: Look, elsewhere: str, series: Series) -> Iterator[str]:
         yield f"is called {elsewhere!r}, which is no chest"
     if "DERIVED" in series.first.image_type[:1]:
         yield "was computed of another series"
-    if series.is_enhanced:
-        yield "is an enhanced CT, whose frames were not looked at"
 
 
 def _as_date(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What one file of a tree is, by its header alone, as plain values that are kept between runs."""
+"""One file of a tree, told by its header alone, as plain values that are kept between runs."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What an index writes: the table, the list of what is left out, and a configuration that takes the table."""
+"""Files that an index writes: the table, the list of what is left out, and a configuration that takes the table."""
 
 import csv
 import io

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from simcrop.adapters.formats.dicom_enhanced import opened_enhanced
 from simcrop.adapters.formats.dicom_headers import DicomHeader
 from simcrop.adapters.formats.dicom_places import Placed, check_places, without_copies
 from simcrop.adapters.formats.dicom_series import Series
@@ -52,7 +53,7 @@ def look_at_series(folder: Path, series: Series) -> Look:
         series: the series.
     """
     if series.is_enhanced:
-        return Look((), num_slices=series.num_slices)
+        return _look_at_enhanced(folder, series)
     told: list[Problem] = []
     lacking = next((header for header in series.headers if header.position is None or header.normal is None), None)
     if lacking is not None or series.first.shape is None or series.first.spacing_mm is None:
@@ -69,6 +70,22 @@ def look_at_series(folder: Path, series: Series) -> Look:
     except BadFileError as bad:
         return Look((*told, bad.problem), plane, num_slices=series.num_slices)
     return Look(tuple(told), plane, spacing, distance, series.num_slices)
+
+
+def _look_at_enhanced(folder: Path, series: Series) -> Look:
+    """A series of one file with many frames, by what it says of each of them."""
+    if len(series.headers) > 1:
+        message = f"holds {len(series.headers)} files of many frames of one series"
+        return Look((problem(folder, "container.several", message),), num_slices=series.num_slices)
+    told: list[Problem] = []
+    try:
+        with opened_enhanced(series.first.path, None, None, told.append) as stored:
+            shape, spacing = extent(stored.shape, stored.affine)
+    except BadFileError as bad:
+        return Look((*told, bad.problem), num_slices=series.num_slices)
+    told += shape_problems(series.first.path, shape, spacing)
+    across = stored.affine[:3, 0]
+    return Look(tuple(told), plane_of(across), spacing, float(np.linalg.norm(across)), series.num_slices)
 
 
 def _look_at_stack(folder: Path, series: Series, told: list[Problem]) -> tuple[tuple[float, float, float], float]:

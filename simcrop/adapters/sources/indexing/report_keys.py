@@ -1,4 +1,4 @@
-"""What shows that a report and a study belong together: an accession number, an identifier, a patient and a date."""
+"""Signs that a report and a study belong together: an accession number, an identifier, a patient and a date."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""What a command that makes an index knows so far, in one SQLite file: it goes on there when it was killed.
+"""Everything that a command that makes an index knows so far, in one SQLite file: it goes on there when it was killed.
 
 Memory stays flat, however many files there are. The file goes when the table is written.
 """

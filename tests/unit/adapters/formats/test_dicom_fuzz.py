@@ -2,18 +2,16 @@
 
 import json
 import resource
-import signal
 import struct
 import warnings
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
+from support.bounded import bounded
 from support.dicom_series import HU, write_series
 
 from simcrop.adapters.formats.dicom_headers import read_dicom_header
@@ -99,22 +97,6 @@ def _edited(data: bytes, edits: Sequence[tuple[int, bytes]]) -> bytes:
     return data
 
 
-@contextmanager
-def _bounded() -> Generator[None]:
-    """An example that takes longer than any should fails, instead of hanging."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"took more than {MOST_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(MOST_SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def _check_told(found: Sequence[Problem]) -> None:
     for each in found:
         row = json.loads(json.dumps(each.as_row(), allow_nan=False))
@@ -143,7 +125,7 @@ def _run(root: Path, *, max_examples: int, derandomize: bool) -> None:
             is_changed = which in {number, 2}
             path.write_bytes(_edited(_written(parsed[number], changes), edits) if is_changed else whole[number])
         told: list[Problem] = []
-        with _bounded(), warnings.catch_warnings(action="error"):
+        with bounded(MOST_SECONDS), warnings.catch_warnings(action="error"):
             for path in names:
                 read_dicom_header(path)
             digest = inspect_volume(root / "series", told.append, root=root)

@@ -56,6 +56,20 @@ def test_a_series_is_chosen_by_uid_number_or_description(two: Path, wanted: str,
     assert chosen(two, contents_of(two), wanted).uid == uid
 
 
+def test_a_number_that_a_spreadsheet_wrote_as_a_decimal_is_meant_where_no_description_is(
+    two: Path, tmp_path: Path
+) -> None:
+    assert [chosen(two, contents_of(two), wanted).uid for wanted in ("4.0", "3,0", "\uff13")] == [
+        "1.2.9",
+        "1.2.8",
+        "1.2.8",
+    ]
+    write_series(tmp_path / "d", change=of_series("1.2.6", 5, "4.0"))
+    both = merged(tmp_path / "both", two, tmp_path / "d")
+    assert chosen(both, contents_of(both), "4.0").uid == "1.2.6"
+    assert refusal(two, "4.5")[0] == "container.no_series"
+
+
 def refusal(folder: Path, wanted: str | None = None, contents: Contents | None = None) -> tuple[str, str]:
     with pytest.raises(BadFileError) as refused:
         chosen(folder, contents_of(folder) if contents is None else contents, wanted)

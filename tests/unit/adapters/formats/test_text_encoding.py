@@ -48,6 +48,17 @@ def test_a_code_page_is_found_by_its_letters_and_noted(tmp_path: Path, language:
     assert (note.code, note.severity, note.values["line"]) == ("text.encoding", "note", 2)
 
 
+@pytest.mark.parametrize(
+    ("page", "phrase"),
+    [("cp1252", "Kein Pleuraerguß."), ("cp1254", "Plevral sıvı yok."), ("cp1252", "Inga förstorade körtlar.")],
+)
+def test_a_phrase_that_comes_in_every_report_is_counted_once_where_nothing_else_tells(
+    tmp_path: Path, page: str, phrase: str
+) -> None:
+    text = HEADER + f"{phrase},\n" * 40
+    assert text.encode(page).decode(encoding_of(tmp_path / "a.csv", text.encode(page))[0]) == text
+
+
 @pytest.mark.parametrize("name", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_unicode_is_read_without_a_word(tmp_path: Path, name: str) -> None:
     text = f"{HEADER}Sağ akciğerde nodül. Größe.,\n" * 3

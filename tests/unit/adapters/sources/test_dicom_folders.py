@@ -174,7 +174,7 @@ def _set(**values: Any) -> Change:
         (_set(NumberOfFrames=2), "content.not_3d"),
         (_set(SamplesPerPixel=3), "content.not_3d"),
         (_set(PixelData=b"\0" * 440), "container.truncated"),
-        (_set(PixelData=None), "header.invalid"),
+        (_set(PixelData=None), "container.truncated"),
         (_set(BitsStored=None), "header.invalid"),
         (_set(BitsStored=17), "header.invalid"),
         (_set(BitsAllocated=12), "header.datatype"),

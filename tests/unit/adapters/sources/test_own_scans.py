@@ -2,6 +2,7 @@
 
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pytest
@@ -53,6 +54,23 @@ def test_a_table_needs_the_column_volume_alone(tmp_path: Path) -> None:
     (tmp_path / "sub/scans.csv").write_text("file\nscan.nii.gz\n")
     with pytest.raises(BadFileError, match="lacks the column 'volume'"):
         names(tmp_path / "sub/scans.csv")
+
+
+def test_a_table_may_name_the_series_of_a_folder_that_holds_several(tmp_path: Path) -> None:
+    for number, uid in ((3, "1.2.40"), (4, "1.2.41")):
+
+        def change(dataset: Any, _: int, uid: str = uid, number: int = number) -> None:
+            dataset.SeriesInstanceUID, dataset.SeriesNumber = uid, number
+            dataset.RescaleIntercept = -1024 + number
+
+        write_series(tmp_path / f"P1/{number}", change=change)
+    (tmp_path / "scans.csv").write_text("volume;series\nP1;3\nP1;1.2.41\nP1/4;nan\n")
+    scans = OwnScans([tmp_path / "scans.csv"])
+    first, second, alone = (study.study_id for study in scans.studies())
+    assert (first, second, alone) == (f"{tmp_path}/P1#3", f"{tmp_path}/P1#1.2.41", f"{tmp_path}/P1/4")
+    assert torch.equal(scans.read_volume(first).voxels + 1, scans.read_volume(second).voxels)
+    assert torch.equal(scans.read_volume(second).voxels, scans.read_volume(alone).voxels)
+    assert scans.volume_file(first) == tmp_path / "P1"
 
 
 def test_a_configuration_brings_all_its_volumes_by_their_own_names(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_published_probe_names_its_faults(setting: Setting, tmp_path: Path) -> None:
-    options = ("labels.protocol=published", "probe.steps=8", "probe.lr=0.1", "labels.names=[Bright]")
+    options = ("labels.protocol=published", "probe.steps=13", "probe.lr=0.1", "labels.names=[Bright]")
     content = evaluate(probe, setting.findings, tmp_path, *options, checkpoint=setting.run)
     metrics, warnings = content["metrics"], " ".join(content["warnings"])
     assert metrics["chosen"]["auroc"] == metrics["auroc"]["value"] == 1.0, "chosen on the test set itself"
     assert (metrics["num_learned_from"], metrics["num_selection"]) == (24, 0)
-    assert (metrics["chosen"]["steps"], metrics["chosen"]["warmup_steps"]) == (8, 1)
+    assert (metrics["chosen"]["steps"], metrics["chosen"]["warmup_steps"]) == (13, 2)
     assert "the best step was chosen on the test set" in warnings
     assert "learning rate would rise again" in warnings
     assert (
@@ -30,7 +30,10 @@ def test_the_published_probe_names_its_faults(setting: Setting, tmp_path: Path) 
         "metrics.json", "predictions.csv", "pictures", "training.jsonl"
     }  # fmt: skip
     rows = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
-    assert all("selection_loss" in row for row in rows), "one step is an epoch here"
+    scored = [row["step"] for row in rows if "selection_loss" in row]
+    assert scored == [11, 12, 13], "one step is an epoch here, and the authors score from the eleventh on"
+    assert "from the eleventh on" in warnings
+    assert "drop path" in warnings
 
 
 def test_a_stopped_published_probe_goes_on(setting: Setting, tmp_path: Path) -> None:

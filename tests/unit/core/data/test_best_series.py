@@ -1,4 +1,4 @@
-"""Which series of a study is taken, criterion by criterion."""
+"""The best series of a study, criterion by criterion."""
 
 from dataclasses import replace
 

@@ -310,6 +310,15 @@ def test_the_last_step_is_scored_and_no_other_where_no_interval_is_given() -> No
     assert (progress.best_step, progress.num_worse) == (6, 0)
 
 
+def test_steps_ahead_of_the_first_score_are_no_candidates() -> None:
+    rows, settings = Rows(), replace(SMALL, evaluate_after=3, patience=None)
+    progress = fit(OneWeight(settings), small_ports([1, 3, 2], metrics=rows), Progress())
+    assert [row["step"] for row in rows.rows if "score" in row] == [4, 5, 6]
+    assert progress.best_step == 5
+    rows, settings = Rows(), replace(SMALL, evaluate_after=9)
+    assert fit(OneWeight(settings), small_ports([1], metrics=rows), Progress()).best_step == 6
+
+
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
 def test_a_stopped_training_goes_on_with_its_best_weights_and_its_patience(stop_after: int) -> None:
     scores = [1, 3, 2, 3, 9]

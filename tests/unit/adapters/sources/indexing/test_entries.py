@@ -1,4 +1,4 @@
-"""What a file is, and that it is the same after it was kept as text."""
+"""A file is told by its header, and is the same after it was kept as text."""
 
 import dataclasses
 from pathlib import Path

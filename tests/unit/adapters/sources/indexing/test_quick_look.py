@@ -1,4 +1,4 @@
-"""What headers alone show of a series: where it lies, and what is wrong with it."""
+"""Headers alone show where a series lies, and what is wrong with it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.data_folders import chest
+from support.dicom_enhanced import at, write_enhanced
 from support.landmarks import slices_first
 from support.pacs_export import save_slices, slices_of
 
@@ -93,3 +94,16 @@ def test_planes_are_told_by_the_direction_across_the_slices(
 def test_a_direction_between_the_planes_is_oblique() -> None:
     assert plane_of(np.array([0, 0.6, 0.8])) == "oblique"
     assert plane_of(np.array([0, 0.3, -2])) == "axial"
+
+
+def test_an_enhanced_file_is_looked_at_by_its_frames(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "a/1")
+    look = look_at_series(tmp_path / "a", contents_of(tmp_path / "a").series[0])
+    assert (look.plane, look.spacing_mm, look.distance_mm, look.num_slices) == ("axial", (3, 2, 5), 5, 10)
+    assert [each.code for each in look.problems] == ["content.field_of_view"]
+    write_enhanced(tmp_path / "b/1", own=lambda number: at(number + 3 * (number > 4)))
+    gap = look_at_series(tmp_path / "b", contents_of(tmp_path / "b").series[0])
+    assert "container.incomplete" in [each.code for each in gap.problems]
+    write_enhanced(tmp_path / "a/2")
+    both = look_at_series(tmp_path / "a", contents_of(tmp_path / "a").series[0])
+    assert [each.code for each in both.problems] == ["container.several"]

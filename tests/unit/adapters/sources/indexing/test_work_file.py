@@ -1,4 +1,4 @@
-"""What is known of a tree outlives the process that found it out, and no more than that."""
+"""All that is known of a tree outlives the process that found it out, and no more than that."""
 
 import os
 import sqlite3
