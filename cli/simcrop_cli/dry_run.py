@@ -29,12 +29,13 @@ def describe(config: RunConfig, size: Size) -> list[str]:
         f"{_gigabytes(size.weight_bytes)}; activations of {train.batch_size} studies "
         f"{_gigabytes(size.activation_bytes)}; Python and its libraries {_gigabytes(size.base_bytes)})"
     )
-    per_step = train.batch_size * train.accumulate
-    epochs = train.steps * per_step / max(1, size.training_studies)
-    lines.append(
-        f"steps                {train.steps} of {per_step} studies on each process: "
-        f"{epochs:.1f} epochs of {size.training_studies} studies with one process"
-    )
+    per_step = train.studies_per_update(1)
+    epochs = f"{train.steps * per_step / max(1, size.training_studies):.1f} epochs of {size.training_studies} studies"
+    if train.global_batch is None:
+        taken = f"on each process: {epochs} with one process"
+    else:
+        taken = f"over all processes: {epochs}; with one process {train.micro_batches(1)} micro-batches a step"
+    lines.append(f"steps                {train.steps} of {per_step} studies {taken}")
     lines.append(
         f"time                 about {duration(train.steps * size.step_seconds)}: {size.step_seconds:.2f} s a step, "
         f"measured on {size.measured_studies} random studies; preparing data and evaluation come on top"

@@ -78,7 +78,7 @@ def measure(config: RunConfig) -> Size:
         base_bytes=base,
         weight_bytes=weights + 3 * trained,
         activation_bytes=activations * wanted // measured,
-        step_seconds=seconds * wanted / measured * config.train.accumulate,
+        step_seconds=seconds * wanted / measured * config.train.micro_batches(1),
         measured_studies=measured,
         training_studies=num_studies,
     )

@@ -115,6 +115,7 @@ def _train(config: RunConfig, out: Path, resume: str, should_stop: Callable[[], 
                 send_the_rest(config, out, start.step)
                 print(f"{out}: finished at step {start.step}; raise train.steps to train on, or choose another --out")
             return TrainResult(out, start.step, finished=True)
+        config.train.micro_batches(communicator.world_size)  # refuses before data are prepared, which takes long
         with tracking(config, out, is_writer=communicator.rank == 0, is_continued=start is not None) as trackers:
             return _Run(config, out, start, device, communicator, trackers).train(should_stop)
     finally:

@@ -39,10 +39,7 @@ WITHOUT = {
         for name in ("looking", "trained_encoder", "view")
     },
     "simcrop/core/ops.py": _TYPES,
-    **{
-        f"simcrop/core/recipe/{name}.py": "what it refuses stands in core/recipe/test_section.py"
-        for name in ("augment", "train")
-    },
+    "simcrop/core/recipe/augment.py": "what it refuses stands in core/recipe/test_section.py",
     "simcrop/core/training/stopping.py": "an exception, raised and caught in tests of what stops",
     "simcrop/kernels/patch_tiles.py": "compiled one by one by tests/unit/benchmarks/test_compile_matrix.py",
     "simcrop/kernels/patch_tokens.py": "the end of two kernels: test_patch_product.py and test_patch_fused.py",

@@ -48,6 +48,25 @@ def test_two_ranks_train_as_one_process_with_twice_the_batch(tmp_path: Path) -> 
     assert rows(two)[0] == pytest.approx(rows(one)[0], rel=1e-5)
 
 
+def test_two_ranks_with_a_global_batch_make_the_updates_of_one_process(tmp_path: Path) -> None:
+    config, one, two = write_config(tmp_path), tmp_path / "one", tmp_path / "two"
+    short = ("train.steps=8", "train.warmup_steps=2", "train.accumulate=null", "train.global_batch=4")
+    for process in (
+        start((sys.executable,), config, one, *short, "train.batch_size=4"),
+        start(TORCHRUN, config, two, *short, "train.batch_size=2"),
+    ):
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    assert len(rows(two)) == 8
+    for row, expected in zip(rows(two), rows(one), strict=True):
+        assert row == pytest.approx(expected, rel=1e-4)
+    refused = start(TORCHRUN, config, tmp_path / "odd", *short, "train.batch_size=4")
+    output, _ = refused.communicate(timeout=300)
+    assert refused.returncode != 0
+    assert "train.global_batch: 4 does not divide into micro-batches of 4 studies on 2 processes" in output
+    assert not (tmp_path / "odd" / "checkpoints").exists()
+
+
 def test_two_ranks_stop_together_and_save(tmp_path: Path) -> None:
     config, out = write_config(tmp_path), tmp_path / "run"
     process = start(TORCHRUN, config, out, "train.steps=5000")

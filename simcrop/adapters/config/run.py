@@ -173,11 +173,13 @@ class RunConfig(Section):
         self._at_least(0, "seed")
         self._check_top_k()
         num_to_make = self.data.num_to_make
-        require(
-            num_to_make is None or num_to_make >= self.train.batch_size,
-            f"data.cases: {self.data.cases} studies leave {num_to_make} for training, below "
-            f"train.batch_size {self.train.batch_size}; raise the one or lower the other",
-        )
+        for key in ("batch_size", "global_batch"):
+            needed = getattr(self.train, key) or 0
+            require(
+                num_to_make is None or num_to_make >= needed,
+                f"data.cases: {self.data.cases} studies leave {num_to_make} for training, below "
+                f"train.{key} {needed}; raise the one or lower the other",
+            )
 
     def _check_top_k(self) -> None:
         local, objectives = self.model.local is not None, self.objectives

@@ -179,7 +179,10 @@ def _pre_training_rows(recipe: ModelRecipe, config: RunConfig) -> Iterator[tuple
     yield "text encoder", f"{text.source}{' (frozen)' if text.is_frozen else ''}"
     if text.revision is not None:
         yield "its revision", text.revision
-    yield "steps, batch", f"{train.steps} planned, {train.batch_size} studies x {train.accumulate} a rank"
+    batch = f"{train.batch_size} studies x {train.micro_batches(1)} a rank"
+    if train.global_batch is not None:
+        batch = f"{train.global_batch} studies over all ranks"
+    yield "steps, batch", f"{train.steps} planned, {batch}"
     yield "optimizer, peak rate", f"{train.optimizer}, {train.lr:g}"
 
 

@@ -39,12 +39,13 @@ class StudyBatches:
 
     An epoch is a shuffled order of all studies, without the last few that fill no micro-batch of all ranks. A
     micro-batch of all ranks together holds what one process with `world_size` times the batch size would take; rank r
-    reads the r-th part. The micro-batches of a step follow each other, and may lie in two epochs.
+    reads the r-th part. The micro-batches of a step follow each other, and may lie in two epochs. With a global batch
+    they never do: an epoch leaves out the last few that fill no step, so that any number of ranks takes the same.
 
     Attributes:
         studies: the training studies.
         reader: reads them; its seed is the order's too.
-        train: batch_size, accumulate and fixed_draws are read.
+        train: batch_size, accumulate, global_batch and fixed_draws are read.
         rank: of this process.
         world_size: number of ranks.
         num_workers: processes that load batches; 0 loads in this one.
@@ -52,7 +53,8 @@ class StudyBatches:
             step after theirs is asked for.
 
     Raises:
-        ConfigError: if the studies do not fill one micro-batch of all ranks.
+        ConfigError: if the studies do not fill one micro-batch of all ranks, or the global batch, or if that does not
+            divide.
     """
 
     studies: Sequence[Study]
@@ -72,6 +74,13 @@ class StudyBatches:
                 f"train.batch_size: {ranks}{size} are more than the {num_studies} training studies; "
                 f"write at most {num_studies // self.world_size}"
             )
+        whole, micro_batch = self.train.global_batch, self.world_size * size
+        self.train.micro_batches(self.world_size)
+        if whole is not None and num_studies < whole:
+            raise ConfigError(
+                f"train.global_batch: {whole} are more than the {num_studies} training studies; "
+                f"write at most {num_studies // micro_batch * micro_batch}"
+            )
 
     def batches(self, first_step: int) -> Iterator[Sequence[PreparedBatch]]:
         """The micro-batches of steps `first_step`, `first_step` + 1, ..., endless; the first step of a run is 1.
@@ -79,7 +88,7 @@ class StudyBatches:
         Raises:
             DataError: at a damaged volume, or if a data worker was ended by the system.
         """
-        accumulate = self.train.accumulate
+        accumulate = self.train.micro_batches(self.world_size)
         first = (first_step - 1) * accumulate
         prefetch = max(2, accumulate)
         ring = None
@@ -100,8 +109,10 @@ class StudyBatches:
 
     def position(self, micro_batch: int) -> Position:
         """Studies that this rank reads as the given micro-batch of the run."""
-        size = self.train.batch_size
+        size, whole = self.train.batch_size, self.train.global_batch
         per_epoch = len(self.studies) // (self.world_size * size)
+        if whole is not None:
+            per_epoch = len(self.studies) // whole * self.train.micro_batches(self.world_size)
         epoch, number = divmod(micro_batch, per_epoch)
         first = (number * self.world_size + self.rank) * size
         order = torch.randperm(len(self.studies), generator=generator(self.reader.spec.seed, "order", epoch))

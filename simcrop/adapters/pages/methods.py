@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from simcrop.adapters.config.run import RunConfig
-from simcrop.core.recipe import TERMS
+from simcrop.core.recipe import TERMS, TrainRecipe
 
 _NAMES = {
     "reconstruction": "reconstruction of masked patches",
@@ -49,10 +49,16 @@ def methods_text(
         f"{100 * model.mask_ratio:.3g} % of the patches were hidden.",
         f"The loss was the weighted sum of {weights}.",
         f"{train.steps} updates were made with {train.optimizer} at a peak learning rate of {train.lr:g} after",
-        f"{train.warmup_steps} warm-up steps, each on {train.batch_size * train.accumulate} studies of every process,",
+        f"{train.warmup_steps} warm-up steps, each on {_batch(train)},",
         f"with seed {config.seed}.",
     ]
     return " ".join(sentences)
+
+
+def _batch(train: TrainRecipe) -> str:
+    if train.global_batch is not None:
+        return f"{train.global_batch} studies"
+    return f"{train.studies_per_update(1)} studies of every process"
 
 
 def _by(values: tuple[float, ...]) -> str:

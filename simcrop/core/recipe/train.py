@@ -1,9 +1,13 @@
 """The updates of the weights: optimizer, rate, batches, and the bookkeeping of pre-training."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from simcrop.core.errors import ConfigError
 from simcrop.core.recipe.section import Section, require
+
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,11 @@ class TrainRecipe(Optimisation):
     """AdamW's averaging factors."""
     evaluate_every: int | None = 100
     """Steps between held-out losses; the last step always has them, with null it alone."""
-    accumulate: int = 1
-    """Micro-batches of one update."""
+    accumulate: int | None = None
+    """Micro-batches of one update; null takes one, or as many as global_batch needs."""
+    global_batch: int | None = None
+    """Studies of one update, over all ranks and micro-batches; accumulate follows from it and the number of processes.
+    Null: batch_size times accumulate times the number of processes."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast on a GPU, fp32 on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -103,5 +110,52 @@ class TrainRecipe(Optimisation):
         super().__post_init__()
         twice = [name for name in self.trackers if self.trackers.count(name) > 1]
         require(not twice, f"trackers: names {twice[0] if twice else None} twice; once is enough")
-        self._at_least(1, "accumulate", "picture_every")
+        self._at_least(1, "accumulate", "global_batch", "picture_every")
         self._at_least(2, "keep_checkpoints")
+        require(
+            self.global_batch is None or self.accumulate is None,
+            f"accumulate: {self.accumulate} is given beside global_batch {self.global_batch}, from which it is worked "
+            f"out; leave one of them out (null)",
+        )
+        self._check_division(1, section="")
+
+    def micro_batches(self, num_processes: int) -> int:
+        """Micro-batches of one update on each process.
+
+        Raises:
+            ConfigError: global_batch does not divide into those of so many processes.
+        """
+        self._check_division(num_processes, section="train.")
+        if self.global_batch is None:
+            return self.accumulate or 1
+        return self.global_batch // (self.batch_size * num_processes)
+
+    def studies_per_update(self, num_processes: int) -> int:
+        """Studies of one update, over all processes. Raises ConfigError as `micro_batches` does."""
+        return self.batch_size * self.micro_batches(num_processes) * num_processes
+
+    def _check_division(self, num_processes: int, *, section: str) -> None:
+        whole = self.global_batch
+        if whole is None or whole % (self.batch_size * num_processes) == 0:
+            return
+        share, rest = divmod(whole, num_processes)
+        processes = "" if num_processes == 1 else f" on {num_processes} processes"
+        if rest:
+            below = whole - rest
+            multiples = f"{below} or {below + num_processes}" if below else f"{num_processes}"
+            remedy = f"no batch size does; take a multiple of {num_processes}, such as {multiples}"
+        else:
+            remedy = f"write a {section}batch_size that does: {_divisors_near(share, self.batch_size)}"
+        raise ConfigError(
+            f"{section}global_batch: {whole} does not divide into micro-batches of {self.batch_size} studies"
+            f"{processes}; {remedy}"
+        )
+
+
+def _divisors_near(number: int, wanted: int) -> str:
+    """Divisors in ascending order, at most the `_MOST_NAMED` that are nearest to the wanted one."""
+    small = [size for size in range(1, math.isqrt(number) + 1) if number % size == 0]
+    divisors = sorted({*small, *(number // size for size in small)})
+    near = sorted(sorted(divisors, key=lambda size: abs(size - wanted))[:_MOST_NAMED])
+    *others, last = map(str, near)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -19,6 +19,13 @@ SIZE = Size(
 CONFIG = replace(RunConfig(), train=TrainRecipe(steps=100, batch_size=4, accumulate=2, warmup_steps=0))
 
 
+def test_a_global_batch_counts_over_all_processes() -> None:
+    config = replace(CONFIG, train=TrainRecipe(steps=100, batch_size=4, global_batch=16, warmup_steps=0))
+    (steps,) = [" ".join(line.split()) for line in describe(config, SIZE) if line.startswith("steps")]
+    expected = "20.0 epochs of 80 studies; with one process 4 micro-batches a step"
+    assert steps == f"steps 100 of 16 studies over all processes: {expected}"
+
+
 def test_parameters_memory_steps_and_time_are_summed_up() -> None:
     lines = [" ".join(line.split()) for line in describe(CONFIG, SIZE)]
     assert lines == [

@@ -85,6 +85,17 @@ def test_scientific_notation_null_and_empty_sections_mean_what_they_look_like(tm
         ("train: {trackers: mlflow}", (), "pretrain.yaml: train.trackers: expected a list, not mlflow"),
         ("train: {trackers: [wandb, wandb]}", (), "pretrain.yaml: train.trackers: names wandb twice"),
         ("name: a/b", (), "pretrain.yaml: name: 'a/b' cannot be a folder"),
+        (
+            "data: {cases: 4}\ntrain: {batch_size: 3, global_batch: 6}",
+            (),
+            "pretrain.yaml: data.cases: 4 studies leave 3 for training, below train.global_batch 6",
+        ),
+        ("train: {batch_size: 5, global_batch: 12}", (), "pretrain.yaml: train.global_batch: 12 does not divide"),
+        (
+            "train: {accumulate: 2}",
+            ("train.global_batch=64",),
+            "pretrain.yaml: train.accumulate: 2 is given beside global_batch 64",
+        ),
         ("data: {cases: 4}\ntrain: {batch_size: 9}", (), "pretrain.yaml: data.cases: 4 studies leave 3 for training"),
         ("data: {source: manifest}", (), "pretrain.yaml: data.manifest: source manifest needs it"),
         ("data: {source: ct_rate}", (), "pretrain.yaml: data.root: source ct_rate needs it"),

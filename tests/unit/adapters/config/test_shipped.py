@@ -20,6 +20,26 @@ def test_every_configuration_of_the_repository_is_found() -> None:
         assert found.read_bytes() == (REPOSITORY / name).read_bytes()
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> list[str]:
+    """Overrides that name data which are there; nothing of them is read."""
+    (tmp_path / "reports.csv").touch()
+    return [f"data.root={tmp_path}", f"data.manifest={tmp_path / 'reports.csv'}"]
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_one_of_them_loads_with_a_global_batch_too(path: Path, elsewhere: list[str]) -> None:
+    size = load_config(path, elsewhere).train.batch_size
+    overrides = [*elsewhere, f"train.global_batch={8 * size}", "train.accumulate=null"]
+    assert [load_config(path, overrides).train.micro_batches(ranks) for ranks in (1, 2, 4, 8)] == [8, 4, 2, 1]
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 4, 8])
+def test_the_papers_run_makes_its_updates_of_448_studies(num_processes: int, elsewhere: list[str]) -> None:
+    train = load_config(REPOSITORY / "configs" / "ct_rate_paper.yaml", elsewhere).train
+    assert train.studies_per_update(num_processes) == 448
+
+
 @pytest.mark.parametrize(
     "name", ["nowhere.yaml", "../pretrain.yaml", "configs/../configs/results.yaml", "pyproject.toml"]
 )

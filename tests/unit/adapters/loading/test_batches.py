@@ -128,6 +128,42 @@ def test_a_step_has_accumulate_micro_batches_in_the_order_of_the_run(prepared: P
     assert all(_same(a, b) for a, b in zip(steps[1], resumed, strict=True))
 
 
+def _steps(prepared: PreparedVolumes, train: TrainRecipe, world_size: int) -> list[list[tuple[int, str]]]:
+    """(epoch, study) of all ranks and micro-batches, by step, over the step before the first epoch and three epochs."""
+    studies, reader = _studies(), _reader(prepared, 0)
+    sources = [StudyBatches(studies, reader, train, rank=rank, world_size=world_size) for rank in range(world_size)]
+    each = train.micro_batches(world_size)
+    steps = []
+    for step in range(-1, 3 * NUM_STUDIES // 4):
+        read = [source.position(step * each + micro) for micro in range(each) for source in sources]
+        steps.append([(epoch, studies[index].study_id) for epoch, indices in read for index in indices])
+    return steps
+
+
+@pytest.mark.parametrize(("batch_size", "world_size"), [(1, 1), (2, 1), (1, 2), (2, 2), (1, 4)])
+def test_ranks_and_micro_batches_take_the_studies_of_the_global_batch(
+    prepared: PreparedVolumes, batch_size: int, world_size: int
+) -> None:
+    expected = _steps(prepared, TrainRecipe(batch_size=4, global_batch=4), 1)
+    assert len({epoch for step in expected for epoch, _ in step}) > 3
+    assert _steps(prepared, TrainRecipe(batch_size=batch_size, global_batch=4), world_size) == expected
+
+
+def test_ranks_with_a_global_batch_read_it_in_so_many_micro_batches(prepared: PreparedVolumes) -> None:
+    train = TrainRecipe(batch_size=2, global_batch=8)
+    for world_size, expected in ((1, 4), (2, 2), (4, 1)):
+        source = StudyBatches(_studies(), _reader(prepared, 0), train, world_size=world_size)
+        assert [len(step) for step in itertools.islice(source.batches(1), 2)] == [expected] * 2
+
+
+def test_a_global_batch_that_cannot_be_taken_is_refused(prepared: PreparedVolumes) -> None:
+    reader = _reader(prepared, 0)
+    with pytest.raises(ConfigError, match=r"^train.global_batch: 12 are more than the 11 .*; write at most 8$"):
+        StudyBatches(_studies(), reader, TrainRecipe(batch_size=2, global_batch=12), world_size=2)
+    with pytest.raises(ConfigError, match=r"^train.global_batch: 8 does not divide .* on 3 processes"):
+        StudyBatches(_studies(), reader, TrainRecipe(batch_size=2, global_batch=8), world_size=3)
+
+
 def _by_study(batches: Sequence[PreparedBatch]) -> list[dict[str, Tensor]]:
     return [{study: batch.inputs.ids_keep[i] for i, study in enumerate(batch.inputs.study_ids)} for batch in batches]
 

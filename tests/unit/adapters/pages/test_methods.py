@@ -24,6 +24,12 @@ def test_the_default_run_is_described() -> None:
         assert part in text, part
 
 
+def test_a_global_batch_is_that_of_all_processes() -> None:
+    config = load_config(REPOSITORY / "pretrain.yaml", ["train.global_batch=448"])
+    text = methods_text(config, num_train=None, num_held_out=None, versions={}, commit=None)
+    assert "each on 448 studies, with seed" in text
+
+
 def test_what_is_not_known_is_not_said() -> None:
     config = load_config(REPOSITORY / "pretrain.yaml")
     text = methods_text(config, num_train=None, num_held_out=None, versions={}, commit=None)

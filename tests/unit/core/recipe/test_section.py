@@ -78,8 +78,9 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (TextEncoderRecipe, {"vocab_size": 127}, r"^vocab_size: 127 is below 128$"),
     *(
         (TrainRecipe, {key: 0}, rf"^{key}: 0 is below 1$")
-        for key in ("steps", "batch_size", "accumulate", "checkpoint_every", "evaluate_every", "picture_every")
+        for key in ("steps", "batch_size", "accumulate", "global_batch", "checkpoint_every")
     ),
+    *((TrainRecipe, {key: 0}, rf"^{key}: 0 is below 1$") for key in ("evaluate_every", "picture_every")),
     (TrainRecipe, {"keep_checkpoints": 1}, r"^keep_checkpoints: 1 is below 2$"),
     (TrainRecipe, {"lr": 0.0}, r"^lr: 0.0 is not above 0$"),
     (TrainRecipe, {"min_lr": 0.1}, r"^min_lr: 0.1 is outside \[0, lr\]$"),
