@@ -124,7 +124,7 @@ def test_departures_that_every_reader_takes(tmp_path: Path, syntax: str) -> None
         ("empty", b"", Kind.NO_DICOM, "container.empty"),
         ("a.dcm", b"", Kind.DAMAGED, "container.empty"),
         ("a.dcm", b"plain text", Kind.DAMAGED, "container.format"),
-        ("a.dcm.gz", gzip.compress(b"DICOM")[:-4], Kind.DAMAGED, "container.truncated"),
+        ("a.dcm.gz", gzip.compress(b"DICOM", mtime=0)[:-4], Kind.DAMAGED, "container.truncated"),
         ("a", bytes(128) + b"DICM", Kind.DAMAGED, "container.truncated"),
         ("a", bytes(128) + b"DICM\x02\0\0\0UL\x04\0\xff\xff\xff\xff", Kind.DAMAGED, "container.truncated"),
         ("a", b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100", Kind.NO_DICOM, None),
