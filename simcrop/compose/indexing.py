@@ -23,6 +23,7 @@ from simcrop.adapters.sources.indexing.volumes import LeftOut, volumes_of
 from simcrop.adapters.sources.indexing.walking import walk
 from simcrop.adapters.sources.indexing.work_file import WorkFile
 from simcrop.adapters.system.files import make_folder
+from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.pool import run_all
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.core.data.best_series import Preference, best_of
@@ -90,7 +91,8 @@ def index_folder(folder: Path, out: Path, options: IndexOptions) -> Indexed:
 
     Raises:
         BadFileError: there is no such folder, or the reports cannot be read.
-        ConfigError: the table cannot be written there, another process writes it, or a column is not there.
+        DataError: another process writes the table.
+        ConfigError: it cannot be written there, or a column is not there.
     """
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: is no name of a CSV; name it {out.with_suffix('.csv').name}")
@@ -101,8 +103,7 @@ def index_folder(folder: Path, out: Path, options: IndexOptions) -> Indexed:
     make_folder(out.absolute().parent)
     places = Places(out.absolute().parent.resolve() / out.name, folder.resolve())
     identity = f"{VERSION} {places.root}"
-    busy = f"--out {out}: another process is writing it; wait for it, or name another table"
-    with WorkFile(places.work, identity, busy) as work:
+    with owned(places.table, beside=True), WorkFile(places.work, identity) as work:
         places.remove_drafts()
         work.add_found(walk(places.root, places.is_own))
         _read_all(work, places.root, options.workers or os.cpu_count() or 1)

@@ -13,11 +13,11 @@ class AugmentRecipe(Section):
     crop: bool = True
     """Crop at random inside the prepared volume; False: at the centre."""
     scale: tuple[float, float] = (1.0, 1.0)
-    """Range of a size relative to that of `scaling`."""
+    """Range of the size of what is cut of a volume, 1 for all of what `scaling` names."""
     scaling: Literal["zoom", "cut"] = "zoom"
-    """What has the size. zoom: a box relative to volume_size, alike on all axes, which is resampled to it. cut (paper):
-    a part of the prepared volume, each axis for itself, of which a box of volume_size is read, mirrored where the part
-    is smaller; nothing is resampled."""
+    """zoom: a box, relative to volume_size and alike on all axes, is resampled to volume_size. cut (paper): of a part
+    of the prepared volume, each axis by itself, a box of volume_size is read, mirrored where the part is smaller;
+    nothing is resampled."""
     flip: float = 0.0
     """Chance of a flip along each axis (paper 0.2; left and right carry meaning in reports)."""
     pad: Literal["air", "reflect"] = "air"

@@ -11,6 +11,7 @@ from support.pacs_export import NAME, Export, write_export
 from simcrop.adapters.sources.indexing.reports import ReportTable
 from simcrop.adapters.sources.indexing.walking import walk
 from simcrop.adapters.sources.indexing.work_file import WorkFile
+from simcrop.adapters.system.locks import owned
 from simcrop.compose.indexing import Indexed, IndexOptions, index_folder
 from simcrop.core.data.best_series import Preference
 from simcrop.core.errors import ConfigError, DataError
@@ -76,7 +77,7 @@ def test_several_processes_write_the_same_bytes(
 
 def test_a_command_that_was_stopped_goes_on_and_writes_the_same_bytes(export: Export, tmp_path: Path) -> None:
     index(export, tmp_path / "a.csv")
-    with WorkFile(tmp_path / ".b.csv.unfinished", f"1 {export.root}", "") as work:
+    with WorkFile(tmp_path / ".b.csv.unfinished", f"1 {export.root}") as work:
         work.add_found(walk(export.root))
         first = work.pieces(200)[0]
         # What is known is not looked at again: this entry is kept although it is wrong.
@@ -139,10 +140,11 @@ def test_what_cannot_be_indexed_is_refused(tmp_path: Path, folder: str, out: str
 
 def test_two_commands_on_one_table_are_refused(tmp_path: Path) -> None:
     with (
-        WorkFile(tmp_path / ".t.csv.unfinished", "", ""),
-        pytest.raises(ConfigError, match="another process is writing"),
+        owned(tmp_path / "t.csv", beside=True),
+        pytest.raises(DataError, match=rf"t\.csv: process {os.getpid()} on .* has been working here since"),
     ):
         index_folder(tmp_path, tmp_path / "t.csv", ALONE)
+    assert index_folder(tmp_path, tmp_path / "t.csv", ALONE).files == 0, "its own lock is no file of the tree"
 
 
 def test_an_empty_folder_is_an_empty_table(tmp_path: Path) -> None:

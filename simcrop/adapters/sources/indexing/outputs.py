@@ -48,7 +48,8 @@ class Places:
 
     def is_own(self, path: Path) -> bool:
         """Whether a file is one of these, or what a command that was killed has left of one."""
-        files = (self.table, self.left_out, self.work, self.configuration)
+        locks = (self.table.with_name(f".{self.table.name}.lock{end}") for end in ("", ".json"))  # of `owned`
+        files = (self.table, self.left_out, self.work, self.configuration, *locks)
         is_draft = path.name.startswith(tuple(f".{file.name}." for file in files)) and path.suffix == ".draft"
         is_journal = path.name == f"{self.work.name}-journal"
         return path.parent == self.table.parent and (path in files or is_draft or is_journal)

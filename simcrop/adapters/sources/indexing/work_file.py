@@ -39,18 +39,17 @@ _ROWS_AT_ONCE = 10_000
 class WorkFile:
     """The files of a tree, and what each of them is, kept from one command to the next.
 
-    One process at a time has it: SQLite's own lock sees to that, and ends with the process.
+    One process at a time may have it.
 
     Args:
         path: of the file.
         identity: of what is indexed, and how; what another one left is thrown away.
-        busy: what to say where another process has the file.
 
     Raises:
-        ConfigError: another process has it, or it cannot be written.
+        ConfigError: it cannot be written.
     """
 
-    def __init__(self, path: Path, identity: str, busy: str) -> None:
+    def __init__(self, path: Path, identity: str) -> None:
         self.path = path
         try:
             try:
@@ -62,8 +61,7 @@ class WorkFile:
                 path.unlink()
                 self._begin(identity)
         except sqlite3.OperationalError as error:
-            reason = busy if "locked" in str(error) else f"{path}: cannot be written ({error}); name another --out"
-            raise ConfigError(reason) from error
+            raise ConfigError(f"{path}: cannot be written ({error}); name another --out") from error
 
     def _begin(self, identity: str) -> None:
         self._database = sqlite3.connect(self.path, timeout=0.2)

@@ -43,6 +43,7 @@ def test_a_volume_at_the_root_is_called_by_the_folder() -> None:
 def test_own_files_are_known_by_their_names_and_drafts_go(tmp_path: Path) -> None:
     places = Places(tmp_path / "t.csv", tmp_path)
     own = ("t.csv", "t.left_out.csv", "t.yaml", ".t.csv.unfinished", ".t.csv.unfinished-journal", ".t.csv.17.draft")
+    own = (*own, ".t.csv.lock", ".t.csv.lock.json")
     others = ("t2.csv", ".x.csv.17.draft", "t.left_out.txt")
     for name in (*own, *others):
         (tmp_path / name).touch()

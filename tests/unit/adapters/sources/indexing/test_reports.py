@@ -24,7 +24,7 @@ STUDIES = (
 
 @pytest.fixture
 def work(tmp_path: Path) -> Iterator[WorkFile]:
-    with WorkFile(tmp_path / "work", "", "") as known:
+    with WorkFile(tmp_path / "work", "") as known:
         for place, row in enumerate(STUDIES):
             known.add_volume(place, row)
         yield known

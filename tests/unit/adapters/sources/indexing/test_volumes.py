@@ -26,7 +26,7 @@ def write(folder: Path, uid: str, which: slice = slice(None), prefix: str = "") 
 
 
 def found(root: Path, work: Path) -> tuple[list[TableRow], list[LeftOut]]:
-    with WorkFile(work, "", "") as known:
+    with WorkFile(work, "") as known:
         known.add_found(walk(root))
         for piece in known.pieces(7):
             known.add_entries(piece, read_entries(root, piece))

@@ -18,7 +18,7 @@ FILES = [Found("a", "1", 10, 100), Found("a", "2", 10, 100), Found("b", "1", 10,
 
 
 def opened(folder: Path, identity: str = "tree") -> WorkFile:
-    return WorkFile(folder / "work", identity, "somebody else has it")
+    return WorkFile(folder / "work", identity)
 
 
 def look(work: WorkFile, files: Sequence[Found], series: str | None = "1.2") -> None:
@@ -70,13 +70,6 @@ def test_a_file_that_is_no_database_is_replaced(tmp_path: Path) -> None:
     with opened(tmp_path) as work:
         look(work, FILES)
         assert work.count() == (3, 3)
-
-
-def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
-    with opened(tmp_path), pytest.raises(ConfigError, match="somebody else has it"):
-        opened(tmp_path)
-    with opened(tmp_path) as work:
-        assert work.count() == (0, 0)
 
 
 def test_what_the_disk_refuses_is_told_in_words(tmp_path: Path) -> None:
