@@ -46,7 +46,21 @@ class Identifiers:
                 message += "they are taken for one" if self._joins else "they stay two studies"
                 lines = [line, other_line]
                 yield problem(self._table, "text.same_id", message, column=self.column, ids=[first, other], lines=lines)
+        yield from self._apart_by_zeros()
         for form, line in (item for spellings in self._spelled.values() for item in spellings.items()):
             if is_ruined(form):
                 message = f"has the {self.column} {form!r} on line {line}, which a spreadsheet made of another one"
                 yield problem(self._table, "text.ruined_id", message, column=self.column, line=line, id=form)
+
+    def _apart_by_zeros(self) -> Iterator[Problem]:
+        """Notes on numbers that differ in zeros in front alone: a spreadsheet may have dropped them, or there are two."""
+        alike: dict[str, list[tuple[str, int]]] = {}
+        for name, spellings in self._spelled.items():
+            if name.isdecimal():
+                alike.setdefault(name.lstrip("0"), []).append(next(iter(spellings.items())))
+        for (first, line), *others in alike.values():
+            for other, other_line in others:
+                message = f"has the {self.column} {other!r} on line {other_line} and {first!r} on line {line}, which "
+                message += "differ in zeros in front alone; they stay two"
+                lines = [line, other_line]
+                yield problem(self._table, "text.same_id", message, column=self.column, ids=[first, other], lines=lines)

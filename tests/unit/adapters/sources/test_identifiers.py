@@ -62,3 +62,10 @@ def test_a_number_with_and_without_a_decimal_is_one_patient() -> None:
     found, notes = read(["12345", "12345.0"])
     assert found == ["12345", "12345"]
     assert [note.code for note in notes] == ["text.same_id", "text.ruined_id"]
+
+
+def test_numbers_that_differ_in_zeros_in_front_stay_two_and_are_named() -> None:
+    found, (note,) = read(["7", "8", "007", "7", "A7", "0A7"])
+    assert found == ["7", "8", "007", "7", "A7", "0A7"]
+    assert (note.code, note.values["ids"], note.values["lines"]) == ("text.same_id", ["7", "007"], [2, 4])
+    assert note.message.endswith("differ in zeros in front alone; they stay two")
