@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from simcrop.adapters.problems.surroundings import NO_MATTER, Surroundings
 from simcrop.core.data.problems import Problem, problem, refuse
 from simcrop.core.data.study import Volume
 
@@ -18,21 +18,14 @@ PaddingValue = float | Sequence[float] | None
 MIN_SLICES = 8
 """Fewer voxels along any axis are no volume of a chest."""
 _LOW, _HIGH, _BIN = -9216, 9216, 16
-_BLOCK = 1 << 20
 _STRIDE = 7
 """Every seventh voxel enters the histogram: prime to any row length that scanners use."""
 _THIN, _DENSE = (-1100, -300), -200
 """Lung and air; soft tissue and bone."""
 _MIN_THIN, _MIN_DENSE = 1e-3, 2e-2
 """Shares of the voxels: where HU were shifted down twice, metal and contrast medium still reach above soft tissue."""
-_PADDING_BELOW = -1500
-"""No matter is thinner than -1000 HU; noise and sharpening reach some hundreds below."""
 _MIN_PADDING_SHARE = 5e-3
 """Of one value: noise reaches below air too, but spreads."""
-_ABOVE_AIR = -800
-"""HU that no air around a patient has: noise is not constant, and padding lies at air or below."""
-_MIN_BACKGROUND_SHARE, _MIN_BESIDE = 5e-2, 0.75
-"""Of one value in all voxels; and of these with another one behind them: noise, and steps of HU, stay far below."""
 _WIDTH_MM, _HEIGHT_MM = (180.0, 620.0), (120.0, 800.0)
 
 
@@ -49,9 +42,7 @@ class ContentScan:
         self._digest = hashlib.blake2b(digest_size=16)
         self._counts = np.zeros((_HIGH - _LOW) // _BIN, np.int64)
         self._low, self._high = np.inf, -np.inf
-        self._around: Any = None
-        self._around_hu = -np.inf
-        self._num_around = self._num_beside = 0
+        self.surroundings = Surroundings(self._hu, self._padding)
         self.is_whole = True
         self.num_not_finite = 0
         self.num_voxels = 0
@@ -73,22 +64,7 @@ class ContentScan:
             self.is_whole = self.is_whole and bool((stored == np.round(stored)).all())
         self._low, self._high = min(self._low, float(stored.min())), max(self._high, float(stored.max()))
         self._count(*_values_and_counts(stored[start::_STRIDE]))
-        self._count_around(stored)
-
-    def _count_around(self, stored: np.ndarray) -> None:
-        """Voxels with the value of the first one that is no padding, which lies outside any patient; but for air."""
-        for start in range(0, stored.size if self._around is None else 0, _BLOCK):
-            block = stored[start : start + _BLOCK]
-            hu = self._hu(block)
-            matter = np.flatnonzero((hu >= _PADDING_BELOW) & ~np.isin(hu, self._padding))
-            if matter.size:
-                self._around, self._around_hu = block[matter[0]], float(hu[matter[0]])
-                break
-        if self._around_hu <= _ABOVE_AIR:
-            return
-        same = stored == self._around
-        self._num_around += int(np.count_nonzero(same))
-        self._num_beside += int(np.count_nonzero(same[1:] & same[:-1]))
+        self.surroundings.add(stored)
 
     def _hu(self, values: np.ndarray) -> np.ndarray:
         """HU, at most what is beyond any, and within what the floor of a bin can be taken of."""
@@ -115,14 +91,6 @@ class ContentScan:
         slope, intercept = self._scaling
         low, high = (value * slope + intercept for value in (self._low, self._high))
         return min(low, high), max(low, high)
-
-    @property
-    def background(self) -> tuple[float, float] | None:
-        """HU of what surrounds the patient, and its share of the voxels, where it is one value that is not air."""
-        share = self._num_around / max(1, self.num_voxels)
-        if share < _MIN_BACKGROUND_SHARE or self._num_beside < _MIN_BESIDE * self._num_around:
-            return None
-        return self._around_hu, share
 
     def share(self, low: float, high: float) -> float:
         """Share of the voxels between two HU (of a sample, to the bin)."""
@@ -190,25 +158,17 @@ def _hu_problems(file: Path | str, scan: ContentScan, low: float, high: float) -
             message = f"holds {low:g} to {high:g}, the grey values of a picture"
             yield problem(file, "content.eight_bit", message, **values, is_whole=scan.is_whole)
         else:
-            lowest = scan.most_common(_PADDING_BELOW if low >= _PADDING_BELOW else _LOW, _HIGH)
+            lowest = scan.most_common(NO_MATTER if low >= NO_MATTER else _LOW, _HIGH)
             message = f"has no lung or air (-1100 to -300 HU); its commonest value is near {lowest:g}"
             yield problem(file, "content.raw_values", message, **values)
     if dense < _MIN_DENSE or thin < _MIN_THIN:
         return
-    value = scan.most_common(_LOW, _PADDING_BELOW)
+    value = scan.most_common(_LOW, NO_MATTER)
     padding = scan.share(value - _BIN / 2, value + _BIN / 2)
     if padding > _MIN_PADDING_SHARE:
         message = f"holds a value near {value:g}, and down to {low:g}, in {padding:.1%} of its voxels"
         yield problem(file, "content.padding", message, minimum=low, share=padding)
-    yield from background_problems(file, scan)
-
-
-def background_problems(file: Path | str, scan: ContentScan) -> Iterator[Problem]:
-    """A note where one value that is not air surrounds the patient."""
-    if scan.background is not None:
-        value, share = scan.background
-        message = f"has {value:g} HU in {share:.0%} of its voxels, around the patient, where scans have air (-1000)"
-        yield problem(file, "content.background", message, value=value, share=share)
+    yield from scan.surroundings.problems(file)
 
 
 def shape_problems(

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simcrop.adapters.problems.content import ContentScan, background_problems, shape_problems
+from simcrop.adapters.problems.content import shape_problems
+from simcrop.adapters.problems.surroundings import Surroundings
 from simcrop.core.data.problems import Problem, problem
 from simcrop.core.data.study import Volume
 
@@ -32,9 +33,9 @@ def unusual(
         sizes = [" x ".join(f"{mm:g}" for mm in np.round(each, 2)) for each in (volume.spacing_mm, spacing_mm)]
         message = f"has voxels of {sizes[0]} mm, coarser than the model's of {sizes[1]}"
         yield problem(file, "content.coarse", message, spacing_mm=list(volume.spacing_mm))
-    scan = ContentScan()
-    scan.add(volume.voxels.numpy())
-    yield from background_problems(file, scan)
+    surroundings = Surroundings(lambda hu: hu)
+    surroundings.add(volume.voxels.numpy().ravel(order="K"))
+    yield from surroundings.problems(file)
     lung = float(((seen > _LUNG_HU[0]) & (seen < _LUNG_HU[1])).mean())
     if lung < _LEAST_LUNG:
         message = f"holds next to no lung where the model looks ({lung:.1%} lie from -950 to -600 HU)"

@@ -53,7 +53,7 @@ class Identifiers:
                 yield problem(self._table, "text.ruined_id", message, column=self.column, line=line, id=form)
 
     def _apart_by_zeros(self) -> Iterator[Problem]:
-        """Notes on numbers that differ in zeros in front alone: a spreadsheet may have dropped them, or there are two."""
+        """Notes on numbers that differ in zeros in front alone: a spreadsheet dropped them, or there are two."""
         alike: dict[str, list[tuple[str, int]]] = {}
         for name, spellings in self._spelled.items():
             if name.isdecimal():

@@ -209,8 +209,8 @@ REASONS: Mapping[str, Reason] = {
         "note",
     ),
     "text.same_id": Reason(
-        "identifiers that differ in case, spaces, width or accents alone: one patient, it seems, but two studies; or in "
-        "zeros in front: two of either",
+        "identifiers that differ in case, spaces, width or accents alone: one patient, it seems, but two studies; or "
+        "in zeros in front: two of either",
         "write each identifier in one way",
         "note",
     ),
