@@ -22,7 +22,7 @@ VERSION = 4
 CAME_WITH: Mapping[int, Mapping[str, Any]] = {
     3: {"model.local_patch_size": None, "objectives.late_interaction.pooling": "best"},
     4: {
-        "model.num_visible_rounds": "nearest",
+        "model.visible_rounding": "nearest",
         "model.patch_bias": "zero",
         "model.attention_dropout": 0.0,
         "objectives.alignment.padding_patches": "first",

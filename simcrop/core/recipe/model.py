@@ -29,7 +29,7 @@ class ModelRecipe(Section):
     What is rebuilt, and what counts as air, is told by `window` alone."""
     mask_ratio: float = 0.75
     """Share of patches hidden from the encoder."""
-    num_visible_rounds: Literal["nearest", "down"] = "nearest"
+    visible_rounding: Literal["nearest", "down"] = "nearest"
     """How the number of visible patches becomes whole. nearest: that of the hidden ones is rounded; down (paper)."""
     patch_bias: Literal["zero", "uniform"] = "zero"
     """Start of the patch embedding's bias; uniform (paper): within one over the square root of a patch's values."""
@@ -126,7 +126,7 @@ class ModelRecipe(Section):
     @property
     def num_visible(self) -> int:
         """L, patches that the encoder sees in training: N - round(mask_ratio * N), or int(N * (1 - mask_ratio))."""
-        if self.num_visible_rounds == "down":
+        if self.visible_rounding == "down":
             return int(self.num_patches * (1 - self.mask_ratio))
         return self.num_patches - round(self.mask_ratio * self.num_patches)
 

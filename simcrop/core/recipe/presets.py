@@ -7,7 +7,7 @@ PAPER: dict[str, Any] = {
         "position_embedding": "sincos_hw",
         "ignore_air": False,
         "local_patch_size": None,
-        "num_visible_rounds": "down",
+        "visible_rounding": "down",
         "patch_bias": "uniform",
         "attention_dropout": 0.1,
     },

@@ -14,7 +14,7 @@ def test_sizes_follow_from_a_grid_that_is_not_cubic() -> None:
 def test_the_number_of_visible_patches_is_rounded_as_the_recipe_says() -> None:
     model = ModelRecipe(volume_size=(49, 49, 49), patch_size=(7, 7, 7), mask_ratio=0.75)
     assert (model.num_patches, model.num_visible) == (343, 86)
-    assert replace(model, num_visible_rounds="down").num_visible == 85
+    assert replace(model, visible_rounding="down").num_visible == 85
 
 
 def test_the_encoder_reads_the_one_window_unless_others_are_named() -> None:
