@@ -3,13 +3,21 @@
 import re
 from html import unescape
 
+from simcrop.core.reports.lines import MARK, without_marks
+
 _HINTS = re.compile(r"[<&|\\\x0b\x0c\x85\u2028\u2029]|_x00| // ")
 _LINES = re.compile(
     r"""_x000[dD]_[ \t]*(?:\r?\n|_x000[aA]_)?|_x000[a-cA-C]_      # a spreadsheet's control characters
-    |\\\.(?:br|sp)\\|\\X0[AD](?:0A)?\\                             # HL7
-    |\\(?:par|line)\b[ ]?                                          # rich text
+    |\\X0[AD](?:0A)?\\                                            # HL7
     |(?:\\r)?\\n|\\r(?![a-z])                                      # escaped twice
-    |[\x0b\x0c\x85\u2028\u2029]""",
+    |\x0c""",
+    re.VERBOSE,
+)
+"""What a text has wherever its lines end, those that only wrap included."""
+_MARKED_LINES = re.compile(
+    r"""\\\.(?:br|sp)\\                                             # HL7
+    |\\(?:par|line)\b[ ]?                                          # rich text
+    |[\x0b\x85\u2028\u2029]""",
     re.VERBOSE,
 )
 _BARS = re.compile(r"(?<=\s)(?:\|{1,2}|//)(?=\s)")
@@ -26,15 +34,16 @@ _ENTITIES = re.compile(r"&(?:amp;)*(#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[a-zA-Z]\w{1,
 def without_markup(text: str) -> str:
     """Text in which leftovers are what they stand for: "_x000D_", "<br/>" and " | " line breaks, "&lt;" a sign.
 
+    A break that somebody wrote as a mark ("<br>") ends a paragraph, unless it wraps.
     Signs that are text stay: "nodules <5 mm and >3 mm". Doing it twice changes nothing more.
     """
     before = None
     while before != text and _HINTS.search(text):
         before = text
-        text = _CONTROLS.sub(" ", _LINES.sub("\n", text))
+        text = _CONTROLS.sub(" ", _MARKED_LINES.sub(MARK, _LINES.sub("\n", text)))
         text = _ENTITIES.sub(_character, text)
-        text = _INLINE_TAGS.sub("", _BLOCK_TAGS.sub("\n\n", _LINE_TAGS.sub("\n", text)))
-        text = _BARS.sub("\n\n", text)
+        text = _INLINE_TAGS.sub("", _BLOCK_TAGS.sub("\n\n", _LINE_TAGS.sub(MARK, text)))
+        text = without_marks(_BARS.sub("\n\n", text))
     return text
 
 
