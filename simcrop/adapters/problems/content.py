@@ -19,8 +19,8 @@ MIN_SLICES = 8
 """Fewer voxels along any axis are no volume of a chest."""
 _LOW, _HIGH, _BIN = -9216, 9216, 16
 _STRIDE, _FEW_VOXELS = 7, 1 << 22
-"""Every seventh voxel enters the histogram: prime to any row length that scanners use. Of few voxels all do, since one may
-decide, and which are the seventh hangs on the order of the axes."""
+"""Every seventh voxel enters the histogram: prime to any row length that scanners use. Of few voxels all do, since one
+may decide, and which are the seventh hangs on the order of the axes."""
 _THIN, _DENSE = (-1100, -300), -200
 """Lung and air; soft tissue and bone."""
 _MIN_THIN, _MIN_DENSE = 1e-3, 2e-2
