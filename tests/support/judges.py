@@ -1,8 +1,8 @@
 """Keeps the code that reads and judges files as it was under which versions: `cd tests && python -m support.judges`.
 
-What was made of a file is remembered under versions that are raised by hand, since to look at all files again takes hours.
-So each module is kept by a digest, without comments, docstrings and layout: whoever changes one is asked about the
-versions.
+What was made of a file is remembered under versions that are raised by hand, since looking at all files again takes
+hours. So each module is kept by a digest, without comments, docstrings and layout: whoever changes one is asked about
+the versions.
 """
 
 import ast

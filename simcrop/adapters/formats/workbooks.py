@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.formats.csv_tables import Cells, IsHeader
-from simcrop.adapters.formats.feature_tables import require_pyarrow
 from simcrop.adapters.problems.paths import refuse_bomb
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, noted
 from simcrop.core.errors import ConfigError, one_line
@@ -97,6 +96,17 @@ def as_text(value: Any) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def require_pyarrow() -> Any:
+    """pyarrow.parquet. Raises ConfigError where it is not installed."""
+    try:
+        return import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise ConfigError(
+            "Parquet needs pyarrow; install simcrop with the extra of that name (pip install 'simcrop[parquet]'), or "
+            "take CSV"
+        ) from error
 
 
 def _require_openpyxl() -> Any:
