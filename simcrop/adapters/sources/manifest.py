@@ -14,6 +14,7 @@ from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.identifiers import Identifiers
 from simcrop.adapters.sources.indexing.rows import COLUMNS as INDEX_COLUMNS
 from simcrop.adapters.sources.label_columns import read_labels
+from simcrop.adapters.sources.left_out import left_out_beside
 from simcrop.adapters.sources.named_files import NamedFiles, differ_in_case, is_of_windows
 from simcrop.adapters.sources.series_folders import series_below
 from simcrop.adapters.sources.truth_folders import TruthFolders
@@ -79,9 +80,11 @@ class ManifestSource(TruthFolders, Source):
         self.label_names = tuple(labels)
         groups = self._grouped(self._entries(kept))
         self._studies = [self._study(study_id, rows, labels) for study_id, rows in groups.items()]
-        used = {self._on_disk(name) for study in self._studies for name in study.reconstructions}
-        others = {self._on_disk(name) for _, _, name in named} - used
-        self._left_out = {Path(name) for name in others} - {Path(name) for name in used if others}
+        used = {Path(self._on_disk(name)) for study in self._studies for name in study.reconstructions}
+        beside = left_out_beside(table)
+        beside.tell(self._on_problem)
+        named_here = (Path(self._on_disk(name)) for _, _, name in named)
+        self._left_out = {*named_here, *beside.files} - used - {Path()}  # a row without a volume names no folder
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
@@ -94,7 +97,10 @@ class ManifestSource(TruthFolders, Source):
         return inside(self._root, self._on_disk(reconstruction))
 
     def files(self) -> Iterator[Path]:
-        """Every volume beside the table that is used, or that no row names; ground truth is none."""
+        """Every volume beside the table that is used, or that neither a row nor the list of an index names.
+
+        Ground truth is no volume.
+        """
         for path in sorted(path for path in self._root.rglob("*") if suffix_of(path.name)):
             name = path.relative_to(self._root)
             if name.parts[0] != "ground_truth" and not path.is_dir() and name not in self._left_out:

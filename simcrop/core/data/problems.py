@@ -263,6 +263,11 @@ REASONS: Mapping[str, Reason] = {
     "set.file_without_row": Reason(
         "a volume that no row of the tables names, or a mask", "add its row, if it is meant to be used", "note"
     ),
+    "set.left_out": Reason(
+        "an index left volumes out of its table: they are not the best of their study, or have no report",
+        "nothing, if it is meant; the list beside the table has the reason of each",
+        "note",
+    ),
     "set.passed_over": Reason(
         "a file that is no part of a volume: a report, a localizer, contours, another series, or no scan at all",
         "nothing, if it is meant",
