@@ -46,6 +46,7 @@ _READ = (
     *("SeriesDescription", "ConvolutionKernel", "SliceThickness", "ContrastBolusAgent", "Manufacturer"),
     *("BodyPartExamined", "ProtocolName", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "PixelSpacing"),
     *("ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence", *PHASES),
+    *("ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber"),
 )
 
 
@@ -109,6 +110,9 @@ class DicomHeader:
         position: of the first pixel's centre, mm, LPS.
         orientation: direction of a row and of a column, LPS.
         phases: the elements of `PHASES` that are there.
+        concatenation: UID that the files share among which the frames of one object were divided.
+        part, num_parts: which of them this is, counted from 1, and how many there are.
+        first_frame: how many frames come before it.
         problem: why it cannot be read, where that is so.
     """
 
@@ -138,6 +142,10 @@ class DicomHeader:
     position: tuple[float, ...] | None = None
     orientation: tuple[float, ...] | None = None
     phases: Mapping[str, str] = field(default_factory=dict[str, str])
+    concatenation: str = ""
+    part: int | None = None
+    num_parts: int | None = None
+    first_frame: int | None = None
     problem: Problem | None = None
 
     @property
@@ -226,6 +234,10 @@ def _described(path: Path, dataset: Any, *, has_magic: bool) -> DicomHeader:
         position=position,
         orientation=_tuple(dataset, "ImageOrientationPatient", 6),
         phases={name: value for name in PHASES if (value := text(dataset, name))},
+        concatenation=text(dataset, "ConcatenationUID"),
+        part=_whole(dataset, "InConcatenationNumber"),
+        num_parts=_whole(dataset, "InConcatenationTotalNumber"),
+        first_frame=_whole(dataset, "ConcatenationFrameOffsetNumber"),
     )
 
 

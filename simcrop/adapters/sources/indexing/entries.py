@@ -15,7 +15,7 @@ from simcrop.adapters.problems.paths import data_files
 from simcrop.adapters.sources.indexing.walking import Found
 from simcrop.core.data.problems import BadFileError, Problem, problem
 
-VERSION = 1
+VERSION = 2
 """Goes up when a file would be described otherwise."""
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".iso")
 _UNNEEDED = frozenset({"path", "kind", "what", "problem"})
