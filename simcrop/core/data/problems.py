@@ -121,7 +121,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "header.no_orientation": Reason(
         "neither sform nor qform (of NRRD, no space or directions) is set, so left and right are unknown",
-        "set the sform",
+        "set the sform, or convert the scan again from its DICOM",
     ),
     "header.units": Reason(
         "the header does not say that lengths are in mm; mm are assumed", "set the units to mm", "note"

@@ -1,4 +1,4 @@
-"""What an index left out is told once, and not as volumes that nobody has named."""
+"""Volumes that an index left out are told once, and not as volumes that nobody has named."""
 
 from pathlib import Path
 
