@@ -241,6 +241,11 @@ REASONS: Mapping[str, Reason] = {
     "text.filler": Reason(
         'a text that stands for nothing, like "Not given."; it is read as empty', "nothing, if it is meant", "note"
     ),
+    "text.garbled": Reason(
+        "a text that was read in a wrong encoding, so that letters were lost (Akci?er) or became others (AkciÄŸer)",
+        "export the reports again, as UTF-8 or .xlsx",
+        "note",
+    ),
     "text.not_english": Reason(
         "the report does not look English, which the usual text encoders read",
         "translate, or take a text encoder of its language",

@@ -4,6 +4,7 @@ import re
 from html import unescape
 
 from simcrop.core.reports.lines import MARK, without_marks
+from simcrop.core.reports.rich_text import plain_text
 
 _HINTS = re.compile(r"[<&|\\\x0b\x0c\x85\u2028\u2029]|_x00| // ")
 _LINES = re.compile(
@@ -24,9 +25,17 @@ _BARS = re.compile(r"(?<=\s)(?:\|{1,2}|//)(?=\s)")
 _CONTROLS = re.compile(r"_x00[01][0-9a-fA-F]_")
 _ATTRIBUTES = r"(?:\s[^<>]*=[^<>]*)?\s*/?>"
 _LINE_TAGS = re.compile(rf"<br{_ATTRIBUTES}[ \t]*\n?", re.IGNORECASE)
-_BLOCK = "p|div|li|ul|ol|dl|dt|dd|tr|td|th|table|tbody|thead|h[1-6]|hr|html|head|body|pre|section"
+_UNSEEN = re.compile(
+    r"<(style|script|title|xml)(?:\s[^<>]*)?>.*?</\1\s*>|<!--.*?-->|<!doctype[^<>]*>|<\?xml[^<>]*>",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a page holds beside its text."""
+_BLOCK = (
+    "p|div|li|ul|ol|dl|dt|dd|tr|td|th|table|tbody|thead|h[1-6]|hr|html|head|body|pre|section|blockquote|center"
+    "|paragraph|list|item|caption"  # the last four are those of HL7's documents
+)
 _BLOCK_TAGS = re.compile(rf"</?(?:{_BLOCK}){_ATTRIBUTES}", re.IGNORECASE)
-_INLINE = r"a|b|i|u|s|em|strong|span|font|sub|sup|small|big|center|title|meta|[ovw]:\w+"
+_INLINE = r"a|b|i|u|s|em|strong|span|font|sub|sup|small|big|strike|meta|link|content|[ovw]:\w+"
 _INLINE_TAGS = re.compile(rf"</?(?:{_INLINE}){_ATTRIBUTES}", re.IGNORECASE)
 _ENTITIES = re.compile(r"&(?:amp;)*(#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|[a-zA-Z]\w{1,30});")
 
@@ -40,6 +49,7 @@ def without_markup(text: str) -> str:
     before = None
     while before != text and _HINTS.search(text):
         before = text
+        text = _UNSEEN.sub(" ", plain_text(text))
         text = _CONTROLS.sub(" ", _MARKED_LINES.sub(MARK, _LINES.sub("\n", text)))
         text = _ENTITIES.sub(_character, text)
         text = _INLINE_TAGS.sub("", _BLOCK_TAGS.sub("\n\n", _LINE_TAGS.sub(MARK, text)))

@@ -46,6 +46,9 @@ PIECES = [
         (r"Clear.\nHeart\r\nnormal C:\right", "Clear.\nHeart\nnormal C:\\right"),
         ("Clear | Heart // Spine, a|b 5//6", "Clear \n\n Heart \n\n Spine, a|b 5//6"),
         ("Clear\u2028Heart\x0bSpine\x0cRibs", "Clear\n\nHeart\n\nSpine\nRibs"),
+        ("<!DOCTYPE html><style>p {margin: 0}</style><!-- x\ny --><p>Clear</p>", "   \n\nClear\n\n"),
+        ("<paragraph><content ID='a'>Clear</content></paragraph><item>Dry</item>", "\n\nClear\n\n\n\nDry\n\n"),
+        (r"{\rtf1\ansi{\fonttbl\f0 Arial;}Clear\par dry}", "Clear\n\ndry"),
         ("Plain text; A & B.", "Plain text; A & B."),
     ],
 )
