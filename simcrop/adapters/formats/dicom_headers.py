@@ -24,6 +24,7 @@ from simcrop.core.data.problems import BadFileError, Problem, bad_file
 
 _MOST_HEADER = 1 << 22
 """Bytes that are unpacked to look at a header."""
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".iso")
 _UNDEFINED = 0xFFFFFFFF
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _CT, _ENHANCED = _STORAGE + "2", (_STORAGE + "2.1", _STORAGE + "2.2")
@@ -64,6 +65,7 @@ class Kind(StrEnum):
     DIRECTORY = "a DICOMDIR"
     OTHER = "another DICOM object"
     DAMAGED = "DICOM that cannot be read"
+    ARCHIVE = "an archive; unpack it first"
     NO_DICOM = "no DICOM"
 
 
@@ -190,7 +192,8 @@ def read_dicom_header(path: Path, root: Path | None = None) -> DicomHeader:
         if bad.problem.code == "safety.outside" or is_named_dicom(path.name) or begins_as_dicom(path):
             return DicomHeader(path, Kind.DAMAGED, Kind.DAMAGED, problem=bad.problem)
         return DicomHeader(path, Kind.NO_DICOM, f"{Kind.NO_DICOM}: {bad.problem.message}", problem=bad.problem)
-    return DicomHeader(path, Kind.NO_DICOM, Kind.NO_DICOM)
+    kind = Kind.ARCHIVE if path.name.lower().endswith(_ARCHIVES) else Kind.NO_DICOM
+    return DicomHeader(path, kind, kind)
 
 
 def _described(path: Path, dataset: Any, *, has_magic: bool) -> DicomHeader:

@@ -5,10 +5,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from simcrop.adapters.formats.csv_tables import Cells, IsHeader, csv_cells
-from simcrop.adapters.formats.workbooks import parquet_cells, workbook_cells
+from simcrop.adapters.formats.workbooks import HEAD_ROWS, parquet_cells, workbook_cells
 from simcrop.adapters.problems.paths import is_file
 from simcrop.core.data.cells import is_blank, trimmed
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, noted, problem, refuse
@@ -45,8 +46,7 @@ def read_rows(
     def is_header(cells: Sequence[str]) -> bool:
         return {*required} <= {*_columns(cells, known)}
 
-    cells = table_cells(path, is_header, on_problem)
-    header = next((row for _, row in cells if not all(map(is_blank, row))), [])
+    header, cells = _from_header(path, table_cells(path, is_header, on_problem), is_header, on_problem)
     columns = _columns(header, known)
     missing = [name for name in required if name not in columns]
     if missing:
@@ -58,6 +58,21 @@ def read_rows(
         raise bad_file(path, "text.column", f"has the column {twice[0]!r} twice", twice=twice[0])
     named = tuple(name for name in columns if name)
     return named, _rows(path, columns, cells, on_problem, is_grid=_start(path).startswith(_WORKBOOK))
+
+
+def _from_header(path: Path, cells: Cells, is_header: IsHeader, on_problem: OnProblem) -> tuple[Sequence[str], Cells]:
+    """The row with the names of the columns, and those behind it. Where none is below a title, it is the first one."""
+    head: list[tuple[int, list[str]]] = []
+    for line, row in islice(cells, HEAD_ROWS):
+        if not head and all(map(is_blank, row)):
+            continue
+        if is_header(row):
+            if head:
+                message = f"has the names of its columns on line {line}; what stands above is not read"
+                on_problem(noted(path, "text.table", message, line=line))
+            return row, cells
+        head.append((line, row))
+    return (head[0][1], chain(head[1:], cells)) if head else ([], cells)
 
 
 def find_table(path: Path) -> Path | None:

@@ -1,6 +1,6 @@
 """A data set of one's own: one table with the columns volume, findings, impression."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, Unpack
@@ -65,7 +65,7 @@ class ManifestSource(TruthFolders, Source):
         self._path, self._spelled, self._patients = table, dict[str, str](), dict[str, str]()
         self._named = NamedFiles(self._root)
         columns, rows = read_rows(table, _REQUIRED, self._on_problem, optional=_OPTIONAL)
-        everything = list(rows)
+        everything = self._of_scans(rows)
         self._series = {}
         for _, row in everything:
             if series := self._series_of(row):
@@ -118,6 +118,16 @@ class ManifestSource(TruthFolders, Source):
                 continue
             if found.path in used or taken.isdisjoint({found.path, *found.path.parents}):
                 yield found.path
+
+    def _of_scans(self, rows: Iterable[tuple[int, Row]]) -> list[tuple[int, Row]]:
+        """The rows without those that name neither a volume nor a report, which are counted."""
+        everything = list(rows)
+        others = [line for line, row in everything if not any(filled(row[name]) for name in _REQUIRED)]
+        if others:
+            message = f"has rows with neither a volume nor a report, which are skipped: {len(others)}, "
+            self._tell(self._path, "text.blank_rows", f"{message}the first on line {others[0]}", lines=others[:100])
+        skipped = frozenset(others)
+        return [(line, row) for line, row in everything if line not in skipped]
 
     def _series_of(self, row: Row) -> str:
         """The series that a row names, of a folder; that of a file is the file itself."""

@@ -195,7 +195,11 @@ REASONS: Mapping[str, Reason] = {
         "a column is missing from the table, stands in it twice, or has no name (a note)", "add or rename the column"
     ),
     "text.value": Reason("a cell holds what its column cannot", "correct the cell"),
-    "text.blank_rows": Reason("rows that say nothing, as spreadsheets leave them", "nothing, if it is meant", "note"),
+    "text.blank_rows": Reason(
+        "rows that say nothing, as spreadsheets leave them, or nothing of a scan, as forms of a study have them",
+        "nothing, if it is meant",
+        "note",
+    ),
     "text.duplicate_row": Reason("a volume has two rows that say different things", "keep one of them"),
     "text.two_reports": Reason(
         "rows of one study_id have reports that differ; the first one is taken for all volumes of the study",
