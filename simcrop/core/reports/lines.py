@@ -30,6 +30,7 @@ _FIRST_LETTER = re.compile(r"\w")
 _FIRST_WORD = re.compile(r"\S+")
 _NARROW = 50
 """Columns; texts are wrapped at more."""
+_HYPHENED = re.compile(r"[^\W\d_]-$")
 _COMMAS = (",", "，", "、")
 _WRAPPED = 2
 """So many marked breaks in a row without room for the next word are no chance."""
@@ -48,10 +49,7 @@ def _without_marks(block: str) -> str:
     parts = [part.strip() for part in block.split(MARK)]
     widest = max(_width(line) for part in parts for line in part.split("\n"))
     lines = [(before.rpartition("\n")[2], after) for before, after in pairwise(parts) if before and after]
-    going_on = [pair for pair in lines if not _STOPPED.search(pair[0]) and not _is_item(pair[1])]
-    is_wrapped = (
-        widest >= _NARROW and len(going_on) >= _WRAPPED and not any(_has_room(*pair, widest) for pair in going_on)
-    )
+    is_wrapped = widest >= _NARROW and len(lines) >= _WRAPPED and not any(_has_room(*pair, widest) for pair in lines)
     text = parts[0]
     for before, after in pairwise(parts):
         goes_on = is_wrapped or before.endswith(_COMMAS) or in_brackets(before)
@@ -107,6 +105,8 @@ class _Ends:
         if _is_item(following):
             return True
         if (self._comma[index] and not self._all_commas) or (self._small[index] and not self._no_capitals):
+            return False
+        if self._small[index] and _HYPHENED.search(line):
             return False
         if _STOPPED.search(line):
             return self._had_room[index]  # else the stop itself decides

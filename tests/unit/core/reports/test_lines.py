@@ -50,7 +50,13 @@ def test_one_finding_a_line_is_a_part_each(lines: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["A line that\ngoes on. Next.", "There is a nodule in the right\nlower lobe.", "in the right lobe,\nNew lesion"],
+    [
+        "A line that\ngoes on. Next.",
+        "There is a nodule in the right\nlower lobe.",
+        "in the right lobe,\nNew lesion",
+        "A small pleu-\nral effusion",
+        "small pleu-\nral rest",
+    ],
 )
 def test_a_line_that_goes_on_is_joined(text: str) -> None:
     assert paragraphs(text) == [text.replace("\n", " ")]
@@ -87,6 +93,7 @@ def test_a_program_that_marks_the_ends_of_wrapped_lines_is_found_out(text: str, 
         ("liver, spleen,| kidneys normal", ["liver, spleen, kidneys normal"]),
         ("a nodule (5 mm,| new)|no effusion", ["a nodule (5 mm, new)", "no effusion"]),
         ("A nodule in the right\nlower lobe|no effusion", ["A nodule in the right lower lobe", "no effusion"]),
+        ("A nodule in emphy-\nsema|no effusion", ["A nodule in emphy- sema", "no effusion"]),
         ("|lungs clear||no effusion|", ["", "lungs clear", "no effusion", ""]),
     ],
 )

@@ -27,6 +27,13 @@ PIECES = [
     "|",
     "<",
     ">",
+    "~",
+    "**",
+    "#",
+    "td",
+    "\\f0",
+    "\\T\\",
+    "{\\rtf1",
 ]
 
 
@@ -49,6 +56,10 @@ PIECES = [
         ("<!DOCTYPE html><style>p {margin: 0}</style><!-- x\ny --><p>Clear</p>", "   \n\nClear\n\n"),
         ("<paragraph><content ID='a'>Clear</content></paragraph><item>Dry</item>", "\n\nClear\n\n\n\nDry\n\n"),
         (r"{\rtf1\ansi{\fonttbl\f0 Arial;}Clear\par dry}", "Clear\n\ndry"),
+        (r"Clear.\.br\normal~No mass~~5 mm\T\ a ~3 mm", "Clear.\n\nnormal\n\nNo mass~~5 mm& a ~3 mm"),
+        (r"\pard\plain\f0\fs20 Clear.\par\pard\b0 C:\plainly \f", "Clear.\n\nC:\\plainly \\f"),
+        ("<table><tr><td>Lungs</td><td>clear</td></tr></table>", "\n\n\n\n Lungs  clear \n\n\n\n"),
+        ("## Lungs\n**Clear:** 2**3 ** a **", "Lungs\nClear: 2**3 ** a **"),
         ("Plain text; A & B.", "Plain text; A & B."),
     ],
 )
