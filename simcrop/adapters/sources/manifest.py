@@ -24,7 +24,14 @@ from simcrop.core.data.study import Report, Study
 
 _REQUIRED = ("volume", "findings", "impression")
 _OPTIONAL = ("study_id", "patient_id", "split", "series")
-_SPLITS = {"": None, "train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
+_SPLITS = {
+    "": None,
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+}
 
 
 @dataclass(frozen=True)
