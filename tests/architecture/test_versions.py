@@ -1,4 +1,4 @@
-"""The code that reads and judges files does not change without a thought for what is remembered of them."""
+"""The code that reads files and reports does not change without a thought for what is remembered of them."""
 
 import json
 
@@ -9,9 +9,7 @@ def test_what_judges_files_is_as_it_was_under_these_versions() -> None:
     kept, now = json.loads(KEPT.read_text(encoding="utf-8")), judges_now()
     changed = sorted({module for module, _ in {*kept["modules"].items()} ^ {*now["modules"].items()}})
     remedies = ", or ".join(f"{what}, raise VERSION in {path}" for path, (_, what) in VERSIONS.items())
-    remedy = (
-        f"changed: {', '.join(changed)}. If some file is now {remedies}; then: cd tests && python -m support.judges"
-    )
+    remedy = f"changed: {', '.join(changed)}. If a file or a report is now {remedies}; then: cd tests && python -m support.judges"
     assert kept == now, remedy
 
 
@@ -23,7 +21,8 @@ def test_code_counts_and_nothing_else() -> None:
     assert digest_of(code) != digest_of(code.replace("A = 1", "A = 2"))
 
 
-def test_every_reader_of_voxels_is_among_them() -> None:
+def test_every_reader_of_voxels_and_rule_of_sentences_is_among_them() -> None:
     readers = ("nifti_header", "metaimage", "nrrd", "dicom_series", "dicom_pixels", "dicom_enhanced", "npz", "stored")
     modules = [*(f"formats.{name}" for name in readers), "problems.content", "sources.indexing.entries"]
-    assert {f"simcrop.adapters.{name}" for name in modules} <= {*judges_now()["modules"]}
+    rules = [f"simcrop.core.reports.{name}" for name in ("text", "lines", "markup", "abbreviations")]
+    assert {*rules, *(f"simcrop.adapters.{name}" for name in modules)} <= {*judges_now()["modules"]}

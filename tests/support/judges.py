@@ -1,6 +1,6 @@
-"""Keeps the code that reads and judges files as it was under which versions: `cd tests && python -m support.judges`.
+"""Keeps the code that reads files and reports as it was under which versions: `cd tests && python -m support.judges`.
 
-What was made of a file is remembered under versions that are raised by hand, since looking at all files again takes
+What was made of them is remembered under versions that are raised by hand, since looking at all files again takes
 hours. So each module is kept by a digest, without comments, docstrings and layout: whoever changes one is asked about
 the versions.
 """
@@ -15,18 +15,21 @@ from typing import Any
 from simcrop.adapters.loading import prepared
 from simcrop.adapters.problems import verdicts
 from simcrop.adapters.sources.indexing import entries
+from simcrop.adapters.text import findings_cache
+from simcrop.core.reports import reader
 from support import REPOSITORY
 
 KEPT = REPOSITORY / "tests" / "golden" / "judges.json"
-_ROOMS = ("simcrop.adapters.formats", "simcrop.adapters.problems")
+_ROOMS = ("simcrop.adapters.formats", "simcrop.adapters.problems", "simcrop.core.reports")
 VERSIONS: Mapping[str, tuple[int, str]] = {
     "simcrop/adapters/problems/verdicts.py": (verdicts.VERSION, "judged otherwise"),
     "simcrop/adapters/sources/indexing/entries.py": (entries.VERSION, "described otherwise by an index"),
     "simcrop/adapters/loading/prepared.py": (prepared.VERSION, "read as other voxels"),
+    "simcrop/adapters/text/findings_cache.py": (findings_cache.VERSION, "divided into other sentences"),
 }
 """The module with a version -> the version, and what becomes of a file when it is raised."""
-_FROM = (*(f"{_ROOMS[0]}.{name}" for name in ("opening", "npz", "picture_slices")), entries.__name__)
-"""Modules by which files are opened."""
+_FROM = (*(f"{_ROOMS[0]}.{name}" for name in ("opening", "npz", "picture_slices")), entries.__name__, reader.__name__)
+"""Modules by which files are opened, and reports divided."""
 
 
 def judges_now() -> dict[str, Any]:
