@@ -9,8 +9,8 @@ def test_what_judges_files_is_as_it_was_under_these_versions() -> None:
     kept, now = json.loads(KEPT.read_text(encoding="utf-8")), judges_now()
     changed = sorted({module for module, _ in {*kept["modules"].items()} ^ {*now["modules"].items()}})
     remedies = ", or ".join(f"{what}, raise VERSION in {path}" for path, (_, what) in VERSIONS.items())
-    remedy = f"changed: {', '.join(changed)}. If a file or a report is now {remedies}; then: cd tests && python -m support.judges"
-    assert kept == now, remedy
+    remedy = f"changed: {', '.join(changed)}. If a file or a report is now {remedies}"
+    assert kept == now, f"{remedy}; then: cd tests && python -m support.judges"
 
 
 def test_code_counts_and_nothing_else() -> None:
