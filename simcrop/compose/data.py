@@ -33,6 +33,7 @@ from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenize
 from simcrop.core.randomness import derive_seed
 from simcrop.core.reports.checks import sentences_per_report
 from simcrop.core.reports.reader import ReportReader
+from simcrop.core.reports.text import clean
 
 _VOCABULARY_STUDIES = 8192
 _GPU_TOKENS, _GPU_SENTENCES = 128, 16
@@ -60,7 +61,7 @@ class Data:
     def reports(self) -> list[str]:
         """The texts that a vocabulary may be learned from: of many, an even share, which has the same words."""
         some = self.train[:: -(-len(self.train) // _VOCABULARY_STUDIES)]
-        texts = [text for study in some for text in (study.report.findings, study.report.impression)]
+        texts = [clean(text) for study in some for text in (study.report.findings, study.report.impression)]
         # Every checkpoint holds a tokenizer, that of a run without reports too.
         return texts if any(text.strip() for text in texts) else ["No report."]
 

@@ -7,9 +7,8 @@ from simcrop.core.data.problems import Problem, problem
 from simcrop.core.data.study import Study
 from simcrop.core.reports.fillers import is_filler
 from simcrop.core.reports.garbled import garbled_word
-from simcrop.core.reports.markup import without_markup
 from simcrop.core.reports.script import WORD, length
-from simcrop.core.reports.text import sentences_of
+from simcrop.core.reports.text import clean, sentences_of
 
 _COMMON_WORDS = """
     a an and are as at be been bilateral both by for from has have in is it left no normal not of on or right seen that
@@ -44,16 +43,17 @@ def report_problems(studies: Sequence[Study], *, max_tokens: int) -> Iterator[Pr
         yield from unusable(study)
         if findings and is_filler(findings):
             yield problem(name, "text.filler", f"has the findings {findings!r}")
-        if word := garbled_word(f"{without_markup(findings)} {without_markup(impression)}"):
+        shown, concluded = clean(findings), clean(impression)
+        if word := garbled_word(f"{shown} {concluded}"):
             yield problem(name, "text.garbled", f"holds {word!r}, in which letters were lost or exchanged", word=word)
-        if not _looks_english(f"{findings} {impression}"):
-            yield problem(name, "text.not_english", f"begins with {(findings or impression)[:40]!r}")
-        size = length(findings)
+        if not _looks_english(f"{shown} {concluded}"):
+            yield problem(name, "text.not_english", f"begins with {(shown or concluded)[:40]!r}")
+        size = length(shown)
         if size.words + size.letters > max_tokens:
             message = f"has findings of {size}, above the limit of {max_tokens} tokens"
             yield problem(name, "text.too_long", message, words=size.words, letters=size.letters, max_tokens=max_tokens)
         if (size.words > _LONG_WORDS or size.letters > _LONG_LETTERS) and len(sentences_of(findings)) == 1:
-            message = f"has findings of {size} that are one sentence, {findings[:40]!r}"
+            message = f"has findings of {size} that are one sentence, {shown[:40]!r}"
             yield problem(name, "text.one_sentence", message, words=size.words, letters=size.letters)
 
 

@@ -167,6 +167,14 @@ def test_fillers_alone_are_no_report(folder: Path) -> None:
         prepare_data(config(folder))
 
 
+def test_a_vocabulary_is_learned_from_what_reports_show(folder: Path) -> None:
+    write_reports(folder, n1=r"{\rtf1\ansi\fs20 Lungs clear.\par No effusion.\par}", n2="<p>Heart normal.</p>")
+    texts = " ".join(prepare_data(config(folder)).reports())
+    assert "rtf" not in texts
+    assert "fs20" not in texts
+    assert "<p>" not in texts
+
+
 def test_a_data_set_without_any_report_says_which_objectives_to_switch_off(folder: Path) -> None:
     write_reports(folder, **{f"n{number}": "" for number in range(6)})
     with pytest.raises(DataError, match=r"data.source: the data set has no reports, which .* set their weights to 0"):

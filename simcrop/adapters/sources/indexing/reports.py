@@ -10,7 +10,7 @@ from simcrop.adapters.sources.indexing.report_keys import Key, ReportKeys, colum
 from simcrop.adapters.sources.indexing.volumes import LeftOut
 from simcrop.adapters.sources.indexing.work_file import WorkFile
 from simcrop.core.data.cells import filled
-from simcrop.core.data.problems import OnProblem
+from simcrop.core.data.problems import BadFileError, OnProblem
 from simcrop.core.errors import ConfigError
 
 _TEXTS = ("findings", "impression")
@@ -172,8 +172,7 @@ def _tell_studies(studies: _Studies, matches: Mapping[str, _Matches], on_left_ou
 
 
 def _keys(table: ReportTable) -> ReportKeys:
-    columns, rows = read_rows(table.path, ())
-    compared = columns_to_compare(table.on, columns)
+    compared = columns_to_compare(table.on, _columns(table))
     dates = next((theirs for theirs, column in compared.items() if column == "study_date"), None)
     if dates is None:
         return ReportKeys(compared)
@@ -181,8 +180,18 @@ def _keys(table: ReportTable) -> ReportKeys:
     return ReportKeys(compared, is_day_first(row[dates] for _, row in rows))
 
 
+def _columns(table: ReportTable) -> Sequence[str]:
+    """Names of the columns: those of the row that names the texts, which may stand below a title; else of the first."""
+    try:
+        return read_rows(table.path, table.texts, lambda problem: None)[0]
+    except BadFileError as bad:
+        if bad.problem.code != "text.column":
+            raise
+        return read_rows(table.path, ())[0]
+
+
 def _text_columns(table: ReportTable) -> Sequence[str]:
-    columns, _ = read_rows(table.path, ())
+    columns = _columns(table)
     by_name = {column.strip().casefold(): column for column in columns}
     found = [by_name.get(name.strip().casefold()) for name in table.texts]
     missing = [name for name, column in zip(table.texts, found, strict=True) if column is None]

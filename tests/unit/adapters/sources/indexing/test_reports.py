@@ -61,6 +61,15 @@ def test_reports_are_joined_by_accession_number_with_zeros_that_were_dropped(wor
     ]
 
 
+def test_the_columns_of_the_reports_may_stand_below_a_title(work: WorkFile, tmp_path: Path) -> None:
+    path = tmp_path / "ris.csv"
+    path.write_text("Export of 1.2.2024;;\n;;\nAccNo;Befund;Beurteilung\nA2;Second.;\n", encoding="utf-8")
+    table = ReportTable(path, "accession_number", ("befund", "Beurteilung"))
+    check_reports(table)
+    assert join_reports(work, table, lambda one: None, refuse).used == 1
+    assert [texts for row, _, texts in work.volumes() if row.study_id == "s2"] == [("Second.", "")]
+
+
 def test_a_report_that_fits_several_studies_is_given_to_none(work: WorkFile) -> None:
     rows = [{"patient": "p1", "date": "4.3.2021", **report("")}, {"patient": "P2", "date": "20210305", **report("")}]
     found, given, left_out = joined(work, rows, "patient_id,study_date")
