@@ -239,7 +239,7 @@ def validation_batches(
 def _reader(config: RunConfig, data: Data, tokenizer: Tokenizer) -> ItemReader:
     padding = text_padding(config, choose_device(config.train.device))
     spec = ReadingSpec(config.model, config.objectives, config.data.augment, config.seed, padding)
-    reports = ReportReader(tokenizer, config.text_encoder.max_tokens)
+    reports = ReportReader.of(tokenizer, config.text_encoder)
     return ItemReader(data.prepared, reports, spec, data.features)
 
 

@@ -186,7 +186,7 @@ def _by_sentences(checkpoint: str, prompts: Path | None, device: torch.device) -
     """How much better sentences that assert a finding are met than those that deny it."""
     model, tokenizer = load_aligned(checkpoint, device)
     texts = prompt_texts(prompts)
-    reports = ReportReader(tokenizer, model.text_recipe.max_tokens)
+    reports = ReportReader.of(tokenizer, model.text_recipe)
     scores, asserting = sentence_scorer(model, reports, [*texts.values()]), _first_sentences(model, reports, texts)
 
     def compute(volumes: Tensor) -> Computed:

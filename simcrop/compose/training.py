@@ -181,7 +181,7 @@ class _Run:
             studies,
             volumes=self.data.prepared,
             source=self.data.source,
-            reports=ReportReader(self.tokenizer, self.config.text_encoder.max_tokens),
+            reports=ReportReader.of(self.tokenizer, self.config.text_encoder),
             recipe=self.config.model,
         )
 

@@ -151,11 +151,15 @@ class Tokenizer(Protocol):
     sep_id: int
     unk_id: int
 
-    def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
+    def encode(self, sentences: Sequence[str], *, max_tokens: int, separator: bool = True) -> Encoding:
         """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens` (special tokens count).
 
-        A single sentence longer than the limit is cut at the limit.
+        A single sentence longer than the limit is cut at the limit. `separator`: whether one stands behind the last.
         """
+        ...
+
+    def tokens(self, text: str) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
+        """Ids of the tokens of a text, special ones left out, and the characters of each: first, and past the last."""
         ...
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from simcrop.core.evaluation.segment_settings import SegmentSettings
 from simcrop.core.evaluation.settings import (
     FinetuneSettings,
     GroundingSettings,
@@ -16,7 +17,6 @@ from simcrop.core.evaluation.settings import (
     NeighbourSettings,
     ProbeSettings,
     RetrievalSettings,
-    SegmentSettings,
     ZeroShotSettings,
 )
 from simcrop.core.recipe import (

@@ -17,7 +17,8 @@ from simcrop.compose.evaluation.retrieval_by_tables import left_out, retrieval_b
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.retrieval import rarity, report_scores, same_reports
 from simcrop.core.evaluation.sentences import ReadFindings, read_findings, sentence_scores
-from simcrop.core.reports.text import sentence_key, sentences_of
+from simcrop.core.reports.reader import ReportReader
+from simcrop.core.reports.text import sentence_key
 
 
 @command
@@ -61,5 +62,6 @@ def _weights(task: LanguageTask, reports: Sequence[ReadFindings]) -> Float[Tenso
     keys = [read.findings.keys[number] for read in reports for number in read.findings.numbers]
     if task.config.retrieval.weights == "equal":
         return torch.ones(len(keys))
-    weight = rarity([[*map(sentence_key, sentences_of(study.report.findings))] for study in task.data.train])
+    sentences = ReportReader.of(task.tokenizer, task.model.text_recipe).sentences
+    weight = rarity([[*map(sentence_key, sentences(study.report.findings))] for study in task.data.train])
     return torch.tensor([weight(key) for key in keys])

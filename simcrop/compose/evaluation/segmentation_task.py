@@ -17,7 +17,7 @@ from simcrop.compose.data import Data
 from simcrop.core.data.split import Refusals
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
-from simcrop.core.evaluation.settings import SegmentSettings
+from simcrop.core.evaluation.segment_settings import SegmentSettings
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import ModelRecipe, Size
 

@@ -35,7 +35,8 @@ def test_one_without_a_version_is_of_the_first(tmp_path: Path) -> None:
     save(make_store(tmp_path, config={"text_encoder": {}}, provenance=about), 3)
     assert newest(tmp_path).config() == {"text_encoder": {}}
     set_version(tmp_path / "step_00000003", None)
-    assert newest(tmp_path).config() == {"text_encoder": {"context": "report"}}
+    then = {"context": "report", "sentence_rule": "simcrop", "separator": True}
+    assert newest(tmp_path).config() == {"text_encoder": then}
     assert newest(tmp_path).settings == {"finetune.lr": 0.1}
 
 

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from simcrop.core.errors import ConfigError
+from simcrop.core.evaluation.segment_settings import SegmentSettings
 from simcrop.core.evaluation.settings import (
     FinetuneSettings,
     GroundingSettings,
     LabelSettings,
     NeighbourSettings,
     ProbeSettings,
-    SegmentSettings,
     ZeroShotSettings,
 )
 
@@ -39,6 +39,16 @@ from simcrop.core.evaluation.settings import (
         (SegmentSettings, {"feature_size": 0}, "feature_size: "),
         (SegmentSettings, {"encoder_lr": 0.0}, "encoder_lr: "),
         (SegmentSettings, {"overlap": 1.0}, r"overlap: 1.0 is outside \[0, 1\)"),
+        (SegmentSettings, {"flip": 1.5}, r"flip: 1.5 is outside \[0, 1\]"),
+        (SegmentSettings, {"intensity_probability": -0.1}, r"intensity_probability: -0.1 is outside \[0, 1\]"),
+        (SegmentSettings, {"intensity_scale": -0.1}, "intensity_scale: -0.1 is below 0"),
+        (SegmentSettings, {"intensity_shift": -0.1}, "intensity_shift: -0.1 is below 0"),
+        (
+            SegmentSettings,
+            {"dice_smoothing": (0.0, 0.0)},
+            r"dice_smoothing: \[0.0, 0.0\] is not a number from 0 on and ",
+        ),
+        (SegmentSettings, {"dice_smoothing": (-1.0, 1.0)}, r"dice_smoothing: \[-1.0, 1.0\]"),
         (ZeroShotSettings, {"prompts": " "}, "prompts: is empty"),
         (ZeroShotSettings, {"sentences": 0}, "sentences: 0 is below 1"),
         (GroundingSettings, {"pictures": -1}, "pictures: -1 is below 0"),
