@@ -34,7 +34,7 @@ def test_a_dry_run_accounts_for_a_masked_autoencoder(config: Path, recipe: Model
     refused = simcrop("train", config, "--dry-run", "--set", f"model.init={path}", "--set", "model.depth=2")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
-    assert "its number of blocks is 1, and model.depth is 2" in refused.stderr.splitlines()[-1]
+    assert "it has 1 blocks, and model.depth is 2" in refused.stderr.splitlines()[-1]
 
 
 def test_a_run_from_the_extensions_checkpoint_and_cxr_bert(config: Path, recipe: ModelRecipe, tmp_path: Path) -> None:

@@ -139,11 +139,11 @@ def _check_fit(
     path: Path, opened: Trained, tensors: Mapping[str, Tensor], recipe: ModelRecipe, own: Mapping[str, Tensor]
 ) -> None:
     """Raise ConfigError unless blocks and norm are an encoder of this recipe."""
-    for key, found, what in _sizes(opened, tensors):
+    for key, found, words in _sizes(opened, tensors):
         wanted = getattr(recipe, key)
         if not isclose(found, wanted):
             raise ConfigError(
-                f"model.init: {path} does not fit: {what} {found:g}, and model.{key} is {wanted:g}; "
+                f"model.init: {path} does not fit: {words}, and model.{key} is {wanted:g}; "
                 f"set model.{key} to {found:g}, or name another file"
             )
     needed = {name: value for name, value in own.items() if name.startswith(("blocks.", "norm."))}
@@ -156,20 +156,20 @@ def _check_fit(
 
 
 def _sizes(opened: Trained, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, float, str]]:
-    """Keys of the recipe that a file decides, what it has, and that in words."""
+    """Keys of the recipe that a file decides, the value that it has, and that in words."""
     sizes = sizes_of(tensors)
-    depth = depth_of(tensors)
-    if "embed_dim" in sizes:
-        yield "embed_dim", sizes["embed_dim"], "its width is"
-    yield "depth", depth, "its number of blocks is"
+    width, depth = sizes.get("embed_dim"), depth_of(tensors)
+    if width is not None:
+        yield "embed_dim", width, f"it is {width} wide"
+    yield "depth", depth, f"it has {depth} blocks"
     if "mlp_ratio" in sizes:
-        yield "mlp_ratio", sizes["mlp_ratio"], "the hidden width of its MLPs over its own is"
+        yield "mlp_ratio", sizes["mlp_ratio"], f"its MLPs are {sizes['mlp_ratio']:g} times as wide as itself"
     heads = (opened.model or {}).get("num_heads")
     if heads is not None:
-        yield "num_heads", heads, "its number of attention heads is"
-    elif (sizes.get("embed_dim"), depth) in _STANDARD_HEADS:
-        heads = _STANDARD_HEADS[sizes["embed_dim"], depth]
-        yield "num_heads", heads, f"a ViT {sizes['embed_dim']} wide with {depth} blocks has as attention heads"
+        yield "num_heads", heads, f"it has {heads} attention heads"
+    elif (width, depth) in _STANDARD_HEADS:
+        heads = _STANDARD_HEADS[width, depth]
+        yield "num_heads", heads, f"a ViT {width} wide with {depth} blocks has {heads} attention heads"
 
 
 def _embedding(

@@ -185,10 +185,10 @@ def test_every_form_of_file_gives_the_same_encoder(tmp_path: Path, form: str) ->
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"embed_dim": 48}, r"its width is 24, and model.embed_dim is 48; set model.embed_dim to 24"),
-        ({"depth": 3}, r"its number of blocks is 2, and model.depth is 3; set model.depth to 2"),
-        ({"depth": 1}, r"its number of blocks is 2, and model.depth is 1; set model.depth to 2"),
-        ({"mlp_ratio": 2.0}, r"the hidden width of its MLPs over its own is 4, and model.mlp_ratio is 2; set"),
+        ({"embed_dim": 48}, r"it is 24 wide, and model.embed_dim is 48; set model.embed_dim to 24"),
+        ({"depth": 3}, r"it has 2 blocks, and model.depth is 3; set model.depth to 2"),
+        ({"depth": 1}, r"it has 2 blocks, and model.depth is 1; set model.depth to 2"),
+        ({"mlp_ratio": 2.0}, r"its MLPs are 4 times as wide as itself, and model.mlp_ratio is 2; set"),
     ],
 )
 def test_an_encoder_of_other_size_is_refused_with_both_numbers(
@@ -201,11 +201,11 @@ def test_an_encoder_of_other_size_is_refused_with_both_numbers(
 
 def test_other_heads_are_refused_where_the_file_or_its_size_tells_them(tmp_path: Path) -> None:
     own = released.simcrop(RECIPE) | {"simcrop": {"model": {"num_heads": 4}, "step": 3}}
-    with pytest.raises(ConfigError, match=r"its number of attention heads is 4, and model.num_heads is 2; set"):
+    with pytest.raises(ConfigError, match=r"it has 4 attention heads, and model.num_heads is 2; set"):
         start_from(make_encoder(), saved(own, tmp_path / "own.pth"))
     small = replace(RECIPE, embed_dim=192, depth=12, num_heads=3)
     path = saved(released.mae_encoder(small), tmp_path / "small.pth")
-    message = r"a ViT 192 wide with 12 blocks has as attention heads 3, and model.num_heads is 6; set model.num_heads"
+    message = r"a ViT 192 wide with 12 blocks has 3 attention heads, and model.num_heads is 6; set model.num_heads"
     with pytest.raises(ConfigError, match=message):
         start_from(make_encoder(embed_dim=192, depth=12, num_heads=6), path)
     start_from(make_encoder(embed_dim=192, depth=12, num_heads=3), path)
