@@ -167,7 +167,7 @@ def _sizes(opened: Trained, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str
     heads = (opened.model or {}).get("num_heads")
     if heads is not None:
         yield "num_heads", heads, f"it has {heads} attention heads"
-    elif (width, depth) in _STANDARD_HEADS:
+    elif width is not None and (width, depth) in _STANDARD_HEADS:
         heads = _STANDARD_HEADS[width, depth]
         yield "num_heads", heads, f"a ViT {width} wide with {depth} blocks has {heads} attention heads"
 
@@ -186,7 +186,7 @@ def _embedding(
                 f"model.init_patches: inflated needs a 2D patch embedding of {patch[0]} x {patch[1]} pixels, as "
                 f"model.patch_size has, and that of {path} is {what}; write fitting, or change one of these"
             )
-        return {_EMBEDDING: inflate(found, recipe.input_channels, patch[2])} | bias
+        return {_EMBEDDING: inflate(found.float(), recipe.input_channels, patch[2])} | bias
     if found is None:
         return {}
     if found.shape == needed.shape:

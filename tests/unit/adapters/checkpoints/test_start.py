@@ -82,6 +82,17 @@ def test_a_2d_patch_embedding_is_inflated_where_the_key_says_so(tmp_path: Path) 
     assert torch.equal(encoder.patch_embed.proj.bias, tree["model"]["patch_embed.proj.bias"])  # pyright: ignore[reportArgumentType]
 
 
+def test_half_precision_is_summed_in_full(tmp_path: Path) -> None:
+    tree = released.mae_encoder(RECIPE)
+    tree["model"] = {name: value.half() for name, value in tree["model"].items()}
+    path = saved(tree, tmp_path / "mae.pth")
+    encoder = make_encoder(init=str(path), init_patches="inflated")
+    start_from(encoder, path)
+    expected = inflate(tree["model"]["patch_embed.proj.weight"].float(), 1, 4)
+    assert torch.equal(encoder.patch_embed.proj.weight, expected)
+    assert encoder.blocks[0].attn.qkv.weight.dtype == torch.float32
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     colours=st.integers(1, 4),
