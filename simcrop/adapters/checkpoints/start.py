@@ -20,7 +20,7 @@ from simcrop.core.recipe import ModelRecipe
 
 _log = logging.getLogger("simcrop")
 
-_EMBEDDING = "patch_embed.proj.weight"
+_EMBEDDING, _BIAS = "patch_embed.proj.weight", "patch_embed.proj.bias"
 _STANDARD_HEADS = {(192, 12): 3, (384, 12): 6, (768, 12): 12, (1024, 24): 16, (1280, 32): 16}
 """Width and blocks of the ViTs that are published as ViT-Ti, S, B, L and H -> their attention heads."""
 
@@ -177,7 +177,7 @@ def _embedding(
 ) -> dict[str, Tensor]:
     """Weight and bias of the patch embedding, where the recipe takes them from the file."""
     found, needed = tensors.get(_EMBEDDING), own[_EMBEDDING]
-    bias = {name: tensors[name] for name in ("patch_embed.proj.bias",) if name in tensors}
+    bias = {_BIAS: tensors[_BIAS]} if _BIAS in tensors and tensors[_BIAS].shape == own[_BIAS].shape else {}
     if recipe.init_patches == "inflated":
         patch = recipe.patch_size
         if found is None or found.ndim != 4 or found.shape[2:] != patch[:2]:
@@ -212,10 +212,11 @@ def _left_out(
         table, needed = tensors["pos_embed"], own["pos_embed"]
         is_same = table.shape == needed.shape and torch.allclose(table.float(), needed, rtol=0, atol=SAME_TABLE)
         yield table_left_out(recipe, is_same=is_same)
-    patches = tuple(name for name in rest if name in own and name.startswith("patch_embed."))
-    if patches:
+    patches = tuple(name for name in rest if name in (_EMBEDDING, _BIAS))
+    if patches and _EMBEDDING not in taken:
         yield LeftOut(_why_no_embedding(tensors.get(_EMBEDDING), own[_EMBEDDING]), patches)
-    shaped = tuple(name for name in rest if name in own and name not in patches and name != "pos_embed")
+        rest = [name for name in rest if name not in patches]
+    shaped = tuple(name for name in rest if name in own and name != "pos_embed")
     if shaped:
         yield LeftOut("of another shape", shaped)
     yield from left_out([*(name for name in rest if name not in own), *others])

@@ -245,6 +245,14 @@ def test_another_patch_leaves_weight_and_bias_at_random(tmp_path: Path) -> None:
     assert "patch embedding (24, 1, 4, 4, 4), not (24, 1, 4, 4, 2)" in reasons(start)
 
 
+def test_a_bias_or_class_token_of_another_shape_is_left_out(tmp_path: Path) -> None:
+    tree = released.simcrop(RECIPE)
+    tree["model"] |= {"patch_embed.proj.bias": torch.zeros(3), "cls_token": torch.zeros(1, 2, 24)}
+    start = begun(make_encoder(), tree, tmp_path / "a.pth")
+    assert start.random == ("cls_token", "patch_embed.proj.bias")
+    assert sorted(reasons(start)["of another shape"]) == ["cls_token", "patch_embed.proj.bias"]
+
+
 @pytest.mark.parametrize(
     ("tree", "what"),
     [
