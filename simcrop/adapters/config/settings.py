@@ -207,9 +207,9 @@ def _check_files(config: RunConfig, where: str, option_keys: Sequence[str]) -> N
     if data.source == "manifest" and data.manifest is not None:
         checks.append(("data.manifest", data.manifest, data.manifest.is_file()))
     if init != "scratch":
-        checks.append(("model.init", Path(init), Path(init).exists()))
+        checks.append(("model.init", Path(init), Path(init).expanduser().exists()))
     if encoder.startswith(("/", "./", "../", "~")):
-        checks.append(("text_encoder.source", Path(encoder), Path(encoder).is_dir()))
+        checks.append(("text_encoder.source", Path(encoder), Path(encoder).expanduser().is_dir()))
     try:
         require_source(data.source, BUILT_IN)
     except ConfigError as error:

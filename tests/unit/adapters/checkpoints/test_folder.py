@@ -131,7 +131,7 @@ def test_a_checkpoint_has_what_others_ask_of_trained_weights(tmp_path: Path) -> 
     assert found.run_config().model == config.model
     assert found.sha256 == sha256_of(found.path / "model.safetensors")
     assert weights_sha256(found.encoder(REFERENCE)) == weights_sha256(encoder)
-    assert found.encoder_weights().keys() == encoder.state_dict().keys()
+    assert found.contents()[0].keys() == encoder.state_dict().keys()
     assert found.weights().keys() == module.state_dict().keys()
     assert found.whole("it", "do that") is found
     with pytest.raises(CheckpointError, match=r"step_00000004: says itself how its model is made; leave out `model`$"):

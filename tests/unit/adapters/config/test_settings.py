@@ -118,6 +118,15 @@ def test_every_mistake_is_one_line_naming_place_and_remedy(
     assert message(tmp_path, text, *options).startswith(expected)
 
 
+def test_weights_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mae.pth").touch()
+    (tmp_path / "bert").mkdir()
+    config = load(tmp_path, "model: {init: ~/mae.pth}\ntext_encoder: {source: ~/bert}")
+    assert (config.model.init, config.text_encoder.source) == ("~/mae.pth", "~/bert")
+    assert "model.init: ~/no.pth does not exist" in message(tmp_path, "model: {init: ~/no.pth}")
+
+
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nope\.yaml: cannot be read \(No such file"):
         load_config(tmp_path / "nope.yaml")
