@@ -53,3 +53,11 @@ Protocol = Annotated[
         show_default=False,
     ),
 ]
+Prompts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="reports|templates|FILE.yaml",
+        help="Sentences that ask for each finding; those of the training reports by default.",
+        show_default=False,
+    ),
+]

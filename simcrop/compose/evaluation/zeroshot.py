@@ -54,7 +54,8 @@ def zeroshot(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) -
 def _prompts(task: LanguageTask, names: Sequence[str]) -> tuple[Mapping[str, ReadPrompts], tuple[str, ...]]:
     """The prompts of every finding, and what a reader of the numbers must know of them."""
     settings = task.config.zeroshot
-    wanted = choose_prompts(settings.prompts, names)
+    source = task.data.source
+    wanted = choose_prompts(settings.prompts, names, {*source.label_names, *source.label_table})
     reader = PromptReader(task.model, task.reader(task.data.train), limit=settings.sentences)
     prompts = reader.read(wanted)
     replaced = [name for name, read in prompts.items() if settings.prompts == "reports" and not read.from_reports]

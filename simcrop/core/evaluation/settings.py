@@ -175,7 +175,8 @@ class ZeroShotSettings(Section):
 
     prompts: str = "reports"
     """reports: sentences of the training reports that speak of a finding; templates: built-in sentences, each a text of
-    its own; or the path of a YAML or JSON file with sentences, see docs/evaluation.md."""
+    its own; or the path of a YAML or JSON file with sentences, see docs/evaluation.md. Some come with simcrop, such as
+    configs/prompts/ct_rate_short.yaml."""
     sentences: int = 128
     """reports: sentences of either kind for a finding, at most."""
 
