@@ -200,6 +200,8 @@ def _check_files(config: RunConfig, where: str, option_keys: Sequence[str]) -> N
         checks.append(("data.root", data.root, data.root.is_dir()))
     if data.source == "manifest" and data.manifest is not None:
         checks.append(("data.manifest", data.manifest, data.manifest.is_file()))
+    if data.exclude is not None:
+        checks.append(("data.exclude", data.exclude, data.exclude.is_file()))
     if init != "scratch":
         checks.append(("model.init", Path(init), Path(init).exists()))
     if encoder.startswith(("/", "./", "../", "~")):
