@@ -179,10 +179,13 @@ class ZeroShotSettings(Section):
     configs/prompts/ct_rate_short.yaml."""
     sentences: int = 128
     """reports: sentences of either kind for a finding, at most."""
+    threshold_studies: int = 256
+    """Labelled training studies, at most, that choose from which score on a finding is called present; 0 takes none."""
 
     def __post_init__(self) -> None:
         require(bool(self.prompts.strip()), "prompts: is empty; write reports, templates, or the path of a file")
         self._at_least(1, "sentences")
+        self._at_least(0, "threshold_studies")
 
 
 @dataclass(frozen=True)

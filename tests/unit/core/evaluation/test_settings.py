@@ -42,6 +42,7 @@ from simcrop.core.evaluation.settings import (
         (SegmentSettings, {"overlap": 1.0}, r"overlap: 1.0 is outside \[0, 1\)"),
         (ZeroShotSettings, {"prompts": " "}, "prompts: is empty"),
         (ZeroShotSettings, {"sentences": 0}, "sentences: 0 is below 1"),
+        (ZeroShotSettings, {"threshold_studies": -1}, "threshold_studies: -1 is below 0"),
         (RetrievalSettings, {"top": ()}, r"top: \[\] are not one or more different numbers from 1 on"),
         (RetrievalSettings, {"top": (5, 0)}, r"top: \[5, 0\] are not"),
         (RetrievalSettings, {"top": (5, 5)}, r"top: \[5, 5\] are not"),
