@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 from support.labelled_data import LABELS, NUM_STUDIES
@@ -63,7 +63,7 @@ def test_labels_of_the_test_set_change_no_threshold(setting: Setting, what: Eval
     expected = chosen([True, False] * (NUM_TEST // 2))
     assert expected["Bright"] is not None
 
-    @settings(max_examples=4, deadline=None)
+    @settings(max_examples=4, deadline=None, phases=[Phase.generate])
     @given(st.lists(st.booleans(), min_size=NUM_TEST, max_size=NUM_TEST).filter(lambda found: len(set(found)) == 2))
     def stay(bright: list[bool]) -> None:
         assert chosen(bright) == expected
