@@ -68,7 +68,7 @@ def decisions_table(
         chosen_by: who chose the thresholds.
         fixed_at: the fixed threshold, as it is shown.
     """
-    table = results_table("at thresholds of the selection patients", "finding", ("threshold", *_SHOWN.values()))
+    table = results_table("at thresholds chosen apart from the test set", "finding", ("threshold", *_SHOWN.values()))
     for index, name in enumerate(names):
         numbers = (cell(decisions.measured.by_label[metric][index].value) for metric in _SHOWN)
         table.add_row(name, cell(decisions.thresholds[index]), *numbers)
@@ -76,7 +76,7 @@ def decisions_table(
     table.add_row("mean", "", *_means(decisions.measured))
     table.add_row(f"mean at {fixed_at}", "", *_means(fixed))
     without = [name for name, value in zip(names, decisions.thresholds, strict=True) if math.isnan(value)]
-    note = f"; without a threshold, and in no mean of them: {', '.join(without)}" if without else ""
+    note = f"; without a threshold, and so in the lower mean alone: {', '.join(without)}" if without else ""
     table.caption = (
         f"thresholds: highest sensitivity plus specificity among {chosen_by}; weighted F1: of those with and of those "
         f"without the finding, by their numbers{note}"

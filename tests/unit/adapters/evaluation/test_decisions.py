@@ -52,4 +52,4 @@ def test_the_table_shows_both_means_and_names_what_has_no_threshold() -> None:
     assert [line[:3] for line in lines if line[:2] == ["mean", "at"]] == [["mean", "at", "0.5"]]
     text = " ".join(" ".join(line) for line in lines)
     assert "highest sensitivity plus specificity among nine studies" in text
-    assert "without a threshold, and in no mean of them: Rare" in text
+    assert "without a threshold, and so in the lower mean alone: Rare" in text

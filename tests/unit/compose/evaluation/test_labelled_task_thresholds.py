@@ -96,7 +96,7 @@ def test_the_numbers_at_them_are_those_of_the_predictions(
     mean = np.mean([found["metrics"]["labels"][name]["at_threshold"]["f1_weighted"]["value"] for name in known])
     assert found["metrics"]["at_thresholds"]["f1_weighted"]["value"] == pytest.approx(mean)
     printed = " ".join(capsys.readouterr().out.split())
-    assert "at thresholds of the selection patients" in printed
+    assert "at thresholds chosen apart from the test set" in printed
     assert "mean at 0.5" in printed
 
 
