@@ -87,6 +87,8 @@ def prepare_data(
     """
     data = config.data
     source = build_source(data)
+    if source.exclusion_note:
+        _log.info(source.exclusion_note)
     verdicts = Verdicts(data.prepared, source)
     refusals = Refusals(source.studies(), verdicts.errors(), max_bad_share=data.max_bad_share)
     if for_training and config.objectives.reads_reports:

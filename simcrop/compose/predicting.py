@@ -237,7 +237,7 @@ def prompt_texts(given: Path | Mapping[str, Any] | None) -> dict[str, PromptText
     if given is None:
         return {name: templates(name) for name in WORDS}
     where = f"--prompts {given}" if isinstance(given, Path) else "prompts"
-    read = read_prompts(given, None, "--prompts") if isinstance(given, Path) else prompts_of(given, where)
+    read = read_prompts(given, None, key="--prompts") if isinstance(given, Path) else prompts_of(given, where)
     texts: dict[str, PromptTexts] = {}
     for name, prompt in read.items():
         if not isinstance(prompt, PromptTexts):

@@ -75,6 +75,10 @@ class DataSet(TruthSource, Protocol):
     """The authors' probe of this data set."""
     eraser: Eraser | None = None
     """Takes findings out of its volumes; None where they were not made."""
+    excluded: Sequence[str] = ()
+    """Volumes that are in no study any more since a list leaves them out, though `files` has them."""
+    exclusion_note: str = ""
+    """What that list came to, in one line; empty without one."""
 
     @abstractmethod
     def studies(self) -> Sequence[Study]:

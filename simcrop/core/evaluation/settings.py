@@ -121,19 +121,31 @@ class ZeroShotSettings(Section):
 
     prompts: str = "reports"
     """reports: sentences of the training reports that speak of a finding; templates: built-in sentences, each a text of
-    its own; or the path of a YAML or JSON file with sentences, see docs/evaluation.md."""
+    its own; or the path of a YAML or JSON file with sentences, see docs/evaluation.md. Some come with simcrop, such as
+    configs/prompts/ct_rate_short.yaml."""
     sentences: int = 128
     """reports: sentences of either kind for a finding, at most."""
+    threshold_studies: int = 256
+    """Labelled training studies, at most, that choose from which score on a finding is called present; 0 takes none."""
 
     def __post_init__(self) -> None:
         require(bool(self.prompts.strip()), "prompts: is empty; write reports, templates, or the path of a file")
         self._at_least(1, "sentences")
+        self._at_least(0, "threshold_studies")
 
 
 @dataclass(frozen=True)
 class RetrievalSettings(Section):
     """How `simcrop eval retrieval` scores a report in a volume."""
 
+    protocol: Literal["honest", "published"] = "honest"
+    """published: findings that repeat are left out, a report's own volume alone is right for it, and recall is told at
+    5, 10, 50 and 100, as others do on CT-RATE."""
+    distinct: bool | None = None
+    """True: of held-out studies with the same findings, word for word, the first alone is searched for and among; null
+    takes what the protocol says."""
+    top: tuple[int, ...] | None = None
+    """Numbers of candidates that recall is told for; null takes 1, 5 and 10, or those of the protocol."""
     weights: Literal["rarity", "equal"] = "rarity"
     """rarity: a sentence counts the more the fewer training reports hold it; equal: all count the same."""
     features: Path | None = None
@@ -142,7 +154,22 @@ class RetrievalSettings(Section):
     text_features: Path | None = None
     """The same for each report, in the space of those; the score of a report in a volume is their cosine."""
 
+    @property
+    def takes_distinct(self) -> bool:
+        """Whether findings that repeat are left out."""
+        return self.protocol == "published" if self.distinct is None else self.distinct
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of candidates that recall is told for, ascending."""
+        usual = (5, 10, 50, 100) if self.protocol == "published" else (1, 5, 10)
+        return tuple(sorted(self.top or usual))
+
     def __post_init__(self) -> None:
+        require(
+            self.top is None or (bool(self.top) and min(self.top) >= 1 and len(set(self.top)) == len(self.top)),
+            f"top: {list(self.top or ())} are not one or more different numbers from 1 on",
+        )
         require(
             (self.features is None) == (self.text_features is None),
             "features, text_features: one is named and the other is not; name both tables, or neither",

@@ -100,6 +100,8 @@ def test_scientific_notation_null_and_empty_sections_mean_what_they_look_like(tm
         ("data: {source: manifest}", (), "pretrain.yaml: data.manifest: source manifest needs it"),
         ("data: {source: ct_rate}", (), "pretrain.yaml: data.root: source ct_rate needs it"),
         ("data: {source: manifest, manifest: no.csv}", (), "pretrain.yaml: data.manifest: no.csv does not exist"),
+        ("data: {exclude: no.txt}", (), "pretrain.yaml: data.exclude: no.txt does not exist"),
+        ("data: {exclude: ''}", (), "pretrain.yaml: data.exclude: is empty"),
         ("", ("data.source=ct_rate", "data.root=/no/where"), "--set: data.root: /no/where does not exist"),
         ("model: {init: no.pt}", (), "pretrain.yaml: model.init: no.pt does not exist"),
         ("text_encoder: {source: ./no}", (), "pretrain.yaml: text_encoder.source: no does not exist"),

@@ -12,6 +12,7 @@ from simcrop.core.evaluation.settings import (
     LabelSettings,
     NeighbourSettings,
     ProbeSettings,
+    RetrievalSettings,
     ZeroShotSettings,
 )
 
@@ -51,6 +52,10 @@ from simcrop.core.evaluation.settings import (
         (SegmentSettings, {"dice_smoothing": (-1.0, 1.0)}, r"dice_smoothing: \[-1.0, 1.0\]"),
         (ZeroShotSettings, {"prompts": " "}, "prompts: is empty"),
         (ZeroShotSettings, {"sentences": 0}, "sentences: 0 is below 1"),
+        (ZeroShotSettings, {"threshold_studies": -1}, "threshold_studies: -1 is below 0"),
+        (RetrievalSettings, {"top": ()}, r"top: \[\] are not one or more different numbers from 1 on"),
+        (RetrievalSettings, {"top": (5, 0)}, r"top: \[5, 0\] are not"),
+        (RetrievalSettings, {"top": (5, 5)}, r"top: \[5, 5\] are not"),
         (GroundingSettings, {"pictures": -1}, "pictures: -1 is below 0"),
     ],
 )
@@ -64,3 +69,11 @@ def test_values_at_the_ends_are_taken() -> None:
     assert FinetuneSettings(steps=0, layer_decay=1.0).steps == 0
     assert SegmentSettings(overlap=0.0).overlap == 0
     assert GroundingSettings(pictures=0).pictures == 0
+
+
+def test_the_protocol_of_retrieval_decides_what_is_not_said() -> None:
+    assert (RetrievalSettings().takes_distinct, RetrievalSettings().counts) == (False, (1, 5, 10))
+    published = RetrievalSettings(protocol="published")
+    assert (published.takes_distinct, published.counts) == (True, (5, 10, 50, 100))
+    own = RetrievalSettings(protocol="published", distinct=False, top=(7, 3))
+    assert (own.takes_distinct, own.counts) == (False, (3, 7))
