@@ -129,7 +129,7 @@ def _assembled(work: WorkFile, places: Places, options: IndexOptions) -> Indexed
     """Write both tables from what is known of each file."""
     _, files = work.count()
     with text_file(places.left_out) as beside, text_file(places.table) as stream:
-        left_out = LeftOutTable(beside)
+        left_out = LeftOutTable(beside, places)
         volumes = _add_volumes(work, places.root, options, left_out.add)
         studies, best = _mark_best(work, options.preference)
         joined = None
@@ -176,8 +176,7 @@ def _chosen(
         elif options.best_only and options.reports is not None and texts is None:
             reason = "the best volume of a study without a report"
         if reason:
-            name = f"{row.volume} {row.series}".strip()
-            on_left_out(LeftOut("volume", name, reason, row.verdict, row.problems, row.num_files))
+            on_left_out(LeftOut("volume", row.volume, reason, row.verdict, row.problems, row.num_files, row.series))
         else:
             yield row, is_best, texts or ("", "")
 

@@ -73,6 +73,9 @@ def run_through(folder: Path, num_studies: int, encoding: str, capsys: pytest.Ca
     assert main(["data", "check", str(out.with_suffix(".yaml"))]) == 0
     checked = capsys.readouterr().out
     assert f"{len(rows)} volumes: 0 errors" in checked
+    num_left_out = sum(int(row["files"]) for row in left_out if row["kind"] == "volume")
+    assert f"table.left_out.csv: lists {num_left_out} files of volumes" in checked
+    assert "set.file_without_row" not in checked
     config = folder / "tiny.yaml"
     config.write_text(CONFIG.format(manifest=out, prepared=folder / "prepared"), encoding="utf-8")
     assert main(["data", "prepare", str(config)]) == 0

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from simcrop.adapters.applying.journal import Entry, Journal
 from simcrop.adapters.formats.array_files import ArrayFormat, read_arrays, require_h5py, write_arrays
-from simcrop.adapters.formats.feature_tables import TableFormat, read_table, require_pyarrow, write_table
+from simcrop.adapters.formats.feature_tables import TableFormat, read_table, write_table
 from simcrop.adapters.formats.opening import is_nifti, without_suffix
+from simcrop.adapters.formats.workbooks import require_pyarrow
 from simcrop.adapters.problems.verdicts import Stamp
 from simcrop.adapters.system.files import make_folder, remove_drafts, whole_file
 from simcrop.core.errors import ConfigError

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def csv_cells(path: Path, is_header: IsHeader, on_problem: OnProblem) -> Cells:
         with path.open(newline="", encoding=encoding) as file:
             for _ in islice(file, skipped):
                 pass
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            reader = csv.reader(map(_without_end, file), delimiter=delimiter, strict=True)
             for cells in reader:
                 yield skipped + reader.line_num, cells
     except FileNotFoundError as error:
@@ -54,6 +55,11 @@ def csv_cells(path: Path, is_header: IsHeader, on_problem: OnProblem) -> Cells:
         raise bad_file(path, "text.table", message) from error
 
 
+def _without_end(line: str) -> str:
+    """A line without the sign by which DOS ended a file."""
+    return line.rstrip("\x1a")
+
+
 def _delimiter(path: Path, encoding: str, is_header: IsHeader) -> tuple[str, int]:
     """What parts the cells, and how many lines come before the header."""
     with path.open(newline="", encoding=encoding) as file:
@@ -61,13 +67,13 @@ def _delimiter(path: Path, encoding: str, is_header: IsHeader) -> tuple[str, int
     declared = _DECLARED.match(head[0]) if head else None
     if declared is not None:
         return declared[1], 1
-    headers = {delimiter: _first_row(head, delimiter) for delimiter in _DELIMITERS}
-    fitting = [delimiter for delimiter, cells in headers.items() if is_header(cells)]
-    return max(fitting or _DELIMITERS, key=lambda delimiter: len(headers[delimiter])), 0
+    rows = {delimiter: list(_rows(head, delimiter)) for delimiter in _DELIMITERS}
+    headers = {delimiter: next(filter(is_header, cells), None) for delimiter, cells in rows.items()}
+    fitting = {delimiter: cells for delimiter, cells in headers.items() if cells}
+    first = {delimiter: next(filter(any, cells), []) for delimiter, cells in rows.items()}
+    return max(fitting or _DELIMITERS, key=lambda delimiter: len((fitting or first)[delimiter])), 0
 
 
-def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:
-    try:
-        return next((cells for cells in csv.reader(lines, delimiter=delimiter, strict=True) if any(cells)), [])
-    except csv.Error:
-        return []
+def _rows(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
+    with suppress(csv.Error):
+        yield from csv.reader(lines, delimiter=delimiter, strict=True)

@@ -8,13 +8,14 @@ import numpy as np
 
 from simcrop.adapters.formats.dicom_bytes import require_pydicom
 from simcrop.adapters.formats.dicom_enhanced import opened_enhanced
+from simcrop.adapters.formats.dicom_parts import parts_in_order
 from simcrop.adapters.formats.dicom_places import Placed, check_places, without_copies
-from simcrop.adapters.formats.dicom_series import Series, chosen, contents_of, damage_in, passed_over
+from simcrop.adapters.formats.dicom_series import chosen, contents_of, damage_in, passed_over
 from simcrop.adapters.formats.dicom_slices import DicomSlice, read_header, read_pixels
 from simcrop.adapters.formats.dicom_stacking import note_loss, stacked
 from simcrop.adapters.formats.stored import StoredVolume, check_shape
 from simcrop.adapters.problems.content import PaddingValue
-from simcrop.core.data.problems import OnProblem, bad_file
+from simcrop.core.data.problems import OnProblem
 
 
 @contextmanager
@@ -42,7 +43,8 @@ def opened_series(
     if contents.damaged:
         raise damage_in(contents)
     if series.is_enhanced:
-        with opened_enhanced(_alone(folder, series), root, padding_value, on_problem) as stored:
+        parts = parts_in_order(folder, series.headers, on_problem)
+        with opened_enhanced(parts[0], root, padding_value, on_problem, parts) as stored:
             yield stored
         return
     headers = without_copies(folder, series.headers, on_problem)
@@ -58,12 +60,3 @@ def opened_series(
     dtype = np.dtype(np.int32 if is_whole else np.float32)
     chunks = (read_pixels(one, root, dtype, padding_value).ravel() for one in slices)
     yield StoredVolume(shape, dtype, affine, chunks, "C")
-
-
-def _alone(folder: Path, series: Series) -> Path:
-    """The one file of an enhanced series. Raises BadFileError where it has several, each a volume or a part of one."""
-    if len(series.headers) > 1:
-        names = " and ".join(header.path.name for header in series.headers[:2])
-        message = f"holds {len(series.headers)} files of many frames of one series, such as {names}; name one of them"
-        raise bad_file(folder, "container.several", message, files=len(series.headers))
-    return series.first.path

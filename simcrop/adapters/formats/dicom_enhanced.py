@@ -1,5 +1,9 @@
-"""Enhanced CT: a whole volume in one DICOM file, whose frames are described by groups that they share or have alone."""
+"""Enhanced CT: a whole volume in one DICOM file, or in a few, whose frames are described by groups of elements.
 
+Frames share some of these groups, and have others alone.
+"""
+
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -61,23 +65,34 @@ class Frame:
 
 @contextmanager
 def opened_enhanced(
-    path: Path, root: Path | None, padding_value: PaddingValue, on_problem: OnProblem
+    path: Path,
+    root: Path | None,
+    padding_value: PaddingValue,
+    on_problem: OnProblem,
+    parts: Sequence[Path] = (),
 ) -> Generator[StoredVolume]:
     """A multi-frame file of CT as one volume, read frame by frame.
 
     Args:
-        path: the file.
+        path: the file; of several parts, the first one.
         root: of the data set, which links must not leave; None where they may.
         padding_value: as in `DicomSource`.
         on_problem: is told of gaps, tilt and loss.
+        parts: all files of the volume, in order, where it is known that these are all; else `path` has to be whole.
 
     Raises:
         DataError: pydicom is not installed.
         BadFileError: no CT, several volumes, frames that are missing or not described, damaged, or too few.
     """
-    with opened_dataset(path, root, stop_before_pixels=True) as dataset:
-        frames = _described(path, dataset)
-        refuse_several(path, dataset, frames)
+    frames = list[tuple[DicomSlice, Frame]]()
+    first: Any = None
+    for part in parts or (path,):
+        with opened_dataset(part, root, stop_before_pixels=True) as dataset:
+            described = _described(part, dataset, is_alone=not parts)
+            first = dataset if first is None else first
+        frames += [(replace(one, before=len(frames)), frame) for one, frame in described]
+    with followed(path):
+        refuse_several(path, first, frames)
 
     def check(slices: Sequence[DicomSlice], heights: np.ndarray) -> None:
         check_heights(path, slices, heights, on_problem)
@@ -87,33 +102,47 @@ def opened_enhanced(
     shape = check_shape(path, (len(slices), *slices[0].shape))
     is_whole = all(one.dtype.kind == "i" for one in slices)
     dtype = np.dtype(np.int32 if is_whole else np.float32)
-    yield StoredVolume(shape, dtype, affine, _hu(path, root, slices, dtype, padding_value), "C")
+    yield StoredVolume(shape, dtype, affine, _hu(root, slices, dtype, padding_value), "C")
 
 
 def _hu(
-    path: Path, root: Path | None, slices: Sequence[DicomSlice], dtype: np.dtype[Any], padding_value: PaddingValue
+    root: Path | None, slices: Sequence[DicomSlice], dtype: np.dtype[Any], padding_value: PaddingValue
 ) -> Iterator[np.ndarray]:
-    """HU of the frames in the order of their places."""
-    most = len(slices) * slices[0].shape[0] * slices[0].shape[1] * slices[0].bits // 8 + MOST_BESIDE
-    with opened_dataset(path, root, most) as dataset:
-        if "PixelData" not in dataset:
-            raise bad_file(path, "header.invalid", "has no PixelData", element="PixelData")
-        frames = frames_of(path, dataset, len(slices))
-        del dataset.PixelData
+    """HU of the frames in the order of their places. A file is held from its first frame to its last."""
+    left = Counter(one.path for one in slices)
+    held: dict[Path, tuple[Any, Sequence[bytes | memoryview]]] = {}
     for one in slices:
+        path = one.path
         assert one.frame is not None
+        if path not in held:
+            held[path] = _frames(path, root, left[path], one)
+        dataset, frames = held[path]
         with _naming(one.frame), followed(path):
             stored = unpacked(path, dataset, frames[one.frame])
         yield in_hu(one, stored, dtype, padding_value).ravel()
+        left[path] -= 1
+        if not left[path]:
+            del held[path]
 
 
-def _described(path: Path, dataset: Any) -> Sequence[tuple[DicomSlice, Frame]]:
+def _frames(path: Path, root: Path | None, count: int, like: DicomSlice) -> tuple[Any, Sequence[bytes | memoryview]]:
+    """The elements of a file, and the bytes of each of its frames, which are `count` and all like one."""
+    most = count * like.shape[0] * like.shape[1] * like.bits // 8 + MOST_BESIDE
+    with opened_dataset(path, root, most) as dataset:
+        if "PixelData" not in dataset:
+            raise bad_file(path, "header.invalid", "has no PixelData", element="PixelData")
+        frames = frames_of(path, dataset, count)
+        del dataset.PixelData
+    return dataset, frames
+
+
+def _described(path: Path, dataset: Any, *, is_alone: bool) -> Sequence[tuple[DicomSlice, Frame]]:
     """Every frame, in the order of the file.
 
     Raises:
         BadFileError: no enhanced CT, a part of one, or a frame that is not described.
     """
-    _check_class(path, dataset)
+    _check_class(path, dataset, is_alone=is_alone)
     check_packing(path, dataset)
     count = int(dataset.get("NumberOfFrames") or 1)
     own = dataset.get("PerFrameFunctionalGroupsSequence") or []
@@ -131,19 +160,19 @@ def _described(path: Path, dataset: Any) -> Sequence[tuple[DicomSlice, Frame]]:
     return found
 
 
-def _check_class(path: Path, dataset: Any) -> None:
-    """Refuse what is no enhanced CT, and what is but a part of one."""
+def _check_class(path: Path, dataset: Any, *, is_alone: bool) -> None:
+    """Refuse what is no enhanced CT, and what is but a part of one though it stands alone."""
     kind = str(dataset.get("SOPClassUID") or "")
     count = dataset.get("NumberOfFrames")
     if kind not in _CLASSES:
         what = "one slice" if int(count or 1) == 1 else f"{count} frames of another kind than an enhanced CT"
         message = f"holds {what} (SOP class {kind or 'not given'}); expected the folder of its series"
         raise bad_file(path, "content.not_3d", message, sop_class=kind)
-    parts = int(dataset.get("InConcatenationTotalNumber") or 1)
-    if dataset.get("ConcatenationUID") and parts != 1:
+    parts = int(dataset.get("InConcatenationTotalNumber") or 0)
+    if is_alone and dataset.get("ConcatenationUID") and parts != 1:
         part = dataset.get("InConcatenationNumber")
-        message = f"is part {part} of {parts} of a volume that was cut up (a concatenation)"
-        raise bad_file(path, "container.incomplete", message, part=str(part), parts=parts)
+        message = f"is part {part} of {parts or 'some'} of a volume that was cut up (a concatenation); name the folder"
+        raise bad_file(path, "container.incomplete", f"{message} with all of them", part=str(part), parts=parts)
 
 
 def _check_size(path: Path, dataset: Any, count: int) -> None:

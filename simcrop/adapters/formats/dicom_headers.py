@@ -24,6 +24,7 @@ from simcrop.core.data.problems import BadFileError, Problem, bad_file
 
 _MOST_HEADER = 1 << 22
 """Bytes that are unpacked to look at a header."""
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".iso")
 _UNDEFINED = 0xFFFFFFFF
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _CT, _ENHANCED = _STORAGE + "2", (_STORAGE + "2.1", _STORAGE + "2.2")
@@ -46,6 +47,7 @@ _READ = (
     *("SeriesDescription", "ConvolutionKernel", "SliceThickness", "ContrastBolusAgent", "Manufacturer"),
     *("BodyPartExamined", "ProtocolName", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "PixelSpacing"),
     *("ImagePositionPatient", "ImageOrientationPatient", "SharedFunctionalGroupsSequence", *PHASES),
+    *("ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber", "ConcatenationFrameOffsetNumber"),
 )
 
 
@@ -63,6 +65,7 @@ class Kind(StrEnum):
     DIRECTORY = "a DICOMDIR"
     OTHER = "another DICOM object"
     DAMAGED = "DICOM that cannot be read"
+    ARCHIVE = "an archive; unpack it first"
     NO_DICOM = "no DICOM"
 
 
@@ -109,6 +112,9 @@ class DicomHeader:
         position: of the first pixel's centre, mm, LPS.
         orientation: direction of a row and of a column, LPS.
         phases: the elements of `PHASES` that are there.
+        concatenation: UID that the files share among which the frames of one object were divided.
+        part, num_parts: which of them this is, counted from 1, and how many there are.
+        first_frame: how many frames come before it.
         problem: why it cannot be read, where that is so.
     """
 
@@ -138,6 +144,10 @@ class DicomHeader:
     position: tuple[float, ...] | None = None
     orientation: tuple[float, ...] | None = None
     phases: Mapping[str, str] = field(default_factory=dict[str, str])
+    concatenation: str = ""
+    part: int | None = None
+    num_parts: int | None = None
+    first_frame: int | None = None
     problem: Problem | None = None
 
     @property
@@ -182,7 +192,8 @@ def read_dicom_header(path: Path, root: Path | None = None) -> DicomHeader:
         if bad.problem.code == "safety.outside" or is_named_dicom(path.name) or begins_as_dicom(path):
             return DicomHeader(path, Kind.DAMAGED, Kind.DAMAGED, problem=bad.problem)
         return DicomHeader(path, Kind.NO_DICOM, f"{Kind.NO_DICOM}: {bad.problem.message}", problem=bad.problem)
-    return DicomHeader(path, Kind.NO_DICOM, Kind.NO_DICOM)
+    kind = Kind.ARCHIVE if path.name.lower().endswith(_ARCHIVES) else Kind.NO_DICOM
+    return DicomHeader(path, kind, kind)
 
 
 def _described(path: Path, dataset: Any, *, has_magic: bool) -> DicomHeader:
@@ -226,6 +237,10 @@ def _described(path: Path, dataset: Any, *, has_magic: bool) -> DicomHeader:
         position=position,
         orientation=_tuple(dataset, "ImageOrientationPatient", 6),
         phases={name: value for name in PHASES if (value := text(dataset, name))},
+        concatenation=text(dataset, "ConcatenationUID"),
+        part=_whole(dataset, "InConcatenationNumber"),
+        num_parts=_whole(dataset, "InConcatenationTotalNumber"),
+        first_frame=_whole(dataset, "ConcatenationFrameOffsetNumber"),
     )
 
 

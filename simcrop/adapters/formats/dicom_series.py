@@ -47,7 +47,10 @@ class Series:
     def num_slices(self) -> int:
         """Places in the patient at which it has a slice."""
         if self.is_enhanced:
-            return max(header.num_frames for header in self.headers)
+            frames = Counter[tuple[str, int]]()
+            for number, header in enumerate(self.headers):
+                frames[header.concatenation, 0 if header.concatenation else number] += header.num_frames
+            return max(frames.values())
         return len({tuple(round(mm, 2) for mm in each.position) for each in self.headers if each.position is not None})
 
     def __str__(self) -> str:

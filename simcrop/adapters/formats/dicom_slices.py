@@ -54,6 +54,7 @@ class DicomSlice:
         padding: lowest and highest stored value outside the field of view, or None.
         loss: the compression that lost something of it; empty where none did.
         frame: of a file that holds several, counted from 0; None of a file that is one slice.
+        before: frames of the volume that lie in the files before.
     """
 
     path: Path
@@ -68,11 +69,12 @@ class DicomSlice:
     padding: tuple[int, int] | None
     loss: str = ""
     frame: int | None = None
+    before: int = 0
 
     @property
     def name(self) -> str:
         """For messages."""
-        return self.path.name if self.frame is None else f"frame {self.frame + 1}"
+        return self.path.name if self.frame is None else f"frame {self.before + self.frame + 1}"
 
     @property
     def dtype(self) -> np.dtype[Any]:

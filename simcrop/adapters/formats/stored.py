@@ -146,7 +146,7 @@ def inspect_stored(
     """
     try:
         with opening as stored:
-            scan = ContentScan(stored.scaling, padding_value)
+            scan = ContentScan(math.prod(stored.shape), stored.scaling, padding_value)
             for chunk in stored.chunks:
                 scan.add(chunk)
     except BadFileError as bad:

@@ -5,10 +5,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from simcrop.adapters.formats.csv_tables import Cells, IsHeader, csv_cells
-from simcrop.adapters.formats.workbooks import parquet_cells, workbook_cells
+from simcrop.adapters.formats.workbooks import HEAD_ROWS, parquet_cells, workbook_cells
 from simcrop.adapters.problems.paths import is_file
 from simcrop.core.data.cells import is_blank, trimmed
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, noted, problem, refuse
@@ -20,6 +21,7 @@ _UNNAMED = re.compile(r"Unnamed: \d+")
 """pandas' name for a column without one."""
 _LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 _WORKBOOK = b"PK\x03\x04"
+_PARQUET = b"PAR1"
 _OLD_WORKBOOK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -44,8 +46,7 @@ def read_rows(
     def is_header(cells: Sequence[str]) -> bool:
         return {*required} <= {*_columns(cells, known)}
 
-    cells = _cells(path, is_header, on_problem)
-    header = next((row for _, row in cells if not all(map(is_blank, row))), [])
+    header, cells = _from_header(path, table_cells(path, is_header, on_problem), is_header, on_problem)
     columns = _columns(header, known)
     missing = [name for name in required if name not in columns]
     if missing:
@@ -57,6 +58,21 @@ def read_rows(
         raise bad_file(path, "text.column", f"has the column {twice[0]!r} twice", twice=twice[0])
     named = tuple(name for name in columns if name)
     return named, _rows(path, columns, cells, on_problem, is_grid=_start(path).startswith(_WORKBOOK))
+
+
+def _from_header(path: Path, cells: Cells, is_header: IsHeader, on_problem: OnProblem) -> tuple[Sequence[str], Cells]:
+    """The row with the names of the columns, and those behind it. Where none is below a title, it is the first one."""
+    head: list[tuple[int, list[str]]] = []
+    for line, row in islice(cells, HEAD_ROWS):
+        if not head and all(map(is_blank, row)):
+            continue
+        if is_header(row):
+            if head:
+                message = f"has the names of its columns on line {line}; what stands above is not read"
+                on_problem(noted(path, "text.table", message, line=line))
+            return row, cells
+        head.append((line, row))
+    return (head[0][1], chain(head[1:], cells)) if head else ([], cells)
 
 
 def find_table(path: Path) -> Path | None:
@@ -71,11 +87,22 @@ def find_table(path: Path) -> Path | None:
     return next((other for suffix in SUFFIXES for other in beside if other.suffix.lower() == suffix), None)
 
 
-def _cells(path: Path, is_header: IsHeader, on_problem: OnProblem) -> Cells:
+def table_cells(path: Path, is_header: IsHeader, on_problem: OnProblem) -> Cells:
+    """The rows of a table with its header, whatever program wrote it.
+
+    Args:
+        path: the table.
+        is_header: tells what parts the cells of a CSV, and the sheet of a workbook.
+        on_problem: is told of what was found out, or passed over.
+
+    Raises:
+        BadFileError: it is absent or no table; behind the first row, where it turns out so.
+        ConfigError: its format needs a library that is not installed.
+    """
     start = _start(path)
     if start.startswith(_WORKBOOK):
         return workbook_cells(path, is_header, on_problem)
-    if start.startswith(b"PAR1"):
+    if start.startswith(_PARQUET):
         return parquet_cells(path)
     if start.startswith(_OLD_WORKBOOK):
         message = "is a workbook of Excel 97, or one with a password; only .xlsx without one is read"
@@ -88,6 +115,11 @@ def _cells(path: Path, is_header: IsHeader, on_problem: OnProblem) -> Cells:
     if text.startswith(b"version https://git-lfs"):
         raise bad_file(path, "container.lfs_pointer", "is a pointer of Git LFS")
     return csv_cells(path, is_header, on_problem)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is a Parquet table, by its first bytes. Raises BadFileError where it cannot be read."""
+    return _start(path).startswith(_PARQUET)
 
 
 def _start(path: Path) -> bytes:

@@ -46,6 +46,10 @@ _LEAST_OWN = {"cp932": 0.3, "euc_kr": 0.9, "gb2312": 0.7, "big5": 0.7}
 _COMMON_LEADS = {"gb2312": range(0xB0, 0xD8), "big5": range(0xA4, 0xC7)}
 """First bytes of the characters that these two code pages call common, and put first."""
 _LEAST_COMMON = 0.8
+_WITH_RARE = {"gb2312": "gb18030"}
+"""What is written for a standard today: it has rare signs and names too, such as ㎜."""
+_LEAST_STANDARD = 0.9
+"""Share of a script's characters that are in the standard; of texts in another code page about half are."""
 _SYMBOLS = "°±²³×·•…–—‘’“”„‚«»‹›€£§½¼¾®©™¿¡´¨ºª†‡%‰µ\xa0\xad\n\r\t"
 _SYMBOL_INSIDE = re.compile(r"[a-z][°±²³×•…„“”‚‘«‹€£§½¼¾®©™¿¡¨†‡‰µ][a-z]", re.IGNORECASE)
 _FEW_LETTERS = 10
@@ -206,7 +210,8 @@ def _are_words_of(text: str, letters: str, needed: str, wrong: str) -> bool:
 
 def _wide(data: bytes) -> Iterator[tuple[str, str, str]]:
     for name, (language, letters) in _WIDE.items():
-        text = _decoded(data, name)
+        written = _WITH_RARE.get(name, name)
+        text = _decoded(data, written)
         if text is None:
             continue
         beyond = [c for c in text if not c.isascii()]
@@ -215,11 +220,13 @@ def _wide(data: bytes) -> Iterator[tuple[str, str, str]]:
         is_japanese = name == "cp932" or kana <= 0.1 * len(beyond)
         halves = any("\uff61" <= c <= "\uff9f" for c in beyond)
         if len(own) >= _LEAST_OWN[name] * len(beyond) and is_japanese and not halves and _are_common(own, name):
-            yield ("cp949" if name == "euc_kr" else "gb18030" if name == "gb2312" else name), language, text
+            yield ("cp949" if name == "euc_kr" else written), language, text
 
 
 def _are_common(own: list[str], name: str) -> bool:
+    """Whether characters are in the standard of that name for the most part, and among its common ones."""
     leads = _COMMON_LEADS.get(name)
-    if leads is None or not own:
-        return bool(own)
-    return sum(c.encode(name)[0] in leads for c in own) >= _LEAST_COMMON * len(own)
+    encoded = [encoded for c in own if (encoded := c.encode(name, "ignore"))]
+    if not own or len(encoded) < _LEAST_STANDARD * len(own):
+        return False
+    return leads is None or sum(each[0] in leads for each in encoded) >= _LEAST_COMMON * len(encoded)

@@ -3,7 +3,7 @@
 import math
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from importlib import import_module
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.formats.csv_tables import Cells, IsHeader
-from simcrop.adapters.formats.feature_tables import require_pyarrow
 from simcrop.adapters.problems.paths import refuse_bomb
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, noted
 from simcrop.core.errors import ConfigError, one_line
@@ -20,7 +19,8 @@ _MOST_ROWS = 1 << 20
 """Of a sheet. A damaged row number would otherwise be a billion blank rows."""
 _EXACT = 1 << 53
 """Whole numbers above it are not kept by a spreadsheet."""
-_HEAD_ROWS = 64
+HEAD_ROWS = 64
+"""Of a table; behind a title and a date, one of them names the columns."""
 _INDEX = "__index_level_"
 """pandas gives this name to what it wrote without one."""
 
@@ -99,6 +99,17 @@ def as_text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+def require_pyarrow() -> Any:
+    """pyarrow.parquet. Raises ConfigError where it is not installed."""
+    try:
+        return import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise ConfigError(
+            "Parquet needs pyarrow; install simcrop with the extra of that name (pip install 'simcrop[parquet]'), or "
+            "take CSV"
+        ) from error
+
+
 def _require_openpyxl() -> Any:
     try:
         return import_module("openpyxl")
@@ -113,17 +124,18 @@ def _sheet(path: Path, workbook: Any, is_header: IsHeader, on_problem: OnProblem
     sheets = [sheet for sheet in workbook.worksheets if hasattr(sheet, "iter_rows")]
     if not sheets:
         raise bad_file(path, "text.table", "is a workbook without a sheet of cells")
-    fitting = [sheet.title for sheet in sheets if is_header(_header(sheet))]
+    fitting = [sheet.title for sheet in sheets if any(map(is_header, _head(sheet)))]
     if len(fitting) > 1:
         message = f"has the columns in several sheets, {', '.join(map(repr, fitting))}; the first is read"
         on_problem(noted(path, "text.table", message, sheets=fitting))
     return (fitting or [sheets[0].title])[0]
 
 
-def _header(sheet: Any) -> Sequence[str]:
+def _head(sheet: Any) -> Iterator[Sequence[str]]:
+    """The first rows, one of which names the columns."""
     sheet.reset_dimensions()  # some programs write wrong ones
-    rows = sheet.iter_rows(max_row=_HEAD_ROWS, values_only=True)
-    return next((cells for row in rows if any(cells := [as_text(value) for value in row])), [])
+    for row in sheet.iter_rows(max_row=HEAD_ROWS, values_only=True):
+        yield [as_text(value) for value in row]
 
 
 def _rows_of(path: Path, values: Any, formulas: Any, on_problem: OnProblem) -> Cells:
@@ -139,7 +151,7 @@ def _rows_of(path: Path, values: Any, formulas: Any, on_problem: OnProblem) -> C
         cells = [as_text(cell.value) for cell in row]
         while cells and not cells[-1]:
             cells.pop()
-        width = width or len(cells)
+        width = max(width, len(cells))
         yield line, cells + [""] * (width - len(cells))
     if uncomputed:
         message = f"holds formulas that were never computed, and are read as blank: {len(uncomputed)}, the first in "

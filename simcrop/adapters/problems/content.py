@@ -18,8 +18,9 @@ PaddingValue = float | Sequence[float] | None
 MIN_SLICES = 8
 """Fewer voxels along any axis are no volume of a chest."""
 _LOW, _HIGH, _BIN = -9216, 9216, 16
-_STRIDE = 7
-"""Every seventh voxel enters the histogram: prime to any row length that scanners use."""
+_STRIDE, _FEW_VOXELS = 7, 1 << 22
+"""Every seventh voxel enters the histogram: prime to any row length that scanners use. Of few voxels all do, since one
+may decide, and which are the seventh hangs on the order of the axes."""
 _THIN, _DENSE = (-1100, -300), -200
 """Lung and air; soft tissue and bone."""
 _MIN_THIN, _MIN_DENSE = 1e-3, 2e-2
@@ -33,11 +34,13 @@ class ContentScan:
     """Statistics of the voxels of a volume.
 
     Args:
+        num_voxels: of the whole volume.
         scaling: turns the stored numbers into HU.
         padding_value: HU that stand for "outside the field of view", as declared; not judged.
     """
 
-    def __init__(self, scaling: Scaling = (1.0, 0.0), padding_value: PaddingValue = None) -> None:
+    def __init__(self, num_voxels: int, scaling: Scaling = (1.0, 0.0), padding_value: PaddingValue = None) -> None:
+        self._stride = _STRIDE if num_voxels > _FEW_VOXELS else 1
         self._scaling, self._padding = scaling, padding_values(padding_value)
         self._digest = hashlib.blake2b(digest_size=16)
         self._counts = np.zeros((_HIGH - _LOW) // _BIN, np.int64)
@@ -51,7 +54,7 @@ class ContentScan:
         """The next voxels, in the order of the file."""
         stored = stored.ravel(order="K")
         self._digest.update(np.ascontiguousarray(stored).data)
-        start = -self.num_voxels % _STRIDE
+        start = -self.num_voxels % self._stride
         self.num_voxels += stored.size
         if stored.dtype.kind == "f":
             finite = np.isfinite(stored)
@@ -63,7 +66,7 @@ class ContentScan:
                 stored = np.where(finite, stored, stored[finite][0])
             self.is_whole = self.is_whole and bool((stored == np.round(stored)).all())
         self._low, self._high = min(self._low, float(stored.min())), max(self._high, float(stored.max()))
-        self._count(*_values_and_counts(stored[start::_STRIDE]))
+        self._count(*_values_and_counts(stored[start :: self._stride]))
         self.surroundings.add(stored)
 
     def _hu(self, values: np.ndarray) -> np.ndarray:
@@ -123,7 +126,7 @@ def _values_and_counts(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray | Non
 
 def refuse_content(file: Path | str, volume: Volume) -> None:
     """Raise BadFileError where a check of the data set would call a volume's extent or content an error."""
-    scan = ContentScan()
+    scan = ContentScan(volume.voxels.numel())
     scan.add(volume.voxels.numpy())
     x, y, z = volume.voxels.shape
     for found in (*shape_problems(file, (x, y, z), volume.spacing_mm), *content_problems(file, scan)):

@@ -19,7 +19,7 @@ from simcrop.core.data.problems import Problem
 from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import repeats
 
-VERSION = 4
+VERSION = 5
 """Goes up when a file would be judged otherwise."""
 
 _NOT_REMEMBERED = frozenset(

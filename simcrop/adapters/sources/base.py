@@ -10,7 +10,7 @@ from simcrop.adapters.formats.opening import opened
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.content import PaddingValue
 from simcrop.adapters.problems.paths import refuse_link_out
-from simcrop.adapters.sources.left_out import LeftOut, exclude, read_list, said
+from simcrop.adapters.sources.exclusions import LeftOut, exclude, read_list, said
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem, refuse
 from simcrop.core.data.study import Report, Study, Volume
 from simcrop.core.errors import ConfigError

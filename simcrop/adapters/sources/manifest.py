@@ -1,6 +1,6 @@
 """A data set of one's own: one table with the columns volume, findings, impression."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, Unpack
@@ -14,6 +14,7 @@ from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.identifiers import Identifiers
 from simcrop.adapters.sources.indexing.rows import COLUMNS as INDEX_COLUMNS
 from simcrop.adapters.sources.label_columns import read_labels
+from simcrop.adapters.sources.left_out import left_out_beside
 from simcrop.adapters.sources.named_files import NamedFiles, differ_in_case, is_of_windows
 from simcrop.adapters.sources.series_folders import series_below
 from simcrop.adapters.sources.truth_folders import TruthFolders
@@ -23,7 +24,14 @@ from simcrop.core.data.study import Report, Study
 
 _REQUIRED = ("volume", "findings", "impression")
 _OPTIONAL = ("study_id", "patient_id", "split", "series")
-_SPLITS = {"": None, "train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
+_SPLITS = {
+    "": None,
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class ManifestSource(TruthFolders, Source):
         self._path, self._spelled, self._patients = table, dict[str, str](), dict[str, str]()
         self._named = NamedFiles(self._root)
         columns, rows = read_rows(table, _REQUIRED, self._on_problem, optional=_OPTIONAL)
-        everything = list(rows)
+        everything = self._of_scans(rows)
         self._series = {}
         for _, row in everything:
             if series := self._series_of(row):
@@ -79,9 +87,11 @@ class ManifestSource(TruthFolders, Source):
         self.label_names = tuple(labels)
         groups = self._grouped(self._entries(kept))
         self._studies = [self._study(study_id, rows, labels) for study_id, rows in groups.items()]
-        used = {self._on_disk(name) for study in self._studies for name in study.reconstructions}
-        others = {self._on_disk(name) for _, _, name in named} - used
-        self._left_out = {Path(name) for name in others} - {Path(name) for name in used if others}
+        used = {Path(self._on_disk(name)) for study in self._studies for name in study.reconstructions}
+        beside = left_out_beside(table)
+        beside.tell(self._on_problem)
+        named_here = (Path(self._on_disk(name)) for _, _, name in named)
+        self._left_out = {*named_here, *beside.files} - used - {Path()}  # a row without a volume names no folder
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
@@ -94,7 +104,10 @@ class ManifestSource(TruthFolders, Source):
         return inside(self._root, self._on_disk(reconstruction))
 
     def files(self) -> Iterator[Path]:
-        """Every volume beside the table that is used, or that no row names; ground truth is none."""
+        """Every volume beside the table that is used, or that neither a row nor the list of an index names.
+
+        Ground truth is no volume.
+        """
         for path in sorted(path for path in self._root.rglob("*") if suffix_of(path.name)):
             name = path.relative_to(self._root)
             if name.parts[0] != "ground_truth" and not path.is_dir() and name not in self._left_out:
@@ -112,6 +125,16 @@ class ManifestSource(TruthFolders, Source):
                 continue
             if found.path in used or taken.isdisjoint({found.path, *found.path.parents}):
                 yield found.path
+
+    def _of_scans(self, rows: Iterable[tuple[int, Row]]) -> list[tuple[int, Row]]:
+        """The rows without those that name neither a volume nor a report, which are counted."""
+        everything = list(rows)
+        others = [line for line, row in everything if not any(filled(row[name]) for name in _REQUIRED)]
+        if others:
+            message = f"has rows with neither a volume nor a report, which are skipped: {len(others)}, "
+            self._tell(self._path, "text.blank_rows", f"{message}the first on line {others[0]}", lines=others[:100])
+        skipped = frozenset(others)
+        return [(line, row) for line, row in everything if line not in skipped]
 
     def _series_of(self, row: Row) -> str:
         """The series that a row names, of a folder; that of a file is the file itself."""

@@ -27,7 +27,7 @@ from simcrop.core.ports import Communicator
 from simcrop.core.recipe import TextEncoderRecipe
 from simcrop.core.reports.reader import ReportReader
 
-VERSION = 2
+VERSION = 3
 """Goes up when the same findings would be divided into other sentences."""
 _FIRST = ["simcrop", True]
 """Rule and separator while there was no other: they are left out of the key, so that what was kept is found."""

@@ -21,12 +21,13 @@ _YES_WORDS = """
     1 yes y true present positive pos + ++ +++ ja j wahr oui vrai présent positif sí si sì verdadero presente positivo
     sim verdadeiro vero positiv waar aanwezig tak prawda dodatni ano pravda igen igaz evet doğru var pozitif да истина
     есть ναι αληθής 是 有 阳性 陽性 はい あり 예 있음 양성 نعم صح כן हाँ हां ใช่ มี kyllä tosi sant sann sandt da
-    adevărat так істина
+    adevărat так істина checked detected
 """
 _NO_WORDS = """
     0 no n false absent negative neg nein falsch non faux négatif falso ausente negativo não nao negativ nee onwaar
     afwezig nie fałsz ujemny ne nepravda nem hamis hayır hayir yanlış yok negatif нет ложь όχι ψευδής 否 无 無 阴性
     陰性 いいえ なし 아니오 아니요 없음 음성 لا לא नहीं ไม่ใช่ ไม่มี ei epätosi nej falskt falsk usant nu ні хибність
+    unchecked undetected
 """
 _UNSURE_WORDS = "uncertain unclear equivocal indeterminate unsicher unklar incertain dudoso incerto -1 -1.0 -1,0"
 _YES, _NO, _UNSURE = (frozenset(words.split()) for words in (_YES_WORDS, _NO_WORDS, _UNSURE_WORDS))

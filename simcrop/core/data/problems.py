@@ -121,7 +121,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "header.no_orientation": Reason(
         "neither sform nor qform (of NRRD, no space or directions) is set, so left and right are unknown",
-        "set the sform",
+        "set the sform, or convert the scan again from its DICOM",
     ),
     "header.units": Reason(
         "the header does not say that lengths are in mm; mm are assumed", "set the units to mm", "note"
@@ -195,7 +195,11 @@ REASONS: Mapping[str, Reason] = {
         "a column is missing from the table, stands in it twice, or has no name (a note)", "add or rename the column"
     ),
     "text.value": Reason("a cell holds what its column cannot", "correct the cell"),
-    "text.blank_rows": Reason("rows that say nothing, as spreadsheets leave them", "nothing, if it is meant", "note"),
+    "text.blank_rows": Reason(
+        "rows that say nothing, as spreadsheets leave them, or nothing of a scan, as forms of a study have them",
+        "nothing, if it is meant",
+        "note",
+    ),
     "text.duplicate_row": Reason("a volume has two rows that say different things", "keep one of them"),
     "text.two_reports": Reason(
         "rows of one study_id have reports that differ; the first one is taken for all volumes of the study",
@@ -241,6 +245,11 @@ REASONS: Mapping[str, Reason] = {
     "text.filler": Reason(
         'a text that stands for nothing, like "Not given."; it is read as empty', "nothing, if it is meant", "note"
     ),
+    "text.garbled": Reason(
+        "a text that was read in a wrong encoding, so that letters were lost (Akci?er) or became others (AkciÄŸer)",
+        "export the reports again, as UTF-8 or .xlsx",
+        "note",
+    ),
     "text.not_english": Reason(
         "the report does not look English, which the usual text encoders read",
         "translate, or take a text encoder of its language",
@@ -262,6 +271,11 @@ REASONS: Mapping[str, Reason] = {
     ),
     "set.file_without_row": Reason(
         "a volume that no row of the tables names, or a mask", "add its row, if it is meant to be used", "note"
+    ),
+    "set.left_out": Reason(
+        "an index left volumes out of its table: they are not the best of their study, or have no report",
+        "nothing, if it is meant; the list beside the table has the reason of each",
+        "note",
     ),
     "set.passed_over": Reason(
         "a file that is no part of a volume: a report, a localizer, contours, another series, or no scan at all",

@@ -71,16 +71,20 @@ def kernel_kind(kernel: str, description: str = "") -> KernelKind:
     return ""
 
 
-def other_part(texts: Iterable[str]) -> str:
+def other_part(description: str, around: Iterable[str] = ()) -> str:
     """The word by which a series is called another part of the body; empty where it is called a chest, or nothing.
 
     Args:
-        texts: body part and descriptions.
+        description: of the series. Where it names a part, this is the part: a study of the chest may have an abdomen.
+        around: body part, and description of the study, which are filled in for all series of a protocol.
     """
-    given = [text for text in texts if text]
-    if any(_first_word(text, _CHEST) for text in given):
-        return ""
-    return next((word for text in given if (word := _first_word(text, _OTHER))), "")
+    for texts in ([description], [*around]):
+        if any(_first_word(text, _CHEST) for text in texts):
+            return ""
+        word = next((word for text in texts if (word := _first_word(text, _OTHER))), "")
+        if word:
+            return word
+    return ""
 
 
 def _first_word(text: str, beginnings: Iterable[str]) -> str:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from simcrop.core.data.problems import Problem, problem
 from simcrop.core.data.study import Study
 from simcrop.core.reports.fillers import is_filler
+from simcrop.core.reports.garbled import garbled_word
+from simcrop.core.reports.markup import without_markup
 from simcrop.core.reports.script import WORD, length
 from simcrop.core.reports.text import sentences_of
 
@@ -42,6 +44,8 @@ def report_problems(studies: Sequence[Study], *, max_tokens: int) -> Iterator[Pr
         yield from unusable(study)
         if findings and is_filler(findings):
             yield problem(name, "text.filler", f"has the findings {findings!r}")
+        if word := garbled_word(f"{without_markup(findings)} {without_markup(impression)}"):
+            yield problem(name, "text.garbled", f"holds {word!r}, in which letters were lost or exchanged", word=word)
         if not _looks_english(f"{findings} {impression}"):
             yield problem(name, "text.not_english", f"begins with {(findings or impression)[:40]!r}")
         size = length(findings)

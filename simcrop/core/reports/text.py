@@ -16,6 +16,7 @@ from simcrop.core.reports.script import length
 _SPACES = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
 _LINE_BREAKS = re.compile(r" ?\n ?(?:\n ?)+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufeff\u200b]")
+_SOFT_HYPHEN = re.compile(r"\xad(?:\r?\n)?")
 _QUOTE = re.compile(r'"(?![א-ת])|(?<![א-ת])"')
 _QUOTE_INSIDE = re.compile(r'(?<=[\w.,:\\&<])(?<![א-ת])"(?=\w|[.,:]\d)')
 _MARKER = re.compile(r"[\W_]*\d{1,2}[.)、．]?[\W_]*")
@@ -33,7 +34,7 @@ def clean(text: str) -> str:
     Source: docs/method.md, sections 5.1 and 8.
     """
     text = without_markup(text)
-    text = _without_stray_quotes(_without_surplus_space(_CONTROL.sub(" ", text)))
+    text = _without_stray_quotes(_without_surplus_space(_CONTROL.sub(" ", _SOFT_HYPHEN.sub("", text))))
     text = _without_surplus_space(text)
     return "" if is_filler(text) else text
 

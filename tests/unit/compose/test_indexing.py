@@ -8,6 +8,7 @@ import pytest
 from support.data_folders import write_table
 from support.pacs_export import NAME, Export, write_export
 
+from simcrop.adapters.sources.indexing.entries import VERSION
 from simcrop.adapters.sources.indexing.reports import ReportTable
 from simcrop.adapters.sources.indexing.walking import walk
 from simcrop.adapters.sources.indexing.work_file import WorkFile
@@ -77,7 +78,7 @@ def test_several_processes_write_the_same_bytes(
 
 def test_a_command_that_was_stopped_goes_on_and_writes_the_same_bytes(export: Export, tmp_path: Path) -> None:
     index(export, tmp_path / "a.csv")
-    with WorkFile(tmp_path / ".b.csv.unfinished", f"1 {export.root}") as work:
+    with WorkFile(tmp_path / ".b.csv.unfinished", f"{VERSION} {export.root}") as work:
         work.add_found(walk(export.root))
         first = work.pieces(200)[0]
         # What is known is not looked at again: this entry is kept although it is wrong.

@@ -25,8 +25,7 @@ def series_row(root: Path, folder: str, series: Series, beside: Sequence[Problem
     """
     first = series.first
     look = look_at_series(root / folder, series)
-    texts = (first.body_part, first.description, first.study_description)
-    elsewhere = other_part(texts)
+    elsewhere = other_part(first.description, (first.body_part, first.study_description))
     is_derived = "DERIVED" in first.image_type[:1]
     told, remarks = (*beside, *look.problems), list(_remarks(look, elsewhere, series))
     verdict, problems, is_usable = verdict_of(root / folder, told, remarks)

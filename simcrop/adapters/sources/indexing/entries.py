@@ -15,9 +15,8 @@ from simcrop.adapters.problems.paths import data_files
 from simcrop.adapters.sources.indexing.walking import Found
 from simcrop.core.data.problems import BadFileError, Problem, problem
 
-VERSION = 1
+VERSION = 2
 """Goes up when a file would be described otherwise."""
-_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".iso")
 _UNNEEDED = frozenset({"path", "kind", "what", "problem"})
 """Fields of a DICOM header that an entry has for itself."""
 _TUPLES = ("image_type", "shape", "spacing_mm", "position", "orientation")
@@ -102,8 +101,7 @@ def read_entry(root: Path, found: Found) -> Entry:
     header = read_dicom_header(path, root)
     what = header.what
     if header.kind is Kind.NO_DICOM:
-        is_archive = found.name.lower().endswith(_ARCHIVES)
-        what = "an archive; unpack it first" if is_archive else "no scan, by what it holds"
+        what = "no scan, by what it holds"
     problems = () if header.problem is None else (header.problem,)
     return Entry(found.folder, found.name, what, problems, header)
 

@@ -53,7 +53,7 @@ def _row(root: Path, entry: Entry, volume: Any, study: str, patient: str, num_fi
     if volume["is_one_byte"]:
         told.append(problem(path, "content.mask", "has voxels of one byte, as masks and pictures have"))
     plane, name = plane_of(affine[:3, 2]), without_suffix(entry.name).replace("_", " ")
-    elsewhere = other_part([name])
+    elsewhere = other_part(name)
     remarks = [f"is called {elsewhere!r}, which is no chest"] if elsewhere else []
     verdict, problems, is_usable = verdict_of(path, told, remarks)
     return TableRow(

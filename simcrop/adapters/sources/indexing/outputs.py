@@ -15,8 +15,14 @@ from simcrop.adapters.sources.indexing.rows import COLUMNS, TableRow
 from simcrop.adapters.sources.indexing.volumes import LeftOut
 from simcrop.adapters.system.files import replace_text, whole_file
 
-_LEFT_OUT_COLUMNS = ("kind", "name", "files", "reason", "code", "detail")
+_LEFT_OUT_COLUMNS = ("kind", "name", "series", "files", "reason", "code", "detail")
+_WITH_PATHS = frozenset({"file", "folder", "volume"})
 _TEMPLATE = Path("configs/own_hospital.yaml")
+
+
+def list_beside(table: Path) -> Path:
+    """The list of what is left out of a table."""
+    return table.with_name(f"{table.stem}.left_out.csv")
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Places:
     @property
     def left_out(self) -> Path:
         """CSV of what is left out."""
-        return self.table.with_name(f"{self.table.stem}.left_out.csv")
+        return list_beside(self.table)
 
     @property
     def work(self) -> Path:
@@ -93,17 +99,19 @@ class LeftOutTable:
 
     Args:
         stream: to write to.
+        places: of the table, as which the list names files.
     """
 
-    def __init__(self, stream: io.TextIOBase) -> None:
-        self.counts = Counts()
+    def __init__(self, stream: io.TextIOBase, places: Places) -> None:
+        self.counts, self._places = Counts(), places
         self._writer = csv.writer(stream, lineterminator="\n")
         self._writer.writerow(_LEFT_OUT_COLUMNS)
 
     def add(self, left_out: LeftOut) -> None:
         """Add a line."""
         one = left_out
-        self._writer.writerow((one.kind, one.name, one.num_files, one.reason, one.code, one.detail))
+        name = self._places.named(one.name) if one.kind in _WITH_PATHS else one.name
+        self._writer.writerow((one.kind, name, one.series, one.num_files, one.reason, one.code, one.detail))
         self.counts.rows += 1
         self.counts.files += one.num_files
         self.counts.reasons[one.kind, one.reason] += one.num_files if one.kind == "volume" else 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from simcrop.adapters.formats.dicom_enhanced import opened_enhanced
 from simcrop.adapters.formats.dicom_headers import DicomHeader
+from simcrop.adapters.formats.dicom_parts import parts_in_order
 from simcrop.adapters.formats.dicom_places import Placed, check_places, without_copies
 from simcrop.adapters.formats.dicom_series import Series
 from simcrop.adapters.formats.geometry import LPS_TO_RAS, extent
@@ -73,13 +74,11 @@ def look_at_series(folder: Path, series: Series) -> Look:
 
 
 def _look_at_enhanced(folder: Path, series: Series) -> Look:
-    """A series of one file with many frames, by what it says of each of them."""
-    if len(series.headers) > 1:
-        message = f"holds {len(series.headers)} files of many frames of one series"
-        return Look((problem(folder, "container.several", message),), num_slices=series.num_slices)
+    """A series of one file with many frames, or of its parts, by what they say of each frame."""
     told: list[Problem] = []
     try:
-        with opened_enhanced(series.first.path, None, None, told.append) as stored:
+        parts = parts_in_order(folder, series.headers, told.append)
+        with opened_enhanced(parts[0], None, None, told.append, parts) as stored:
             shape, spacing = extent(stored.shape, stored.affine)
     except BadFileError as bad:
         return Look((*told, bad.problem), num_slices=series.num_slices)

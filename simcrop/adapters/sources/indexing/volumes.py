@@ -30,6 +30,7 @@ class LeftOut:
         detail: what was found in this one.
         code: of the problem, where there is one.
         num_files: how many files it stands for.
+        series: UID of the series that is meant, of a folder with slices.
     """
 
     kind: Literal["file", "folder", "volume", "study", "report"]
@@ -38,6 +39,7 @@ class LeftOut:
     detail: str = ""
     code: str = ""
     num_files: int = 0
+    series: str = ""
 
 
 def volumes_of(work: WorkFile, root: Path, study_is: StudyIs | None) -> Iterator[TableRow | LeftOut]:

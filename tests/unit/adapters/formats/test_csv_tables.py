@@ -31,6 +31,7 @@ def test_what_parts_the_cells_is_found_by_the_names_of_the_columns(tmp_path: Pat
     [
         (b"sep=;\r\na;b,c\r\n1;2\r\n", [(2, ["a", "b,c"]), (3, ["1", "2"])]),
         (b'"sep=|"\na|b\n', [(2, ["a", "b"])]),
+        (b"a,b\n1,2\n\x1a", [(1, ["a", "b"]), (2, ["1", "2"]), (3, [])]),
         (b"a,b\r1,2\r", [(1, ["a", "b"]), (2, ["1", "2"])]),
         (b"\n\na;b\n", [(1, []), (2, []), (3, ["a", "b"])]),
         ('"a";"b"\n"ä";"2"\n'.encode("utf-16"), [(1, ["a", "b"]), (2, ["ä", "2"])]),

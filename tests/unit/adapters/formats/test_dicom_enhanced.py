@@ -211,7 +211,7 @@ def test_other_objects_may_lie_beside_the_file_but_no_other_ct(file: Path) -> No
     (file.parent / ".DS_Store").write_bytes(b"x")
     write_series(file.parent, HU[:1], change=lambda dataset, number: setattr(dataset, "SOPClassUID", "1.2.840.999"))
     assert is_the_series(read_volume(file.parent))
-    write_enhanced(file.parent / "0.dcm")
+    write_enhanced(file.parent / "0.dcm", HU + 1)
     assert refusal(file.parent).code == "container.several"
     assert is_the_series(read_volume(file))
 

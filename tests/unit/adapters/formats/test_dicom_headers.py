@@ -120,6 +120,7 @@ def test_departures_that_every_reader_takes(tmp_path: Path, syntax: str) -> None
     ("name", "data", "kind", "code"),
     [
         ("README", b"exported by an archive\n", Kind.NO_DICOM, None),
+        ("P1.ZIP", b"PK\x03\x04", Kind.ARCHIVE, None),
         ("index", b"<html>", Kind.NO_DICOM, "container.html"),
         ("empty", b"", Kind.NO_DICOM, "container.empty"),
         ("a.dcm", b"", Kind.DAMAGED, "container.empty"),

@@ -1,17 +1,17 @@
 """Tables of features keep every bit, and tell what they hold."""
 
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
+import openpyxl
 import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from simcrop.adapters.formats.feature_tables import TableFormat, read_table, require_pyarrow, write_table
+from simcrop.adapters.formats.feature_tables import TableFormat, read_table, write_table
 from simcrop.core.errors import ConfigError, DataError
 
 NAMES = ["a.nii.gz", 'with "quotes", commas', "Lunge_ä.nii"]
@@ -50,18 +50,19 @@ def test_a_parquet_file_says_what_its_features_are(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_schema(tmp_path / "f.parquet").metadata[b"simcrop"] == b"{}"
 
 
-def test_pyarrow_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ConfigError, match=r"needs pyarrow; .*simcrop\[parquet\].* or take CSV"):
-        require_pyarrow()
-
-
 def test_tables_of_others_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\ufeffid,x,y\n007,1,2.5\n008,-1e3,0\n\n")
     np.savez(tmp_path / "b.npz", names=np.array(["007", "008"]), features=np.array([[1, 2.5], [-1e3, 0]]))
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["names"], file["features"] = ["007", "008"], [[1, 2.5], [-1e3, 0]]
-    for path in (tmp_path / "a.csv", tmp_path / "b.npz", tmp_path / "c.h5"):
+    (tmp_path / "d.csv").write_text("sep=;\n;x;y\n 007;1,0;2,500\n008;-1e3;0\n;;\n")
+    (tmp_path / "e.tsv").write_text("id\tGröße\ty\n007\t1\t2,500\n008\t-1e3\t0,0\n", encoding="utf-16")
+    workbook = openpyxl.Workbook()
+    for row in (["id", "x", "y"], ["007", 1, 2.5], ["008", -1e3, 0]):
+        workbook["Sheet"].append(row)
+    workbook.save(tmp_path / "f.xlsx")
+    (tmp_path / "f.xlsx").rename(tmp_path / "g.csv")
+    for path in sorted(tmp_path.iterdir()):
         assert {name: row.tolist() for name, row in read_table(path).items()} == {"007": [1, 2.5], "008": [-1000, 0]}
 
 
@@ -85,10 +86,12 @@ def test_a_folder_has_a_row_for_each_file_by_the_name_of_it(tmp_path: Path) -> N
     ("name", "content", "message"),
     [
         ("a.csv", "id,x\na,1\na,2\n", "has two rows of a; leave one"),
-        ("a.csv", "id,x\na,red\n", r"cannot be read as a table of features \(could not convert string to float"),
-        ("a.csv", "id,x\na,1\nb,2,3\n", "cannot be read as a table"),
+        ("a.csv", "id,x\na,red\n", r"a table of features \(line 2, column x: 'red' is no number\)"),
+        ("a.csv", "id,x,y\na,1,\n", r"\(line 2, column y: '' is no number\)"),
+        ("a.csv", 'id,x\na,"1,234"\n', r"'1,234' is no number"),
+        ("a.csv", "id,x\na,1\nb,2,3\n", r"\(line 3 has 3 cells for 2 columns\)"),
         ("a.npz", "no archive", "cannot be read as a table"),
-        ("a.parquet", "no table", "cannot be read as a table"),
+        ("a.parquet", "PAR1 no table", "cannot be read as a table"),
         ("a.h5", "no table", "cannot be read as a table"),
         ("a.h5", None, "does not exist; name a table of features"),
         ("a.csv", None, "does not exist; name a table of features"),
@@ -110,5 +113,5 @@ def test_arrays_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", rows=np.zeros((2, 3)))
     with pytest.raises(DataError, match="the arrays names and features do"):
         read_table(tmp_path / "a.npz")
-    with pytest.raises(ConfigError, match=r"ends in none of \.csv, \.parquet, \.npz, \.h5"):
+    with pytest.raises(ConfigError, match=r"ends in none of \.csv, \.tsv, \.xlsx, \.xlsm, \.parquet, \.npz, \.h5"):
         read_table(tmp_path / "a.txt")

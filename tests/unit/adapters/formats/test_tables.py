@@ -44,6 +44,26 @@ def test_rows_that_say_nothing_are_skipped_and_counted(tmp_path: Path, blank: by
     ]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_the_names_of_the_columns_may_stand_below_a_title(tmp_path: Path, delimiter: str) -> None:
+    text = 'Export of 1.2.2024, "old" system\n,,\n\nname,text,more\n1,a,\nname,b,\n'.replace(",", delimiter)
+    _, rows, told = rows_of(tmp_path / "a.csv", text.encode(), required=("name", "text"))
+    assert [(line, row["name"]) for line, row in rows] == [(5, "1"), (6, "name")]
+    assert [(found.code, found.severity, found.values["line"]) for found in told] == [("text.table", "note", 4)]
+    workbook = openpyxl.Workbook()
+    for cells in (["Export"], [], ["name", "text", "more"], [1], ["2", "b", "c"]):
+        workbook["Sheet"].append(cells)
+    workbook.save(tmp_path / "a.xlsx")
+    _, rows, told = rows_of(tmp_path / "b.xlsx", (tmp_path / "a.xlsx").read_bytes(), required=("name", "text"))
+    assert [(line, row["name"]) for line, row in rows] == [(4, "1"), (5, "2")]
+    assert [found.values["line"] for found in told] == [3]
+
+
+def test_without_those_names_the_first_row_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadFileError, match=r"lacks the column 'name'; its columns are Export;"):
+        rows_of(tmp_path / "a.csv", b"Export\nid,b\n1,2\n")
+
+
 def test_heads_may_be_spelled_in_other_ways_but_for_those_that_are_there_already(tmp_path: Path) -> None:
     heads = "Ｎａｍｅ , Patient-ID,PATIENT ID 2,Text\n".encode()
     columns, _, _ = rows_of(tmp_path / "a.csv", heads, optional=("patient_id",))

@@ -59,6 +59,15 @@ def test_a_phrase_that_comes_in_every_report_is_counted_once_where_nothing_else_
     assert text.encode(page).decode(encoding_of(tmp_path / "a.csv", text.encode(page))[0]) == text
 
 
+def test_chinese_may_have_signs_and_names_beyond_the_old_standard(tmp_path: Path) -> None:
+    text = (
+        f"{HEADER}双肺透亮度良好，右肺下叶见约5㎜小结节，边缘清晰。纵隔淋巴结无肿大。朱镕囧，心影不大，胸腔无积液①。,\n"
+    )
+    for page in ("gbk", "gb18030"):
+        found, (note,) = encoding_of(tmp_path / "a.csv", text.encode(page))
+        assert (text.encode(page).decode(found), note.code) == (text, "text.encoding")
+
+
 @pytest.mark.parametrize("name", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_unicode_is_read_without_a_word(tmp_path: Path, name: str) -> None:
     text = f"{HEADER}Sağ akciğerde nodül. Größe.,\n" * 3

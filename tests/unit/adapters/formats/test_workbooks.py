@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from simcrop.adapters.formats.workbooks import as_text, parquet_cells, workbook_cells
+from simcrop.adapters.formats.workbooks import as_text, parquet_cells, require_pyarrow, workbook_cells
 from simcrop.core.data.problems import BadFileError, Problem
 from simcrop.core.errors import ConfigError
 
@@ -148,3 +148,9 @@ def test_without_openpyxl_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(ConfigError, match=r"simcrop\[xlsx\].* or save the table as CSV"):
         cells_of(tmp_path / "t.xlsx")
+
+
+def test_pyarrow_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ConfigError, match=r"needs pyarrow; .*simcrop\[parquet\].* or take CSV"):
+        require_pyarrow()

@@ -36,6 +36,14 @@ def test_every_row_is_a_study_of_its_own_by_default(table: Path) -> None:
     assert torch.equal(source.read_volume("sub/b.nii").voxels, torch.from_numpy(chest(1)))
 
 
+@pytest.mark.parametrize(
+    ("word", "split"), [("Training", "train"), ("TRAIN ", "train"), ("val", "validation"), ("valid", "validation")]
+)
+def test_splits_are_known_by_their_usual_words(table: Path, word: str, split: str) -> None:
+    write_table(table, [_row("a.nii.gz", split=word)])
+    assert [study.split for study in ManifestSource(table).studies()] == [split]
+
+
 def test_optional_columns_group_split_and_label(table: Path) -> None:
     rows = [
         _row("a.nii.gz", study_id="s", patient_id="p", split="Valid", emphysema="1", age="63"),

@@ -115,3 +115,9 @@ def test_series_that_no_row_names_are_listed(patient: Path, monkeypatch: pytest.
     assert set(source_of(patient, {"series": "3"}).files()) == {patient / "P2/a", patient / "P3/a"}
     monkeypatch.setitem(sys.modules, "pydicom", None)
     assert list(source.files()) == []
+
+
+def test_a_row_without_a_volume_hides_no_series(patient: Path) -> None:
+    write_series(patient / "P2")
+    source = source_of(patient, {}, {"volume": "", "patient_id": "q"})
+    assert patient / "P2" in source.files()

@@ -129,6 +129,15 @@ def test_a_report_without_a_volume_is_named_by_its_line(folder: Path, blank: str
     assert error.message == "line 3 has other cells and no volume"
 
 
+def test_rows_that_speak_of_no_scan_are_skipped_and_counted(folder: Path) -> None:
+    form = {"volume": "", "findings": "", "impression": "nan"}
+    studies, told = read(folder / "t.csv", csv_text([{**row, "age": "61"} for row in rows_of(form, {}, form)]))
+    assert [study.study_id for study in studies] == ["scans/v1"]
+    assert [(found.code, found.severity, found.values["lines"]) for found in told] == [
+        ("text.blank_rows", "note", [2, 4])
+    ]
+
+
 @pytest.mark.parametrize("volume", [".", "./", "scans/..", "scans"])
 def test_a_folder_without_slices_is_told_as_such(folder: Path, volume: str) -> None:
     (folder / "t.csv").write_text(csv_text(rows_of({"volume": volume})))

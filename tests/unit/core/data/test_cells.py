@@ -38,9 +38,9 @@ def test_what_says_something_is_not_blank(cell: str) -> None:
             "1 1.0 1,0 1. 01 1.00 +1 TRUE true Yes y ja J WAHR oui VRAI sí SÌ sim evet tak да 是 はい 예 نعم כן हाँ ใช่",
             1,
         ),
-        ("+ ++ positive Pos present PRÉSENT positiv", 1),
+        ("+ ++ Checked detected positive Pos present PRÉSENT positiv", 1),
         ("0 0.0 0,0 00 FALSE No n nein FALSCH non FAUX não hayır nie нет όχι 否 无 いいえ 아니오 لا לא नहीं ไม่ใช่", 0),
-        ("negative Neg absent negativ", 0),
+        ("Unchecked undetected negative Neg absent negativ", 0),
         ("2 -1 0.5 1.5 10 100 1e0 maybe F M x yes? 1,5 11", None),
     ],
 )

@@ -48,23 +48,26 @@ def test_kernels_are_for_soft_tissue_or_for_lung(kernel: str, description: str, 
 
 
 @pytest.mark.parametrize(
-    ("texts", "word"),
+    ("description", "around", "word"),
     [
-        (["HEAD", ""], "HEAD"),
-        (["", "CCT nativ Kopf 5.0"], "Kopf"),
-        (["", "CT ABDOMEN portal"], "ABDOMEN"),
-        (["", "Schädel"], "Schädel"),
-        (["ABDOMEN", "CT Thorax Abdomen"], ""),
-        (["CHEST"], ""),
-        (["NECK", "Hals Thorax"], ""),
-        (["", "CAP portal"], ""),
-        (["", "Capillary"], ""),
-        (["", "Abd 3.0"], "Abd"),
-        (["", "TÓRAX"], ""),
-        (["", "头颅平扫"], "头颅平扫"),
-        (["", "Recon 2"], ""),
-        ([], ""),
+        ("", ["HEAD", ""], "HEAD"),
+        ("CCT nativ Kopf 5.0", [], "Kopf"),
+        ("CT ABDOMEN portal", [], "ABDOMEN"),
+        ("Schädel", [], "Schädel"),
+        ("CT Thorax Abdomen", ["ABDOMEN"], ""),
+        ("", ["CHEST"], ""),
+        ("Hals Thorax", ["NECK"], ""),
+        ("CAP portal", [], ""),
+        ("Capillary", [], ""),
+        ("Abd 3.0", [], "Abd"),
+        ("Abd 3.0", ["CHEST", "CT Thorax"], "Abd"),
+        ("Wirbelsäule sag 2.0", ["CHEST", "CT Thorax/Abdomen"], "Wirbelsäule"),
+        ("portal 3.0", ["ABDOMEN", "CT Thorax/Abdomen"], ""),
+        ("TÓRAX", [], ""),
+        ("头颅平扫", [], "头颅平扫"),
+        ("Recon 2", [], ""),
+        ("", [], ""),
     ],
 )
-def test_another_part_of_the_body_is_named_by_its_word(texts: list[str], word: str) -> None:
-    assert other_part(texts) == word
+def test_another_part_of_the_body_is_named_by_its_word(description: str, around: list[str], word: str) -> None:
+    assert other_part(description, around) == word

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from simcrop.core.reports.lines import paragraphs
+from simcrop.core.reports.lines import MARK, paragraphs, without_marks
 
 PROSE = (
     "There is a 5 mm nodule in the right upper lobe which is unchanged from the prior examination of March. There is "
@@ -50,7 +50,13 @@ def test_one_finding_a_line_is_a_part_each(lines: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["A line that\ngoes on. Next.", "There is a nodule in the right\nlower lobe.", "in the right lobe,\nNew lesion"],
+    [
+        "A line that\ngoes on. Next.",
+        "There is a nodule in the right\nlower lobe.",
+        "in the right lobe,\nNew lesion",
+        "A small pleu-\nral effusion",
+        "small pleu-\nral rest",
+    ],
 )
 def test_a_line_that_goes_on_is_joined(text: str) -> None:
     assert paragraphs(text) == [text.replace("\n", " ")]
@@ -58,3 +64,38 @@ def test_a_line_that_goes_on_is_joined(text: str) -> None:
 
 def test_blank_lines_divide_whatever_stands_there() -> None:
     assert paragraphs("a line\n\nthat ends\n \nthrice") == ["a line", "that ends", "thrice"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Lungs clear", "no effusion"],
+        ["The heart is of normal size, with some calcium in the coronary arteries", "no effusion", "Liver normal"],
+        ["Herz normal groß", "kein Erguss", "keine vergrößerten Lymphknoten"],
+        ["Akciğerler doğal", "plevral efüzyon yok"],
+        ["A nodule of 5 mm in the upper lobe of the right lung, which is unchanged", "lungs are otherwise clear"],
+        ["Nodules:", "- 5 mm", "no others"],
+    ],
+)
+def test_a_marked_break_is_meant_whatever_follows(lines: list[str]) -> None:
+    assert paragraphs(without_marks(MARK.join(lines))) == lines
+
+
+@pytest.mark.parametrize("width", [56, 64, 80])
+@pytest.mark.parametrize("text", [PROSE, PROSE.lower()])
+def test_a_program_that_marks_the_ends_of_wrapped_lines_is_found_out(text: str, width: int) -> None:
+    assert paragraphs(without_marks(textwrap.fill(text, width).replace("\n", MARK))) == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("liver, spleen,| kidneys normal", ["liver, spleen, kidneys normal"]),
+        ("a nodule (5 mm,| new)|no effusion", ["a nodule (5 mm, new)", "no effusion"]),
+        ("A nodule in the right\nlower lobe|no effusion", ["A nodule in the right lower lobe", "no effusion"]),
+        ("A nodule in emphy-\nsema|no effusion", ["A nodule in emphy- sema", "no effusion"]),
+        ("|lungs clear||no effusion|", ["", "lungs clear", "no effusion", ""]),
+    ],
+)
+def test_a_marked_break_ends_no_line_that_goes_on(text: str, parts: list[str]) -> None:
+    assert paragraphs(without_marks(text.replace("|", MARK))) == parts

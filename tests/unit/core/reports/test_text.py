@@ -109,3 +109,7 @@ def test_sentence_key_ignores_case_and_white_space_only() -> None:
     assert key == sentence_key(" no  PLEURAL\neffusion. ") == 1496164094657191812
     assert key != sentence_key("No pleural effusion")
     assert 0 <= key < 2**63
+
+
+def test_soft_hyphens_are_no_letters_and_no_spaces() -> None:
+    assert clean("Kein Pleura\xadergus\xad\ns.") == "Kein Pleuraerguss."

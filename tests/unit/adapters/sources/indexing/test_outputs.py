@@ -67,9 +67,9 @@ def test_a_table_has_its_columns_and_sums(tmp_path: Path) -> None:
 
 def test_the_list_beside_it_is_counted_by_reason(tmp_path: Path) -> None:
     with text_file(tmp_path / "t") as stream:
-        table = LeftOutTable(stream)
+        table = LeftOutTable(stream, Places(tmp_path / "t.csv", tmp_path / "scans"))
         table.add(LeftOut("file", "IM\udcff", "a localizer", num_files=1))
-        table.add(LeftOut("volume", "a/b", "not the best", num_files=24))
+        table.add(LeftOut("volume", "a/b", "not the best", num_files=24, series="1.2"))
         table.add(LeftOut("report", "line 2", "no study"))
     assert table.counts.reasons == {
         ("file", "a localizer"): 1,
@@ -78,7 +78,12 @@ def test_the_list_beside_it_is_counted_by_reason(tmp_path: Path) -> None:
     }
     assert (table.counts.rows, table.counts.files) == (3, 25)
     text = (tmp_path / "t").read_text(encoding="utf-8")
-    assert text.splitlines()[:2] == ["kind,name,files,reason,code,detail", "file,IM\\udcff,1,a localizer,,"]
+    assert text.splitlines() == [
+        "kind,name,series,files,reason,code,detail",
+        "file,scans/IM\\udcff,,1,a localizer,,",
+        "volume,scans/a/b,1.2,24,not the best,,",
+        "report,line 2,,0,no study,,",
+    ]
 
 
 @pytest.mark.parametrize("is_outside", [False, True])

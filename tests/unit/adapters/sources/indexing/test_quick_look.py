@@ -104,6 +104,6 @@ def test_an_enhanced_file_is_looked_at_by_its_frames(tmp_path: Path) -> None:
     write_enhanced(tmp_path / "b/1", own=lambda number: at(number + 3 * (number > 4)))
     gap = look_at_series(tmp_path / "b", contents_of(tmp_path / "b").series[0])
     assert "container.incomplete" in [each.code for each in gap.problems]
-    write_enhanced(tmp_path / "a/2")
+    write_enhanced(tmp_path / "a/2", HU + 1)
     both = look_at_series(tmp_path / "a", contents_of(tmp_path / "a").series[0])
     assert [each.code for each in both.problems] == ["container.several"]
