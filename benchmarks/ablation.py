@@ -73,13 +73,14 @@ CELLS = (
 )
 """On one process `global` negatives are those of the batch: tests/e2e/test_ranks.py shows that ranks agree with it."""
 
+# What a run could not measure has no figure.
 COLUMNS: dict[str, Callable[[dict[str, Any]], float | None]] = {
-    "probe AUROC, mean token": lambda s: s["probe_auroc"],
-    "of prototypes": lambda s: s["probe_auroc_prototypes"],
-    "hit rate": lambda s: s["grounding_hit_rate"],
-    "map AUC": lambda s: s["grounding_auc"],
-    "evidence AUC": lambda s: s["grounding_auc_evidence"],
-    "own above others": lambda s: s["grounding_own_above_others"],
+    "probe AUROC, mean token": lambda s: s.get("probe_auroc"),
+    "of prototypes": lambda s: s.get("probe_auroc_prototypes"),
+    "hit rate": lambda s: s.get("grounding_hit_rate"),
+    "map AUC": lambda s: s.get("grounding_auc"),
+    "evidence AUC": lambda s: s.get("grounding_auc_evidence"),
+    "own above others": lambda s: s.get("grounding_own_above_others"),
 }
 
 

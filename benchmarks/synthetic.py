@@ -104,6 +104,6 @@ def study_batches(
 ) -> StudyBatches:
     """Batches of them, as training reads them."""
     spec = ReadingSpec(config.model, config.objectives, config.data.augment, config.seed)
-    reader = ItemReader(volumes, ReportReader(tokenizer, config.text_encoder.max_tokens), spec)
+    reader = ItemReader(volumes, ReportReader.of(tokenizer, config.text_encoder), spec)
     pin_memory = torch.cuda.is_available()
     return StudyBatches(source.studies(), reader, config.train, num_workers=num_workers, pin_memory=pin_memory)

@@ -61,13 +61,13 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckRe
 
 
 def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterator[str]:
-    """Two lines for each code, errors first and the commonest first, lines about reports, patients and labels, and one
-    of totals.
+    """Two lines for each code, errors first and the commonest first, lines about reports, patients, labels and what is
+    left out, and one of totals.
 
     Args:
         found: by a check.
         report: where all of it was written.
-        width: characters of a line; longer ones are cut, but for the last one.
+        width: characters of a line; longer ones are cut, but for the last two.
     """
     by_code: dict[str, list[Problem]] = {}
     for problem in found.problems:
@@ -89,6 +89,8 @@ def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterat
         yield "patients: {} of {} held out".format(*found.held_out)
     if found.labels:
         yield _cut(f"labels, yes/no/unknown: {', '.join(map(_label, found.labels.items()))}", width)
+    if found.exclusion_note:
+        yield _plain(found.exclusion_note)
     num_notes = sum(problem.severity == "note" and problem.code != PASSED_OVER for problem in found.problems)
     counts = (found.num_volumes, "volume"), (found.num_errors, "error"), (num_notes, "note")
     volumes, errors, notes = (_counted(*count) for count in counts)

@@ -53,3 +53,32 @@ Protocol = Annotated[
         show_default=False,
     ),
 ]
+RetrievalProtocol = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="honest|published",
+        help="published searches among distinct findings, and tells recall@5, 10, 50 and 100, as others do on CT-RATE.",
+        show_default=False,
+    ),
+]
+Distinct = Annotated[
+    bool | None,
+    typer.Option(
+        "--distinct/--repeats",
+        help="Leave out studies whose findings are those of another one; published does so.",
+        show_default=False,
+    ),
+]
+Top = Annotated[
+    str | None,
+    typer.Option(metavar="K,K,...", help="Numbers of candidates that recall is told for.", show_default=False),
+]
+Prompts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="reports|templates|FILE.yaml",
+        help="Sentences that ask for each finding; those of the training reports by default.",
+        show_default=False,
+    ),
+]

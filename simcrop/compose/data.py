@@ -88,6 +88,8 @@ def prepare_data(
     """
     data = config.data
     source = build_source(data)
+    if source.exclusion_note:
+        _log.info(source.exclusion_note)
     verdicts = Verdicts(data.prepared, source)
     refusals = Refusals(source.studies(), verdicts.errors(), max_bad_share=data.max_bad_share)
     if for_training and config.objectives.reads_reports:
@@ -240,7 +242,7 @@ def validation_batches(
 def _reader(config: RunConfig, data: Data, tokenizer: Tokenizer) -> ItemReader:
     padding = text_padding(config, choose_device(config.train.device))
     spec = ReadingSpec(config.model, config.objectives, config.data.augment, config.seed, padding)
-    reports = ReportReader(tokenizer, config.text_encoder.max_tokens)
+    reports = ReportReader.of(tokenizer, config.text_encoder)
     return ItemReader(data.prepared, reports, spec, data.features)
 
 

@@ -140,7 +140,7 @@ def look_for(
         references: of the model, where it carries some.
     """
     company = normal_findings() if company is None else company
-    recipe, reader = model.recipe, ReportReader(tokenizer, model.text_recipe.max_tokens)
+    recipe, reader = model.recipe, ReportReader.of(tokenizer, model.text_recipe)
     seen = Volume(*resample_volume(scan.volume, Grid(recipe.spacing_mm, recipe.volume_size)))
     features = torch.stack([read_within(model, reader, each, company) for each in sentences])
     found = maps_in(seen, features, model)

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from simcrop.adapters.checkpoints.encoder_file import open_weights, start_from
+from simcrop.adapters.checkpoints.encoder_file import open_weights
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.hub import local_copy
 from simcrop.adapters.checkpoints.models import load_weights, make_model
 from simcrop.adapters.checkpoints.reference_scans import find_references
+from simcrop.adapters.checkpoints.start import Start, start_from
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.system.ranks import choose_device
 from simcrop.adapters.text.tokenizer import HFTokenizer
@@ -68,13 +69,23 @@ def build_model(
         ConfigError: the text encoder or `model.init` cannot be loaded.
         BackendError: see `select_ops`.
     """
+    model, tokenizer, _ = begin_model(config, reports=reports, tokenizer_dir=tokenizer_dir)
+    return model, tokenizer
+
+
+def begin_model(
+    config: RunConfig, *, reports: Callable[[], Iterable[str]] | None = None, tokenizer_dir: Path | None = None
+) -> tuple[SimCroP, HFTokenizer, Start | None]:
+    """As `build_model`, with the account of what came from `model.init`; None where that is scratch."""
     device = choose_device(config.train.device)
     model, tokenizer = make_model(
         config, select_ops(config.train.ops, device), reports=reports, tokenizer_dir=tokenizer_dir
     )
-    if config.model.init != "scratch":
-        start_from(model.encoder, Path(config.model.init).expanduser())
-    return model, tokenizer
+    if config.model.init == "scratch":
+        return model, tokenizer, None
+    loaded = {"encoder"} if config.text_encoder.source == "scratch" else {"encoder", "text_encoder"}
+    parts = [name for name, _ in model.named_children() if name not in loaded]
+    return model, tokenizer, start_from(model.encoder, Path(config.model.init).expanduser(), other_parts=parts)
 
 
 def load_simcrop(

@@ -186,7 +186,7 @@ def _by_sentences(checkpoint: str, prompts: Path | None, device: torch.device) -
     """How much better sentences that assert a finding are met than those that deny it."""
     model, tokenizer = load_aligned(checkpoint, device)
     texts = prompt_texts(prompts)
-    reports = ReportReader(tokenizer, model.text_recipe.max_tokens)
+    reports = ReportReader.of(tokenizer, model.text_recipe)
     scores, asserting = sentence_scorer(model, reports, [*texts.values()]), _first_sentences(model, reports, texts)
 
     def compute(volumes: Tensor) -> Computed:
@@ -237,7 +237,7 @@ def prompt_texts(given: Path | Mapping[str, Any] | None) -> dict[str, PromptText
     if given is None:
         return {name: templates(name) for name in WORDS}
     where = f"--prompts {given}" if isinstance(given, Path) else "prompts"
-    read = read_prompts(given, None, "--prompts") if isinstance(given, Path) else prompts_of(given, where)
+    read = read_prompts(given, None, key="--prompts") if isinstance(given, Path) else prompts_of(given, where)
     texts: dict[str, PromptTexts] = {}
     for name, prompt in read.items():
         if not isinstance(prompt, PromptTexts):

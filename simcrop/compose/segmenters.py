@@ -95,7 +95,8 @@ def segment_scans(
     sha256, settings, device = content["sha256"], config.segment, choose_device(options.device)
     classes, spacing = settings.classes, settings.spacing_mm
     assert spacing is not None
-    segmenter = Segmenter(load_network(folder, config, sha256, device, "auto"), settings.overlap, TrainRecipe())
+    network = load_network(folder, config, sha256, device, "auto")
+    segmenter = Segmenter(network, settings.overlap, TrainRecipe(), settings.foreground)
     about: dict[str, Any] = {
         "version": 1,
         "weights_sha256": sha256,

@@ -121,7 +121,7 @@ class TrainedModel(SimCroP):
         return tokenizer_of_aligned(self, self.name)
 
     def _reports(self) -> ReportReader:
-        return ReportReader(self._words(), self.text_recipe.max_tokens)
+        return ReportReader.of(self._words(), self.text_recipe)
 
 
 class TrainedClassifier:

@@ -38,7 +38,7 @@ from simcrop.compose.data import (
     validation_batches,
     with_features,
 )
-from simcrop.compose.models import build_model
+from simcrop.compose.models import begin_model
 from simcrop.compose.ops import compiles
 from simcrop.compose.reporting import report
 from simcrop.compose.tracking import Trackers, send_the_rest, tracking
@@ -144,7 +144,9 @@ class _Run:
         if start is not None:
             check_data(start, self.data.fingerprint)
         tokenizer_dir = None if start is None else start.tokenizer_folder()
-        self.model, self.tokenizer = build_model(config, reports=self.data.reports, tokenizer_dir=tokenizer_dir)
+        self.model, self.tokenizer, self.begun_from = begin_model(
+            config, reports=self.data.reports, tokenizer_dir=tokenizer_dir
+        )
         self.untrained = copy.deepcopy(self.model.encoder).to(device)
         self.learner = self._learner(device)
         self.data = self._read_findings()
@@ -181,7 +183,7 @@ class _Run:
             studies,
             volumes=self.data.prepared,
             source=self.data.source,
-            reports=ReportReader(self.tokenizer, self.config.text_encoder.max_tokens),
+            reports=ReportReader.of(self.tokenizer, self.config.text_encoder),
             recipe=self.config.model,
         )
 
@@ -271,6 +273,7 @@ class _Run:
                 "git_commit": git_commit(),
                 "data_fingerprint": self.data.fingerprint,
                 "text_encoder": provided_weights(self.model, self.config),
+                "model_init": None if self.begun_from is None else self.begun_from.record(),
             },
             omit=provided_elsewhere(self.config),
             start_step=0 if self.start is None else self.start.step,

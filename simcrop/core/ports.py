@@ -75,6 +75,10 @@ class DataSet(TruthSource, Protocol):
     """The authors' probe of this data set."""
     eraser: Eraser | None = None
     """Takes findings out of its volumes; None where they were not made."""
+    excluded: Sequence[str] = ()
+    """Volumes that are in no study any more since a list leaves them out, though `files` has them."""
+    exclusion_note: str = ""
+    """What that list came to, in one line; empty without one."""
 
     @abstractmethod
     def studies(self) -> Sequence[Study]:
@@ -151,11 +155,15 @@ class Tokenizer(Protocol):
     sep_id: int
     unk_id: int
 
-    def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
+    def encode(self, sentences: Sequence[str], *, max_tokens: int, separator: bool = True) -> Encoding:
         """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens` (special tokens count).
 
-        A single sentence longer than the limit is cut at the limit.
+        A single sentence longer than the limit is cut at the limit. `separator`: whether one stands behind the last.
         """
+        ...
+
+    def tokens(self, text: str) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
+        """Ids of the tokens of a text, special ones left out, and the characters of each: first, and past the last."""
         ...
 
 

@@ -14,7 +14,7 @@ from support.segmenting import SHORT, msd_config, options, read_json, segment
 
 pytest.importorskip("monai", reason="MONAI is not installed")
 
-from simcrop import compose
+from simcrop.compose import evaluation
 
 LONGER = (*SHORT, "segment.steps=30", "segment.test_studies=1", "segment.hausdorff=false")
 
@@ -33,7 +33,7 @@ def test_without_monai_the_remedy_is_named(
         elif name.startswith(("simcrop.adapters.evaluation.segmentation", "simcrop.compose.evaluation.segment")):
             monkeypatch.delitem(sys.modules, name)
     for name in ("segment", "segmentation_task"):
-        monkeypatch.delattr(compose.evaluation, name, raising=False)
+        monkeypatch.delattr(evaluation, name, raising=False)
     assert segment(msd, tmp_path) == 1
     [line] = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("simcrop: segmentation needs MONAI, and monai")

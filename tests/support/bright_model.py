@@ -1,7 +1,7 @@
 """A model that looks for brightness, and scans with a bright block at a known place."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 
 from simcrop.core.data.batch import Encoding, Tokens
 from simcrop.core.model.patches import apply_window, patchify
-from simcrop.core.recipe import ModelRecipe
+from simcrop.core.recipe import ModelRecipe, TextEncoderRecipe
 
 RECIPE = ModelRecipe(
     volume_size=(20, 16, 12), patch_size=(4, 4, 3), local_patch_size=None, spacing_mm=(4.0, 4.0, 6.0), embed_dim=6,
@@ -24,7 +24,8 @@ class Words:
 
     pad_id, mask_id, cls_id, sep_id, unk_id = 0, 1, 2, 3, 4
 
-    def encode(self, sentences: list[str], *, max_tokens: int) -> Encoding:
+    def encode(self, sentences: Sequence[str], *, max_tokens: int, separator: bool = True) -> Encoding:
+        assert separator
         pairs = [(index, word) for index, sentence in enumerate(sentences) for word in sentence.split()][
             : max_tokens - 2
         ]
@@ -36,7 +37,7 @@ class BrightnessModel(torch.nn.Module):
     """A sentence with the word "bright" is like patches of metal, any other like patches of air."""
 
     recipe = RECIPE
-    text_recipe = SimpleNamespace(max_tokens=400)
+    text_recipe = TextEncoderRecipe(max_tokens=400)
 
     def __init__(self) -> None:
         super().__init__()

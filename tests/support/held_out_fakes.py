@@ -1,5 +1,6 @@
 """A data set in memory, and a network whose features can be foretold: bright patches answer to the word "bright"."""
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
 import torch
@@ -90,7 +91,8 @@ class WordTokenizer:
         self.words: list[str] = ["[PAD]", "[MASK]", "[CLS]", "[SEP]"]
         self.vocab_size = 1000
 
-    def encode(self, sentences: list[str], *, max_tokens: int) -> Encoding:
+    def encode(self, sentences: Sequence[str], *, max_tokens: int, separator: bool = True) -> Encoding:
+        assert separator
         ids, owners = [self.cls_id], [-1]
         for index, sentence in enumerate(sentences):
             words = sentence.lower().strip(".").split()

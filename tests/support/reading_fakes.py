@@ -15,7 +15,8 @@ class WordTokenizer:
 
     vocab_size, pad_id, mask_id, cls_id, sep_id = 50, 0, 1, 2, 3
 
-    def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
+    def encode(self, sentences: Sequence[str], *, max_tokens: int, separator: bool = True) -> Encoding:
+        assert separator
         ids, owners, cut = [self.cls_id], [-1], 0
         for number, sentence in enumerate(sentences):
             words = sentence.replace("Silent.", "").split()

@@ -84,9 +84,15 @@ class Checkpoint:
         """The model's tensors on the CPU."""
         return load_file(self.file(WEIGHTS))
 
-    def encoder_weights(self) -> dict[str, Tensor]:
-        """The vision encoder's part of them, in timm's names."""
-        return encoder_weights(self.weights())
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """The `model` section of its configuration."""
+        return self.config()["model"]
+
+    def contents(self) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+        """The vision encoder's tensors in timm's names, and the names of all others."""
+        weights = self.weights()
+        return encoder_weights(weights), tuple(name for name in weights if not name.startswith(ENCODER))
 
     def encoder(
         self, ops: Ops, model: Mapping[str, Any] | None = None, *, kind: type[VisionEncoder] = VisionEncoder
@@ -95,7 +101,7 @@ class Checkpoint:
         if model:
             raise CheckpointError(f"{self.path}: says itself how its model is made; leave out `model`")
         encoder = kind(self.run_config().model, ops)
-        encoder.load_state_dict(self.encoder_weights())
+        encoder.load_state_dict(self.contents()[0])
         return encoder
 
     def whole(self, name: str | Path, remedy: str) -> "Checkpoint":

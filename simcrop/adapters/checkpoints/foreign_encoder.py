@@ -6,7 +6,7 @@ inferred from the paper, since their file does not hold them.
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from simcrop.adapters.checkpoints.left_out import left_out
 from simcrop.adapters.config.errors import describe
 from simcrop.adapters.system.files import sha256_of
 from simcrop.core.errors import CheckpointError, ConfigError
@@ -29,7 +30,7 @@ _log = logging.getLogger("simcrop")
 PUBLISHED = ModelRecipe(preset="vit_b", position_embedding="sincos_hw", **PRESETS["vit_b"]["model"])
 """The encoder of the authors' checkpoint."""
 _CHANNELS_PER_HEAD = 64
-_SAME_TABLE = 2e-3
+SAME_TABLE = 2e-3
 """Largest difference between a table in half precision and the same one computed anew."""
 _FEW = 4
 """Patches along h that are compared before a whole table is computed."""
@@ -66,11 +67,13 @@ class EncoderFile:
     def run_config(self) -> None:
         """None: the file does not say it."""
 
-    def encoder_weights(self) -> Mapping[str, Tensor]:
+    def weights(self) -> Mapping[str, Tensor]:
         """See `tensors`."""
         return self.tensors
 
-    weights = encoder_weights
+    def contents(self) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+        """The tensors that may be an encoder's, and the names of all else."""
+        return self.tensors, self.others
 
     def encoder(
         self, ops: Ops, model: Mapping[str, Any] | None = None, *, kind: type[VisionEncoder] = VisionEncoder
@@ -103,9 +106,8 @@ class EncoderFile:
         elif known is None and table is not None:
             _log.warning("%s: its position table is kept as it is, though neither sincos_hw nor sincos3d", self.path)
         _check_complete(self, tensors, own)
-        unused = [*(name for name in tensors if name not in own), *self.others]
-        if unused:
-            _log.info("%s: not of the encoder, left out: %s", self.path, _listed(unused))
+        for group in left_out([*(name for name in tensors if name not in own), *self.others]):
+            _log.log(logging.INFO if group.is_known else logging.WARNING, "%s: %s", self.path, group)
         encoder.load_state_dict({name: tensors[name] for name in own})
         return encoder
 
@@ -134,7 +136,7 @@ def _is_table(rows: Tensor, kind: Any, grid: Size) -> bool:
         computed = position_table(kind, grid, rows.shape[2])[:, 1:]
     except ConfigError:  # the width does not suit the kind
         return False
-    return torch.allclose(computed, rows, rtol=0, atol=_SAME_TABLE)
+    return torch.allclose(computed, rows, rtol=0, atol=SAME_TABLE)
 
 
 def _grids(num_patches: int) -> list[Size]:
@@ -159,7 +161,7 @@ def _is_other_grid(table: Tensor | None, known: tuple[str, Size] | None, recipe:
 def _recipe(file: EncoderFile, known: tuple[str, Size] | None, given: Mapping[str, Any]) -> ModelRecipe:
     if file.model is not None:
         return _validated({**file.model, **given}, file)
-    sizes = _sizes(file.tensors)
+    sizes = sizes_of(file.tensors)
     tree = asdict(PUBLISHED) | sizes
     if given.get("windows") is not None:
         tree["in_channels"] = PUBLISHED.in_channels  # the file's channels are windows
@@ -167,7 +169,7 @@ def _recipe(file: EncoderFile, known: tuple[str, Size] | None, given: Mapping[st
         tree["position_embedding"] = known[0]
     # Of the published width and patch, it has to be the published encoder: a lacking block is told, not left out.
     if (sizes.get("embed_dim"), sizes.get("patch_size")) != (PUBLISHED.embed_dim, PUBLISHED.patch_size):
-        tree["depth"] = _depth(file.tensors) or PUBLISHED.depth
+        tree["depth"] = depth_of(file.tensors) or PUBLISHED.depth
         if "volume_size" not in given:
             tree["volume_size"] = _volume_size(file, known, tree["patch_size"])
     recipe = _validated(tree | dict(given), file)
@@ -181,7 +183,7 @@ def _recipe(file: EncoderFile, known: tuple[str, Size] | None, given: Mapping[st
     return recipe
 
 
-def _sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def sizes_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The keys of the `model` section that the tensors' shapes say."""
     sizes: dict[str, Any] = {}
     norm, conv, hidden = (
@@ -196,7 +198,8 @@ def _sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return sizes
 
 
-def _depth(tensors: Mapping[str, Tensor]) -> int:
+def depth_of(tensors: Iterable[str]) -> int:
+    """Number of blocks, by the highest number in the names."""
     return max((int(match[1]) + 1 for match in map(_BLOCK.match, tensors) if match), default=0)
 
 
@@ -231,19 +234,25 @@ def _adapter() -> TypeAdapter[ModelRecipe]:
 
 
 def _check_complete(file: EncoderFile, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    lacking = [
-        f"{name} is {tuple(tensors[name].shape) if name in tensors else 'absent'}, not {tuple(value.shape)}"
-        for name, value in own.items()
-        if name not in tensors or tensors[name].shape != value.shape
-    ]
+    lacking = lacking_in(tensors, own)
     if lacking:
         raise CheckpointError(
             f"{file.path}: {len(lacking)} of the encoder's {len(own)} tensors are absent or do not fit: "
-            f"{_listed(lacking, '; ')}; take a file of a whole 3D encoder (model.init takes one of blocks alone), "
+            f"{listed(lacking, '; ')}; take a file of a whole 3D encoder (model.init takes one of blocks alone), "
             f"with model.windows as it was trained"
         )
 
 
-def _listed(names: Sequence[str], separator: str = ", ") -> str:
+def lacking_in(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """Tensors of a model that others lack or have in another shape, in words."""
+    return [
+        f"{name} is {tuple(tensors[name].shape) if name in tensors else 'absent'}, not {tuple(value.shape)}"
+        for name, value in own.items()
+        if name not in tensors or tensors[name].shape != value.shape
+    ]
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """The first twenty names, and how many more there are."""
     more = len(names) - _NAMED
     return separator.join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -4,6 +4,7 @@ version 1   without the number; up to 9c9e74b
 version 2   keys have new names (`config.renamed`); `text_encoder.context` is always there
 version 3   models may have a local path, and late interaction another pooling than the mean of the best
 version 4   more of what the paper's authors do has keys of its own, which the `paper` recipe sets
+version 5   likewise their sentences, and texts without a separator token
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 from simcrop.adapters.config.renamed import RENAMED, renamed_keys
 from simcrop.core.errors import CheckpointError
 
-VERSION = 4
+VERSION = 5
 """Stands in what is written now; goes up when a key of the configuration gets another name or meaning."""
 
 
@@ -30,6 +31,7 @@ CAME_WITH: Mapping[int, Mapping[str, Any]] = {
         "train.warmup_from_zero": False,
         "data.augment.scaling": "zoom",
     },
+    5: {"text_encoder.sentence_rule": "simcrop", "text_encoder.separator": True},
 }
 """Version -> keys that came with it, and what was done until then, whatever the recipe."""
 

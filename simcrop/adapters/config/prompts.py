@@ -8,27 +8,30 @@ A file (YAML or JSON) gives for a finding either sentences or words to pick sent
     Pleural effusion:
       terms: [pleura effusion, pleura fluid]
 
-A term is as in `core.reports.prompts`.
+Several sentences of a side are an ensemble: the scores of each are averaged. A term is as in `core.reports.prompts`.
+Files for CT-RATE and RAD-ChestCT come with simcrop, in `configs/prompts`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from simcrop.adapters.config.shipped import here_or_shipped
 from simcrop.adapters.config.yaml_text import parse_yaml
 from simcrop.core.errors import ConfigError
-from simcrop.core.reports.prompts import FindingWords, Prompt, PromptTexts, templates, words_of
+from simcrop.core.reports.prompts import WORDS, FindingWords, Prompt, PromptTexts, templates, words_of
 from simcrop.core.reports.script import WORD
 
 
-def choose_prompts(setting: str, findings: Sequence[str]) -> dict[str, Prompt]:
+def choose_prompts(setting: str, findings: Sequence[str], others: Collection[str] = ()) -> dict[str, Prompt]:
     """The prompts of every finding.
 
     Args:
         setting: reports, templates, or the path of a file; findings that the file leaves out take the built-in
-            sentences.
-        findings: labels of the data.
+            sentences. What it has of CT-RATE's findings beyond these is passed over.
+        findings: labels that are asked for.
+        others: labels of the data, of which it may have prompts too.
 
     Raises:
         ConfigError: the file cannot be read, or an entry is wrong; names the entry.
@@ -37,17 +40,26 @@ def choose_prompts(setting: str, findings: Sequence[str]) -> dict[str, Prompt]:
         return {finding: words_of(finding) for finding in findings}
     if setting == "templates":
         return {finding: templates(finding) for finding in findings}
-    given = read_prompts(Path(setting), findings)
+    given = read_prompts(Path(setting), findings, {*others, *WORDS})
     return {finding: given.get(finding) or templates(finding) for finding in findings}
 
 
-def read_prompts(path: Path, findings: Sequence[str] | None, key: str = "zeroshot.prompts") -> dict[str, Prompt]:
-    """The prompts in a file, of these findings or (None) of any.
+def read_prompts(
+    path: Path, findings: Sequence[str] | None, others: Collection[str] = (), key: str = "zeroshot.prompts"
+) -> dict[str, Prompt]:
+    """The prompts in a file; where it is not here, in the one of that name that comes with simcrop.
 
-    Raises ConfigError as `choose_prompts` does; `key` is the key or option that names the file.
+    Args:
+        path: of the file.
+        findings: that it may have prompts of; None for any.
+        others: of which it may have prompts too.
+        key: that names the file.
+
+    Raises:
+        ConfigError: as `choose_prompts` has it.
     """
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"), f"{key}: {path}")
+        tree = parse_yaml(here_or_shipped(path).read_text(encoding="utf-8"), f"{key}: {path}")
     except (OSError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -57,7 +69,7 @@ def read_prompts(path: Path, findings: Sequence[str] | None, key: str = "zerosho
         ) from error
     prompts = prompts_of(tree, f"{key}: {path}")
     for finding in prompts:
-        if findings is not None and finding not in findings:
+        if findings is not None and finding not in findings and finding not in others:
             close = get_close_matches(finding, findings, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the data has {', '.join(findings)}"
             raise ConfigError(f"{key}: {path}: {finding!r} is no label of the data; {hint}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from simcrop.core.evaluation.segment_settings import SegmentSettings
 from simcrop.core.evaluation.settings import (
     FinetuneSettings,
     GroundingSettings,
@@ -16,7 +17,6 @@ from simcrop.core.evaluation.settings import (
     NeighbourSettings,
     ProbeSettings,
     RetrievalSettings,
-    SegmentSettings,
     ZeroShotSettings,
 )
 from simcrop.core.recipe import (
@@ -68,6 +68,9 @@ class DataSettings(Section):
     """Share of patients held out where the source has no split of its own; for phantoms, the share made."""
     quarantine: tuple[str, ...] = ()
     """Names of volumes to leave out."""
+    exclude: Path | None = None
+    """A list of volumes or studies to leave out as well: a text file with one a line, or a column of a CSV, .xlsx or
+    .parquet file, such as CT-RATE's no_chest_train.txt."""
     max_bad_share: float = 0.0
     """Share of the volumes that may turn out damaged, and are left out with a warning; above it the run stops."""
     prepared: Path = Path("data/prepared")

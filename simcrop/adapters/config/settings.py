@@ -4,7 +4,6 @@ Later wins: defaults, `recipe`, `model.preset`, the file, `--set`. The keys are 
 config.py and core/recipe; paths are relative to the current directory.
 """
 
-import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from simcrop.adapters.config.errors import describe
 from simcrop.adapters.config.outside import require_source
 from simcrop.adapters.config.renamed import renamed_keys
 from simcrop.adapters.config.run import BUILT_IN, DataSettings, EvaluationSettings, RunConfig
-from simcrop.adapters.config.shipped import shipped
+from simcrop.adapters.config.shipped import here_or_shipped
 from simcrop.adapters.config.yaml_text import format_yaml, parse_yaml
 from simcrop.core.errors import ConfigError
 from simcrop.core.recipe import PAPER, PRESETS, ModelRecipe, Size
@@ -34,8 +33,6 @@ __all__ = [
     "merge",
     "with_model",
 ]
-
-_log = logging.getLogger("simcrop")
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -123,11 +120,8 @@ def _adapter() -> TypeAdapter[RunConfig]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    own = None if path.exists() else shipped(path)
-    if own is not None:
-        _log.info("%s: is not here; taken from %s", path, own)
     try:
-        text = (own or path).read_text(encoding="utf-8")
+        text = here_or_shipped(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
         raise _error(f"{path}: cannot be read ({reason}); name a YAML file such as pretrain.yaml") from error
@@ -206,10 +200,12 @@ def _check_files(config: RunConfig, where: str, option_keys: Sequence[str]) -> N
         checks.append(("data.root", data.root, data.root.is_dir()))
     if data.source == "manifest" and data.manifest is not None:
         checks.append(("data.manifest", data.manifest, data.manifest.is_file()))
+    if data.exclude is not None:
+        checks.append(("data.exclude", data.exclude, data.exclude.is_file()))
     if init != "scratch":
-        checks.append(("model.init", Path(init), Path(init).exists()))
+        checks.append(("model.init", Path(init), Path(init).expanduser().exists()))
     if encoder.startswith(("/", "./", "../", "~")):
-        checks.append(("text_encoder.source", Path(encoder), Path(encoder).is_dir()))
+        checks.append(("text_encoder.source", Path(encoder), Path(encoder).expanduser().is_dir()))
     try:
         require_source(data.source, BUILT_IN)
     except ConfigError as error:

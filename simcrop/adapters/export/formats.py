@@ -71,7 +71,7 @@ def without_places(config: RunConfig) -> RunConfig:
     A text encoder's source stays, since loading the model needs it.
     """
     config = _with_names(config)
-    return replace(config, data=replace(config.data, quarantine=()), model=_without_place(config.model))
+    return replace(config, data=replace(config.data, quarantine=(), exclude=None), model=_without_place(config.model))
 
 
 def _with_names(section: Any) -> Any:

@@ -57,7 +57,9 @@ def write_transformers(folder: Path, encoder: VisionEncoder, grid_size: Size, mo
     about = processor.to_dict() | {"auto_map": {"AutoImageProcessor": _reference(SimcropImageProcessor)}}
     (folder / "preprocessor_config.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
     if model is not None and isinstance(model.tokenizer, HFTokenizer):
-        model.tokenizer.save(folder, max_tokens=model.text_recipe.max_tokens)
+        # A separator that is not read takes no room.
+        max_tokens = model.text_recipe.max_tokens + (not model.text_recipe.separator)
+        model.tokenizer.save(folder, max_tokens=max_tokens)
     for name in _CODE:
         shutil.copyfile(STANDALONE / name, folder / name)
 
@@ -98,5 +100,6 @@ def _text_side(model: SimCroP) -> dict[str, Any]:
         "score_temperature": how.temperature,
         "score_top_k": how.top_k,
         "reads_sentences_apart": model.text_recipe.reads_sentences_apart,
+        "reads_separator": model.text_recipe.separator,
         "text_config": text.to_diff_dict(),
     }

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from isal import igzip, isal_zlib
+
 from simcrop.adapters.problems.paths import refuse_bomb
 from simcrop.core.data.problems import BadFileError, bad_file
 from simcrop.core.errors import one_line
@@ -38,18 +40,18 @@ def opened_bytes(path: Path, *, as_is: bool = False) -> Generator[Any]:
             if as_is or not is_named_gz(path):
                 yield file
                 return
-            with gzip.GzipFile(fileobj=file) as stream:
+            with igzip.IGzipFile(fileobj=file) as stream:
                 yield stream
-    except EOFError as error:
-        raise bad_file(path, "container.truncated", "is cut off (its gzip data has no end)") from error
-    except gzip.BadGzipFile as error:
-        raise _gzip_error(path, error) from error
-    except zlib.error as error:
-        raise bad_file(path, "container.corrupt", f"its gzip data is damaged ({one_line(error)})") from error
+    except (EOFError, igzip.BadGzipFile, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
+        raise _gzip_damage(path, error) from error
     except FileNotFoundError as error:
         raise bad_file(path, "container.missing", "does not exist") from error
     except OSError as error:
-        raise bad_file(path, "container.unreadable", f"cannot be read ({one_line(error)})") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> BadFileError:
+    return bad_file(path, "container.unreadable", f"cannot be read ({one_line(error)})")
 
 
 def _check_start(path: Path, start: bytes) -> None:
@@ -76,13 +78,24 @@ def _check_packing(path: Path, start: bytes) -> None:
         raise bad_file(path, code, f"is not gzip although its name says so (it begins with {start[:8]!r})")
 
 
-def _gzip_error(path: Path, error: gzip.BadGzipFile) -> BadFileError:
-    message = one_line(error)
+def _gzip_damage(path: Path, found: Exception) -> BadFileError:
+    """What is wrong with gzip data that could not be unpacked, by a second look with zlib: slower, it says more."""
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(_CHUNK):
+                pass
+    except EOFError:
+        return bad_file(path, "container.truncated", "is cut off (its gzip data has no end)")
+    except (gzip.BadGzipFile, zlib.error) as error:
+        message = one_line(error)
+    except OSError as error:
+        return _unreadable(path, error)
+    else:
+        message = one_line(found)
     if message.startswith("Not a gzipped file"):
         return bad_file(path, "container.trailing", "goes on after the end of its gzip data")
-    if message.startswith(("CRC check failed", "Incorrect length")):
-        return bad_file(path, "container.crc", f"its gzip data is damaged ({message})")
-    return bad_file(path, "container.corrupt", f"its gzip data is damaged ({message})")
+    code = "container.crc" if message.startswith(("CRC check failed", "Incorrect length")) else "container.corrupt"
+    return bad_file(path, code, f"its gzip data is damaged ({message})")
 
 
 def header_size(data: bytes) -> int | None:

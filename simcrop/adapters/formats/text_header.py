@@ -1,10 +1,11 @@
 """Volumes behind a header in text, in one file or in two: opened, unpacked by gzip or zlib, and read to their end."""
 
-import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from isal import isal_zlib
 
 from simcrop.adapters.formats.container import opened_bytes
 from simcrop.adapters.formats.stored import Header, StoredVolume, stored_behind
@@ -15,7 +16,7 @@ from simcrop.core.errors import one_line
 _HEADER_BYTES = 1 << 20
 """Longer headers are not read; those of segmentations list every segment."""
 _CHUNK = 1 << 20
-_WINDOW_BITS = {"zlib": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
+_WINDOW_BITS = {"zlib": isal_zlib.MAX_WBITS, "gzip": isal_zlib.MAX_WBITS | 16}
 
 
 Parse = Callable[[Path, bytes, OnProblem], Header]
@@ -73,23 +74,23 @@ class _Unpacked:
 
     def __init__(self, path: Path, file: Any, window_bits: int) -> None:
         self._path, self._file = path, file
-        self._zlib = zlib.decompressobj(window_bits)
+        self._zlib = isal_zlib.decompressobj(window_bits)
         self._packed = b""
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, none at the end."""
         while not self._zlib.eof:
             packed = self._packed or self._file.read(_CHUNK)
-            if not packed:
-                raise self._bad("container.truncated", "is cut off (its packed voxels have no end)")
-            try:
+            try:  # also without a byte more: it may hold back what `size` had no room for
                 piece = self._zlib.decompress(packed, size)
-            except zlib.error as error:
-                code = "container.crc" if str(error).endswith(("data check", "length check")) else "container.corrupt"
+            except isal_zlib.error as error:  # pyright: ignore[reportGeneralTypeIssues]
+                code = "container.crc" if "checksum" in str(error) else "container.corrupt"
                 raise self._bad(code, f"its packed voxels are damaged ({one_line(error)})") from error
             self._packed = self._zlib.unconsumed_tail
             if piece:
                 return piece
+            if not packed and not self._zlib.eof:
+                raise self._bad("container.truncated", "is cut off (its packed voxels have no end)")
         if self._zlib.unused_data or self._file.read(1):
             raise self._bad("container.trailing", "goes on after the end of its packed voxels")
         return b""

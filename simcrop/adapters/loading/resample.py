@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int16
-from scipy.ndimage import affine_transform, find_objects
+from scipy.ndimage import affine_transform
 from torch import Tensor
 
 from simcrop.core.data.augment import AIR_HU
@@ -124,13 +124,15 @@ def resample_mask(mask: Volume, affine: Float[Tensor, "4 4"], size: tuple[int, i
     """
     out = torch.zeros(size, dtype=torch.bool)
     inside = (mask.voxels > 0).numpy()
-    boxes = find_objects(inside.view(np.uint8))
-    if not boxes:
+    used = [np.flatnonzero(inside.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    if not len(used[0]):
         return out
     # Only the grid voxels around the mask are looked up; most masks are small.
     to_grid, shift = _index_map(affine, mask.affine)
-    low, high = [side.start - 1 for side in boxes[0]], [side.stop for side in boxes[0]]
-    corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3) @ to_grid.T + shift
+    start, stop = np.array([side[0] for side in used]), np.array([side[-1] + 1 for side in used])
+    corners = (
+        np.stack(np.meshgrid(*zip(start - 1, stop, strict=True), indexing="ij"), -1).reshape(-1, 3) @ to_grid.T + shift
+    )
     first = np.clip(np.floor(corners.min(0)).astype(int), 0, size)
     last = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, size)
     if (last > first).all():
@@ -140,7 +142,9 @@ def resample_mask(mask: Volume, affine: Float[Tensor, "4 4"], size: tuple[int, i
         )
         out[tuple(slice(a, b) for a, b in zip(first, last, strict=True))] = torch.from_numpy(box > 0)
     if not out.any():
-        nearest = np.rint(np.argwhere(inside) @ to_grid.T + shift).astype(int)
+        (x, y, z), (to_x, to_y, to_z) = start, stop
+        voxels = np.argwhere(inside[x:to_x, y:to_y, z:to_z]) + start
+        nearest = np.rint(voxels @ to_grid.T + shift).astype(int)
         nearest = nearest[((nearest >= 0) & (nearest < size)).all(1)]
         out[tuple(nearest.T)] = True
     return out

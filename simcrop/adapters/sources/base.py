@@ -10,6 +10,7 @@ from simcrop.adapters.formats.opening import opened
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.content import PaddingValue
 from simcrop.adapters.problems.paths import refuse_link_out
+from simcrop.adapters.sources.exclusions import LeftOut, exclude, read_list, said
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem, refuse
 from simcrop.core.data.study import Report, Study, Volume
 from simcrop.core.errors import ConfigError
@@ -21,7 +22,7 @@ class Options(TypedDict, total=False):
 
     Attributes:
         padding_value: HU that stand for "outside the field of view" and are read as air.
-        quarantine: names of volumes to leave out, with or without their suffix.
+        quarantine: names of volumes to leave out, with or without their suffix; those on a list are studies too.
         on_problem: is told of files and rows that cannot be used; they are left out.
     """
 
@@ -74,7 +75,7 @@ class Source(DataSet):
         padding = f"padding_value={padding_value}" if self.declares_padding else ""
         self.identity = " ".join(part for part in (self.kind, str(self._root), declared, padding) if part)
         self._padding_value = padding_value if self.declares_padding else None
-        self._quarantine = frozenset(name.removesuffix(self.suffix) for name in quarantine)
+        self._quarantine = LeftOut.of(quarantine, self.suffix)
         self._on_problem = on_problem
         self._studies: Sequence[Study] = ()
         self._series: Mapping[str, tuple[str, str]] = {}
@@ -91,6 +92,21 @@ class Source(DataSet):
     def described(cls, data: DataSettings) -> str:
         """The data set in a few words, for a model card."""
         return f"`{data.source}`"
+
+    def leave_out_listed(self, path: Path) -> None:
+        """Leave out what the list `data.exclude` names, beyond the volumes that were known by their very names.
+
+        Raises:
+            BadFileError: nothing is left.
+            ConfigError: a name may be that of several studies.
+        """
+        names = self._quarantine.not_met
+        found = exclude(self._studies, names, path)
+        volumes = [*self._quarantine.met, *found.volumes]
+        self._studies, self.excluded = found.studies, found.volumes
+        self.exclusion_note = said(path, volumes, found.unknown, len(self._quarantine.listed))
+        if not self._studies:
+            raise bad_file(path, "set.no_studies", f"leaves out every study of {self._root}; correct data.exclude")
 
     def studies(self) -> Sequence[Study]:
         """Every study: ordered by name, or as the table has them."""
@@ -150,8 +166,10 @@ class Source(DataSet):
 
 
 def options(data: DataSettings, on_problem: OnProblem) -> Options:
-    """The options that a configuration gives to every data set."""
-    return {"padding_value": data.padding_value, "quarantine": data.quarantine, "on_problem": on_problem}
+    """The options that a configuration gives to every data set. Raises BadFileError where `data.exclude` is no list."""
+    listed = () if data.exclude is None else read_list(data.exclude, on_problem)
+    left_out = LeftOut(data.quarantine, listed)
+    return {"padding_value": data.padding_value, "quarantine": left_out, "on_problem": on_problem}
 
 
 def study_of(name: str, *, patient_id: str, split: str | None = None, labels: Mapping[str, int] | None = None) -> Study:

@@ -30,6 +30,7 @@ class CheckResult:
         sentences_per_report: mean of the findings; None without reports.
         held_out: patients that a run holds out, and patients in all; None where there is no run.
         labels: name -> studies that have it, that have it not, and of which that is not known.
+        exclusion_note: what `data.exclude` leaves out, in one line; empty without it.
     """
 
     num_volumes: int
@@ -37,6 +38,7 @@ class CheckResult:
     sentences_per_report: float | None = None
     held_out: tuple[int, int] | None = None
     labels: Mapping[str, tuple[int, int, int]] = field(default_factory=dict[str, tuple[int, int, int]])
+    exclusion_note: str = ""
 
     @property
     def num_passed_over(self) -> int:
@@ -84,7 +86,7 @@ def check_source(
         if train and not kept:
             problems.append(problem("the data set", "set.nothing_held_out", nothing_held_out(train, held_out_fraction)))
     labels = {name: _label_counts(studies, name) for name in source.label_names}
-    return CheckResult(len(names), problems, sentences_per_report(studies), held_out, labels)
+    return CheckResult(len(names), problems, sentences_per_report(studies), held_out, labels, source.exclusion_note)
 
 
 def check_folder(
@@ -158,7 +160,7 @@ def _label_counts(studies: Sequence[Study], name: str) -> tuple[int, int, int]:
 
 
 def _unnamed(source: DataSet, names: Sequence[str]) -> Iterator[Problem]:
-    named = {source.volume_file(name) for name in names}
+    named = {source.volume_file(name) for name in (*names, *source.excluded)}
     for path in source.files():
         if path not in named:
             yield problem(path, "set.file_without_row", "is named by no row of the tables")

@@ -1,5 +1,6 @@
 """Scans of one's own, as they are named on a command line: files, folders, tables and configurations, mixed at will."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.ports import DataSet
 
 _CONFIGURATIONS = (".yaml", ".yml")
+_log = logging.getLogger("simcrop")
 
 
 class OwnScans(DataSet):
@@ -112,6 +114,8 @@ def _listed(given: Path, on_problem: OnProblem) -> Iterator[tuple[str, tuple[Dat
         prefix = given
     elif suffix in _CONFIGURATIONS and given.exists():
         source = build_source(load_config(given).data, on_problem)
+        if source.exclusion_note:
+            _log.info(source.exclusion_note)
         yield from ((name, (source, name)) for study in source.studies() for name in study.reconstructions)
         return
     elif suffix in TABLES and given.exists():

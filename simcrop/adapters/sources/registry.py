@@ -52,7 +52,10 @@ def build_source(data: DataSettings, on_problem: OnProblem = refuse) -> DataSet:
         on_problem: is told of volumes and rows that cannot be used.
 
     Raises:
-        ConfigError: see `source_class`.
+        ConfigError: see `source_class`; or a name in `data.exclude` may be that of several studies.
         DataError: a table, file or folder is absent or wrong.
     """
-    return source_class(data.source).build(data, on_problem)
+    source = source_class(data.source).build(data, on_problem)
+    if data.exclude is not None:
+        source.leave_out_listed(data.exclude)
+    return source

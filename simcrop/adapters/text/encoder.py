@@ -2,8 +2,14 @@
 
 Only the plain BERT classes, never code from a hub; the network is used for a hub id alone. transformers is imported
 when first needed, since that takes seconds.
+
+CXR-BERT is such a BERT below `bert.`, with a masked-language-model head `cls.predictions` and a `cls_projection_head`
+beside it, which are left out. Its `auto_map` and its tokenizer's class name code in the same folder, which is not run.
+Source: its published class, of microsoft/hi-ml (hi-ml-multimodal, text/model).
 """
 
+import logging
+import re
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +19,19 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from simcrop.adapters.system.pickles import why_unread
 from simcrop.adapters.text.tokenizer import HFTokenizer, read_tokenizer, train_tokenizer
 from simcrop.core.errors import CheckpointError, ConfigError, one_line
 from simcrop.core.model.attention import masked_attention
 from simcrop.core.recipe import TextEncoderRecipe
 
+_log = logging.getLogger("simcrop")
+
 _PADDING = -2
 """Stands for the sentence of padding; that of special tokens is -1."""
 _SIZES = "text_encoder.json"
 _UNUSED_WEIGHTS = ("pooler.", "embeddings.position_ids")
+_LAYER = re.compile(r"(bert\.)?encoder\.layer\.")
 
 
 class HFTextEncoder(nn.Module):
@@ -136,17 +146,31 @@ def _load(recipe: TextEncoderRecipe) -> tuple[HFTokenizer, HFTextEncoder]:
     try:
         with _quiet():
             tokenizer, bert, info = _read(where, is_folder=is_folder, revision=recipe.revision)
-    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
+    except Exception as error:  # what is no such file fails inside transformers or the unpickler in any way
         remedy = "name a folder or hub id of a BERT model with its tokenizer, or write scratch"
-        raise ConfigError(f"text_encoder.source: {source} cannot be loaded ({one_line(error)}); {remedy}") from error
+        raise ConfigError(f"text_encoder.source: {source} cannot be loaded ({why_unread(error)}); {remedy}") from error
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(_UNUSED_WEIGHTS))
     if missing:
         raise ConfigError(
             f"text_encoder.source: {source} is not of the BERT type ({len(missing)} weights are missing, among them "
             f"{missing[0]}); name another, or write scratch"
         )
+    _account_for_rest(source, sorted(info["unexpected_keys"]))
     _check_sizes(recipe, tokenizer, bert.config)
     return tokenizer, HFTextEncoder(bert)
+
+
+def _account_for_rest(source: str, names: list[str]) -> None:
+    """Name in the log what else the file of weights holds; refuse more layers than its config.json tells of."""
+    layers = [name for name in names if _LAYER.match(name)]
+    if layers:
+        raise ConfigError(
+            f"text_encoder.source: {source} has {len(layers)} weights of layers that its config.json lacks, such "
+            f"as {layers[0]}; put the config.json there that belongs to them"
+        )
+    rest = [name for name in names if not name.removeprefix("bert.").startswith(_UNUSED_WEIGHTS)]
+    if rest:
+        _log.info("text_encoder.source: %s: heads beside the encoder, left out: %s", source, ", ".join(rest))
 
 
 def _read(where: str, *, is_folder: bool, revision: str | None) -> tuple[HFTokenizer, Any, dict[str, Any]]:

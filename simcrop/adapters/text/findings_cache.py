@@ -29,6 +29,8 @@ from simcrop.core.reports.reader import ReportReader
 
 VERSION = 3
 """Goes up when the same findings would be divided into other sentences."""
+_FIRST = ["simcrop", True]
+"""Rule and separator while there was no other: they are left out of the key, so that what was kept is found."""
 
 
 class StoredFindings:
@@ -90,13 +92,15 @@ def keep_findings(
     Raises:
         DataError: the folder cannot be written.
     """
-    identity = [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens]
-    folder = cache / f"findings_{key_of([*identity, recipe.reads_sentences_apart])}"
+    identity: list[object] = [VERSION, weights_sha256(text_encoder), tokenizer.identity, recipe.max_tokens]
+    how = [recipe.sentence_rule, recipe.separator]
+    identity += [recipe.reads_sentences_apart, *(how if how != _FIRST else [])]
+    folder = cache / f"findings_{key_of(identity)}"
     features = StoredFindings(folder)
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     reports = {features.file(study.report): study.report for study in studies}
     mine = [path for path in sorted(reports)[communicator.rank :: communicator.world_size] if path.name not in there]
-    reader = ReportReader(tokenizer, recipe.max_tokens)
+    reader = ReportReader.of(tokenizer, recipe)
     if mine:
         make_cache_folder(folder)
     text_encoder.eval()

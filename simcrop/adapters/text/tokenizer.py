@@ -43,30 +43,35 @@ class HFTokenizer:
         rules = self._tokenizer.backend_tokenizer.to_str()
         return hashlib.sha256(f"{self.cls_id} {self.sep_id} {rules}".encode()).hexdigest()
 
-    def encode(self, sentences: Sequence[str], *, max_tokens: int) -> Encoding:
+    def tokens(self, text: str) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
+        """Ids of the tokens of a text, special ones left out, and the characters of each: first, and past the last."""
+        coded = self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        return coded.ids, coded.offsets
+
+    def encode(self, sentences: Sequence[str], *, max_tokens: int, separator: bool = True) -> Encoding:
         """Tokens of the sentences in order, cut after the last whole one that fits `max_tokens`, special ones included.
 
         A first sentence longer than the limit is cut at the limit, and counts as one that did not fit. Tokens belong to
-        sentences by their character offsets.
+        sentences by their character offsets. `separator`: whether one stands behind the last.
         """
         ends: list[int] = []
         for sentence in sentences:
             ends.append((ends[-1] + 1 if ends else 0) + len(sentence))
-        coded = self._tokenizer.backend_tokenizer.encode(" ".join(sentences), add_special_tokens=False)
+        ids, spans = self.tokens(" ".join(sentences))
         owner: list[int] = []
         index = 0
-        for start, _ in coded.offsets:
+        for start, _ in spans:
             while start >= ends[index]:
                 index += 1
             owner.append(index)
-        room = max_tokens - 2
+        end = (self.sep_id,) if separator else ()
+        room = max_tokens - 1 - len(end)
         num_kept, num_cut = len(owner), 0
         if num_kept > room:
             first_out = owner[room]
             num_cut = len(sentences) - first_out
             num_kept = owner.index(first_out) or room
-        ids = (self.cls_id, *coded.ids[:num_kept], self.sep_id)
-        return Encoding(ids, (-1, *owner[:num_kept], -1), num_cut)
+        return Encoding((self.cls_id, *ids[:num_kept], *end), (-1, *owner[:num_kept], *(-1 for _ in end)), num_cut)
 
     def save(self, folder: Path, *, max_tokens: int | None = None) -> None:
         """Write the tokenizer's files into a folder, made if absent.

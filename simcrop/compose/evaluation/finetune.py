@@ -75,7 +75,8 @@ def finetune(config: RunConfig, checkpoint: str | None, out: Path, should_stop: 
         chosen |= made.checkpoint.manifest["metrics"]
         task = with_notes(task, BLIND_SELECTION) if math.isnan(chosen["auroc"]) else task
     scores = probabilities(logits, exclusive=task.columns.exclusive)
-    conclude("finetune", task, scores, learned_from=made.learned_from, chosen=chosen, out=out)
+    thresholds, learned_from = made.thresholds, made.learned_from
+    conclude("finetune", task, scores, learned_from=learned_from, chosen=chosen, out=out, thresholds=thresholds)
 
 
 def _trained(task: LabelledTask, classifier: Classifier, out: Path, should_stop: Stop) -> FineTuned:

@@ -144,6 +144,7 @@ def conclude(
     learned_from: LearnedFrom,
     chosen: Mapping[str, Any],
     out: Path,
+    thresholds: Sequence[float] = (),
 ) -> None:
     """Measure predictions of the test set, and write what an evaluation leaves behind.
 
@@ -154,6 +155,7 @@ def conclude(
         learned_from: what lies behind them.
         chosen: settings, and how well they told the selection patients.
         out: folder of the result.
+        thresholds: of each finding, chosen by the selection patients; none where nobody chose any.
     """
     exclusive, learned = task.columns.exclusive, learned_from.has_both
     patients = [study.patient_id for study in task.test]
@@ -167,6 +169,7 @@ def conclude(
         selection=task.some(task.split.select),
         chosen=chosen,
         warnings=task.notes,
+        thresholds=thresholds,
     )
     config = task.config
     task.finish(out, classification_report(outcome, config.labels, config.evaluation, seed=config.seed))

@@ -50,7 +50,7 @@ class LanguageTask(Task):
             studies,
             volumes=prepared,
             source=source or self.data.source,
-            reports=ReportReader(self.tokenizer, self.model.text_recipe.max_tokens),
+            reports=ReportReader.of(self.tokenizer, self.model.text_recipe),
             recipe=self.model.recipe,
         )
 

@@ -102,12 +102,14 @@ class _Winner:
         centres: of prototypes, where that is what it reads.
         choice: by it.
         known: features of all labelled studies.
+        thresholds: of each finding, by what was said of the selection patients; none of exclusive classes.
     """
 
     read_out: str
     centres: Tensor | None
     choice: _Choice
     known: _Labelled
+    thresholds: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +145,11 @@ def _measure(
     if len(tried) > 1:
         chosen["read_outs"] = {each: without_prefix(tried[each].score) for each in tried}
     task = _noted(task, winner, choice.score["selection_auroc"])
-    conclude(name, task, scores, learned_from=task.learned_from(both), chosen=chosen, out=out)
-    return _Winner(winner, centres if winner == "prototypes" else None, choice, known)
+    chosen_by = truth[len(task.split.learn) :]
+    thresholds = () if task.columns.exclusive else tuple(youden_thresholds(choice.said, chosen_by))
+    learned_from = task.learned_from(both)
+    conclude(name, task, scores, learned_from=learned_from, chosen=chosen, out=out, thresholds=thresholds)
+    return _Winner(winner, centres if winner == "prototypes" else None, choice, known, thresholds)
 
 
 def _choose(task: LabelledTask, known: _Labelled, method: _Method) -> _Choice:
@@ -170,13 +175,11 @@ def _keep(task: LabelledTask, found: _Winner, out: Path) -> None:
     (fitted,) = fit_probes(
         found.known.features, truth.numpy(), inverse_penalties=[found.choice.value], exclusive=exclusive
     )
-    chosen_by = truth[len(task.split.learn) :]
-    thresholds = () if exclusive else tuple(youden_thresholds(found.choice.said, chosen_by))
     kept = KeptProbe(
         task.columns.names,
         exclusive,
         task.learned_from(task.split.both),
-        thresholds,
+        found.thresholds,
         fitted,
         read_out,
         found.centres,

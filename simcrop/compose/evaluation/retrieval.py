@@ -13,11 +13,13 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
 from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
-from simcrop.compose.evaluation.retrieval_by_tables import left_out, retrieval_by_tables
+from simcrop.compose.evaluation.retrieval_by_tables import retrieval_by_tables
+from simcrop.compose.evaluation.retrieval_studies import left_out, right_answers, searched
 from simcrop.core.errors import ConfigError
-from simcrop.core.evaluation.retrieval import rarity, report_scores, same_reports
+from simcrop.core.evaluation.retrieval import rarity, report_scores
 from simcrop.core.evaluation.sentences import ReadFindings, read_findings, sentence_scores
-from simcrop.core.reports.text import sentence_key, sentences_of
+from simcrop.core.reports.reader import ReportReader
+from simcrop.core.reports.text import sentence_key
 
 
 @command
@@ -31,18 +33,20 @@ def retrieval(config: RunConfig, checkpoint: str | None, out: Path, should_stop:
             "--checkpoint: is missing; name a model, or by --features and --text-features what another has made"
         )
     task = begin_language(config, checkpoint)
-    held_out = task.reader(task.data.held_out)
+    searching = searched(task.data.held_out, config.retrieval)
+    held_out = task.reader(searching.studies)
     everything = list(read_findings(task.model, held_out, held_out.studies))
     reports = [read for read in everything if read.findings.numbers]
-    warnings = left_out(len(reports), len(everything))
+    warnings = (*searching.notes, *left_out(len(reports), len(everything)))
     outcome = RetrievalOutcome(
         studies=[read.study for read in reports],
         scores=_scores(task, reports, should_stop),
-        same=same_reports([read.findings.keys for read in reports]),
+        same=right_answers([read.findings.keys for read in reports], config.retrieval),
         weights=config.retrieval.weights,
+        num_repeats=searching.num_repeats,
         warnings=warnings,
     )
-    task.finish(out, retrieval_report(outcome, config.evaluation, seed=config.seed))
+    task.finish(out, retrieval_report(outcome, config.retrieval, config.evaluation, seed=config.seed))
 
 
 def _scores(task: LanguageTask, reports: Sequence[ReadFindings], stop: Stop) -> Float[Tensor, "R V"]:
@@ -61,5 +65,6 @@ def _weights(task: LanguageTask, reports: Sequence[ReadFindings]) -> Float[Tenso
     keys = [read.findings.keys[number] for read in reports for number in read.findings.numbers]
     if task.config.retrieval.weights == "equal":
         return torch.ones(len(keys))
-    weight = rarity([[*map(sentence_key, sentences_of(study.report.findings))] for study in task.data.train])
+    sentences = ReportReader.of(task.tokenizer, task.model.text_recipe).sentences
+    weight = rarity([[*map(sentence_key, sentences(study.report.findings))] for study in task.data.train])
     return torch.tensor([weight(key) for key in keys])

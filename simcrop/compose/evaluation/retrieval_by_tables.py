@@ -10,10 +10,10 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
 from simcrop.adapters.formats.feature_tables import read_table
 from simcrop.compose.evaluation.common import data_for, finish
+from simcrop.compose.evaluation.retrieval_studies import left_out, right_answers, searched
 from simcrop.compose.evaluation.task_features import table_rows
 from simcrop.core.data.held_out import in_hashed_order
 from simcrop.core.errors import ConfigError, DataError
-from simcrop.core.evaluation.retrieval import same_reports
 from simcrop.core.reports.text import sentence_key, sentences_of
 
 
@@ -35,11 +35,13 @@ def retrieval_by_tables(config: RunConfig, checkpoint: str | None, out: Path) ->
     if checkpoint is not None:
         raise ConfigError(f"--checkpoint: the features of {features} are made already; name one of the two")
     config, data = data_for(config, config.model, reads_volumes=False)
+    searching = searched(data.held_out, config.retrieval)
     keys = [
-        (study, [*map(sentence_key, sentences_of(study.report.findings))]) for study in in_hashed_order(data.held_out)
+        (study, [*map(sentence_key, sentences_of(study.report.findings))])
+        for study in in_hashed_order(searching.studies)
     ]
     studies = [study for study, own in keys if own]
-    warnings = left_out(len(studies), len(keys))
+    warnings = (*searching.notes, *left_out(len(studies), len(keys)))
     volumes, reports = (table_rows(read_table(path), path, studies) for path in (features, text_features))
     if volumes.shape[1] != reports.shape[1]:
         raise DataError(
@@ -50,23 +52,13 @@ def retrieval_by_tables(config: RunConfig, checkpoint: str | None, out: Path) ->
     outcome = RetrievalOutcome(
         studies=studies,
         scores=_cosines(reports, volumes),
-        same=same_reports([own for _, own in keys if own]),
+        same=right_answers([own for _, own in keys if own], config.retrieval),
         weights=None,
+        num_repeats=searching.num_repeats,
         warnings=(*warnings, made),
     )
-    result = retrieval_report(outcome, config.evaluation, seed=config.seed)
+    result = retrieval_report(outcome, config.retrieval, config.evaluation, seed=config.seed)
     finish(out, result, config, data, {"path": None, "sha256": None})
-
-
-def left_out(num_with_findings: int, num_held_out: int) -> tuple[str, ...]:
-    """What is said of studies without findings. Raises DataError where fewer than two have some."""
-    if num_with_findings < 2:
-        raise DataError(
-            f"data: {num_with_findings} of {num_held_out} held-out studies have findings to search by, and it takes "
-            "two; name data with reports, or raise data.validation_fraction"
-        )
-    without = num_held_out - num_with_findings
-    return (f"{without} studies without findings were left out",) if without else ()
 
 
 def _cosines(reports: Float[Tensor, "n F"], volumes: Float[Tensor, "n F"]) -> Float[Tensor, "n n"]:

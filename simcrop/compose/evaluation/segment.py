@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,17 +117,19 @@ class _Fit:
 
     def run(self, should_stop: Stop) -> _Known:
         """Train to the end; what is known of the training. Raises Stopped after a request to stop."""
-        task, config, settings = self.task, self.task.config, self.task.config.segment
+        task, config = self.task, self.task.config
         learn, select = self.parts()
-        crops = CropBatches(task.maps, learn, settings, task.roi_size, seed=config.seed)
+        settings = config.segment.in_steps(len(learn))
+        crops = CropBatches(task.maps, learn, settings, task.roi_size, seed=config.seed, window=config.model.window)
         visited = [study for step in range(1, settings.steps + 1) for study in crops.studies_of(step)]
         task.prepare([*visited, *select])
-        segmenter = Segmenter(self.network, settings.overlap, config.train)
+        segmenter = Segmenter(self.network, settings.overlap, config.train, settings.foreground)
+        score = partial(selection_dice, segmenter, task.maps, select, with_background=settings.background_dice)
         optimizers = segmenter_optimizers(self.network, settings)
         reached = run_fit(
             SegmenterFit(self.network, optimizers, settings, config.train),
             batches=crops.batches,
-            score=lambda: {"selection_dice": selection_dice(segmenter, task.maps, select)},
+            score=lambda: {"selection_dice": score()},
             out=self.out,
             settings=self.fixed(),
             should_stop=should_stop,
@@ -151,7 +154,7 @@ def _measure_again(config: RunConfig, folder: Path, out: Path, device: torch.dev
     """Measure a network that an earlier segmentation has kept."""
     content = segmenter_config(folder)
     kept = config_from_tree(content["config"], str(folder / "config.json"))
-    own = {key: getattr(kept.segment, key) for key in ("spacing_mm", "roi_size", "feature_size")}
+    own = {key: getattr(kept.segment, key) for key in ("spacing_mm", "roi_size", "feature_size", "foreground")}
     task = begin_segmentation(replace(config, segment=replace(config.segment, **own)), kept.model)
     here, there = task.maps.classes, kept.segment.classes
     if here != there:
@@ -179,7 +182,7 @@ def _measure(
     config, settings, trained = task.config, task.config.segment, kept.trained
     studies = drawn(task.data.held_out, settings.test_studies)
     task.prepare(studies)
-    segmenter = Segmenter(network, settings.overlap, config.train)
+    segmenter = Segmenter(network, settings.overlap, config.train, settings.foreground)
     (out / "metrics.json").unlink(missing_ok=True)
     shutil.rmtree(out / _PREDICTIONS, ignore_errors=True)
     found = _segmented(task, segmenter, studies, out / _PREDICTIONS, should_stop)
@@ -192,6 +195,7 @@ def _measure(
         task.maps.classes,
         intervals=config.evaluation,
         seed=config.seed,
+        with_background=settings.background_dice,
         about=trained,
         title=f"Segmentation, {origin}, {trained['percent']:g} % of labels ({trained['num_learned']} studies)",
         out=out,

@@ -17,7 +17,7 @@ from simcrop.compose.data import Data
 from simcrop.core.data.split import Refusals
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError, DataError
-from simcrop.core.evaluation.settings import SegmentSettings
+from simcrop.core.evaluation.segment_settings import SegmentSettings
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import ModelRecipe, Size
 
@@ -69,6 +69,8 @@ def begin_segmentation(config: RunConfig, recipe: ModelRecipe) -> SegmentationTa
     roi_size = region_size(config.segment, recipe)
     spacing = config.segment.spacing_mm or recipe.spacing_mm
     source = build_source(config.data)
+    if source.exclusion_note:
+        _log.info(source.exclusion_note)
     classes = class_names(source, config.segment.classes)
     settings = replace(config.segment, classes=classes, spacing_mm=spacing, roi_size=roi_size)
     config = replace(config, segment=settings)

@@ -14,13 +14,14 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.evaluation.language.zeroshot_report import ZeroShotOutcome, zeroshot_report
 from simcrop.compose.evaluation.common import Stop, command
 from simcrop.compose.evaluation.language_task import LanguageTask, begin_language
-from simcrop.core.data.held_out import asserts_finding
+from simcrop.core.data.held_out import asserts_finding, in_hashed_order
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
 from simcrop.core.evaluation.classification import Predicted
-from simcrop.core.evaluation.labels import label_columns, labelled_studies
+from simcrop.core.evaluation.labels import LabelColumns, label_columns, labelled_studies
 from simcrop.core.evaluation.prompt_features import PromptReader, ReadPrompts
 from simcrop.core.evaluation.sentences import sentence_scores
+from simcrop.core.evaluation.thresholds import youden_thresholds
 from simcrop.core.evaluation.zeroshot import finding_scores
 
 
@@ -37,24 +38,44 @@ def zeroshot(config: RunConfig, checkpoint: str, out: Path, should_stop: Stop) -
             "studies of the test set; raise data.validation_fraction, or name other labels by labels.names"
         )
     prompts, notes = _prompts(task, columns.names)
-    scores = _scores(task, studies, [prompts[name] for name in columns.names], should_stop)
+    asked = [prompts[name] for name in columns.names]
+    scores = _scores(task, studies, asked, should_stop)
     learned = torch.ones(len(columns.names), dtype=torch.bool)
     present, absent = scores.double().unbind(2)
     patients = [study.patient_id for study in studies]
     predicted, asserted = (Predicted(each, truth, patients, False, learned) for each in (present - absent, present))
+    thresholds, chosen_by = _thresholds(task, columns, asked, should_stop)
     held_out = task.reader(studies)
     truths = (truth for study in held_out.studies for truth in held_out.truths(study))
     placed = frozenset(str(truth.finding) for truth in truths if asserts_finding(truth)) & set(columns.names)
     if left_out := len(task.data.held_out) - len(studies):
         notes = (*notes, f"{left_out} studies without a label were left out")
-    outcome = ZeroShotOutcome(columns.names, studies, predicted, asserted, prompts, placed, notes)
+    outcome = ZeroShotOutcome(
+        columns.names, studies, predicted, asserted, prompts, placed, notes, thresholds, len(chosen_by)
+    )
     task.finish(out, zeroshot_report(outcome, config.evaluation, seed=config.seed))
+
+
+def _thresholds(
+    task: LanguageTask, columns: LabelColumns, prompts: Sequence[ReadPrompts], should_stop: Stop
+) -> tuple[Sequence[float], Sequence[Study]]:
+    """From which score on a finding is called present, and the training studies that chose so; none without any.
+
+    No study of the test set is looked at.
+    """
+    labelled = [study for study in in_hashed_order(task.data.train) if columns.lacking(study) is None]
+    studies = labelled[: task.config.zeroshot.threshold_studies]
+    if not studies:
+        return (), ()
+    present, absent = _scores(task, studies, prompts, should_stop).double().unbind(2)
+    return youden_thresholds(present - absent, columns.table(studies)), studies
 
 
 def _prompts(task: LanguageTask, names: Sequence[str]) -> tuple[Mapping[str, ReadPrompts], tuple[str, ...]]:
     """The prompts of every finding, and what a reader of the numbers must know of them."""
     settings = task.config.zeroshot
-    wanted = choose_prompts(settings.prompts, names)
+    source = task.data.source
+    wanted = choose_prompts(settings.prompts, names, {*source.label_names, *source.label_table})
     reader = PromptReader(task.model, task.reader(task.data.train), limit=settings.sentences)
     prompts = reader.read(wanted)
     replaced = [name for name, read in prompts.items() if settings.prompts == "reports" and not read.from_reports]

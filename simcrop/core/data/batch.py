@@ -44,9 +44,9 @@ class Encoding:
     """One tokenised text.
 
     Attributes:
-        ids: token ids, class token first, separator last.
-        sentence_of_token: index of the sentence of each token, -1 for special tokens.
-        num_cut: sentences that did not fit the limit.
+        ids: token ids, class token first, separator last where there is one.
+        sentence_of_token: index of the sentence of each token, -1 for special tokens and those of no sentence.
+        num_cut: sentences that did not fit the limit, at least one where anything was cut.
     """
 
     ids: tuple[int, ...]
@@ -61,7 +61,8 @@ class Tokens(TensorGroup):
     Attributes:
         ids: token ids.
         mask: True at real tokens (class and separator tokens included).
-        sentence_of_token: index of the sentence that a token belongs to, -1 for special tokens and padding.
+        sentence_of_token: index of the sentence that a token belongs to, -1 for special tokens, padding, and words of
+            no sentence.
     """
 
     ids: Int64[Tensor, "B T"]

@@ -176,7 +176,14 @@ class ItemReader:
             ids = torch.nn.functional.pad(ids, room, value=self.pad_id)
             is_real = torch.nn.functional.pad(is_real, room)
         mask_id = self._reports.tokenizer.mask_id
-        input_ids, masked = mask_report_tokens(ids, is_real=is_real, mask_id=mask_id, recipe=recipe, generator=draw)
+        input_ids, masked = mask_report_tokens(
+            ids,
+            is_real=is_real,
+            mask_id=mask_id,
+            recipe=recipe,
+            generator=draw,
+            has_separator=self._reports.separator,
+        )
         return MaskedReport.of(ids, input_ids, torch.arange(len(ids)) < length, masked)
 
     def _text(self, study: Study) -> tuple[Findings, Encoding]:

@@ -1,7 +1,7 @@
 """Overlap of predicted organs with the true ones, and its means over studies and classes."""
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 
@@ -18,13 +18,13 @@ def dice_of_classes(
     Returns:
         [C] in [0, 1], float64; NaN for a class that is not in the truth.
     """
-    found = torch.full((num_classes,), torch.nan, dtype=torch.float64)
-    for index in range(num_classes):
-        ours, wanted = predicted == index + 1, truth == index + 1
-        size = int(wanted.sum())
-        if size:
-            found[index] = 2 * int((ours & wanted).sum()) / (int(ours.sum()) + size)
-    return found
+    scores = [_dice(predicted == number, truth == number) for number in range(1, num_classes + 1)]
+    return torch.tensor(scores, dtype=torch.float64)
+
+
+def dice_of_background(predicted: UInt8[Tensor, "*shape"], truth: UInt8[Tensor, "*shape"]) -> float:
+    """The same of the voxels of none of the classes; NaN where the truth has no such voxel."""
+    return _dice(predicted == 0, truth == 0)
 
 
 def weighted_means(scores: Float[Tensor, "n C"], weights: Float[Tensor, "draws n"]) -> Float[Tensor, "draws C+1"]:
@@ -40,3 +40,8 @@ def weighted_means(scores: Float[Tensor, "n C"], weights: Float[Tensor, "draws n
     has_score = ~scores.isnan()
     classes = (weights @ scores.nan_to_num()) / (weights @ has_score.to(weights.dtype))
     return torch.cat([classes, classes.nanmean(1, keepdim=True)], dim=1)
+
+
+def _dice(ours: Bool[Tensor, "*shape"], wanted: Bool[Tensor, "*shape"]) -> float:
+    size = int(wanted.sum())
+    return 2 * int((ours & wanted).sum()) / (int(ours.sum()) + size) if size else torch.nan

@@ -16,9 +16,6 @@ from torch import Tensor
 
 from simcrop.core.errors import InputError
 
-TOP: tuple[int, ...] = (1, 5, 10)
-"""Numbers of candidates that recall is told for."""
-
 
 def rarity(reports: Sequence[Sequence[int]]) -> Callable[[int], float]:
     """Weight of a sentence by how few reports hold it: 1 + ln((n + 1) / (n_with + 1)), as scikit-learn's smooth idf.
@@ -42,6 +39,11 @@ def same_reports(reports: Sequence[Sequence[int]]) -> Bool[Tensor, "n n"]:
     numbers: dict[tuple[int, ...], int] = {}
     kinds = torch.tensor([numbers.setdefault(tuple(sorted(keys)), len(numbers)) for keys in reports])
     return kinds[:, None] == kinds
+
+
+def first_of_each(texts: Sequence[str]) -> list[int]:
+    """Indices of the texts that say what none before them says, word for word."""
+    return sorted({text: index for index, text in reversed(list(enumerate(texts)))}.values())
 
 
 def report_scores(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from simcrop.core.recipe import Optimisation, Section, Size, require
+from simcrop.core.recipe import Optimisation, Section, require
 
 Features = Literal["auto", "encoder", "max", "layers", "prototypes", "voxels"]
 """What stands for a volume; see docs/evaluation.md."""
@@ -116,78 +116,36 @@ class FinetuneSettings(Optimisation):
 
 
 @dataclass(frozen=True)
-class SegmentSettings(Optimisation):
-    """How `simcrop eval segment` trains the encoder as part of a UNETR (docs/method.md, section 9)."""
-
-    steps: int = 5000
-    """Updates of the weights, at most."""
-    batch_size: int = 1
-    """Volumes of one update."""
-    lr: float = 1e-4
-    """Peak learning rate, absolute."""
-    warmup_steps: int | None = 0
-    """Steps of linear rise to the peak; null takes a tenth of all."""
-    weight_decay: float = 1e-5
-    """Decay of weights, but for biases and norms."""
-    evaluate_every: int | None = 250
-    """Steps between measurements on the patients of labels.selection_fraction; the best step's weights are kept."""
-    patience: int | None = 10
-    """Measurements without a better one after which training ends; null goes on to the last step."""
-    checkpoint_every: int = 200
-    """Steps between saved states, from which a run that was stopped or killed goes on."""
-    encoder_lr: float | None = None
-    """Peak learning rate of the encoder alone, where the decoder should learn faster than a pre-trained encoder
-    forgets; null takes lr."""
-    classes: tuple[str, ...] = ()
-    """Organs to tell apart, by the names of their masks; where two overlap the later one counts. Empty takes those of
-    dataset.json (btcv), else left_lung, right_lung and trachea."""
-    spacing_mm: tuple[float, float, float] | None = None
-    """Voxel spacing of the grid that is segmented, mm; null takes the model's."""
-    roi_size: Size | None = None
-    """Voxels that the network sees at a time; null takes 96 x 96 x 48, or what of that the model's volume has, in whole
-    patches."""
-    feature_size: int = 16
-    """Channels of the decoder at full resolution; 2, 4 and 8 times as many at the coarser ones."""
-    crops_per_volume: int = 16
-    """Regions cut from each volume: one around a voxel of an organ is as likely as one around the background."""
-    overlap: float = 0.5
-    """Share of a region that it has in common with the next one, when a whole volume is segmented."""
-    selection_studies: int | None = None
-    """Studies of each measurement while training, at most; null takes all."""
-    test_studies: int | None = None
-    """Held-out studies that are segmented in the end, at most; null takes all."""
-    hausdorff: bool = True
-    """Measure the 95 % Hausdorff distance too, which takes long on large volumes."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(len(set(self.classes)) == len(self.classes), f"classes: {list(self.classes)} names one twice")
-        require(self.spacing_mm is None or min(self.spacing_mm) > 0, "spacing_mm: every value must be above 0")
-        require(self.roi_size is None or min(self.roi_size) >= 1, "roi_size: every size must be at least 1")
-        self._at_least(1, "feature_size", "crops_per_volume", "selection_studies", "test_studies")
-        self._above_zero("encoder_lr")
-        self._within("[0, 1)", "overlap")
-
-
-@dataclass(frozen=True)
 class ZeroShotSettings(Section):
     """How `simcrop eval zeroshot` asks for the findings of `labels.names`."""
 
     prompts: str = "reports"
     """reports: sentences of the training reports that speak of a finding; templates: built-in sentences, each a text of
-    its own; or the path of a YAML or JSON file with sentences, see docs/evaluation.md."""
+    its own; or the path of a YAML or JSON file with sentences, see docs/evaluation.md. Some come with simcrop, such as
+    configs/prompts/ct_rate_short.yaml."""
     sentences: int = 128
     """reports: sentences of either kind for a finding, at most."""
+    threshold_studies: int = 256
+    """Labelled training studies, at most, that choose from which score on a finding is called present; 0 takes none."""
 
     def __post_init__(self) -> None:
         require(bool(self.prompts.strip()), "prompts: is empty; write reports, templates, or the path of a file")
         self._at_least(1, "sentences")
+        self._at_least(0, "threshold_studies")
 
 
 @dataclass(frozen=True)
 class RetrievalSettings(Section):
     """How `simcrop eval retrieval` scores a report in a volume."""
 
+    protocol: Literal["honest", "published"] = "honest"
+    """published: findings that repeat are left out, a report's own volume alone is right for it, and recall is told at
+    5, 10, 50 and 100, as others do on CT-RATE."""
+    distinct: bool | None = None
+    """True: of held-out studies with the same findings, word for word, the first alone is searched for and among; null
+    takes what the protocol says."""
+    top: tuple[int, ...] | None = None
+    """Numbers of candidates that recall is told for; null takes 1, 5 and 10, or those of the protocol."""
     weights: Literal["rarity", "equal"] = "rarity"
     """rarity: a sentence counts the more the fewer training reports hold it; equal: all count the same."""
     features: Path | None = None
@@ -196,7 +154,22 @@ class RetrievalSettings(Section):
     text_features: Path | None = None
     """The same for each report, in the space of those; the score of a report in a volume is their cosine."""
 
+    @property
+    def takes_distinct(self) -> bool:
+        """Whether findings that repeat are left out."""
+        return self.protocol == "published" if self.distinct is None else self.distinct
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of candidates that recall is told for, ascending."""
+        usual = (5, 10, 50, 100) if self.protocol == "published" else (1, 5, 10)
+        return tuple(sorted(self.top or usual))
+
     def __post_init__(self) -> None:
+        require(
+            self.top is None or (bool(self.top) and min(self.top) >= 1 and len(set(self.top)) == len(self.top)),
+            f"top: {list(self.top or ())} are not one or more different numbers from 1 on",
+        )
         require(
             (self.features is None) == (self.text_features is None),
             "features, text_features: one is named and the other is not; name both tables, or neither",

@@ -36,6 +36,7 @@ def mask_report_tokens(
     mask_id: int,
     recipe: ReportRecipe,
     generator: torch.Generator,
+    has_separator: bool = True,
 ) -> tuple[Int64[Tensor, "R"], Bool[Tensor, "R"]]:
     """Replace drawn tokens by [MASK].
 
@@ -46,6 +47,7 @@ def mask_report_tokens(
         recipe: `mask="real"` hides exactly round(mask_ratio * n), at least 1, of the n real tokens; `mask="any"`
             (paper) hides each of the positions 1..R-2 by chance, padding included, never the separator.
         generator: source of the draws.
+        has_separator: whether a separator token follows the last real one.
 
     Returns:
         (masked ids, True where a token was replaced). A report without real tokens keeps them all with "real".
@@ -55,7 +57,8 @@ def mask_report_tokens(
         masked = noise < recipe.mask_ratio
         masked[:1] = False
         masked[-1:] = False
-        masked &= ~_separator(ids, is_real)
+        if has_separator:
+            masked &= ~_separator(ids, is_real)
     else:
         num_real = int(is_real.sum())
         num_masked = min(num_real, max(1, round(recipe.mask_ratio * num_real)))

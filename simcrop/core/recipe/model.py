@@ -55,7 +55,10 @@ class ModelRecipe(Section):
     local_keep: float = 0.25
     """Share of a volume's local patches that a training step looks at, those of tissue first."""
     init: str = "scratch"
-    """scratch, or the path of encoder weights to start from."""
+    """scratch, or the path of encoder weights to start from: a run, or a file with timm's names (docs/ct-rate.md)."""
+    init_patches: Literal["fitting", "inflated"] = "fitting"
+    """Patch embedding of model.init. fitting (paper): taken where it has the model's shape, which a 2D one never has;
+    inflated: that of a 2D model, summed over colours, repeated along z and divided by the voxels there."""
     decoder_dim: int = 64
     """Width of the volume decoder."""
     decoder_depth: int = 1
@@ -89,6 +92,10 @@ class ModelRecipe(Section):
         require(1 <= len(self.input_windows) <= 16, f"windows: {len(self.input_windows)} are not 1 to 16; null for one")
         for low, high in self.input_windows:
             require(low < high, f"windows: low {low} is not below high {high}")
+        require(
+            self.init != "scratch" or self.init_patches == "fitting",
+            "init_patches: inflated needs the file of a 2D model as init, and that is scratch",
+        )
         self._within("[0, 1)", "mask_ratio")
         require(self.num_visible >= 1, f"mask_ratio: {self.mask_ratio} leaves no visible patch of {self.num_patches}")
         require_divisible("embed_dim", self.embed_dim, "num_heads", self.num_heads)

@@ -22,7 +22,12 @@ PAPER: dict[str, Any] = {
         },
         "late_interaction": {"weight": 0.0},
     },
-    "text_encoder": {"context": "report", "dropout_active": True},
+    "text_encoder": {
+        "context": "report",
+        "sentence_rule": "published",
+        "separator": False,
+        "dropout_active": True,
+    },
     "train": {"grad_clip": None, "decay_tokens": True, "warmup_from_zero": True},
     "data": {
         "augment": {

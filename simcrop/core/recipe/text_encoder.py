@@ -19,6 +19,11 @@ class TextEncoderRecipe(Section):
     context: Literal["sentence", "report"] | None = None
     """How a sentence is read for its place. sentence: by itself; report (paper): among all findings. Unset: sentence
     for scratch, report for a loaded encoder, which knows whole texts."""
+    sentence_rule: Literal["simcrop", "published"] = "simcrop"
+    """Where the sentences of a report end. simcrop: where a reader would end them; a long report is cut between two.
+    published (paper): at full stops with no single digit beside, and a long report is cut wherever the limit is."""
+    separator: bool = True
+    """False (paper): a text begins with its class token, and has no separator token behind."""
     dropout_active: bool = False
     """True (paper): a frozen encoder keeps its dropout."""
     keep_findings: bool = True

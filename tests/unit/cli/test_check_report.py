@@ -215,3 +215,26 @@ def test_what_lies_beside_two_volumes_of_a_folder_is_counted_once_and_the_volume
     total = capsys.readouterr().out.splitlines()[-1]
     assert total.startswith("2 volumes: ")
     assert "1 file passed over" in total
+
+
+def test_the_last_lines_say_what_a_list_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A damaged volume on the list is no error; a list that cannot be read is one."""
+    data = Hospital.made_in(tmp_path / "data")
+    data.victim.write_bytes(b"")
+    write_table(data.table, data.rows)
+    (tmp_path / "list.csv").write_text("study_id\ns0\nscans/3.nii.gz\ns9\n")
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"data: {{source: manifest, manifest: {data.table}, prepared: {tmp_path / 'cache'}, "
+        f"exclude: {tmp_path / 'list.csv'}}}\n"
+    )
+    found, rows = _simcrop(data.root, config)
+    assert (found, [row["code"] for row in rows]) == (0, [])
+    *_, line, last = capsys.readouterr().out.splitlines()
+    volumes = "scans/3.nii.gz, scans/0.nii.gz"
+    ending = f"leaves out 2 volumes ({volumes}); 1 of its 3 names match nothing here (s9)"
+    assert line == f"data.exclude: {tmp_path / 'list.csv'} {ending}"
+    assert last.startswith("2 volumes: 0 errors, 0 notes")
+    (tmp_path / "list.csv").write_text("a,b\n1,2\n")
+    assert _simcrop(data.root, config)[0] == 1
+    assert "has no column of names to leave out" in capsys.readouterr().out

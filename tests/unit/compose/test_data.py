@@ -85,6 +85,25 @@ def test_a_damaged_volume_stops_the_run_with_its_reason(folder: Path) -> None:
     assert used(folder, f"data.quarantine=[{NAMES[1]}, {NAMES[4]}]") == [n for n in NAMES if n not in NAMES[1:5:3]]
 
 
+def test_a_list_leaves_volumes_and_studies_out_beside_those_in_quarantine(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is left out is never opened, and the log says what the list came to."""
+    (folder / NAMES[1]).write_bytes(b"")
+    (folder / "list.txt").write_text("dataset/1.nii.gz\n3\n7.nii.gz\n8\n")
+    with caplog.at_level(logging.INFO, "simcrop"):
+        found = used(folder, f"data.exclude={folder / 'list.txt'}", f"data.quarantine=[{NAMES[5]}]")
+    assert found == [NAMES[0], NAMES[2], NAMES[4]]
+    ending = "leaves out 2 volumes (1.nii.gz, 3.nii.gz); 2 of its 4 names match nothing here (7.nii.gz, 8)"
+    assert f"data.exclude: {folder / 'list.txt'} {ending}" in caplog.messages
+
+
+def test_a_list_that_leaves_nothing_is_one_line(folder: Path) -> None:
+    (folder / "list.txt").write_text("".join(f"scans/{name}\n" for name in NAMES))
+    with pytest.raises(DataError, match=r"list.txt: leaves out every study of .*; correct data.exclude"):
+        used(folder, f"data.exclude={folder / 'list.txt'}")
+
+
 def test_a_few_bad_volumes_are_left_out_where_that_is_allowed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / NAMES[1]).write_bytes(b"")
     with pytest.raises(DataError, match="is empty"):

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from support import released
 from support.bert import write_bert
+from support.released import write_cxr_bert
 from support.tiny_data import SENTENCES
 from support.trained_run import STEPS, Setting, rows
 
@@ -16,7 +18,7 @@ from simcrop import compose
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.system.files import sha256_of
 from simcrop.adapters.system.provenance import weights_sha256
-from simcrop.compose.models import trained_on
+from simcrop.compose.models import begin_model, trained_on
 from simcrop.core.data.batch import padded
 from simcrop.core.errors import CheckpointError, InputError
 
@@ -113,6 +115,26 @@ def test_without_reports_and_started_from_another_run(done: Setting, tmp_path: P
     model = compose.load_model(out)
     assert model.text_encoder is None
     assert [key for key in rows(out)[0] if key.startswith("loss")] == ["loss", "loss_reconstruction"]
+
+
+def test_a_run_remembers_what_it_took_from_a_file(done: Setting, tmp_path: Path) -> None:
+    recipe = load_config(done.yaml).model
+    torch.save(released.mae_whole(recipe), tmp_path / "mae.pth")
+    options = [f"model.init={tmp_path / 'mae.pth'}", "model.init_patches=inflated", "train.steps=2"]
+    done.train(tmp_path / "run", *options)
+    manifest = json.loads((tmp_path / "run/checkpoints/step_00000002/manifest.json").read_text())
+    begun = manifest["model_init"]
+    assert (begun["file"], begun["sha256"]) == ("mae.pth", sha256_of(tmp_path / "mae.pth"))
+    assert (begun["loaded"], begun["inflated"]) == (17, ["patch_embed.proj.weight", "patch_embed.proj.bias"])
+    assert {"decoder", "text_encoder", "text_decoder", "local"} <= set(begun["random"])
+    assert sum(len(names) for names in begun["left_out"].values()) == 7
+    # Of a loaded text encoder nothing is random.
+    write_cxr_bert(tmp_path / "bert")
+    config = load_config(done.yaml, [*options[:1], f"text_encoder.source={tmp_path / 'bert'}"])
+    _, _, start = begin_model(config)
+    assert start is not None
+    assert "text_encoder" not in start.random
+    assert json.loads((done.out / "checkpoints/step_00000004/manifest.json").read_text())["model_init"] is None
 
 
 def test_what_a_model_was_trained_on_is_said(done: Setting, tmp_path: Path) -> None:

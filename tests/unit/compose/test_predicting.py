@@ -103,6 +103,13 @@ def test_sentences_give_the_scores_that_evaluation_measures(setting: Setting, tm
     assert "no probability" in about["numbers"]
 
 
+def test_prompts_that_come_with_simcrop_make_a_column_of_each_organ(setting: Setting, tmp_path: Path) -> None:
+    result = predicted(setting.findings, setting.run, tmp_path / "out", Path("configs/prompts/organs.yaml"))
+    names = columns(result.path)
+    assert (len(names), names[:3]) == (19, ["scan", "Lung", "Airways"])
+    assert all(np.isfinite(row).all() for row in read_table(result.path).values())
+
+
 def test_without_prompts_the_findings_are_those_of_ct_rate(setting: Setting, tmp_path: Path) -> None:
     result = predicted(setting.findings, setting.run, tmp_path / "out")
     assert columns(result.path) == ["scan", *WORDS]

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from simcrop.adapters.config.run import EvaluationSettings
+from simcrop.adapters.evaluation.decisions import Decisions, decisions_table
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.evaluation.tables import (
     cell,
@@ -40,6 +41,8 @@ class Outcome:
         selection: studies that settings were chosen by.
         chosen: settings that the selection patients chose, and how these were told.
         warnings: sentences for the reader.
+        thresholds: of each finding, chosen by the selection patients, NaN where they could not; empty where nobody
+            chose any, as of exclusive classes.
     """
 
     task: str
@@ -50,6 +53,7 @@ class Outcome:
     selection: Sequence[Study]
     chosen: Mapping[str, Any]
     warnings: Sequence[str]
+    thresholds: Sequence[float] = ()
 
 
 def classification_report(
@@ -66,19 +70,29 @@ def classification_report(
     predicted = outcome.predicted
     draws = draws_of(intervals, seed)
     measured = measure(predicted, **draws)
+    decisions = Decisions.of(predicted, outcome.thresholds, draws)
+    tables: list[Table] = []
+    if decisions is not None:
+        table = decisions_table(outcome.names, decisions, measured, chosen_by="the selection patients", fixed_at="0.5")
+        tables.append(table)
     title = f"{outcome.task}: {len(outcome.studies)} test studies, {labels.percent:g} % of the labels"
     return Evaluation(
         task=outcome.task,
-        metrics=_tree(outcome, measured, labels, intervals),
+        metrics=_tree(outcome, measured, decisions, labels, intervals),
         predictions=Predictions(("study_id", "patient_id", "label", "truth", "score"), list(_rows(outcome))),
         table=_table(outcome, measured, intervals, title),
         figures={"roc": roc_figure(predicted, measured, outcome.names, "labels", title=title, **draws)},
         warnings=(*outcome.warnings, *_unmeasured(outcome, measured.by_label["auroc"])),
+        more_tables=tables,
     )
 
 
 def _tree(
-    outcome: Outcome, measured: Measurement, settings: LabelSettings, intervals: EvaluationSettings
+    outcome: Outcome,
+    measured: Measurement,
+    decisions: Decisions | None,
+    settings: LabelSettings,
+    intervals: EvaluationSettings,
 ) -> dict[str, Any]:
     predicted = outcome.predicted
     labels = {
@@ -86,6 +100,7 @@ def _tree(
             "num_positive_learned": outcome.learned_from.num_positive[index],
             "num_positive_test": int(predicted.truth[:, index].sum()),
             **{metric: asdict(estimates[index]) for metric, estimates in measured.by_label.items()},
+            **({} if decisions is None else {"at_threshold": decisions.of_finding(index)}),
         }
         for index, name in enumerate(outcome.names)
     }
@@ -103,6 +118,7 @@ def _tree(
         "confidence": intervals.confidence,
         "bootstrap": intervals.bootstrap,
         **{metric: asdict(estimate) for metric, estimate in measured.overall.items()},
+        **({} if decisions is None else {"at_thresholds": decisions.overall()}),
         "labels": labels,
     }
 

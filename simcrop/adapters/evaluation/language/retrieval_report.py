@@ -23,7 +23,8 @@ from simcrop.adapters.evaluation.tables import (
 from simcrop.adapters.figures.recall import recall_figure
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.bootstrap import Estimate, estimated
-from simcrop.core.evaluation.retrieval import TOP, Chance, first_match_ranks, weighted_median
+from simcrop.core.evaluation.retrieval import Chance, first_match_ranks, weighted_median
+from simcrop.core.evaluation.settings import RetrievalSettings
 
 DIRECTIONS = {"report_to_volume": "report to volume", "volume_to_report": "volume to report"}
 
@@ -37,6 +38,7 @@ class RetrievalOutcome:
         scores: row: report, column: volume.
         same: reports that say the same; what is found for one is right for the other.
         weights: how sentences were weighted; None where reports were not compared sentence by sentence.
+        num_repeats: held-out studies that were left out since their findings are those of another one.
         warnings: sentences for the reader.
     """
 
@@ -44,6 +46,7 @@ class RetrievalOutcome:
     scores: Float[Tensor, "n n"]
     same: Bool[Tensor, "n n"]
     weights: str | None
+    num_repeats: int
     warnings: Sequence[str]
 
 
@@ -55,16 +58,20 @@ class _Direction:
     numbers: Mapping[str, tuple[Estimate, float]]
 
 
-def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *, seed: int) -> Evaluation:
+def retrieval_report(
+    outcome: RetrievalOutcome, asked: RetrievalSettings, settings: EvaluationSettings, *, seed: int
+) -> Evaluation:
     """Recall in both directions beside chance, ranks, table and curves.
 
     Args:
         outcome: on the test set.
+        asked: protocol, and numbers of candidates that recall is told for.
         settings: bootstrap and confidence.
         seed: of the bootstrap.
     """
     tables = {"report_to_volume": outcome.scores, "volume_to_report": outcome.scores.T}
-    directions = {name: _measure(scores, outcome, settings, seed) for name, scores in tables.items()}
+    counts = asked.counts
+    directions = {name: _measure(scores, outcome, counts, settings, seed) for name, scores in tables.items()}
     num = len(outcome.studies)
     title = f"retrieval among {num} test studies"
     at_random = Chance.of(outcome.same)
@@ -77,21 +84,25 @@ def retrieval_report(outcome: RetrievalOutcome, settings: EvaluationSettings, *,
     return Evaluation(
         task="retrieval",
         metrics={
+            "protocol": asked.protocol,
             "num_test": num,
+            "num_repeats_left_out": outcome.num_repeats,
             "num_reports_that_repeat": int((outcome.same.sum(1) > 1).sum()),
             "weights": outcome.weights,
             **{name: _tree(each) for name, each in directions.items()},
         },
         predictions=Predictions(columns, list(_rows(outcome, directions))),
-        table=_table(directions, title, settings),
+        table=_table(directions, title, asked, settings),
         figures={"recall": recall_figure(recall, chance, title=title)},
         warnings=outcome.warnings,
     )
 
 
-def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: EvaluationSettings, seed: int) -> _Direction:
+def _measure(
+    scores: Tensor, outcome: RetrievalOutcome, counts: Sequence[int], settings: EvaluationSettings, seed: int
+) -> _Direction:
     ranks, chance = first_match_ranks(scores, outcome.same), Chance.of(outcome.same)
-    within = torch.stack([ranks <= k for k in TOP], dim=1).double()
+    within = torch.stack([ranks <= k for k in counts], dim=1).double()
 
     # The queries are drawn again; the candidates among which each searches stay as they are.
     def statistics(weights: Tensor) -> Tensor:
@@ -100,8 +111,8 @@ def _measure(scores: Tensor, outcome: RetrievalOutcome, settings: EvaluationSett
 
     patients = [study.patient_id for study in outcome.studies]
     found = estimated(statistics, patients, **draws_of(settings, seed))
-    chances = (*(chance.within(k) for k in TOP), chance.median_rank)
-    names = (*(f"recall_at_{k}" for k in TOP), "median_rank")
+    chances = (*(chance.within(k) for k in counts), chance.median_rank)
+    names = (*(f"recall_at_{k}" for k in counts), "median_rank")
     return _Direction(ranks, dict(zip(names, zip(found, chances, strict=True), strict=True)))
 
 
@@ -118,7 +129,9 @@ def _rows(outcome: RetrievalOutcome, directions: Mapping[str, _Direction]) -> It
         yield study.study_id, study.patient_id, ranks[0][row], ranks[1][row], *best
 
 
-def _table(directions: Mapping[str, _Direction], title: str, settings: EvaluationSettings) -> Table:
+def _table(
+    directions: Mapping[str, _Direction], title: str, asked: RetrievalSettings, settings: EvaluationSettings
+) -> Table:
     heads = [head for name in DIRECTIONS.values() for head in (name, interval_head(settings), "chance")]
     table = results_table(title, "", heads, no_wrap=False)
     for name in next(iter(directions.values())).numbers:
@@ -129,8 +142,11 @@ def _table(directions: Mapping[str, _Direction], title: str, settings: Evaluatio
         both = (each.numbers[name] for each in directions.values())
         cells = [(cell(each.value, form), interval_cell(each, form), cell(chance, form)) for each, chance in both]
         table.add_row(shown, *chain.from_iterable(cells))
+    right = "studies whose findings say the same are right for each other"
+    if asked.protocol == "published":
+        right = "a report's own volume alone is right for it (published protocol)"
     table.caption = (
-        "recall@k: share of queries with the right one among the best k; chance: candidates in random order; studies "
-        f"whose findings say the same are right for each other; {interval_note(settings, 'patients of the queries')}"
+        "recall@k: share of queries with the right one among the best k; chance: candidates in random order; "
+        f"{right}; {interval_note(settings, 'patients of the queries')}"
     )
     return table

@@ -9,6 +9,7 @@ import torch
 from rich.table import Table
 
 from simcrop.adapters.config.run import EvaluationSettings
+from simcrop.adapters.evaluation.decisions import Decisions, decisions_table
 from simcrop.adapters.evaluation.output import Evaluation, Predictions
 from simcrop.adapters.evaluation.tables import (
     cell,
@@ -40,6 +41,8 @@ class ZeroShotOutcome:
         prompts: of every finding.
         placed: findings that the test set has masks of.
         warnings: sentences for the reader.
+        thresholds: of each finding, NaN where none could be chosen; empty where nobody chose any.
+        num_choosing: training studies that chose them.
     """
 
     names: Sequence[str]
@@ -49,6 +52,8 @@ class ZeroShotOutcome:
     prompts: Mapping[str, ReadPrompts]
     placed: frozenset[str]
     warnings: Sequence[str]
+    thresholds: Sequence[float] = ()
+    num_choosing: int = 0
 
 
 def zeroshot_report(outcome: ZeroShotOutcome, settings: EvaluationSettings, *, seed: int) -> Evaluation:
@@ -62,18 +67,26 @@ def zeroshot_report(outcome: ZeroShotOutcome, settings: EvaluationSettings, *, s
     predicted = outcome.predicted
     draws = draws_of(settings, seed)
     areas, asserted = (_areas(each, outcome, draws) for each in (predicted, outcome.asserted))
+    at_zero = Decisions.of(predicted, [0.0] * len(outcome.names), draws)
+    chosen = Decisions.of(predicted, outcome.thresholds, draws)
+    assert at_zero is not None
+    tables: list[Table] = []
+    if chosen is not None:
+        who = f"{outcome.num_choosing} training studies"
+        tables.append(decisions_table(outcome.names, chosen, at_zero.measured, chosen_by=who, fixed_at="0"))
     title = f"zero-shot: {len(outcome.studies)} test studies"
     unmeasured = [name for name, area in zip(outcome.names, areas.by_finding, strict=True) if math.isnan(area.value)]
     one_class = [f"{', '.join(unmeasured)}: not measured, the test set has one class alone"] if unmeasured else []
     return Evaluation(
         task="zeroshot",
-        metrics=_tree(outcome, areas, asserted),
+        metrics=_tree(outcome, areas, asserted, at_zero, chosen),
         predictions=Predictions(
             ("study_id", "patient_id", "finding", "truth", "score", "asserted"), list(_rows(outcome))
         ),
         table=_table(outcome, areas, asserted, title, settings),
         figures={"roc": roc_figure(predicted, areas.measured, outcome.names, "findings", title=title, **draws)},
         warnings=(*outcome.warnings, *one_class),
+        more_tables=tables,
     )
 
 
@@ -102,24 +115,31 @@ def _areas(predicted: Predicted, outcome: ZeroShotOutcome, draws: Draws) -> _Are
     return _Areas(measured, placed.overall["auroc"])
 
 
-def _tree(outcome: ZeroShotOutcome, areas: _Areas, asserted: _Areas) -> dict[str, Any]:
+def _tree(
+    outcome: ZeroShotOutcome, areas: _Areas, asserted: _Areas, at_zero: Decisions, chosen: Decisions | None
+) -> dict[str, Any]:
     counts = outcome.predicted.truth.sum(0).tolist()
+    decided = {"at_zero": at_zero} | ({} if chosen is None else {"at_threshold": chosen})
     return {
         "auroc": asdict(areas.mean),
         "auroc_with_place": asdict(areas.placed_mean),
         "auroc_asserted": asdict(asserted.mean),
         "auroc_asserted_with_place": asdict(asserted.placed_mean),
         "num_test": len(outcome.studies),
+        "num_threshold_studies": outcome.num_choosing,
+        "at_zero": at_zero.overall(),
+        **({} if chosen is None else {"at_thresholds": chosen.overall()}),
         "findings": {
             name: {
                 "auroc": asdict(area),
                 "auroc_asserted": asdict(other),
                 "num_positive": count,
                 "has_place": name in outcome.placed,
+                **{key: each.of_finding(index) for key, each in decided.items()},
                 "prompts": _described(outcome.prompts[name]),
             }
-            for name, area, other, count in zip(
-                outcome.names, areas.by_finding, asserted.by_finding, counts, strict=True
+            for index, (name, area, other, count) in enumerate(
+                zip(outcome.names, areas.by_finding, asserted.by_finding, counts, strict=True)
             )
         },
     }

@@ -13,7 +13,9 @@ from simcrop.adapters.evaluation.segmentation.monai_parts import RandCropByPosNe
 from simcrop.adapters.evaluation.segmentation.organ_maps import OrganMap, OrganMaps
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.settings import SegmentSettings
+from simcrop.core.evaluation.segment_regions import changed_region, foreground_box
+from simcrop.core.evaluation.segment_settings import SegmentSettings
+from simcrop.core.ops import Window
 from simcrop.core.randomness import derive_seed, generator
 from simcrop.core.recipe import Size
 
@@ -45,13 +47,21 @@ class CropBatches:
         settings: the `segment` section.
         roi_size: voxels of a region.
         seed: of the run.
+        window: HU range of the model.
     """
 
     def __init__(
-        self, maps: OrganMaps, studies: Sequence[Study], settings: SegmentSettings, roi_size: Size, *, seed: int
+        self,
+        maps: OrganMaps,
+        studies: Sequence[Study],
+        settings: SegmentSettings,
+        roi_size: Size,
+        *,
+        seed: int,
+        window: Window,
     ) -> None:
         self._maps, self._studies, self._settings = maps, studies, settings
-        self._roi_size, self._seed = roi_size, seed
+        self._roi_size, self._seed, self._window = roi_size, seed, window
 
     def studies_of(self, step: int) -> list[Study]:
         """The studies of a step, counted from 1."""
@@ -71,19 +81,36 @@ class CropBatches:
         studies, regions = self.studies_of(step), list[Tensor]()
         for number, study in enumerate(studies):
             seed = derive_seed("regions", self._seed, step, number) % _SEEDS
-            regions += self._crops(self._maps.read(study.reconstructions[0]), seed)
+            draw = generator("region changes", self._seed, step, number)
+            crops = self._crops(self._maps.read(study.reconstructions[0]), seed)
+            regions += [changed_region(crop, self._settings, self._window, draw) for crop in crops]
         both = torch.stack(regions)
         return Regions(both[:, :1], both[:, 1:], tuple(study.study_id for study in studies))
 
     def _crops(self, found: OrganMap, seed: int) -> list[Tensor]:
         """[2, h, w, d]: voxels and classes together, so that both are cut alike."""
-        lacking = [max(0, want - have) for want, have in zip(self._roi_size, found.voxels.shape, strict=True)]
+        settings = self._settings
+        voxels, classes = found.voxels, found.classes.to(torch.int16)
+        if settings.foreground:
+            box = foreground_box(voxels, self._window)
+            voxels, classes = voxels[box], classes[box]
+        lacking = [max(0, want - have) for want, have in zip(self._roi_size, voxels.shape, strict=True)]
         around = [side for more in reversed(lacking) for side in (more // 2, more - more // 2)]
-        classes = pad(found.classes.to(torch.int16), around)
-        both = torch.stack([pad(found.voxels, around, value=AIR_HU), classes])
-        crop = RandCropByPosNegLabel(self._roi_size, pos=1, neg=1, num_samples=self._settings.crops_per_volume)
+        voxels, classes = pad(voxels, around, value=AIR_HU), pad(classes, around)
+        above = settings.background_above
+        # Where no voxel of the background is above, any may be in the middle of a region.
+        is_told = above is not None and bool(((voxels > above) & (classes == 0)).any())
+        crop = RandCropByPosNegLabel(
+            self._roi_size,
+            pos=1,
+            neg=1,
+            num_samples=settings.crops_per_volume,
+            image=voxels[None] if is_told else None,
+            image_threshold=above or 0.0,
+        )
         crop.set_random_state(seed=seed)
-        return [torch.as_tensor(region).as_subclass(Tensor) for region in crop(both, label=classes[None])]
+        regions = crop(torch.stack([voxels, classes]), label=classes[None])
+        return [torch.as_tensor(region).as_subclass(Tensor) for region in regions]
 
     def _study(self, position: int) -> Study:
         epoch, index = divmod(position, len(self._studies))

@@ -23,6 +23,7 @@ from simcrop.core.randomness import derive_seed
 _SCORES = ("dice", "dice_own_grid", "hausdorff95_mm")
 _COLUMNS = ("study_id", "volume", "class", *_SCORES, "volume_ml", "true_volume_ml", "file")
 _MEAN = "mean over classes"
+_WITH_BACKGROUND = "mean with background"
 
 
 def segmentation_evaluation(
@@ -31,6 +32,7 @@ def segmentation_evaluation(
     *,
     intervals: EvaluationSettings,
     seed: int,
+    with_background: bool,
     about: Mapping[str, Any],
     title: str,
     out: Path,
@@ -44,6 +46,7 @@ def segmentation_evaluation(
         classes: their names.
         intervals: their draws and confidence.
         seed: of the run.
+        with_background: whether a mean Dice that counts the background as a class is reported too.
         about: more of what metrics.json says: steps, number of studies.
         title: of the table.
         out: folder of the evaluation, which files in the rows are relative to.
@@ -58,9 +61,14 @@ def segmentation_evaluation(
     entries = {
         name: {key: values[index] for key, values in means.items()} for index, name in enumerate([*classes, _MEAN])
     }
+    background: Estimate | None = None
+    if with_background:
+        rows = [[study.background_dice, *study.dice] for study in studies]
+        background = _means(rows, patients, draws)[-1]
     counts = {name: sum(not math.isnan(row[index]) for row in scores["dice"]) for index, name in enumerate(classes)}
     metrics = {
         **_tree(entries[_MEAN]),
+        **({} if background is None else {"dice_with_background": asdict(background)}),
         "per_class": {name: {**_tree(entries[name]), "num_studies": counts[name]} for name in classes},
         "classes": ["background", *classes],
         "num_studies": len(studies),
@@ -71,7 +79,7 @@ def segmentation_evaluation(
         task="segment",
         metrics=metrics,
         predictions=Predictions(_COLUMNS, [row for study in studies for row in _rows(study, classes, out)]),
-        table=_table(entries, {**counts, _MEAN: len(studies)}, intervals, title),
+        table=_table(entries, {**counts, _MEAN: len(studies)}, intervals, title, background),
         figures=figures,
         warnings=warnings,
     )
@@ -100,18 +108,29 @@ def _cell(value: float) -> str:
 
 
 def _table(
-    entries: Mapping[str, Mapping[str, Estimate]], counts: Mapping[str, int], intervals: EvaluationSettings, title: str
+    entries: Mapping[str, Mapping[str, Estimate]],
+    counts: Mapping[str, int],
+    intervals: EvaluationSettings,
+    title: str,
+    background: Estimate | None,
 ) -> Table:
     heads = ("Dice", interval_head(intervals), "Dice, own grid", "HD95 mm", "studies")
     table = results_table(title, "class", heads, no_wrap=False, kind=HEAVY_HEAD)
     for name, entry in entries.items():
         dice, own, distance = (entry[key] for key in _SCORES)
-        between = "" if math.isnan(dice.low) else f"{dice.low:.3f} - {dice.high:.3f}"
         if name == _MEAN:
             table.add_section()
-        table.add_row(name, cell(dice.value), between, cell(own.value), cell(distance.value, ".1f"), str(counts[name]))
+        table.add_row(
+            name, cell(dice.value), _between(dice), cell(own.value), cell(distance.value, ".1f"), str(counts[name])
+        )
+    if background is not None:
+        table.add_row(_WITH_BACKGROUND, cell(background.value), _between(background), "", "", str(counts[_MEAN]))
     table.caption = (
         "Dice on the grid of segmentation, as published; own grid: of the written files, on the volumes' own voxels;\n"
         "HD95: 95 % Hausdorff distance. Classes that a study does not have are left out of its means."
     )
     return table
+
+
+def _between(dice: Estimate) -> str:
+    return "" if math.isnan(dice.low) else f"{dice.low:.3f} - {dice.high:.3f}"

@@ -20,7 +20,8 @@ from simcrop.adapters.problems.paths import inside
 from simcrop.adapters.system.files import whole_file
 from simcrop.core.data.augment import AIR_HU
 from simcrop.core.data.study import Study
-from simcrop.core.evaluation.overlap import dice_of_classes
+from simcrop.core.evaluation.overlap import dice_of_background, dice_of_classes
+from simcrop.core.evaluation.segment_regions import foreground_box
 from simcrop.core.recipe import TrainRecipe
 from simcrop.core.training.learner import numerics
 
@@ -33,17 +34,29 @@ class Segmenter:
         network: on the device that computes.
         overlap: share of a region that it has in common with the next one.
         train: the `train` section, for precision and attention.
+        foreground: whether a volume is segmented within its `foreground_box` alone; there is no class outside.
     """
 
     network: UNETR
     overlap: float
     train: TrainRecipe
+    foreground: bool = False
 
     @torch.no_grad()
     def __call__(self, voxels: Int16[Tensor, "H W D"]) -> UInt8[Tensor, "H W D"]:
         """The class of each voxel of a volume in HU, by the mean score of the regions that see it."""
         device = next(self.network.parameters()).device
         self.network.eval()
+        if self.foreground:
+            found, box = (
+                torch.zeros_like(voxels, dtype=torch.uint8),
+                foreground_box(voxels, self.network.encoder.window),
+            )
+            found[box] = self._within(voxels[box], device)
+            return found
+        return self._within(voxels, device)
+
+    def _within(self, voxels: Int16[Tensor, "h w d"], device: torch.device) -> UInt8[Tensor, "h w d"]:
         volume = voxels.to(device, torch.float32)[None, None]
         with numerics(device, self.train):
             scores = sliding_window_inference(
@@ -85,6 +98,7 @@ class SegmentedStudy:
         study: the study.
         file: the prediction.
         dice: on the grid of segmentation, as published.
+        background_dice: the same of the background, a single number.
         own_dice: of the written file, on the volume's own grid.
         distances_mm: 95 % Hausdorff distance, also NaN where nothing was predicted or it is not measured.
         volumes_ml: of the prediction.
@@ -94,6 +108,7 @@ class SegmentedStudy:
     study: Study
     file: Path
     dice: list[float]
+    background_dice: float
     own_dice: list[float]
     distances_mm: list[float]
     volumes_ml: list[float]
@@ -124,6 +139,7 @@ def segment_study(
         study,
         write_prediction(folder, name, own_predicted, own),
         dice_of_classes(predicted, found.classes, count).tolist(),
+        dice_of_background(predicted, found.classes),
         dice_of_classes(own_predicted, own_truth, count).tolist(),
         distances or [math.nan] * count,
         volumes_ml(predicted, count, spacing),
@@ -131,10 +147,24 @@ def segment_study(
     )
 
 
-def selection_dice(segmenter: Segmenter, maps: OrganMaps, studies: Sequence[Study]) -> float:
-    """Mean over classes of the mean Dice over studies, on the grid of segmentation; NaN without any truth."""
-    found = (maps.read(study.reconstructions[0]) for study in studies)
-    scores = [dice_of_classes(segmenter(each.voxels), each.classes, len(maps.classes)) for each in found]
+def selection_dice(
+    segmenter: Segmenter, maps: OrganMaps, studies: Sequence[Study], *, with_background: bool = False
+) -> float:
+    """Mean over classes of the mean Dice over studies, on the grid of segmentation; NaN without any truth.
+
+    Args:
+        segmenter: the network.
+        maps: volumes and their true classes.
+        studies: at least one.
+        with_background: whether the background is one of the classes.
+    """
+    scores: list[Tensor] = []
+    for found in (maps.read(study.reconstructions[0]) for study in studies):
+        predicted = segmenter(found.voxels)
+        scores.append(dice_of_classes(predicted, found.classes, len(maps.classes)))
+        if with_background:
+            background = scores[-1].new_tensor([dice_of_background(predicted, found.classes)])
+            scores[-1] = torch.cat([background, scores[-1]])
     return float(torch.stack(scores).nanmean(0).nanmean())
 
 

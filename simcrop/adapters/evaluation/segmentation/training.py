@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from torch import Tensor
@@ -10,13 +11,11 @@ from torch.optim import Optimizer
 from simcrop.adapters.evaluation.segmentation.crops import Regions
 from simcrop.adapters.evaluation.segmentation.monai_parts import DiceCELoss
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
-from simcrop.core.evaluation.settings import SegmentSettings
+from simcrop.core.evaluation.segment_settings import SegmentSettings
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import TrainRecipe
 from simcrop.core.training.learner import numerics
 from simcrop.core.training.optimization import make_optimizers
-
-_LOSS = DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,12 @@ class SegmenterFit:
         for regions in batches:
             with numerics(device, self.train):
                 scores = self.model(regions.voxels.to(device))
-            yield {"loss": _LOSS(scores.float(), regions.classes.to(device)) / len(batches)}
+            yield {"loss": self._loss(scores.float(), regions.classes.to(device)) / len(batches)}
+
+    @cached_property
+    def _loss(self) -> DiceCELoss:
+        numerator, denominator = self.settings.dice_smoothing
+        return DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True, smooth_nr=numerator, smooth_dr=denominator)
 
 
 def segmenter_optimizers(network: UNETR, settings: SegmentSettings) -> tuple[Optimizer, ...]:

@@ -27,6 +27,7 @@ class SimcropConfig(PretrainedConfig):
         score_temperature: of the pooling soft.
         score_top_k: of the pooling best.
         reads_sentences_apart: whether a sentence is read without the tokens that begin and end a text.
+        reads_separator: whether a text is read with the token that ends it.
         text_config: of the text encoder, a BERT; None where the model has an image side alone.
     """
 
@@ -53,6 +54,7 @@ class SimcropConfig(PretrainedConfig):
         score_temperature: float = 0.05,
         score_top_k: int = 5,
         reads_sentences_apart: bool = True,
+        reads_separator: bool = True,
         text_config: dict[str, Any] | BertConfig | None = None,
         **kwargs: Any,
     ) -> None:
@@ -65,6 +67,6 @@ class SimcropConfig(PretrainedConfig):
         self.local_patch_size = None if local_patch_size is None else list(local_patch_size)
         self.local_dim, self.local_depth = local_dim, local_depth
         self.score_pooling, self.score_temperature, self.score_top_k = score_pooling, score_temperature, score_top_k
-        self.reads_sentences_apart = reads_sentences_apart
+        self.reads_sentences_apart, self.reads_separator = reads_sentences_apart, reads_separator
         self.text_config = BertConfig(**text_config) if isinstance(text_config, dict) else text_config
         super().__init__(**kwargs)

@@ -148,7 +148,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: SimcropConfig) -> None:
         super().__init__()
         assert config.text_config is not None
-        self.reads_apart = config.reads_sentences_apart
+        self.reads_apart, self.reads_separator = config.reads_sentences_apart, config.reads_separator
         self.bert = BertModel(config.text_config, add_pooling_layer=False)
 
     def forward(self, input_ids: Tensor, mask: Tensor, token_type_ids: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -165,7 +165,8 @@ class TextEncoder(nn.Module):
             owner = words.long() + 2 * mask.long()
             seen, places = (owner[:, :, None] == owner[:, None, :])[:, None], (number - 2).clamp_min(0) * words
         else:
-            seen, places = mask[:, None, None], (number - 1).clamp_min(0)
+            read = mask if self.reads_separator else mask & (number < number[:, -1:])
+            seen, places = read[:, None, None], (number - 1).clamp_min(0) * read
         hidden = self.bert(
             input_ids=input_ids, attention_mask=seen, position_ids=places, token_type_ids=token_type_ids
         ).last_hidden_state

@@ -1,4 +1,4 @@
-"""Phantom studies as files in CT-RATE's layout: whole or not at all, the same bytes for the same seed, resumable."""
+"""Phantom studies as files in CT-RATE's layout: whole or not at all, the same content for the same seed, resumable."""
 
 import json
 import multiprocessing
@@ -37,7 +37,7 @@ def write_phantoms(
     Args:
         out: folder; absent, empty, or made by an earlier call with the same parameters.
         num_cases: number of studies (scans); some have two reconstructions, some patients two studies.
-        seed: of everything; the same seed gives the same bytes, whatever `workers`.
+        seed: of everything; the same seed gives the same voxels, masks and tables, and on one machine the same bytes.
         validation_fraction: share of the patients that is held out, in [0, 1).
         workers: processes; None for one a core.
         progress: called with (studies done, studies in all).

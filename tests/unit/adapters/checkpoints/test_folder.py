@@ -35,7 +35,8 @@ def test_one_without_a_version_is_of_the_first(tmp_path: Path) -> None:
     save(make_store(tmp_path, config={"text_encoder": {}}, provenance=about), 3)
     assert newest(tmp_path).config() == {"text_encoder": {}}
     set_version(tmp_path / "step_00000003", None)
-    assert newest(tmp_path).config() == {"text_encoder": {"context": "report"}}
+    then = {"context": "report", "sentence_rule": "simcrop", "separator": True}
+    assert newest(tmp_path).config() == {"text_encoder": then}
     assert newest(tmp_path).settings == {"finetune.lr": 0.1}
 
 
@@ -130,7 +131,7 @@ def test_a_checkpoint_has_what_others_ask_of_trained_weights(tmp_path: Path) -> 
     assert found.run_config().model == config.model
     assert found.sha256 == sha256_of(found.path / "model.safetensors")
     assert weights_sha256(found.encoder(REFERENCE)) == weights_sha256(encoder)
-    assert found.encoder_weights().keys() == encoder.state_dict().keys()
+    assert found.contents()[0].keys() == encoder.state_dict().keys()
     assert found.weights().keys() == module.state_dict().keys()
     assert found.whole("it", "do that") is found
     with pytest.raises(CheckpointError, match=r"step_00000004: says itself how its model is made; leave out `model`$"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import released
 from support.tiny import MODEL
 from torch import Tensor
 
@@ -62,8 +63,31 @@ def test_sizes_follow_from_the_tensors_and_outputs_are_the_sources(
     assert (encoder.spacing_mm, encoder.window) == ((1.5, 1.5, 3.0), (-1000.0, 1000.0))
     x = volume()
     torch.testing.assert_close(encoder.eval().encode(x), source.encode(x), rtol=0, atol=1e-6)
-    left_out = "not of the encoder, left out: decoder_pred.weight, text_decoder.bias, args, optimizer, epoch"
-    assert left_out in caplog.text
+    name = f"{tmp_path / 'simcrop.pth'}: left out, "
+    assert [record.getMessage() for record in caplog.records if "left out" in record.getMessage()] == [
+        name + "decoder of volumes: decoder_pred.weight",
+        name + "fusion and decoder of reports: text_decoder.bias",
+        name + "state of a training: args, optimizer, epoch",
+    ]
+
+
+def test_unknown_tensors_are_a_warning_with_every_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = [f"novel.{number}" for number in range(30)]
+    extra = {name: torch.zeros(1) for name in names}
+    authors_file(tmp_path / "a.pth", dict(make_source().state_dict()) | extra).encoder(REFERENCE, HEADS)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == [f"{tmp_path / 'a.pth'}: left out, unknown to simcrop: {', '.join(names)}"]
+
+
+@pytest.mark.parametrize("layout", [released.simcrop, released.asap])
+def test_released_layouts_are_encoders(tmp_path: Path, layout: Any) -> None:
+    tree = layout(RECIPE)
+    torch.save(tree, tmp_path / "a.pth")
+    encoder = read_encoder_file(tmp_path / "a.pth").encoder(REFERENCE, HEADS)
+    assert encoder.recipe.position_embedding == ("sincos3d" if layout is released.asap else "sincos_hw")
+    assert encoder.recipe.volume_size == RECIPE.volume_size
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, tree["model"][name]), name
 
 
 @pytest.mark.parametrize(("width", "heads"), [(24, 1), (64, 1), (128, 2), (192, 3)])

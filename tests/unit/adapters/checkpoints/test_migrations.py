@@ -27,7 +27,7 @@ from simcrop.adapters.config.settings import as_tree, config_from_tree
 def test_before_sentences_were_read_apart_they_were_read_among_the_report(
     saved: dict[str, Any], read: str | None
 ) -> None:
-    assert migrated({"text_encoder": saved}, 1) == {"text_encoder": {"context": read}}
+    assert migrated({"text_encoder": saved}, 1)["text_encoder"]["context"] == read
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -51,6 +51,14 @@ def test_a_paper_run_of_before_has_what_was_done_then_and_not_what_the_recipe_do
     assert (config.model.patch_bias, config.train.decay_tokens, config.data.augment.scaling) == ("zero", False, "zoom")
     config = config_from_tree(old, "new")
     assert (config.model.patch_bias, config.train.decay_tokens, config.data.augment.scaling) == ("uniform", True, "cut")
+
+
+def test_a_paper_run_of_before_has_its_sentences_and_its_separator() -> None:
+    old = as_tree(RunConfig(recipe="paper"))
+    del old["text_encoder"]["sentence_rule"], old["text_encoder"]["separator"]
+    then, now = (config_from_tree(tree, "old").text_encoder for tree in (migrated(old, 4), old))
+    assert (then.sentence_rule, then.separator) == ("simcrop", True)
+    assert (now.sentence_rule, now.separator) == ("published", False)
 
 
 @pytest.mark.parametrize("key", [key for keys in CAME_WITH.values() for key in keys])

@@ -245,18 +245,19 @@ def test_a_run_begun_before_there_was_a_local_path_goes_on_without_one(tmp_path:
         starting_point(tmp_path, "auto", as_tree(asked))
 
 
-def test_a_paper_run_begun_before_goes_on_as_it_began(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_paper_run_begun_before_goes_on_as_it_began(tmp_path: Path, version: int) -> None:
     config = config_from_tree({"recipe": "paper"}, "here")
     older = as_tree(config)
-    for key in added_since(3):
+    for key in added_since(version):
         *sections, name = key.split(".")
         del reduce(lambda below, part: below[part], sections, older)[name]
     save(tmp_path, 3, config=older)
-    set_version(tmp_path / "checkpoints" / "step_00000003", 3)
+    set_version(tmp_path / "checkpoints" / "step_00000003", version)
     start = starting_point(tmp_path, "auto", as_tree(config))
     assert start is not None
     begun = dict(leaves(as_tree(as_begun(config, start))))
-    assert {key: begun[key] for key in added_since(3)} == added_since(3)
+    assert {key: begun[key] for key in added_since(version)} == added_since(version)
     asked = replace(config, data=replace(config.data, augment=replace(config.data.augment, scale=(0.5, 1.0))))
     with pytest.raises(CheckpointError, match=r"data\.augment\.scale"):
         starting_point(tmp_path, "auto", as_tree(asked))

@@ -100,6 +100,8 @@ def test_scientific_notation_null_and_empty_sections_mean_what_they_look_like(tm
         ("data: {source: manifest}", (), "pretrain.yaml: data.manifest: source manifest needs it"),
         ("data: {source: ct_rate}", (), "pretrain.yaml: data.root: source ct_rate needs it"),
         ("data: {source: manifest, manifest: no.csv}", (), "pretrain.yaml: data.manifest: no.csv does not exist"),
+        ("data: {exclude: no.txt}", (), "pretrain.yaml: data.exclude: no.txt does not exist"),
+        ("data: {exclude: ''}", (), "pretrain.yaml: data.exclude: is empty"),
         ("", ("data.source=ct_rate", "data.root=/no/where"), "--set: data.root: /no/where does not exist"),
         ("model: {init: no.pt}", (), "pretrain.yaml: model.init: no.pt does not exist"),
         ("text_encoder: {source: ./no}", (), "pretrain.yaml: text_encoder.source: no does not exist"),
@@ -116,6 +118,15 @@ def test_every_mistake_is_one_line_naming_place_and_remedy(
     tmp_path: Path, text: str, options: tuple[str, ...], expected: str
 ) -> None:
     assert message(tmp_path, text, *options).startswith(expected)
+
+
+def test_weights_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mae.pth").touch()
+    (tmp_path / "bert").mkdir()
+    config = load(tmp_path, "model: {init: ~/mae.pth}\ntext_encoder: {source: ~/bert}")
+    assert (config.model.init, config.text_encoder.source) == ("~/mae.pth", "~/bert")
+    assert "model.init: ~/no.pth does not exist" in message(tmp_path, "model: {init: ~/no.pth}")
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

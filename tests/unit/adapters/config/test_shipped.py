@@ -7,7 +7,7 @@ import pytest
 from support import REPOSITORY
 
 from simcrop.adapters.config.settings import load_config
-from simcrop.adapters.config.shipped import shipped
+from simcrop.adapters.config.shipped import here_or_shipped, shipped
 from simcrop.core.errors import ConfigError
 
 
@@ -60,3 +60,17 @@ def test_a_configuration_is_taken_from_there_where_there_is_none_here(
     assert load_config("pretrain.yaml").seed == 3
     with pytest.raises(ConfigError, match=r"other\.yaml: cannot be read"):
         load_config("other.yaml")
+
+
+def test_prompts_are_found_as_configurations_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = Path("configs/prompts/organs.yaml")
+    with caplog.at_level(logging.INFO, "simcrop"):
+        assert here_or_shipped(name) == shipped(name) == REPOSITORY / name
+    assert caplog.messages == [f"{name}: is not here; taken from {REPOSITORY / name}"]
+    name.parent.mkdir(parents=True)
+    name.touch()
+    assert here_or_shipped(name) == name
+    assert here_or_shipped(Path("organs.yaml")) == Path("organs.yaml")

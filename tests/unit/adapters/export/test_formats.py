@@ -116,10 +116,12 @@ def test_a_published_configuration_names_no_place_and_no_volume() -> None:
         manifest=Path("/secret/place/studies.csv"),
         prepared=Path("/secret/place/prepared"),
         quarantine=("train_secret_a",),
+        exclude=Path("/secret/place/secret_list.txt"),
     )
     config = RunConfig(data=data, model=replace(RunConfig().model, init="/secret/place/mae.pth"))
     public = without_places(config)
     assert "secret" not in as_yaml(public)
+    assert (public.data.quarantine, public.data.exclude) == ((), None)
     assert (public.data.root, public.model.init) == (Path("CT-RATE"), "mae.pth")
     assert public.objectives == config.objectives
     again = config_from_tree(as_tree(public), "config.json")

@@ -40,11 +40,12 @@ def make(folder: Path, *overrides: str) -> SimCroP:
         (),
         CONTEXTUAL,
         ("model.local_patch_size=null", "text_encoder.context=report", "model.ignore_air=false"),
+        ("text_encoder.context=report", "text_encoder.separator=false"),
         ("model.windows=[[-1000, 1000], [-150, 250]]", "model.window=[-900, 900]", "text_encoder.depth=0"),
         ("objectives.late_interaction.weight=0",),
         ("text_encoder.source={bert}",),
     ],
-    ids=["default", "contextual", "report", "windows", "alignment", "loaded"],
+    ids=["default", "contextual", "report", "no separator", "windows", "alignment", "loaded"],
 )
 @torch.no_grad()
 def test_scores_and_tokens_are_those_of_simcrop(overrides: tuple[str, ...], tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_scores_and_tokens_are_those_of_simcrop(overrides: tuple[str, ...], tmp_
     volume = torch.randint(-1200, 1500, (2, 1, 16, 16, 16), dtype=torch.int16)
     volume[:, :, :8, :8] = -1000
     assert ours.tokenizer is not None
-    sentences = read_alone(ours, ReportReader(ours.tokenizer, ours.text_recipe.max_tokens), TEXTS)
+    sentences = read_alone(ours, ReportReader.of(ours.tokenizer, ours.text_recipe), TEXTS)
     words = AutoTokenizer.from_pretrained(out)(TEXTS, padding=True, truncation=True, return_tensors="pt")
     found = theirs(volume.float(), **words)
     torch.testing.assert_close(found.last_hidden_state, ours.encoder.encode(volume), rtol=0, atol=1e-6)

@@ -3,14 +3,18 @@
 import gzip
 import io
 import os
+import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simcrop.adapters.formats.container import header_size, is_named_gz, opened_bytes, voxel_chunks
 from simcrop.core.data.problems import BadFileError
 
 PLAIN = bytes(range(256)) * 8
+PACKED = gzip.compress(PLAIN, mtime=0)
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -59,6 +63,24 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     assert refusal(tmp_path / "pipe", as_is=True) == "container.unreadable"
     assert refusal(tmp_path) == "container.unreadable"
     assert refusal(tmp_path / "none") == "container.missing"
+
+
+@given(st.integers(0, len(PACKED) - 1), st.binary(max_size=12), st.integers(0, 12))
+def test_what_is_damaged_for_zlib_is_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, at: int, new: bytes, dropped: int
+) -> None:
+    data = PACKED[:at] + new + PACKED[at + dropped :]
+    path = write(tmp_path_factory.mktemp("gz") / "a.gz", data)
+    try:
+        expected = gzip.decompress(data) if data else None
+    except (OSError, EOFError, zlib.error):
+        expected = None
+    try:
+        with opened_bytes(path) as stream:
+            found = stream.read()
+    except BadFileError:
+        found = None
+    assert found == expected
 
 
 @pytest.mark.parametrize("start", [b"", b"head", b"head" + PLAIN[:3]])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from scipy.spatial.transform import Rotation
 
-from simcrop.adapters.formats.nifti import opened_nifti, opened_pair, write_nifti
+from simcrop.adapters.formats.nifti import nifti_bytes, opened_nifti, opened_pair, write_nifti
 from simcrop.adapters.formats.stored import StoredVolume, read_stored
 from simcrop.core.data.problems import BadFileError, OnProblem, Problem, refuse
 from simcrop.core.data.study import Volume
@@ -291,3 +291,23 @@ def test_a_pair_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         assert _pair_refusal(path) == "header.no_orientation"
     path.write_bytes(b"ENVI\nsamples = 4\n" * 40)
     assert _pair_refusal(path) == "container.format"
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+@pytest.mark.parametrize("sheared", [False, True])
+def test_what_is_written_is_what_nibabel_writes(kind: type[np.generic], *, sheared: bool) -> None:
+    affine = AFFINE + (np.array([[0, 1, 0, 0], *[[0] * 4] * 3]) if sheared else 0)
+    voxels = np.ascontiguousarray(VOXELS[::-1].transpose(2, 0, 1)).astype(kind)
+    image = nib.Nifti1Image(voxels, affine, dtype=voxels.dtype)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_sform(affine, code=1)
+    image.set_qform(affine if not sheared else None, code=0 if sheared else 1)
+    for _ in range(2):  # the header of the first call serves the second
+        assert nifti_bytes("v.nii", voxels, affine) == image.to_bytes()
+    assert gzip.decompress(nifti_bytes("v.nii.gz", voxels, affine)) == image.to_bytes()
+
+
+def test_fields_of_one_file_do_not_reach_the_next() -> None:
+    named = nifti_bytes("v.nii", VOXELS, AFFINE, fields={"descrip": b"similarity"})
+    assert nib.Nifti1Image.from_bytes(named).header["descrip"] == b"similarity"
+    assert nib.Nifti1Image.from_bytes(nifti_bytes("v.nii", VOXELS, AFFINE)).header["descrip"] == b""

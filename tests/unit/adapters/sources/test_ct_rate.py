@@ -12,8 +12,10 @@ import torch
 from openpyxl import Workbook
 from support.data_folders import AFFINE, FINDINGS, SHAPE, chest, write_ct_rate, write_table, write_truth, write_volume
 
+from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.nifti import write_nifti
 from simcrop.adapters.sources.ct_rate import CTRateSource, HuDeclaration
+from simcrop.adapters.sources.registry import build_source
 from simcrop.core.data.problems import Problem
 from simcrop.core.data.study import Report, SentenceTruth
 from simcrop.core.errors import DataError
@@ -92,6 +94,16 @@ def test_quarantined_volumes_are_left_out(root: Path) -> None:
         "valid_1_a_1",
     ]
     assert source.num_missing == 0
+
+
+def test_a_list_of_scans_of_other_parts_of_the_body_is_taken_as_it_comes_with_the_data(root: Path) -> None:
+    """Its lines are names of files, with folders or without; what was not downloaded is said."""
+    lines = ["train_2_a_1.nii.gz", "dataset/train/train_1/train_1_a/train_1_a_2.nii.gz", "train_1_b", "train_9_a_1"]
+    (root / "no_chest_train.txt").write_text("\n".join(lines))
+    source = build_source(DataSettings(source="ct_rate", root=root, exclude=root / "no_chest_train.txt"))
+    names = [name for study in source.studies() for name in study.reconstructions]
+    assert names == ["train_1_a_1", "valid_1_a_1"]
+    assert "leaves out 3 volumes (train_2_a_1, train_1_a_2, train_1_b_1); 1 of its 4 names" in source.exclusion_note
 
 
 def test_the_second_release_is_preferred_unless_raw_is_declared(tmp_path: Path) -> None:

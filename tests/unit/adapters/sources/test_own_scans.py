@@ -1,5 +1,6 @@
 """Scans named on a command line: what each kind of input brings, under which name."""
 
+import logging
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,18 @@ def test_a_configuration_brings_all_its_volumes_by_their_own_names(tmp_path: Pat
         scans.read_volume("3.nii.gz").voxels,
         OwnScans([tmp_path / "studies/3.nii.gz"]).read_volume(f"{tmp_path}/studies/3.nii.gz").voxels,
     )
+
+
+def test_what_the_list_of_a_configuration_leaves_out_is_no_scan_of_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = write_config(tmp_path)
+    (tmp_path / "list.txt").write_text("0.nii.gz\ns3\n")
+    config.write_text(config.read_text().replace("data:\n", f"data:\n  exclude: {tmp_path / 'list.txt'}\n"))
+    with caplog.at_level(logging.INFO, "simcrop"):
+        names = [study.study_id for study in OwnScans([config]).studies()]
+    assert names == [f"{number}.nii.gz" for number in (1, 2, 4, 5, 6, 7)]
+    assert caplog.messages == [f"data.exclude: {tmp_path / 'list.txt'} leaves out 2 volumes (0.nii.gz, 3.nii.gz)"]
 
 
 @pytest.mark.parametrize(

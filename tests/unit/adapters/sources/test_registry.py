@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,18 @@ from simcrop.core.ports import DataSet
 
 
 def _radchestct(root: Path) -> None:
-    np.savez(root / "tst00001.npz", ct=slices_first(chest()))
+    for number in (1, 2):
+        np.savez(root / f"tst0000{number}.npz", ct=slices_first(chest(number)))
 
 
 def _luna16(root: Path) -> None:
-    write_mhd(root / "subset0" / "1.2.mhd")
+    for number in (2, 3):
+        write_mhd(root / "subset0" / f"1.{number}.mhd")
 
 
 def _cc_ccii(root: Path) -> None:
-    write_scan(root / "NCP" / "1" / "2")
+    for number in (2, 3):
+        write_scan(root / "NCP" / "1" / str(number))
 
 
 def _btcv(root: Path) -> None:
@@ -48,12 +52,14 @@ def _dicom(root: Path) -> None:
 
 
 def _manifest(root: Path) -> None:
-    write_volume(root / "a.nii.gz")
-    write_table(root / "reports.csv", [{"volume": "a.nii.gz", "findings": FINDINGS, "impression": "Normal."}])
+    rows = [{"volume": f"{name}.nii.gz", "findings": FINDINGS, "impression": "Normal."} for name in "ab"]
+    for number, row in enumerate(rows):
+        write_volume(root / row["volume"], chest(number))
+    write_table(root / "reports.csv", rows)
 
 
 def _ct_rate(root: Path) -> None:
-    write_ct_rate(root, ["train_1_a_1"])
+    write_ct_rate(root, ["train_1_a_1", "train_2_a_1"])
 
 
 CASES: dict[str, Callable[[Path], None]] = {
@@ -107,6 +113,29 @@ def test_each_source_is_built_read_and_checked(tmp_path: Path, name: str) -> Non
     found = check_source(source, (), tmp_path / "cache", max_tokens=512, workers=1).problems
     few_studies = {"set.class_without_positives", "set.labels_identical"}
     assert {p.code for p in found if p.severity == "error"} <= few_studies
+
+
+@pytest.mark.parametrize("form", ["{}", "folder/{}"])
+@pytest.mark.parametrize("name", CASES)
+def test_each_source_leaves_out_what_a_list_names(tmp_path: Path, name: str, form: str) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    CASES[name](root)
+    before = build_source(_settings(name, root)).studies()
+    gone = before[0].reconstructions[0]
+    (tmp_path / "list.txt").write_text(f"{form.format(gone)}\nunheard of\n")
+    settings = replace(_settings(name, root), exclude=tmp_path / "list.txt")
+    if len(before) == 1:
+        with pytest.raises(DataError) as refused:
+            build_source(settings)
+        assert "\n" not in str(refused.value)
+        return
+    source = build_source(settings)
+    assert [study.study_id for study in source.studies()] == [study.study_id for study in before[1:]]
+    ending = f"leaves out 1 volume ({gone}); 1 of its 2 names match nothing here (unheard of)"
+    assert source.exclusion_note == f"data.exclude: {tmp_path / 'list.txt'} {ending}"
+    found = check_source(source, (), tmp_path / "cache", max_tokens=512, workers=1).problems
+    assert "set.file_without_row" not in {problem.code for problem in found}
 
 
 def _masks(source: DataSet, reconstruction: str) -> Iterator[Volume]:

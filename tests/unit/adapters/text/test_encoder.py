@@ -1,11 +1,14 @@
 """Text encoders: built from the recipe, loaded from a folder, refused with the key to change."""
 
+import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.released import write_cxr_bert
 from torch import Tensor
 
 from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder, restore_text_encoder, save_text_encoder
@@ -152,6 +155,51 @@ def test_a_model_of_another_type_is_refused(folder: Path, tmp_path: Path) -> Non
     GPT2Model(GPT2Config(vocab_size=99, n_embd=8, n_layer=1, n_head=1, n_positions=32)).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"text_encoder.source: .* (cannot be loaded|is not of the BERT type)"):
         load_text_encoder(replace(RECIPE, source=str(tmp_path)))
+
+
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_cxr_bert_is_read_as_a_plain_bert_its_heads_named_its_code_not_run(
+    tmp_path: Path, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = write_cxr_bert(tmp_path, form=form)
+    with caplog.at_level(logging.INFO):
+        tokenizer, encoder = load_text_encoder(replace(RECIPE, source=str(tmp_path)))
+    loaded = encoder.bert.state_dict()
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
+    assert tokenizer.encode(["The lung is in the heart."], max_tokens=24).ids == (2, 11, 6, 9, 10, 11, 7, 5, 3)
+    (message,) = (record.getMessage() for record in caplog.records if record.name == "simcrop")
+    source, names = message.split(": heads beside the encoder, left out: ")
+    assert source == f"text_encoder.source: {tmp_path}"
+    assert len(names.split(", ")) == 13
+    assert {name.split(".")[0] for name in names.split(", ")} == {"cls", "cls_projection_head"}
+    assert {"cls.predictions.bias", "cls_projection_head.LayerNorm.weight"} <= set(names.split(", "))
+
+
+def test_more_layers_than_the_configuration_tells_of_are_refused(tmp_path: Path) -> None:
+    write_cxr_bert(tmp_path, form="bin")
+    path = tmp_path / "pytorch_model.bin"
+    weights = torch.load(path, weights_only=True)
+    name = "bert.encoder.layer.{}.output.dense.bias"
+    torch.save(weights | {name.format(1): weights[name.format(0)]}, path)
+    with pytest.raises(
+        ConfigError,
+        match=r"has 1 weights of layers that its config.json lacks, such as .*layer.1.output.*; put",
+    ):
+        load_text_encoder(replace(RECIPE, source=str(tmp_path)))
+
+
+def test_no_code_of_a_file_of_weights_is_run(tmp_path: Path) -> None:
+    write_cxr_bert(tmp_path, form="bin")
+    for content, why in (
+        (partial(print, "run"), "asks for functools.partial, which was not run"),
+        (None, "is damaged"),
+    ):
+        torch.save({"bert.x": content}, tmp_path / "pytorch_model.bin")
+        if content is None:
+            (tmp_path / "pytorch_model.bin").write_bytes(b"garbage")
+        with pytest.raises(ConfigError, match=rf"^text_encoder.source: .* cannot be loaded \([^\n]*{why}[^\n]*$"):
+            load_text_encoder(replace(RECIPE, source=str(tmp_path)))
 
 
 @pytest.mark.parametrize("source", ["./nowhere", "/nowhere/bert", "one/two/three"])

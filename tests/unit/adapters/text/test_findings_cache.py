@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -119,14 +119,20 @@ def test_ranks_share_the_work(words: tuple[HFTokenizer, CountingEncoder], tmp_pa
 
 def test_another_encoder_limit_or_context_is_no_hit(words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path) -> None:
     folders = {keep(words, tmp_path).file(STUDIES[0].report).parent}
-    for other_way in (replace(RECIPE, max_tokens=12), replace(RECIPE, context="report")):
+    other_ways: list[dict[str, Any]] = [
+        {"max_tokens": 12},
+        {"context": "report"},
+        {"sentence_rule": "published"},
+        {"separator": False},
+    ]
+    for other_way in (replace(RECIPE, **changes) for changes in other_ways):
         folders.add(keep(words, tmp_path, recipe=other_way).file(STUDIES[0].report).parent)
     with torch.no_grad():
         next(words[1].parameters())[0, 0] += 1.0
     folders.add(keep(words, tmp_path).file(STUDIES[0].report).parent)
     other = load_text_encoder(RECIPE, reports=lambda: TEXTS[:1])[0]
     folders.add(keep((other, words[1]), tmp_path).file(STUDIES[0].report).parent)
-    assert len(folders) == 5
+    assert len(folders) == 7
 
 
 def test_findings_that_were_divided_by_older_rules_are_no_hit(

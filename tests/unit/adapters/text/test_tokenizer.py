@@ -127,3 +127,19 @@ def test_a_tokenizer_without_a_mask_token_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="its tokenizer has no mask token"):
         HFTokenizer(Unmasked())
+
+
+@given(SENTENCES, st.integers(3, 20))
+def test_without_a_separator_there_is_room_for_one_token_more(sentences: list[str], limit: int) -> None:
+    framed = TOKENIZER.encode(sentences, max_tokens=limit + 1)
+    bare = TOKENIZER.encode(sentences, max_tokens=limit, separator=False)
+    assert bare.ids == framed.ids[:-1]
+    assert bare.sentence_of_token == framed.sentence_of_token[:-1]
+    assert bare.num_cut == framed.num_cut
+
+
+def test_tokens_of_a_text_have_their_characters() -> None:
+    text = "No 9.5 mm  Nodule?"
+    ids, spans = TOKENIZER.tokens(text)
+    assert "".join(text[start:end] for start, end in spans) == text.replace(" ", "")
+    assert tuple(ids) == TOKENIZER.encode([text], max_tokens=64).ids[1:-1]

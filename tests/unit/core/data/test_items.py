@@ -13,6 +13,7 @@ from torch import Tensor
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
+from simcrop.adapters.text.tokenizer import train_tokenizer
 from simcrop.core.data.augment import Augmentation, augment_box, crop_centre
 from simcrop.core.data.batch import Batch, Padding
 from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate
@@ -101,6 +102,22 @@ def test_the_papers_masking_pads_to_the_limit_and_masks_padding(prepared: Prepar
     assert batch.inputs.report.ids.shape == (2, MAX_TOKENS)
     assert batch.inputs.report.masked[1, 2:].any()
     assert batch.inputs.report.mask.sum(1).tolist() == [10, 2]
+
+
+def test_texts_of_the_paper_have_no_separator_and_words_without_a_sentence(prepared: PreparedVolumes) -> None:
+    text = "Heart is normal. Nodule behind"
+    tokenizer = train_tokenizer([text] * 2, vocab_size=200, max_tokens=MAX_TOKENS)
+    usual = _reader(prepared, mask="any")
+    reader = ItemReader(prepared, ReportReader(tokenizer, MAX_TOKENS, "published", separator=False), usual.spec)
+    items = [_drawn(reader, _study(text), epoch)[0] for epoch in range(60)]
+    assert items[0].findings.encoding.sentence_of_token == (-1, 0, 0, 0, 0, -1, -1)
+    assert items[0].report.mask.sum() == 7
+    assert items[0].report.ids[:7].tolist() == list(items[0].findings.encoding.ids)
+    share = torch.stack([item.report.masked for item in items]).float().mean(0)
+    assert share[0] == share[-1] == 0
+    assert share[1:-1].min() > 0.2, "the place behind the last word is hidden as often as any"
+    batch = collate(items[:1], pad_id=reader.pad_id)
+    assert batch.inputs.sentence_mask.tolist() == [[True]]
 
 
 def test_a_loss_over_all_tokens_sees_the_same_padding_in_every_batch(prepared: PreparedVolumes) -> None:

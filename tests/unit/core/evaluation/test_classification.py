@@ -57,6 +57,10 @@ def test_findings_equal_scikit_learn_with_ties_single_classes_and_weights(
         assert by_label["precision"][column] == pytest.approx(sk.precision_score(y, p, **arguments), abs=1e-12)
         assert by_label["recall"][column] == pytest.approx(sk.recall_score(y, p, **arguments), abs=1e-12)
         assert by_label["accuracy"][column] == pytest.approx(sk.accuracy_score(y, p, sample_weight=w), abs=1e-12)
+        weighted = sk.f1_score(y, p, average="weighted", **arguments)
+        assert by_label["f1_weighted"][column] == pytest.approx(weighted, abs=1e-12)
+        specificity = sk.recall_score(~y, ~p, **arguments)
+        assert by_label["specificity"][column] == pytest.approx(specificity, abs=1e-12)
         if len(set(y[w > 0])) == 2:
             areas.append(sk.roc_auc_score(y, predicted.scores[:, column].numpy(), sample_weight=w))
             assert by_label["auroc"][column] == pytest.approx(areas[-1], abs=1e-12)
@@ -70,6 +74,8 @@ def test_findings_equal_scikit_learn_with_ties_single_classes_and_weights(
         "precision_micro": sk.precision_score(
             truth.ravel(), said.ravel(), sample_weight=w.repeat(truth.shape[1]), zero_division=0
         ),
+        "f1_weighted": sum(by_label["f1_weighted"]) / truth.shape[1],
+        **{f"{name}_macro": sum(by_label[name]) / truth.shape[1] for name in ("precision", "recall", "specificity")},
     }
     assert overall == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
@@ -101,7 +107,9 @@ def test_classes_equal_scikit_learn(num_classes: int, n: int, seed: int) -> None
     f1 = sk.f1_score(target.numpy(), said, average="macro", labels=labels, zero_division=0)
     assert overall["accuracy"] == pytest.approx(sk.accuracy_score(target.numpy(), said))
     assert overall["f1_macro"] == pytest.approx(f1)
-    assert set(overall) == {"auroc", "accuracy", "f1_macro"}
+    weighted = sk.f1_score(target.numpy(), said, average="weighted", labels=labels, zero_division=0)
+    assert overall["f1_weighted"] == pytest.approx(weighted)
+    assert set(overall) == {"auroc", "accuracy", "f1_macro", "f1_weighted"}
     if len(set(target.tolist())) == num_classes:
         expected = (
             sk.roc_auc_score(target.numpy(), scores.numpy(), multi_class="ovr", average="macro")
@@ -166,3 +174,31 @@ def test_impossible_tables_are_refused() -> None:
         findings([[math.nan]], [[True]])
     with pytest.raises(InputError, match=r"truth: expected shape \(1, 1\), got \(2, 1\)"):
         findings([[0.5]], [[True], [False]])
+
+
+def test_other_thresholds_by_hand() -> None:
+    """The first finding is cut at 0.3: two hits, one false alarm, one rejection. The second has no threshold."""
+    scores = [[0.9, 0.9], [0.3, 0.1], [0.4, 0.2], [0.1, 0.7]]
+    truth = [[True, False], [True, True], [False, True], [False, False]]
+    cut = findings(scores, truth).at([0.3, math.nan])
+    overall, by_label = values(cut)
+    assert cut.positive[:, 0].tolist() == [True, True, True, False]
+    first = {name: value[0] for name, value in by_label.items()}
+    assert first == pytest.approx(
+        {
+            "auroc": 0.75,
+            "accuracy": 0.75,
+            "f1": 0.8,
+            "precision": 2 / 3,
+            "recall": 1.0,
+            "specificity": 0.5,
+            "f1_weighted": (0.8 + 2 / 3) / 2,
+        }
+    )
+    assert all(math.isnan(value[1]) for value in by_label.values())
+    assert overall["f1_macro"] == pytest.approx(0.8)
+    assert overall["specificity_macro"] == 0.5
+    assert overall["f1_weighted"] == pytest.approx((0.8 + 2 / 3) / 2)
+    without = measure(cut, ranks=False, num_draws=0, confidence=0.9, seed=0)
+    assert "auroc" not in without.overall | without.by_label
+    assert without.by_label["f1"][0].value == pytest.approx(0.8)

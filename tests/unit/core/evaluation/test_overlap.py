@@ -11,7 +11,7 @@ pytest.importorskip("monai", reason="MONAI is not installed")
 
 from monai import metrics as monai_metrics
 
-from simcrop.core.evaluation.overlap import dice_of_classes, weighted_means
+from simcrop.core.evaluation.overlap import dice_of_background, dice_of_classes, weighted_means
 
 
 def test_dice_by_hand() -> None:
@@ -20,6 +20,9 @@ def test_dice_by_hand() -> None:
     dice = dice_of_classes(predicted, truth, 4)
     assert dice[:2].tolist() == [2 * 2 / (3 + 4), 2 * 1 / (2 + 2)]
     assert dice[2:].isnan().all(), "classes that are not in the truth have no score"
+    assert dice_of_background(predicted, truth) == 0
+    assert dice_of_background(predicted, torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])) == 2 * 1 / (2 + 3)
+    assert math.isnan(dice_of_background(predicted, torch.ones_like(truth)))
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,6 +14,7 @@ from simcrop.core.errors import InputError
 from simcrop.core.evaluation.retrieval import (
     Chance,
     first_match_ranks,
+    first_of_each,
     rarity,
     report_scores,
     same_reports,
@@ -24,6 +25,16 @@ from simcrop.core.evaluation.retrieval import (
 def test_reports_of_the_same_reports_are_the_same_in_any_order() -> None:
     same = same_reports([[1, 2, 2], [2, 1], [2, 2, 1], []])
     assert same.int().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]]
+
+
+def test_of_the_same_texts_the_first_stays() -> None:
+    assert first_of_each(["b", "a", "b", "c", "a", "B"]) == [0, 1, 3, 5]
+    assert first_of_each([]) == []
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=12))
+def test_every_text_stays_once_and_in_order(texts: list[str]) -> None:
+    assert [texts[index] for index in first_of_each(texts)] == list(dict.fromkeys(texts))
 
 
 OWN = torch.eye(4, dtype=torch.bool)

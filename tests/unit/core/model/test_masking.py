@@ -105,3 +105,12 @@ def test_any_keeps_the_separator_of_a_report_that_fills_its_room() -> None:
     recipe = ReportRecipe(mask="any", mask_ratio=1.0)
     _, masked = mask_report_tokens(ids, is_real=is_real, mask_id=MASK_ID, recipe=recipe, generator=generator(0))
     assert masked.tolist() == [False, True, True, True, True, True, False]
+
+
+def test_any_masks_what_follows_the_last_word_where_there_is_no_separator() -> None:
+    ids, is_real = report(5, 3)
+    recipe = ReportRecipe(mask="any", mask_ratio=1.0)
+    _, masked = mask_report_tokens(
+        ids, is_real=is_real, mask_id=MASK_ID, recipe=recipe, generator=generator(0), has_separator=False
+    )
+    assert masked.tolist() == [False, *[True] * (len(ids) - 2), False]

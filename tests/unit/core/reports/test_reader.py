@@ -2,7 +2,9 @@
 
 from support.held_out_fakes import WordTokenizer
 
+from simcrop.adapters.text.tokenizer import train_tokenizer
 from simcrop.core.data.study import Report
+from simcrop.core.recipe import TextEncoderRecipe
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import sentence_key
 
@@ -33,3 +35,25 @@ def test_the_whole_report_is_the_findings_and_the_impression() -> None:
 def test_a_filler_has_no_sentence() -> None:
     findings = ReportReader(WordTokenizer(), 64).findings(Report("Not given.", ""))
     assert (findings.texts, findings.keys, findings.numbers) == ((), (), ())
+
+
+def test_a_reader_is_made_for_a_text_encoder() -> None:
+    tokenizer = WordTokenizer()
+    assert ReportReader.of(tokenizer, TextEncoderRecipe(max_tokens=9)) == ReportReader(tokenizer, 9, "simcrop", True)
+    recipe = TextEncoderRecipe(sentence_rule="published", separator=False)
+    assert ReportReader.of(tokenizer, recipe) == ReportReader(tokenizer, 256, "published", False)
+
+
+def test_sentences_are_those_of_the_findings() -> None:
+    reader = ReportReader(WordTokenizer(), 9)
+    assert tuple(reader.sentences(REPORT.findings)) == reader.findings(REPORT).texts
+
+
+def test_given_sentences_are_worded_as_in_training() -> None:
+    given = ["Is there a nodule?", "Pleura: thick; calcified."]
+    tokenizer = train_tokenizer(given, vocab_size=200, max_tokens=64)
+    found = ReportReader(tokenizer, 64, "published", separator=False).read(given)
+    assert found.texts == tuple(given)
+    wording = ["Is there a nodule", "Pleura, thick, calcified."]
+    assert found.encoding == tokenizer.encode(wording, max_tokens=64, separator=False)
+    assert ReportReader(tokenizer, 64).read(given).encoding == tokenizer.encode(given, max_tokens=64)

@@ -11,6 +11,7 @@ from simcrop.adapters.config.run import EvaluationSettings
 from simcrop.adapters.evaluation.language.retrieval_report import RetrievalOutcome, retrieval_report
 from simcrop.adapters.evaluation.output import Evaluation
 from simcrop.core.data.study import Report, Study
+from simcrop.core.evaluation.settings import RetrievalSettings
 
 SCORES = torch.tensor([[0.9, 0.8, 0.1, 0.2], [0.1, 0.3, 0.4, 0.5], [0.3, 0.2, 0.5, 0.9], [0.2, 0.7, 0.6, 0.8]])
 
@@ -19,9 +20,11 @@ def studies(num: int) -> list[Study]:
     return [Study(f"s{n}", f"p{n}", Report("", ""), (f"v{n}",)) for n in range(num)]
 
 
-def report(scores: torch.Tensor, same: torch.Tensor, *, bootstrap: int = 50) -> Evaluation:
-    outcome = RetrievalOutcome(studies(len(scores)), scores.double(), same, "equal", ["read this"])
-    return retrieval_report(outcome, EvaluationSettings(bootstrap=bootstrap), seed=0)
+def report(
+    scores: torch.Tensor, same: torch.Tensor, *, bootstrap: int = 50, asked: RetrievalSettings | None = None
+) -> Evaluation:
+    outcome = RetrievalOutcome(studies(len(scores)), scores.double(), same, "equal", 3, ["read this"])
+    return retrieval_report(outcome, asked or RetrievalSettings(), EvaluationSettings(bootstrap=bootstrap), seed=0)
 
 
 def test_both_directions_by_hand() -> None:
@@ -67,3 +70,21 @@ def test_the_table_shows_chance_beside_recall() -> None:
     console.print(report(SCORES, torch.eye(4, dtype=torch.bool), bootstrap=0).table)
     [row] = [line for line in console.export_text().splitlines() if "recall@1 " in line]
     assert row.split() == ["recall@1", "0.500", "-", "0.250", "0.250", "-", "0.250"]
+
+
+def test_recall_is_told_for_the_numbers_that_are_asked_for_each_with_its_chance() -> None:
+    result = report(SCORES, torch.eye(4, dtype=torch.bool), asked=RetrievalSettings(top=(3, 2)))
+    for name, recalls in (("report_to_volume", (0.75, 1.0)), ("volume_to_report", (0.75, 1.0))):
+        found = result.metrics[name]
+        assert [key for key in found if key.startswith("recall")] == ["recall_at_2", "recall_at_3"]
+        assert (found["recall_at_2"]["value"], found["recall_at_3"]["value"]) == recalls
+        assert (found["recall_at_2"]["chance"], found["recall_at_3"]["chance"]) == (0.5, 0.75)
+    assert (result.metrics["protocol"], result.metrics["num_repeats_left_out"]) == ("honest", 3)
+
+
+def test_the_published_protocol_tells_its_four_numbers() -> None:
+    num = 200
+    result = report(torch.eye(num), torch.eye(num, dtype=torch.bool), asked=RetrievalSettings(protocol="published"))
+    found = {key: each["chance"] for key, each in result.metrics["report_to_volume"].items() if "recall" in key}
+    assert found == pytest.approx({f"recall_at_{k}": k / num for k in (5, 10, 50, 100)})
+    assert "a report's own volume alone is right" in str(result.table.caption)

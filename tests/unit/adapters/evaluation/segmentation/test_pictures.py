@@ -30,7 +30,7 @@ MAPS = cast(
 def studies(*dice: list[float]) -> list[SegmentedStudy]:
     return [
         SegmentedStudy(
-            Study(f"s{number}", "p", Report("", ""), (f"v{number}",)), Path("f"), each, each, each, each, each
+            Study(f"s{number}", "p", Report("", ""), (f"v{number}",)), Path("f"), each, 1.0, each, each, each, each
         )
         for number, each in enumerate(dice)
     ]

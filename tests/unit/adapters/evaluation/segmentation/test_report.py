@@ -22,15 +22,23 @@ NAN = math.nan
 def segmented(out: Path, number: int, dice: list[float], patient: str | None = None) -> SegmentedStudy:
     study = Study(f"s{number}", patient or f"p{number}", Report("", ""), (f"v{number}.nii.gz",))
     file = out.resolve() / "predictions" / f"v{number}.nii.gz"
-    return SegmentedStudy(study, file, dice, [d / 2 for d in dice], [10 * d for d in dice], [1.0, 2.0], [3.0, 0.0])
+    own, distances = [d / 2 for d in dice], [10 * d for d in dice]
+    return SegmentedStudy(study, file, dice, 0.98, own, distances, [1.0, 2.0], [3.0, 0.0])
 
 
-def evaluated(out: Path, studies: list[SegmentedStudy], intervals: EvaluationSettings | None = None) -> Evaluation:
+def evaluated(
+    out: Path,
+    studies: list[SegmentedStudy],
+    intervals: EvaluationSettings | None = None,
+    *,
+    with_background: bool = False,
+) -> Evaluation:
     return segmentation_evaluation(
         studies,
         ["lung", "heart"],
         intervals=intervals or EvaluationSettings(bootstrap=200),
         seed=0,
+        with_background=with_background,
         about={"steps": 7},
         title="Segmentation",
         out=out,
@@ -95,3 +103,17 @@ def test_the_table_has_a_line_for_each_class_and_their_mean(tmp_path: Path) -> N
     assert ["lung", "0.800", "0.700", "-", "0.900", "0.400", "8.0", "2"] in lines
     assert ["heart", "-", "-", "-", "0"] in lines
     assert ["mean", "over", "classes", "0.800", "0.700", "-", "0.900", "0.400", "8.0", "2"] in lines
+    assert not any("background" in line for line in lines)
+
+
+def test_a_mean_with_the_background_stands_beside_the_other_where_it_is_asked_for(tmp_path: Path) -> None:
+    studies = [segmented(tmp_path, 0, [0.9, NAN]), segmented(tmp_path, 1, [0.7, 0.4])]
+    plain, result = (evaluated(tmp_path, studies, with_background=wanted) for wanted in (False, True))
+    assert "dice_with_background" not in plain.metrics
+    metrics = dict(result.metrics)
+    assert metrics.pop("dice_with_background")["value"] == pytest.approx((0.98 + 0.8 + 0.4) / 3)
+    assert metrics == plain.metrics
+    console = Console(width=110, record=True)
+    console.print(result.table)
+    [line] = [line for line in console.export_text().splitlines() if "mean with background" in line]
+    assert line.replace("│", " ").split()[3] == "0.727"

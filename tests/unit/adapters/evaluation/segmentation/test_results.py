@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import nibabel as nib
@@ -168,3 +169,35 @@ def test_a_prediction_never_leaves_its_folder(tmp_path: Path) -> None:
         write_prediction(tmp_path / "out", "../case", torch.zeros(1, 1, 1, dtype=torch.uint8), grid)
     write_nifti(tmp_path / "probe.nii.gz", np.zeros((1, 1, 1), np.uint8), RAS)
     assert not (tmp_path / "case.nii.gz").exists()
+
+
+def test_with_the_background_as_a_class_the_mean_is_monais(maps: OrganMaps, tmp_path: Path) -> None:
+    by_hu, network = segmenter()
+    with torch.no_grad():
+        network.hu[1] = 880.0
+        network.hu[2] = -400.0
+    study = maps.source.studies()[2]
+    organs = maps.read(study.reconstructions[0])
+    sides = [
+        nn.functional.one_hot(each.long(), 3).movedim(-1, 0)[None].float()
+        for each in (by_hu(organs.voxels), organs.classes)
+    ]
+    background, *others = monai_metrics.compute_dice(*sides, include_background=True)[0].tolist()
+    assert 0.5 < background < 1
+    assert segment_study(by_hu, maps, study, tmp_path, hausdorff=False).background_dice == pytest.approx(background)
+    mean = selection_dice(by_hu, maps, [study], with_background=True)
+    assert mean == pytest.approx((background + sum(others)) / 3)
+
+
+def test_the_foreground_alone_is_segmented() -> None:
+    network = ByHU()
+    network.encoder = SimpleNamespace(window=(-1000.0, 1000.0))  # pyright: ignore[reportAttributeAccessIssue]
+    volume = torch.full((20, 20, 16), -800, dtype=torch.int16)
+    volume[3:17, 4:18, 2:12] = 30
+    volume[8, 8, 8] = -800
+    whole = Segmenter(cast(UNETR, network), 0.5, TrainRecipe())(volume)
+    inside = Segmenter(cast(UNETR, network), 0.5, TrainRecipe(), foreground=True)(volume)
+    assert whole[0, 0, 0] == whole[8, 8, 8] == inside[8, 8, 8] == 2
+    expected = torch.zeros_like(whole)
+    expected[3:17, 4:18, 2:12] = whole[3:17, 4:18, 2:12]
+    assert torch.equal(inside, expected)

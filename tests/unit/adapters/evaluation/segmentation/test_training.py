@@ -7,6 +7,7 @@ import torch
 
 pytest.importorskip("monai", reason="MONAI is not installed")
 
+from monai.losses.dice import DiceCELoss
 from support.organ_data import CLASSES, RAS, write_msd
 
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches, Regions
@@ -15,7 +16,7 @@ from simcrop.adapters.evaluation.segmentation.training import SegmenterFit, segm
 from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 from simcrop.adapters.sources.btcv import BTCVSource
 from simcrop.core.errors import NonFiniteError
-from simcrop.core.evaluation.settings import SegmentSettings
+from simcrop.core.evaluation.segment_settings import SegmentSettings
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import ModelRecipe, TrainRecipe
@@ -45,7 +46,9 @@ def learner(network: UNETR, **settings: Any) -> SegmenterFit:
 
 
 def regions_of(maps: OrganMaps, settings: SegmentSettings, step: int) -> list[Regions]:
-    return next(CropBatches(maps, list(maps.source.studies()), settings, ROI, seed=0).batches(step))
+    return next(
+        CropBatches(maps, list(maps.source.studies()), settings, ROI, seed=0, window=(-1000.0, 1000.0)).batches(step)
+    )
 
 
 def step(maps: OrganMaps, tuned: SegmenterFit) -> dict[str, float]:
@@ -90,3 +93,17 @@ def test_a_step_that_is_not_finite_names_its_studies_and_changes_nothing(maps: O
     ):
         step(maps, learner(network))
     assert torch.equal(network.encoder.blocks[0].mlp.fc1.weight, before)
+
+
+@pytest.mark.parametrize("smoothing", [None, (0.0, 1e-6), (40.0, 900.0)])
+def test_the_loss_is_monais_with_the_smoothing_that_is_asked_for(
+    maps: OrganMaps, smoothing: tuple[float, float] | None
+) -> None:
+    network = small_network()
+    tuned = learner(network, **({} if smoothing is None else {"dice_smoothing": smoothing}))
+    batches = regions_of(maps, tuned.settings, 1)
+    keys = {} if smoothing is None else {"smooth_nr": smoothing[0], "smooth_dr": smoothing[1]}
+    monais = DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True, **keys)
+    with torch.no_grad():
+        [terms] = tuned.losses(batches, step=1, totals=(), communicator=SingleProcess())
+        assert float(terms["loss"]) == float(monais(network(batches[0].voxels), batches[0].classes))

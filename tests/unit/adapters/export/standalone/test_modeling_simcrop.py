@@ -86,3 +86,12 @@ def test_an_image_side_alone_says_so() -> None:
         model.get_text_features(IDS)
     with pytest.raises(ValueError, match=message):
         model.get_image_features(VOLUME)
+
+
+@torch.no_grad()
+def test_a_model_that_reads_no_separator_does_not_see_the_one_that_a_tokenizer_writes() -> None:
+    other = torch.tensor([[2, 7, 8, 9, 6]])
+    for reads_it in (True, False):
+        model = make(reads_sentences_apart=False, reads_separator=reads_it)
+        same = torch.allclose(model.get_text_features(IDS[:1]), model.get_text_features(other), atol=1e-6)
+        assert same is not reads_it
