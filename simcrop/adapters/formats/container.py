@@ -17,6 +17,8 @@ from simcrop.core.errors import one_line
 HEADER_SIZES = (348, 540)
 """Of NIfTI-1 and NIfTI-2: the first number of either."""
 _GZIP_MAGIC = b"\x1f\x8b"
+_PLAIN_FLAGS = (b"\x00", b"\x08")
+"""Of a gzip header that has nothing but, at most, the file's name."""
 _CHUNK = 1 << 20
 
 
@@ -40,9 +42,11 @@ def opened_bytes(path: Path, *, as_is: bool = False) -> Generator[Any]:
             if as_is or not is_named_gz(path):
                 yield file
                 return
-            with igzip.IGzipFile(fileobj=file) as stream:
+            # ISA-L refuses what zlib passes over in a header with more than a file's name.
+            opener = igzip.IGzipFile if start[3:4] in _PLAIN_FLAGS else gzip.GzipFile
+            with opener(fileobj=file) as stream:
                 yield stream
-    except (EOFError, igzip.BadGzipFile, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
+    except (EOFError, gzip.BadGzipFile, zlib.error, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
         raise _gzip_damage(path, error) from error
     except FileNotFoundError as error:
         raise bad_file(path, "container.missing", "does not exist") from error

@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simcrop.adapters.formats.container import header_size, is_named_gz, opened_bytes, voxel_chunks
@@ -65,7 +65,11 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == "container.missing"
 
 
-@given(st.integers(0, len(PACKED) - 1), st.binary(max_size=12), st.integers(0, 12))
+@example(at=3, new=b"\x06\x00\x00\x00\x00\x00\x00", dropped=3)
+@example(at=3, new=b"\x02", dropped=1)
+@example(at=3, new=b"\xe0", dropped=1)
+@example(at=3, new=b"\x1f", dropped=1)
+@given(at=st.integers(0, len(PACKED) - 1), new=st.binary(max_size=12), dropped=st.integers(0, 12))
 def test_what_is_damaged_for_zlib_is_refused_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, at: int, new: bytes, dropped: int
 ) -> None:
