@@ -27,7 +27,7 @@ TORCHRUN = "a GPU is a process: torchrun --nproc-per-node N -m simcrop_cli train
         ("train.num_workers", "did you mean data.num_workers?"),
         ("train.batchsize", "did you mean train.batch_size?"),
         ("data.batch", "did you mean train.batch_size?"),
-        ("retrieval.zzz", "known here: weights, features, text_features"),
+        ("retrieval.zzz", "known here: protocol, distinct, top, weights, features, ..."),
         ("train.zzz", "known here: steps, batch_size, optimizer, lr, min_lr, ..."),
     ],
 )
