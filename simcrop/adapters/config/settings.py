@@ -206,6 +206,8 @@ def _check_files(config: RunConfig, where: str, option_keys: Sequence[str]) -> N
         checks.append(("data.root", data.root, data.root.is_dir()))
     if data.source == "manifest" and data.manifest is not None:
         checks.append(("data.manifest", data.manifest, data.manifest.is_file()))
+    if data.organ_masks is not None:
+        checks.append(("data.organ_masks", data.organ_masks, data.organ_masks.is_dir()))
     if init != "scratch":
         checks.append(("model.init", Path(init), Path(init).exists()))
     if encoder.startswith(("/", "./", "../", "~")):
