@@ -1,5 +1,6 @@
 """Work on many files, in this process or in several."""
 
+import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -46,7 +47,7 @@ def run_all(
             while begun:
                 done: set[Future[Any]] = wait(begun, return_when=FIRST_COMPLETED).done
                 for future in done:
-                    yield begun.pop(future), future.result()
+                    yield begun.pop(future), pickle.loads(future.result())
                     begun |= {pool.submit(_run, task): task for task in islice(waiting, 1)}
         except BrokenProcessPool as error:
             raise DataError(
@@ -68,8 +69,9 @@ def _start(work: Any, shared: Any) -> None:
     _in_worker.update(work=work, shared=shared)
 
 
-def _run(task: Any) -> Any:
-    return _in_worker["work"](_in_worker["shared"], task)
+def _run(task: Any) -> bytes:
+    # Bytes go through a pipe. Torch would lay tensors into shared memory, of which a container has 64 MB by default.
+    return pickle.dumps(_in_worker["work"](_in_worker["shared"], task), pickle.HIGHEST_PROTOCOL)
 
 
 Progress = Callable[[int, int], None]

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import torch
 
 from simcrop.adapters.system.pool import run_all
 from simcrop.core.errors import DataError
@@ -20,6 +21,16 @@ def test_one_worker_takes_the_tasks_in_their_order_and_one_at_a_time() -> None:
     results = run_all(lambda shared, task: shared.append(task), begun, [3, 1, 2], 1)
     assert next(results)[0] == 3
     assert begun == [3]
+
+
+def filled(size: int, value: int) -> torch.Tensor:
+    return torch.full((size,), value, dtype=torch.int16)
+
+
+def test_tensors_of_other_processes_take_no_shared_memory() -> None:
+    found = dict(run_all(filled, 5, range(4), 2))
+    assert {task: tensor.tolist() for task, tensor in found.items()} == {task: [task] * 5 for task in range(4)}
+    assert not any(tensor.is_shared() for tensor in found.values())
 
 
 def end_itself(_: None, task: int) -> None:
