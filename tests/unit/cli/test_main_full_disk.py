@@ -47,7 +47,7 @@ def sets(*options: str) -> list[str]:
             9 * KB,
             "{out}/checkpoints/step_00000002: cannot be written (Error while",
         ),
-        ("data phantom {out} --cases 1", 9 * KB, "{out}/ground_truth/train_1_a_1: File too large; free some space,"),
+        ("data phantom {out} --cases 1", 3 * KB, "{out}/ground_truth/train_1_a_1: File too large; free some space,"),
         ("data prepare {config} --set data.prepared={out}", 4 * KB, "{out}/grid_"),
         ("data prepare {config} --set data.prepared={out}", 9 * KB, "{out}/grid_"),
         ("data check {bad} --report {out}", 0, "{out}: File too large; free some space, then run the same command"),
