@@ -1,20 +1,19 @@
 """Resample volumes and keep them, as `prepared` reads them: what is there from its present file is left alone."""
 
 import math
-import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from simcrop.adapters.loading.kept_arrays import new_index
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.resample import Grid, resample_volume
 from simcrop.adapters.loading.storage import StorageName
 from simcrop.adapters.problems.content import refuse_content
 from simcrop.adapters.problems.verdicts import source_stamp
-from simcrop.adapters.system.cache_folder import append_row, cache_file, make_cache_folder
+from simcrop.adapters.system.cache_folder import append_row, make_cache_folder
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.adapters.system.progress import duration
 from simcrop.core.data.problems import BadFileError, Problem
@@ -80,8 +79,7 @@ def _prepare_all(
     shared: tuple[DataSet, PreparedVolumes], names: Sequence[str], workers: int, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any] | Problem]:
     """Each result, when it is on disk and in the index."""
-    # A file of this process alone: machines that share a folder, and jobs of an array, do not write into one.
-    index = shared[1].folder / f"index_{platform.node()}_{os.getpid()}_{time.time_ns()}.jsonl"
+    index = new_index(shared[1].folder)
     started = time.monotonic()
     for number, (name, result) in enumerate(run_all(prepare_one, shared, names, workers), 1):
         if isinstance(result, Problem):
@@ -108,16 +106,12 @@ def prepare_one(shared: tuple[DataSet, PreparedVolumes], reconstruction: str) ->
         voxels, affine = resample_volume(volume, prepared.grid)
     except BadFileError as bad:
         return bad.problem
-    with cache_file(prepared.array_file(reconstruction)) as file:
-        checksum = prepared.storage.write(file, voxels.numpy())
-        num_bytes = file.tell()
     return {
         "name": reconstruction,
         "affine": affine.tolist(),
         "source_affine": volume.affine.tolist(),
         "source": stamp,
-        "bytes": num_bytes,
-        "crc32": checksum,
+        **prepared.write(reconstruction, voxels.numpy()),
     }
 
 

@@ -7,13 +7,13 @@ KEY is a hash of the data set with its declarations, and `VERSION`.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
 
-from simcrop.adapters.problems.paths import data_files
+from simcrop.adapters.problems.paths import data_files, is_file
 from simcrop.adapters.system.cache_folder import append_row, key_of
 from simcrop.core.data.problems import Problem
 from simcrop.core.ports import DataSet
@@ -129,6 +129,12 @@ def source_stamp(source: DataSet, reconstruction: str) -> dict[str, Any]:
         return {}  # what is wrong with it is told when it is opened
     num_bytes = sum(each.st_size for each in (behind if is_folder else [status, *behind]))
     return {"name": path.name, "bytes": num_bytes, "mtime_ns": max(each.st_mtime_ns for each in (status, *behind))}
+
+
+def file_stamps(paths: Iterable[Path]) -> list[list[Any]]:
+    """Name, size and time of every file that is there."""
+    files = [(path, path.stat()) for path in paths if is_file(path)]
+    return [[path.name, status.st_size, status.st_mtime_ns] for path, status in files]
 
 
 def _below(folder: Path) -> Iterator[Path]:

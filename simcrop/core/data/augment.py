@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Int16
+from jaxtyping import Int16, Shaped
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -126,18 +126,32 @@ def augment_boxes(voxels: Int16[Tensor, "..."], augmentations: Sequence[Augmenta
 
 def augment_box(box: Int16[Tensor, "H W D"], augmentation: Augmentation) -> Int16[Tensor, "h w d"]:
     """A box that was cut, in the size that the model sees, reversed and shifted; HU saturate at the limits of int16."""
-    have, size = augmentation.size, augmentation.volume_size
-    if have != size and augmentation.fit == "mirror":
-        for axis, (length, want) in enumerate(zip(have, size, strict=True)):
-            box = box.index_select(axis, _mirrored(-((want - length) // 2), want, length).to(box.device))
-    elif have != size:
-        resized = interpolate(box[None, None].float(), size=size, mode="trilinear", align_corners=False)
-        box = resized[0, 0].round().to(torch.int16)
-    if augmentation.flips:
-        box = box.flip(augmentation.flips)
+    box = place_box(box, augmentation)
     if augmentation.shift_hu:
         box = (box.int() + augmentation.shift_hu).clamp(_INT16.min, _INT16.max).to(torch.int16)
     return box
+
+
+def resamples(augmentation: Augmentation) -> bool:
+    """Whether a box is resampled, so that its voxels get values that lie between those which were cut."""
+    return augmentation.size != augmentation.volume_size and augmentation.fit == "zoom"
+
+
+def place_box(box: Shaped[Tensor, "H W D"], augmentation: Augmentation) -> Shaped[Tensor, "h w d"]:
+    """A box that was cut, of HU or of anything else that voxels have, in the size that the model sees, and reversed.
+
+    Args:
+        box: whole numbers are rounded where they are resampled.
+        augmentation: by which the box was cut.
+    """
+    have, size = augmentation.size, augmentation.volume_size
+    if resamples(augmentation):
+        resized = interpolate(box[None, None].float(), size=size, mode="trilinear", align_corners=False)[0, 0]
+        box = resized if box.is_floating_point() else resized.round().to(box.dtype)
+    elif have != size:
+        for axis, (length, want) in enumerate(zip(have, size, strict=True)):
+            box = box.index_select(axis, _mirrored(-((want - length) // 2), want, length).to(box.device))
+    return box.flip(augmentation.flips) if augmentation.flips else box
 
 
 def crop(voxels: Int16[Tensor, "H W D"], start: Size, size: Size, *, pad: Literal["air", "reflect"] = "air") -> Tensor:
@@ -148,7 +162,13 @@ def crop(voxels: Int16[Tensor, "H W D"], start: Size, size: Size, *, pad: Litera
 
 
 def cut_box(
-    copy_part: CopyPart, have: Size, start: Size, box: Int16[Tensor, "h w d"], *, pad: Literal["air", "reflect"] = "air"
+    copy_part: CopyPart,
+    have: Size,
+    start: Size,
+    box: Int16[Tensor, "h w d"],
+    *,
+    pad: Literal["air", "reflect"] = "air",
+    air: int = AIR_HU,
 ) -> None:
     """Fill a box that begins at `start`; of the volume no more is asked for than lies in it.
 
@@ -158,6 +178,7 @@ def cut_box(
         start: first voxel of the box, negative where it begins outside.
         box: is filled.
         pad: what lies outside the volume.
+        air: the value of air.
     """
     want = size_of(box)
     ends = [first + length for first, length in zip(start, want, strict=True)]
@@ -167,7 +188,7 @@ def cut_box(
     elif pad == "reflect":
         _cut_mirrored(copy_part, have, start, box)
     else:
-        box.fill_(AIR_HU)
+        box.fill_(air)
         lows = [max(0, first) for first in start]
         highs = [min(end, length) for end, length in zip(ends, have, strict=True)]
         if all(low < high for low, high in zip(lows, highs, strict=True)):

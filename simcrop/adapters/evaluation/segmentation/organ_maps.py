@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from simcrop.adapters.loading.resample import HU_RANGE, covering_grid, resample_mask, resample_volume
 from simcrop.adapters.problems.content import refuse_content
-from simcrop.adapters.problems.verdicts import source_stamp
+from simcrop.adapters.problems.verdicts import file_stamps, source_stamp
 from simcrop.adapters.system.cache_folder import cache_file, key_of, make_cache_folder
 from simcrop.adapters.system.pool import Progress, run_all
 from simcrop.core.data.problems import BadFileError, Problem
@@ -126,7 +125,8 @@ class OrganMaps:
         Raises:
             DataError: its files are damaged, or the cache cannot be written.
         """
-        stamp = json.dumps([source_stamp(self.source, reconstruction), *self._organ_stamps(reconstruction)])
+        stamps = file_stamps(self.source.organ_files(reconstruction))
+        stamp = json.dumps([source_stamp(self.source, reconstruction), *stamps])
         kept = _load(self._file(reconstruction), stamp)
         return self._make(reconstruction, stamp) if kept is None else kept
 
@@ -162,11 +162,6 @@ class OrganMaps:
         with cache_file(self._file(reconstruction)) as file:
             np.savez(file, voxels=voxels, classes=classes, affine=affine, stamp=np.array(stamp))
         return made
-
-    def _organ_stamps(self, reconstruction: str) -> list[list[Any]]:
-        """Of every file of its masks: name, size and time."""
-        files = [(path, path.stat()) for path in self.source.organ_files(reconstruction) if path.is_file()]
-        return [[path.name, status.st_size, status.st_mtime_ns] for path, status in files]
 
     def _file(self, reconstruction: str) -> Path:
         stem = _UNSAFE.sub("_", reconstruction)
