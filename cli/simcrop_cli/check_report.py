@@ -4,15 +4,19 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from simcrop.adapters.config.run import DataSettings
+from simcrop.adapters.config.run import DataSettings, RunConfig
 from simcrop.adapters.config.settings import load_config
+from simcrop.adapters.loading.organ_checks import organ_problems
 from simcrop.adapters.sources.checking import PASSED_OVER, CheckResult, check_folder, check_source
 from simcrop.adapters.sources.registry import build_source
+from simcrop.adapters.sources.truth_folders import organ_source
 from simcrop.adapters.system.files import naming
 from simcrop.adapters.system.progress import counted
 from simcrop.core.data.problems import REASONS, BadFileError, Problem
+from simcrop.core.ports import DataSet
 
 _LONGEST_NAME = 36
 
@@ -49,7 +53,7 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckRe
             source = build_source(config.data, found.append)
         except BadFileError as bad:
             return CheckResult(0, [*found, bad.problem])
-        return check_source(
+        checked = check_source(
             source,
             found,
             cache,
@@ -58,6 +62,17 @@ def _check(what: Path, overrides: Sequence[str], workers: int | None) -> CheckRe
             workers=workers,
             progress=progress,
         )
+    if not config.objectives.organ_shares.weight:
+        return checked
+    return replace(checked, problems=[*checked.problems, *_of_organs(config, source, workers)])
+
+
+def _of_organs(config: RunConfig, source: DataSet, workers: int | None) -> Sequence[Problem]:
+    """The problems of the masks of organs, which an objective reads."""
+    names = [name for study in source.studies() for name in study.reconstructions]
+    with counted("volumes whose masks of organs are checked") as progress:
+        masks = organ_source(source, config.data.organ_masks)
+        return organ_problems(source, masks, names, workers=workers, progress=progress)
 
 
 def summary_lines(found: CheckResult, report: Path | None, width: int) -> Iterator[str]:

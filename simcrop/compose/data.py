@@ -12,6 +12,7 @@ from torch import nn
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.loading.batches import HeldOutBatches, StudyBatches
 from simcrop.adapters.loading.costs import describe_costs
+from simcrop.adapters.loading.organs import PreparedOrgans
 from simcrop.adapters.loading.prepared import PreparedVolumes, read_error
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
@@ -23,6 +24,7 @@ from simcrop.adapters.system.provenance import data_fingerprint
 from simcrop.adapters.system.ranks import choose_device, choose_workers
 from simcrop.adapters.text.findings_cache import keep_findings
 from simcrop.adapters.text.tokenizer import HFTokenizer
+from simcrop.compose.organs import organs_of
 from simcrop.core.data.batch import LONGEST, Padding
 from simcrop.core.data.items import ItemReader, ReadingSpec
 from simcrop.core.data.problems import REASONS, Problem
@@ -52,6 +54,7 @@ class Data:
     held_out: list[Study]
     prepared: PreparedVolumes
     features: FindingsFeatures | None = None
+    organs: PreparedOrgans | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -128,7 +131,10 @@ def prepare_data(
         )
     if left_out := refusals.summary():
         _log.warning(left_out)
-    return Data(source, train, held_out, prepared)
+    organs = None
+    if for_training and config.objectives.organ_shares.weight:
+        organs = organs_of(config, source, prepared, part_of([*train, *held_out], shard), is_all=shard[1] == 1)
+    return Data(source, train, held_out, prepared, organs=organs)
 
 
 def _say_costs(prepared: PreparedVolumes, measured: Sequence[Study], studies: Sequence[Study]) -> None:
@@ -243,7 +249,7 @@ def _reader(config: RunConfig, data: Data, tokenizer: Tokenizer) -> ItemReader:
     padding = text_padding(config, choose_device(config.train.device))
     spec = ReadingSpec(config.model, config.objectives, config.data.augment, config.seed, padding)
     reports = ReportReader.of(tokenizer, config.text_encoder)
-    return ItemReader(data.prepared, reports, spec, data.features)
+    return ItemReader(data.prepared, reports, spec, data.features, data.organs)
 
 
 def text_padding(config: RunConfig, device: torch.device) -> Padding:

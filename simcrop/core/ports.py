@@ -59,6 +59,29 @@ class Eraser(Protocol):
         """
 
 
+class OrganSource(Protocol):
+    """A source of masks of organs, by the names of volumes."""
+
+    identity: str
+    """Names where they are from."""
+
+    @abstractmethod
+    def organs(self, reconstruction: str) -> Mapping[str, str]:
+        """Organ name -> name of its mask; empty where nothing is known."""
+
+    @abstractmethod
+    def organ_files(self, reconstruction: str) -> Sequence[Path]:
+        """The files that say where the organs are."""
+
+    @abstractmethod
+    def read_masks(self, reconstruction: str, names: Sequence[str]) -> Iterator[Volume]:
+        """Several masks (voxels above 0 are inside), each on its own grid, RAS+ order, in that order.
+
+        Raises:
+            DataError: the volume has none of that name, or one is damaged.
+        """
+
+
 class DataSet(TruthSource, Protocol):
     """A data set: its studies, their volumes by name, and what is known of both.
 
@@ -142,6 +165,20 @@ class Volumes(Protocol):
 
     def affine(self, reconstruction: str) -> Float[Tensor, "4 4"]:
         """Maps indices of the voxels to world coordinates in mm, RAS."""
+        ...
+
+
+class OrganBoxes(Protocol):
+    """Where the organs of a data set's volumes are, on the grid of `Volumes`; class c is bit c of a voxel's number."""
+
+    def known(self, reconstruction: str) -> Sequence[bool]:
+        """Whether a volume has masks of each class."""
+        ...
+
+    def read_box(
+        self, reconstruction: str, start: Size, box: Int16[Tensor, "h w d"], *, pad: Literal["air", "reflect"] = "air"
+    ) -> None:
+        """Fill a box as `Volumes.read_box` does, with no class in air. Raises DataError as that does."""
         ...
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect
 from simcrop.core.data.batch import PreparedBatch
 from simcrop.core.ports import Communicator
-from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ObjectivesRecipe, TrainRecipe
+from simcrop.core.recipe import AlignmentRecipe, LateInteractionRecipe, ObjectivesRecipe, OrganSharesRecipe, TrainRecipe
 from simcrop.core.training.learner import PreTraining, counts_of, held_out_losses
 from simcrop.core.training.loop import Ports, fit, train_step
 from simcrop.core.training.optimization import make_optimizers
@@ -27,12 +27,13 @@ from support.tiny import LOCAL, MODEL, OBJECTIVES, KeptInMemory, Rows, make_batc
 
 RECIPE = TrainRecipe(steps=4, warmup_steps=0, lr=0.01, grad_clip=1.0)
 UNEVEN = [[3, 0, 1, 5], [2, 2, 0, 0]]
-"""Sentences of every study, by micro-batch: reports without any, and a whole rank without any."""
+"""Sentences of every study, by micro-batch: reports without any, and a whole rank without any; so are the organs."""
 CASES: dict[str, ObjectivesRecipe] = {
     "report": OBJECTIVES,
     "global": replace(OBJECTIVES, alignment=AlignmentRecipe(top_k=2, negatives="global")),
     "local": replace(OBJECTIVES, late_interaction=LateInteractionRecipe()),
     "no_duplicates": replace(OBJECTIVES, alignment=AlignmentRecipe(top_k=2, negatives="global", mask_duplicates=False)),
+    "organs": replace(OBJECTIVES, organ_shares=OrganSharesRecipe(weight=1.0, classes={"a": ("a",), "b": ("b",)})),
 }
 
 MODELS = {"local": LOCAL}

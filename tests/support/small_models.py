@@ -23,6 +23,7 @@ from simcrop.core.recipe import (
     LateInteractionRecipe,
     ModelRecipe,
     ObjectivesRecipe,
+    OrganSharesRecipe,
     ReconstructionRecipe,
     ReportRecipe,
     TextEncoderRecipe,
@@ -51,6 +52,7 @@ MODEL = ModelRecipe(
 OBJECTIVES = ObjectivesRecipe(
     alignment=AlignmentRecipe(top_k=3),
     late_interaction=LateInteractionRecipe(pooling="best", top_k=2, same_above=0.999),
+    organ_shares=OrganSharesRecipe(weight=1.0, classes={"lungs": ("left", "right"), "heart": ("heart",)}),
 )
 FROZEN = TextEncoderRecipe(hidden_size=8, num_heads=2, frozen=True)
 TRAINED = TextEncoderRecipe(hidden_size=8, num_heads=2)
@@ -64,6 +66,7 @@ def only(name: str, objectives: ObjectivesRecipe = OBJECTIVES) -> ObjectivesReci
         ReportRecipe(weight=float(name == "report")),
         AlignmentRecipe(weight=float(name == "alignment")),
         LateInteractionRecipe(weight=float(name == "late_interaction")),
+        replace(objectives.organ_shares, weight=float(name == "organ_shares")),
     )
     return replace(off, **{name: kept})
 
@@ -108,6 +111,8 @@ def terms_of(model: SimCroP, batch: Batch) -> dict[str, Tensor]:
 def make_batch(sentence_counts: Sequence[int], *, room: int | None = None, first: int = 0) -> Batch:
     """Studies numbered from `first`, whose contents depend on their number alone.
 
+    Nothing is known of any organ in studies 1, 4, 7, ..., and of the second class in studies 2, 5, 8, ...
+
     Args:
         sentence_counts: sentences of each study, three words each; 0 is allowed.
         room: sentences that the padded tensors have room for; None: as many as the longest report has.
@@ -127,6 +132,9 @@ def make_batch(sentence_counts: Sequence[int], *, room: int | None = None, first
     is_word = (places > 0) & (places < last)
     masked = is_word & (places % 2 == 1)
     present = torch.arange(room) < counts
+    shares = torch.stack([torch.rand(MODEL.num_visible, 2, generator=draw) for draw in draws])
+    kind = torch.arange(first, first + len(draws)) % 3
+    unknown = torch.stack([kind == 1, kind > 0], dim=1)[:, None].expand_as(shares)
     inputs = Inputs(
         ids_keep=torch.stack([keep for keep, _ in masks]),
         ids_masked=torch.stack([hidden for _, hidden in masks]),
@@ -136,6 +144,7 @@ def make_batch(sentence_counts: Sequence[int], *, room: int | None = None, first
         report=MaskedReport.of(ids, ids.masked_fill(masked, MASK), places <= last, masked),
         study_keys=torch.arange(first, first + len(draws)),
         study_ids=tuple(f"study_{first + index}" for index in range(len(draws))),
+        organ_shares=shares.masked_fill(unknown, torch.nan),
     )
     return Batch(volume, inputs)
 

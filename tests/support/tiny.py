@@ -75,7 +75,8 @@ def make_model(
 def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0) -> PreparedBatch:
     """One study for each number of sentences; a study's content depends on `key` and its place alone.
 
-    The volumes are prepared in the model's size, and augmented by nothing.
+    The volumes are prepared in the model's size, and augmented by nothing. Of a study without a sentence no organ is
+    known.
 
     Args:
         sentence_counts: sentences of each study, two words each; 0 is allowed.
@@ -104,6 +105,9 @@ def make_batch(sentence_counts: Sequence[int], *, key: object = 0, room: int = 0
         local_draws=studies,
     )
     volume = torch.stack([torch.randint(-1000, 1000, (1, *size), generator=draw).short() for draw in draws])
+    shares = torch.stack([torch.rand(MODEL.num_visible, 2, generator=draw) for draw in draws])
+    unknown = (torch.tensor(sentence_counts) == 0)[:, None, None]
+    inputs = replace(inputs, organ_shares=shares.masked_fill(unknown, torch.nan))
     return PreparedBatch(volume, (Augmentation((0, 0, 0), size, size),) * len(draws), inputs)
 
 

@@ -21,6 +21,8 @@ from simcrop.core.recipe import PAPER
 _FIXED = ("seed", "data", "model", "objectives", "text_encoder")
 """What decides which model is trained on what; the rest (steps, rate, device) may change between two parts of a run."""
 _FREE = ("data.num_workers", "data.prepared", "data.storage", "text_encoder.keep_findings")
+_FREE_NAMES = ("data.options", "objectives.organ_shares.classes")
+"""Keys that hold a mapping of any names: one more of them, or one less, is a change of the value."""
 
 
 def starting_point(out: Path, resume: str, config: Mapping[str, Any]) -> Checkpoint | None:
@@ -123,9 +125,9 @@ def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a configuration's tree by its key with dots."""
+    """Every value of a configuration's tree by its key with dots; a mapping whose names are free is one value."""
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and f"{prefix}{key}" not in _FREE_NAMES:
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

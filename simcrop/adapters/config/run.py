@@ -83,6 +83,9 @@ class DataSettings(Section):
     num_workers: int | Literal["auto"] = "auto"
     """Processes that load batches beside each training process; 0 loads in the training process itself. auto takes its
     share of the cores on a GPU, at most 8, and 0 on a CPU."""
+    organ_masks: Path | None = None
+    """Folder with masks of organs for objectives.organ_shares, a folder for each volume, as TotalSegmentator writes it
+    or as in docs/ground_truth.md; null takes what the data set itself has."""
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
 
     def __post_init__(self) -> None:

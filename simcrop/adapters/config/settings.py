@@ -202,6 +202,8 @@ def _check_files(config: RunConfig, where: str, option_keys: Sequence[str]) -> N
         checks.append(("data.manifest", data.manifest, data.manifest.is_file()))
     if data.exclude is not None:
         checks.append(("data.exclude", data.exclude, data.exclude.is_file()))
+    if data.organ_masks is not None:
+        checks.append(("data.organ_masks", data.organ_masks, data.organ_masks.is_dir()))
     if init != "scratch":
         checks.append(("model.init", Path(init), Path(init).expanduser().exists()))
     if encoder.startswith(("/", "./", "../", "~")):

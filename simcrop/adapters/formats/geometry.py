@@ -55,6 +55,22 @@ def corners_apart(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -
     return float(np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max())
 
 
+def grids_meet(affine: np.ndarray, shape: Sequence[int], other: np.ndarray, other_shape: Sequence[int]) -> bool:
+    """Whether two grids share some place of the world; of two that are turned towards each other, whether they may."""
+    ends = itertools.product(*((-0.5, n - 0.5) for n in other_shape[:3]))
+    corners = np.array([[*index, 1] for index in ends]) @ (np.linalg.inv(affine) @ other).T
+    low, high = corners[:, :3].min(0), corners[:, :3].max(0)
+    return bool((low < np.array(shape[:3]) - 0.5).all() and (high > -0.5).all())
+
+
+def ras_grid(shape: Sequence[int], affine: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
+    """The size and affine of a grid with its axes nearest to right, front and head."""
+    turn = ornt_transform(io_orientation(affine), axcodes2ornt("RAS"))
+    turned = affine @ inv_ornt_aff(turn, tuple(shape[:3]))
+    order = np.argsort(turn[:, 0])
+    return tuple(int(shape[axis]) for axis in order), turned
+
+
 def to_ras(voxels: np.ndarray, affine: np.ndarray, dtype: np.dtype | type) -> tuple[np.ndarray, np.ndarray]:
     """The same volume, as `dtype`, with its array axes nearest to right, front and head; and its affine."""
     turn = ornt_transform(io_orientation(affine), axcodes2ornt("RAS"))

@@ -4,6 +4,7 @@
      "sentences": [{"text": "...", "finding": "Lung nodule" or null, "present": true, "mask": "03.nii.gz" or null}],
      "organs": {"left_lung": "left_lung.nii.gz"}}
 
+A folder without that file, as TotalSegmentator writes it, holds masks of organs alone, each named after its organ.
 Masks lie on any grid with an affine, in any format of `opening`; voxels above 0 are inside.
 """
 
@@ -14,8 +15,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from simcrop.adapters.formats.opening import read_volume
-from simcrop.adapters.problems.paths import data_files, is_file
+from simcrop.adapters.formats.opening import read_volume, suffix_of, without_suffix
+from simcrop.adapters.problems.paths import data_files, is_file, is_folder
 from simcrop.core.data.study import SentenceTruth, Volume
 from simcrop.core.errors import DataError
 
@@ -39,13 +40,14 @@ def read_ground_truth(folder: Path) -> GroundTruth:
     """The folder's sentences and organs; empty where there is no such folder.
 
     Raises:
-        DataError: if sentences.json is damaged, of another version or form, or names a mask outside the folder.
+        DataError: if sentences.json is damaged, of another version or form, or names a mask outside the folder; or
+            without it, two masks are of one organ.
     """
     path = folder / "sentences.json"
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return GroundTruth()
+        return GroundTruth(organs=_organs_by_name(folder))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not JSON ({error}); write it again") from error
     if not isinstance(content, dict) or content.get("version") != VERSION:
@@ -72,6 +74,18 @@ def organ_files(folder: Path) -> tuple[Path, ...]:
     """The files that say where organs are, and their list."""
     masks = [folder / name for name in read_ground_truth(folder).organs.values()]
     return folder / "sentences.json", *masks, *(file for mask in masks if is_file(mask) for file in data_files(mask))
+
+
+def _organs_by_name(folder: Path) -> dict[str, str]:
+    """Organ -> mask file, of a folder without a list."""
+    organs: dict[str, str] = {}
+    names = sorted(path.name for path in folder.iterdir()) if is_folder(folder) else []
+    for name in (name for name in names if suffix_of(name) and not name.startswith(".")):
+        organ = without_suffix(name)
+        if organ in organs:
+            raise DataError(f"{folder}: holds {organs[organ]} and {name}, both of {organ}; keep one of them")
+        organs[organ] = name
+    return organs
 
 
 def _sentence(path: Path, number: int, entry: Any) -> SentenceTruth:

@@ -185,6 +185,7 @@ class Inputs(TensorGroup):
             padding.
         local_draws: seeds by which the local path draws the patches that it looks at; None: it looks at all.
         padding_patches: places among the visible patches of those that padding sentences take; None: the first.
+        organ_shares: of each visible patch, for each class of organs; NaN where not known; None: not asked for.
     """
 
     ids_keep: Int64[Tensor, "B L"]
@@ -199,6 +200,7 @@ class Inputs(TensorGroup):
     findings_features: Float[Tensor, "B T hidden"] | None = None
     local_draws: Int64[Tensor, "B"] | None = None
     padding_patches: Int64[Tensor, "B K"] | None = None
+    organ_shares: Float[Tensor, "B L C"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

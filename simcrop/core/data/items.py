@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float16, Int16, Int64
+from jaxtyping import Float, Float16, Int16, Int64
 from torch import Tensor
 
-from simcrop.core.data.augment import Augmentation, Augmenter
+from simcrop.core.data.augment import Augmentation, Augmenter, centre_start
 from simcrop.core.data.batch import (
     LONGEST,
     Batch,
@@ -21,10 +21,11 @@ from simcrop.core.data.batch import (
     pad_rows,
     padded,
 )
+from simcrop.core.data.organ_shares import shares_in_patches
 from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.model.masking import draw_patch_mask, mask_report_tokens
-from simcrop.core.ports import FindingsFeatures, Volumes
+from simcrop.core.ports import FindingsFeatures, OrganBoxes, Volumes
 from simcrop.core.randomness import derive_seed, generator
 from simcrop.core.recipe import AugmentRecipe, ModelRecipe, ObjectivesRecipe
 from simcrop.core.reports.reader import Findings, ReportReader
@@ -65,6 +66,7 @@ class Item:
     findings_features: Float16[Tensor, "T hidden"] | None = None
     local_draw: int | None = None
     padding_patches: Int64[Tensor, "K"] | None = None
+    organ_shares: Float[Tensor, "L C"] | None = None
 
 
 class ItemReader:
@@ -75,20 +77,26 @@ class ItemReader:
         reports: reads their reports.
         spec: how they are masked and augmented.
         features: what a frozen text encoder made of the findings.
+        organs: where the organs are, if their shares are wanted.
 
     Raises:
         ConfigError: if the model wants more than the one channel that CT has.
     """
 
     def __init__(
-        self, volumes: Volumes, reports: ReportReader, spec: ReadingSpec, features: FindingsFeatures | None = None
+        self,
+        volumes: Volumes,
+        reports: ReportReader,
+        spec: ReadingSpec,
+        features: FindingsFeatures | None = None,
+        organs: OrganBoxes | None = None,
     ) -> None:
         channels = spec.model.in_channels
         if channels != 1:
             raise ConfigError(f"model.in_channels: {channels}, but a CT volume has 1 channel; write 1")
         self.spec = spec
         self.pad_id = reports.tokenizer.pad_id
-        self._volumes, self._reports, self._features = volumes, reports, features
+        self._volumes, self._reports, self._features, self._organs = volumes, reports, features, organs
         self._augmenter = Augmenter(spec.augment, spec.model, spec.seed)
         self._texts: OrderedDict[str, tuple[Findings, Encoding]] = OrderedDict()
 
@@ -127,16 +135,18 @@ class ItemReader:
         turn = (epoch + derive_seed(study.study_id)) % len(study.reconstructions)
         augmentation = self._augmenter.draw(self._volumes.size, "augment", epoch, study.study_id)
         box = room[: math.prod(augmentation.size)].view(augmentation.size)
-        self._volumes.read_box(study.reconstructions[turn], augmentation.start, box, pad=augmentation.pad)
-        item = self._item(study, box, epoch)
+        name = study.reconstructions[turn]
+        self._volumes.read_box(name, augmentation.start, box, pad=augmentation.pad)
+        item = self._with_organs(self._item(study, box, epoch), name, augmentation)
         if self.spec.model.local is not None:
             item = replace(item, local_draw=derive_seed(self.spec.seed, "local patches", epoch, study.study_id))
         return item, augmentation
 
     def for_evaluation(self, study: Study) -> Item:
         """The centre of the first reconstruction, as it is, with masks that never change."""
-        voxels = self._volumes.read_centre(study.reconstructions[0], self.spec.model.volume_size)
-        return self._item(study, voxels, "validation")
+        name, size = study.reconstructions[0], self.spec.model.volume_size
+        item = self._item(study, self._volumes.read_centre(name, size), "validation")
+        return self._with_organs(item, name, Augmentation(centre_start(self._volumes.size, size), size, size))
 
     def _item(self, study: Study, voxels: Int16[Tensor, "H W D"], occasion: object) -> Item:
         findings, report = self._text(study)
@@ -158,6 +168,17 @@ class ItemReader:
             findings_features=None if self._features is None else self._features.read(study.report, findings.encoding),
             padding_patches=self._padding_patches(occasion, study),
         )
+
+    def _with_organs(self, item: Item, reconstruction: str, augmentation: Augmentation) -> Item:
+        """The item with the shares of organs in its visible patches, where they are wanted."""
+        if self._organs is None:
+            return item
+        known = self._organs.known(reconstruction)
+        bits = torch.zeros(augmentation.size, dtype=torch.int16)
+        if any(known):
+            self._organs.read_box(reconstruction, augmentation.start, bits, pad=augmentation.pad)
+        shares = shares_in_patches(bits, known, augmentation, item.ids_keep, self.spec.model.patch_size)
+        return replace(item, organ_shares=shares)
 
     def _padding_patches(self, occasion: object, study: Study) -> Int64[Tensor, "K"] | None:
         recipe = self.spec.objectives.alignment
@@ -214,6 +235,7 @@ def _inputs(items: Sequence[Item], pad_id: int, padding: Padding) -> Inputs:
     features = [item.findings_features for item in items if item.findings_features is not None]
     draws = [item.local_draw for item in items if item.local_draw is not None]
     padding_patches = [item.padding_patches for item in items if item.padding_patches is not None]
+    organ_shares = [item.organ_shares for item in items if item.organ_shares is not None]
     reports = [item.report for item in items]
     report_length = padding.for_tokens(len(report.ids) for report in reports)
     return Inputs(
@@ -234,4 +256,5 @@ def _inputs(items: Sequence[Item], pad_id: int, padding: Padding) -> Inputs:
         findings_features=pad_rows(features, 0, tokens.ids.shape[1]) if features else None,
         local_draws=torch.tensor(draws) if draws else None,
         padding_patches=torch.stack(padding_patches) if padding_patches else None,
+        organ_shares=torch.stack(organ_shares) if organ_shares else None,
     )

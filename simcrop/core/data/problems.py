@@ -265,6 +265,15 @@ REASONS: Mapping[str, Reason] = {
         "end each finding with a stop, or put each on a line of its own",
         "note",
     ),
+    "masks.elsewhere": Reason(
+        "the mask is of another scan, or was written with another affine: none of it lies in the volume",
+        "write the mask again from this volume, or take it away",
+    ),
+    "masks.grid": Reason(
+        "the mask has other voxels than the volume; both are placed in the world by their affines",
+        "nothing, if it is meant; else write the mask again from this volume",
+        "note",
+    ),
     "set.row_without_file": Reason("a row names a volume that is not there", "correct the row, or download the volume"),
     "set.partial_download": Reason(
         "some volumes of the tables are not on disk, and are left out", "nothing, if it is meant", "note"

@@ -67,6 +67,9 @@ class ForwardPass:
         drawn = self.batch.inputs.padding_patches
         return selected_means(*self._contextual, self.objectives.alignment, ops=self.ops, padding_patches=drawn)
 
+    def patch_tokens(self) -> Float[Tensor, "B L E"]:
+        return self._tokens[:, 1:]
+
     def predicted_patches(self) -> Float[Tensor, "B M P"]:
         assert self._network.decoder is not None
         inputs = self.batch.inputs

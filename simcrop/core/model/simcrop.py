@@ -69,7 +69,7 @@ class SimCroP(nn.Module):
         self._objectives = tuple(each for each in OBJECTIVES if each.name in objectives.active)
         for each in self._objectives:
             if each.module is not None:
-                self.add_module(each.name, each.module(objectives, ops))
+                self.add_module(each.name, each.module(objectives, model, ops))
         reports = objectives.report.weight > 0
         self.report_head = ProjectionHead(hidden, dim) if reports else None
         self.fusion = FusionLayer(model) if reports else None
@@ -82,7 +82,8 @@ class SimCroP(nn.Module):
         for part in (*heads, self.fusion, self.text_decoder):
             if part is not None:
                 initialize(part)
-        if not (is_contextual or is_scan or objectives.reconstruction.weight or reports):
+        is_shared = objectives.organ_shares.weight > 0
+        if not (is_contextual or is_scan or objectives.reconstruction.weight or reports or is_shared):
             freeze(self.encoder)
         if text.is_frozen:
             freeze(text_encoder)

@@ -1,1 +1,1 @@
-"""The terms of the loss: alignment, late interaction, reconstruction of volume and report."""
+"""The terms of the loss: alignment, late interaction, organ shares, reconstruction of volume and report."""

@@ -162,5 +162,5 @@ LATE_INTERACTION = Objective(
     "late_interaction",
     count=lambda inputs, _: int(inputs.sentence_mask.sum()),
     share=_share,
-    module=lambda objectives, ops: LateInteraction(objectives.late_interaction, ops),
+    module=lambda objectives, _, ops: LateInteraction(objectives.late_interaction, ops),
 )

@@ -7,12 +7,13 @@ from simcrop.core.data.batch import Batch, PreparedBatch
 from simcrop.core.objectives.alignment import ALIGNMENT
 from simcrop.core.objectives.late_interaction import LATE_INTERACTION
 from simcrop.core.objectives.objective import Objective
+from simcrop.core.objectives.organ_shares import ORGAN_SHARES
 from simcrop.core.objectives.reconstruction import RECONSTRUCTION
 from simcrop.core.objectives.report import REPORT
 from simcrop.core.ports import Communicator
 from simcrop.core.recipe import ObjectivesRecipe
 
-OBJECTIVES: tuple[Objective, ...] = (RECONSTRUCTION, REPORT, ALIGNMENT, LATE_INTERACTION)
+OBJECTIVES: tuple[Objective, ...] = (RECONSTRUCTION, REPORT, ALIGNMENT, LATE_INTERACTION, ORGAN_SHARES)
 """Every objective, in the order of their sections (`recipe.TERMS`)."""
 
 

@@ -146,6 +146,10 @@ class Pass(Protocol):
         """Mean of the encoder's visible tokens in the space of `local`, where late interaction compares it too."""
         ...
 
+    def patch_tokens(self) -> Float[Tensor, "B L E"]:
+        """The encoder's visible patches, as they leave it."""
+        ...
+
     def predicted_patches(self) -> Float[Tensor, "B M P"]:
         """Masked patches as the decoder predicts them."""
         ...
@@ -174,4 +178,4 @@ class Objective:
     name: str
     count: Callable[[Inputs, ObjectivesRecipe], int]
     share: Callable[[Pass, int], Float[Tensor, ""]]
-    module: Callable[[ObjectivesRecipe, Ops], nn.Module] | None = None
+    module: Callable[[ObjectivesRecipe, ModelRecipe, Ops], nn.Module] | None = None

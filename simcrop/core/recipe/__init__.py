@@ -13,6 +13,7 @@ from simcrop.core.recipe.objectives import (
     LateInteractionRecipe,
     ObjectiveSection,
     ObjectivesRecipe,
+    OrganSharesRecipe,
     ReconstructionRecipe,
     ReportRecipe,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "ObjectiveSection",
     "ObjectivesRecipe",
     "Optimisation",
+    "OrganSharesRecipe",
     "ReconstructionRecipe",
     "ReportRecipe",
     "Section",

@@ -1,6 +1,8 @@
 """The terms of the loss."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from simcrop.core.recipe.section import Section, require
@@ -109,6 +111,49 @@ class LateInteractionRecipe(ObjectiveSection):
         self._at_least(0, "late_interaction.scan_weight")
 
 
+MAX_ORGAN_CLASSES = 15
+"""As many as an int16 has bits beside its sign."""
+CHEST_ORGANS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "left_lung": ("left_lung", "lung_upper_lobe_left", "lung_lower_lobe_left"),
+        "right_lung": ("right_lung", "lung_upper_lobe_right", "lung_middle_lobe_right", "lung_lower_lobe_right"),
+        "trachea": ("trachea",),
+        "heart": (
+            *("heart", "heart_myocardium", "heart_atrium_left", "heart_atrium_right"),
+            *("heart_ventricle_left", "heart_ventricle_right"),
+        ),
+        "aorta": ("aorta",),
+        "esophagus": ("esophagus",),
+        "vertebrae": tuple(f"vertebrae_T{number}" for number in range(1, 13)),
+        "ribs": tuple(f"rib_{side}_{number}" for side in ("left", "right") for number in range(1, 13)),
+        "liver": ("liver",),
+    }
+)
+"""Nine classes of a chest: the masks of phantoms, and those that TotalSegmentator 1 and 2 write, by name."""
+
+
+@dataclass(frozen=True)
+class OrganSharesRecipe(ObjectiveSection):
+    """Share of each organ in every visible patch (docs/method.md, section 11; of the authors' later extension)."""
+
+    weight: float = 0.0
+    """Factor in the total; above 0 it needs masks of organs (docs/own-data.md)."""
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Class -> the masks that it is made of, by name, as in {lungs: [left_lung, right_lung]}; at most 15. A scan that
+    has none of them teaches nothing of the class. Empty takes nine classes of a chest, docs/own-data.md names them."""
+
+    def __post_init__(self) -> None:
+        count = len(self.organs)
+        require(count <= MAX_ORGAN_CLASSES, f"organ_shares.classes: {count} are more than {MAX_ORGAN_CLASSES}")
+        for name, masks in self.classes.items():
+            require(bool(masks), f"organ_shares.classes: {name} names no mask; write [{name}], or leave it out")
+
+    @property
+    def organs(self) -> Mapping[str, tuple[str, ...]]:
+        """Class -> its masks, as given or those of a chest; in the order of the names, however they are written."""
+        return dict(sorted((self.classes or CHEST_ORGANS).items()))
+
+
 @dataclass(frozen=True)
 class ObjectivesRecipe(Section):
     """The terms of the loss; their sum, weighted, is what is minimised (docs/method.md, section 6)."""
@@ -117,6 +162,7 @@ class ObjectivesRecipe(Section):
     report: ReportRecipe = field(default_factory=ReportRecipe)
     alignment: AlignmentRecipe = field(default_factory=AlignmentRecipe)
     late_interaction: LateInteractionRecipe = field(default_factory=LateInteractionRecipe)
+    organ_shares: OrganSharesRecipe = field(default_factory=OrganSharesRecipe)
 
     def __post_init__(self) -> None:
         for name in TERMS:

@@ -32,7 +32,7 @@ _ATTENTION = {
 
 @dataclass(frozen=True)
 class PreTraining:
-    """The learner of pre-training: four objectives on volumes and their reports.
+    """The learner of pre-training: the objectives on volumes and their reports.
 
     Attributes:
         model: the network whose weights are saved.

@@ -268,3 +268,22 @@ def test_a_run_of_this_version_keeps_what_it_is_told(tmp_path: Path) -> None:
     start = starting_point(tmp_path, "auto", as_tree(RunConfig()))
     assert start is not None
     assert as_begun(RunConfig(), start) == config_from_tree(as_tree(RunConfig()), "here")
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [({}, {"a": ["x"]}), ({"a": ["x"]}, {}), ({"a": ["x"]}, {"a": ["x"], "b": ["y"]}), ({"a": ["x"]}, {"b": ["x"]})],
+)
+@pytest.mark.parametrize("key", ["objectives.organ_shares.classes", "data.options"])
+def test_a_mapping_of_free_names_is_one_value(tmp_path: Path, key: str, before: object, now: object) -> None:
+    section, *path = key.split(".")
+
+    def tree(value: object) -> dict[str, Any]:
+        below = reduce(lambda inner, name: {name: inner}, reversed(path), value)
+        return {**CONFIG, section: {**CONFIG[section], **below}}  # type: ignore[dict-item]
+
+    save(tmp_path, 2, config=tree(before))
+    start = starting_point(tmp_path, "auto", tree(before))
+    assert start is not None
+    with pytest.raises(CheckpointError, match=rf"^{key}: .* differs from .*; set it back, or train anew"):
+        starting_point(tmp_path, "auto", tree(now))

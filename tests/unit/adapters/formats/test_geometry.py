@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simcrop.adapters.formats.geometry import check_affine, corners_apart, extent, to_ras
+from simcrop.adapters.formats.geometry import check_affine, corners_apart, extent, grids_meet, ras_grid, to_ras
 from simcrop.core.data.problems import BadFileError, Problem
 
 STORED = np.array([[0, 0, 2.0, 5], [-3.0, 0, 0, 6], [0, 4.0, 0, 7], [0, 0, 0, 1]])
@@ -61,3 +61,23 @@ def test_corners_of_a_shifted_and_stretched_volume_are_as_far_apart_as_its_farth
     shifted[0, 3] = 3.0
     assert corners_apart(np.eye(4), shifted, (5, 5, 5)) == 3.0
     assert corners_apart(np.eye(4), np.diag([2.0, 1, 1, 1]), (5, 9, 9)) == 4.0
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(("voxels", "meets"), [(-4.01, False), (-3.99, True), (0, True), (4.99, True), (5.01, False)])
+def test_grids_meet_where_their_outermost_voxels_do(axis: int, voxels: float, meets: bool) -> None:
+    """A grid of 4 voxels along each axis, and one of 5 that its owner counts from somewhere else, stored elsewise."""
+    grid, other = np.diag([2.0, 3.0, 4.0, 1.0]), np.diag([2.0, 3.0, 4.0, 1.0])
+    other[axis, 3] = voxels * grid[axis, axis]
+    shape = [5, 5, 5]
+    assert grids_meet(grid, shape, other, (4, 4, 4)) == meets
+    back = np.diag([-1.0, 1, 1, 1])
+    back[0, 3] = 3
+    assert grids_meet(grid, shape, other @ back, (4, 4, 4)) == meets
+
+
+def test_the_grid_of_a_turned_volume_is_its_own() -> None:
+    turned, affine = to_ras(VOXELS, STORED, np.int16)
+    shape, found = ras_grid(VOXELS.shape, STORED)
+    assert shape == turned.shape
+    np.testing.assert_array_equal(found, affine)

@@ -65,3 +65,26 @@ def test_no_mask_is_read_from_another_folder(tmp_path: Path) -> None:
     for name in ("../a.nii.gz", "/etc/passwd", "..", ""):
         with pytest.raises(DataError, match="in the same folder"):
             read_mask(tmp_path, name)
+
+
+def test_a_folder_without_a_list_holds_masks_named_after_organs(tmp_path: Path) -> None:
+    for name in (
+        "lung_upper_lobe_left.nii.gz",
+        "heart.NII.GZ",
+        "aorta.mha",
+        "statistics.json",
+        "preview.png",
+        "._x.nii",
+    ):
+        (tmp_path / name).touch()
+    truth = read_ground_truth(tmp_path)
+    assert truth.sentences == ()
+    assert truth.organs == {
+        "aorta": "aorta.mha",
+        "heart": "heart.NII.GZ",
+        "lung_upper_lobe_left": "lung_upper_lobe_left.nii.gz",
+    }
+    assert {path.name for path in organ_files(tmp_path)} == {"sentences.json", *truth.organs.values()}
+    (tmp_path / "heart.nrrd").touch()
+    with pytest.raises(DataError, match=r"holds heart\.NII\.GZ and heart\.nrrd, both of heart; keep one of them$"):
+        read_ground_truth(tmp_path)

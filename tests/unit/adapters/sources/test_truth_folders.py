@@ -8,7 +8,7 @@ import torch
 from support.data_folders import SHAPE, write_table, write_truth, write_volume
 
 from simcrop.adapters.sources.manifest import ManifestSource
-from simcrop.adapters.sources.truth_folders import TruthFolders, WithTruthFolder
+from simcrop.adapters.sources.truth_folders import TruthFolders, WithTruthFolder, organ_source
 from simcrop.core.errors import ConfigError, DataError
 
 
@@ -62,3 +62,20 @@ def test_the_folder_has_to_be_there_and_is_not_left(tmp_path: Path, data: Manife
         WithTruthFolder(data, tmp_path / "nowhere")
     with pytest.raises(DataError, match="lies outside"):
         WithTruthFolder(data, tmp_path / "data").ground_truth("../elsewhere/a.nii.gz")
+
+
+def test_organs_are_those_of_the_data_set_or_of_a_folder_elsewhere(tmp_path: Path, data: ManifestSource) -> None:
+    assert organ_source(data, None) is data
+    left = np.zeros(SHAPE)
+    left[:3] = 1
+    write_volume(tmp_path / "masks/sub/a/lung_left.nii.gz", left)
+    write_volume(tmp_path / "masks/sub/a/heart.nii.gz", 1 - left)
+    there = organ_source(data, tmp_path / "masks")
+    assert there.organs("sub/a.nii.gz") == {"heart": "heart.nii.gz", "lung_left": "lung_left.nii.gz"}
+    assert there.organs("b.nii.gz") == {}
+    lung, heart = there.read_masks("sub/a.nii.gz", ["lung_left.nii.gz", "heart.nii.gz"])
+    assert torch.equal(lung.voxels, torch.from_numpy(left).to(lung.voxels.dtype))
+    assert torch.equal(heart.voxels, 1 - lung.voxels)
+    assert there.identity not in {data.identity, organ_source(data, tmp_path).identity}
+    with pytest.raises(ConfigError, match=r"^data.organ_masks: .*nowhere does not exist; name a folder as in docs/"):
+        organ_source(data, tmp_path / "nowhere")

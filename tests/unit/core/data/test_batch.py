@@ -39,7 +39,7 @@ def check_moved(before: object, after: object, name: str = "") -> int:
 
 def test_a_batch_moves_whole() -> None:
     batch = small_models.make_batch([2, 1])
-    assert check_moved(batch, batch.to("meta")) == 14
+    assert check_moved(batch, batch.to("meta")) == 15
     assert batch.volume.device.type == "cpu"
 
 

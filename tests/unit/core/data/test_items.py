@@ -3,13 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.boxes import apply_augmentation
-from support.data_folders import write_ct_rate
+from support.data_folders import AFFINE, write_ct_rate, write_volume
 from support.reading_fakes import GRID, MODEL, WordTokenizer
 from torch import Tensor
 
+from simcrop.adapters.loading.organs import PreparedOrgans, prepare_organs
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.sources.ct_rate import CTRateSource
@@ -19,8 +21,16 @@ from simcrop.core.data.batch import Batch, Padding
 from simcrop.core.data.items import Item, ItemReader, ReadingSpec, collate
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError
+from simcrop.core.model.patches import patch_rows
 from simcrop.core.randomness import derive_seed
-from simcrop.core.recipe import AlignmentRecipe, AugmentRecipe, ObjectivesRecipe, ReconstructionRecipe, ReportRecipe
+from simcrop.core.recipe import (
+    AlignmentRecipe,
+    AugmentRecipe,
+    ModelRecipe,
+    ObjectivesRecipe,
+    ReconstructionRecipe,
+    ReportRecipe,
+)
 from simcrop.core.reports.reader import ReportReader
 from simcrop.core.reports.text import sentence_key, sentences_of
 
@@ -281,3 +291,79 @@ def test_a_batch_is_written_into_the_room_that_it_is_given(prepared: PreparedVol
     assert batch.volume.data_ptr() == room.data_ptr()
     assert (room[len(batch.volume) :] == 77).all()
     assert torch.equal(batch.volume, reader.training_batch([TWO, TWO], 0).volume)
+
+
+TISSUE = {"above": ("above_0",), "dense": ("above_40", "above_60"), "absent": ("absent",)}
+
+
+@pytest.fixture
+def organs(tmp_path: Path, prepared: PreparedVolumes) -> PreparedOrgans:
+    """Masks of the voxels of the first reconstruction that are above some HU; its grid has the voxels of the file."""
+    source = CTRateSource(tmp_path / "data")
+    voxels = source.read_volume("train_1_a_1").voxels.numpy()
+    for above in (0, 40, 60):
+        path = tmp_path / f"data/ground_truth/train_1_a_1/above_{above}.nii.gz"
+        write_volume(path, (voxels > above).astype(np.uint8), AFFINE)
+    names = ["train_1_a_1", "train_1_a_2"]
+    cache = tmp_path / "cache"
+    progress = lambda done, total: None  # noqa: E731
+    return prepare_organs(
+        source, source, TISSUE, prepared, names, cache=cache, storage="raw", workers=1, progress=progress
+    )
+
+
+LARGER = replace(MODEL, volume_size=(12, 12, 8))
+"""Than what is prepared, so that boxes reach outside."""
+
+
+def _with_organs(
+    prepared: PreparedVolumes, organs: PreparedOrgans, seed: int, model: ModelRecipe = MODEL, **augment: object
+) -> ItemReader:
+    recipe = replace(AugmentRecipe(shift_probability=0.0), **augment)  # type: ignore[arg-type]
+    return ItemReader(prepared, REPORTS, ReadingSpec(model, ObjectivesRecipe(), recipe, seed), organs=organs)
+
+
+def _shares_above(batch: Batch) -> Tensor:
+    """Of the visible patches that the encoder sees, the shares above 0 and above 40 HU."""
+    rows = patch_rows(batch.volume, batch.inputs.ids_keep, MODEL.patch_size)
+    return torch.stack([(rows > hu).float().mean(2) for hu in (0, 40)], dim=2)
+
+
+@pytest.mark.parametrize("pad", ["air", "reflect"])
+@pytest.mark.parametrize("scaling", ["zoom", "cut"])
+@pytest.mark.parametrize("model", [MODEL, LARGER], ids=["inside", "beyond"])
+def test_shares_of_organs_belong_to_the_patches_that_the_encoder_sees(
+    prepared: PreparedVolumes, organs: PreparedOrgans, model: ModelRecipe, pad: str, scaling: str
+) -> None:
+    scale = (0.6, 1.0) if scaling == "cut" else (1.0, 1.0)
+    seen = 0
+    for seed in range(6):
+        reader = _with_organs(prepared, organs, seed, model, flip=0.5, pad=pad, scaling=scaling, scale=scale)
+        for epoch in (0, 1):
+            batch = reader.training_batch([TWO], epoch).augmented()
+            shares = batch.inputs.organ_shares
+            assert shares is not None
+            turn = (epoch + derive_seed(TWO.study_id)) % 2
+            if turn == 1:  # the second reconstruction has no masks
+                assert shares.isnan().all()
+                continue
+            assert torch.equal(shares[..., :2], _shares_above(batch))
+            assert shares[..., 2].isnan().all()
+            seen += len(shares[..., :2].unique())
+    assert seen > 20
+
+
+def test_held_out_studies_have_shares_of_their_centre(prepared: PreparedVolumes, organs: PreparedOrgans) -> None:
+    reader = _with_organs(prepared, organs, 0)
+    masked = replace(TWO, reconstructions=("train_1_a_2",))
+    batch = collate([reader.for_evaluation(TWO), reader.for_evaluation(masked)], pad_id=reader.pad_id)
+    shares = batch.inputs.organ_shares
+    assert shares is not None
+    assert torch.equal(shares[0, :, :2], _shares_above(batch)[0])
+    assert shares[1].isnan().all()
+
+
+def test_without_organs_there_are_no_shares(prepared: PreparedVolumes) -> None:
+    reader = _reader(prepared)
+    assert reader.training_batch([TWO], 0).inputs.organ_shares is None
+    assert _batch(prepared, TWO).inputs.organ_shares is None

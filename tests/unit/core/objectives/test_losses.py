@@ -15,7 +15,9 @@ def test_every_section_of_the_recipe_has_its_objective() -> None:
 def test_counts_are_of_all_micro_batches() -> None:
     batches = [make_batch([2, 0]), make_batch([3], first=2)]
     # 22 of 30 patches are masked; words 1, 3, 5, ... of 3 a sentence are masked: 3 of 6, 0, 5 of 9.
-    terms = {"reconstruction": 66, "report": 8, "alignment": 5, "late_interaction": 5}
+    # 8 of 30 patches are visible: the shares of two classes are known in the first study, of none in the second, and of
+    # one in the third.
+    terms = {"reconstruction": 66, "report": 8, "alignment": 5, "late_interaction": 5, "organ_shares": 24}
     assert Counts.of(batches, OBJECTIVES) == Counts(3, terms, longest=3)
 
 
@@ -26,7 +28,7 @@ def test_the_papers_report_loss_counts_every_position() -> None:
 
 def test_counts_are_summed_over_ranks() -> None:
     def counts(one: int, another: int) -> dict[str, int]:
-        return dict(zip(TERMS, (one, another, 0, 0), strict=True))
+        return dict(zip(TERMS, (one, another, 0, 0, 0), strict=True))
 
     def reduced(rank: ThreadRank) -> Counts:
         own = Counts(1 + rank.rank, counts(10, 100 * rank.rank), longest=4 - rank.rank)

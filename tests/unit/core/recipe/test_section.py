@@ -111,6 +111,6 @@ def test_values_at_the_limit_are_accepted() -> None:
 
 def test_every_recipe_refuses_unknown_keys_at_the_edge() -> None:
     kinds = [kind for name, kind in vars(recipe).items() if name.endswith("Recipe")]
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     for kind in kinds:
         assert kind.__pydantic_config__ == {"extra": "forbid", "allow_inf_nan": False}
