@@ -13,7 +13,7 @@ help:  ## this list
 pretrain: $(INSTALLED)  ## train the default model on phantom chests
 	$(BIN)/simcrop train pretrain.yaml
 
-ablation: $(INSTALLED)  ## which objectives are worth having: an hour or two on two cores; continues where it was stopped
+ablation: $(INSTALLED)  ## which objectives are worth having: two or three hours on two cores; continues where it was stopped
 	$(BIN)/python benchmarks/ablation.py
 
 results: $(INSTALLED)  ## what pre-training is worth, by every evaluation: hours on two cores; continues where it was stopped

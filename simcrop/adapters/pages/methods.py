@@ -10,6 +10,7 @@ _NAMES = {
     "report": "reconstruction of masked words",
     "alignment": "alignment of sentences with patches",
     "late_interaction": "late interaction of sentences with volumes",
+    "organ_shares": "prediction of the shares of organs in visible patches",
 }
 
 

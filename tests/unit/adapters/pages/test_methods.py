@@ -4,6 +4,7 @@ from support import REPOSITORY
 
 from simcrop.adapters.config.settings import load_config
 from simcrop.adapters.pages.methods import methods_text
+from simcrop.core.recipe import TERMS
 
 VERSIONS = {"simcrop": "0.2", "torch": "2.13"}
 
@@ -22,6 +23,15 @@ def test_the_default_run_is_described() -> None:
         "with seed 0.",
     ):
         assert part in text, part
+
+
+def test_every_objective_is_named_in_words() -> None:
+    on = [f"objectives.{name}.weight=0.125" for name in TERMS]
+    config = load_config(REPOSITORY / "pretrain.yaml", on)
+    text = methods_text(config, num_train=None, num_held_out=None, versions={}, commit=None)
+    assert text.count(" (0.125)") == len(TERMS)
+    assert "prediction of the shares of organs in visible patches (0.125)" in text
+    assert not any(f"{name.replace('_', ' ')} (" in text for name in TERMS)
 
 
 def test_a_global_batch_is_that_of_all_processes() -> None:
