@@ -34,8 +34,8 @@ from simcrop.core.errors import DataError
 from simcrop.core.ports import Communicator, DataSet, FindingsFeatures, Tokenizer
 from simcrop.core.randomness import derive_seed
 from simcrop.core.reports.checks import sentences_per_report
+from simcrop.core.reports.markup import without_markup
 from simcrop.core.reports.reader import ReportReader
-from simcrop.core.reports.text import clean
 
 _VOCABULARY_STUDIES = 8192
 _GPU_TOKENS, _GPU_SENTENCES = 128, 16
@@ -64,7 +64,8 @@ class Data:
     def reports(self) -> list[str]:
         """The texts that a vocabulary may be learned from: of many, an even share, which has the same words."""
         some = self.train[:: -(-len(self.train) // _VOCABULARY_STUDIES)]
-        texts = [clean(text) for study in some for text in (study.report.findings, study.report.impression)]
+        reports = (text for study in some for text in (study.report.findings, study.report.impression))
+        texts = [without_markup(text) for text in reports]  # fillers stay: `published` sentences have them
         # Every checkpoint holds a tokenizer, that of a run without reports too.
         return texts if any(text.strip() for text in texts) else ["No report."]
 

@@ -194,6 +194,12 @@ def test_a_vocabulary_is_learned_from_what_reports_show(folder: Path) -> None:
     assert "<p>" not in texts
 
 
+def test_a_vocabulary_has_plain_texts_and_fillers_as_they_stand(folder: Path) -> None:
+    row = {"findings": "Lungs clear.  No effusion.", "impression": "Not given."}
+    write_table(folder / "reports.csv", [{**row, "volume": name} for name in NAMES])
+    assert set(prepare_data(config(folder)).reports()) == {"Lungs clear.  No effusion.", "Not given."}
+
+
 def test_a_data_set_without_any_report_says_which_objectives_to_switch_off(folder: Path) -> None:
     write_reports(folder, **{f"n{number}": "" for number in range(6)})
     with pytest.raises(DataError, match=r"data.source: the data set has no reports, which .* set their weights to 0"):
