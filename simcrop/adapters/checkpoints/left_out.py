@@ -24,6 +24,7 @@ _PARTS = {
         *("finding_align_img_mlp", "align_text_mlp"),
     ),
     "head for shares of organs": (
+        "organ_shares",
         *("decoder_injection_pred_layer_0", "decoder_injection_pred_layer_1"),
         *("decoder_mask_pred_layer_0", "decoder_mask_pred_layer_1"),
     ),

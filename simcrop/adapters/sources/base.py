@@ -10,7 +10,7 @@ from simcrop.adapters.formats.opening import opened
 from simcrop.adapters.formats.stored import StoredVolume, inspect_stored, read_stored
 from simcrop.adapters.problems.content import PaddingValue
 from simcrop.adapters.problems.paths import refuse_link_out
-from simcrop.adapters.sources.exclusions import LeftOut, exclude, read_list, said
+from simcrop.adapters.sources.exclusions import ExcludedNames, exclude, read_list, said
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file, problem, refuse
 from simcrop.core.data.study import Report, Study, Volume
 from simcrop.core.errors import ConfigError
@@ -75,7 +75,7 @@ class Source(DataSet):
         padding = f"padding_value={padding_value}" if self.declares_padding else ""
         self.identity = " ".join(part for part in (self.kind, str(self._root), declared, padding) if part)
         self._padding_value = padding_value if self.declares_padding else None
-        self._quarantine = LeftOut.of(quarantine, self.suffix)
+        self._quarantine = ExcludedNames.of(quarantine, self.suffix)
         self._on_problem = on_problem
         self._studies: Sequence[Study] = ()
         self._series: Mapping[str, tuple[str, str]] = {}
@@ -168,8 +168,8 @@ class Source(DataSet):
 def options(data: DataSettings, on_problem: OnProblem) -> Options:
     """The options that a configuration gives to every data set. Raises BadFileError where `data.exclude` is no list."""
     listed = () if data.exclude is None else read_list(data.exclude, on_problem)
-    left_out = LeftOut(data.quarantine, listed)
-    return {"padding_value": data.padding_value, "quarantine": left_out, "on_problem": on_problem}
+    names = ExcludedNames(data.quarantine, listed)
+    return {"padding_value": data.padding_value, "quarantine": names, "on_problem": on_problem}
 
 
 def study_of(name: str, *, patient_id: str, split: str | None = None, labels: Mapping[str, int] | None = None) -> Study:

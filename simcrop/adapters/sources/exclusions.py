@@ -22,7 +22,7 @@ _HEADS = ("VolumeName", "volume_name", "volume", "study_id", "study", "name", "s
 _SHOWN = 3
 
 
-class LeftOut(Set[str]):
+class ExcludedNames(Set[str]):
     """Names of volumes to leave out; of those on a list it remembers which ones a data set asked for.
 
     Args:

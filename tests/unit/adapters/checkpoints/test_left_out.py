@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.small_models import make_model as every_objective
 from support.tiny import LOCAL, MODEL, make_model
 
 from simcrop.adapters.checkpoints.folder import ENCODER
@@ -39,6 +40,7 @@ def test_a_group_is_one_line_of_parts() -> None:
 
 
 def test_every_part_of_our_own_model_is_known() -> None:
-    for recipe in (MODEL, LOCAL):
-        names = [name for name in make_model(model=recipe).state_dict() if not name.startswith(ENCODER)]
+    models = [make_model(model=recipe) for recipe in (MODEL, LOCAL)] + [every_objective()]
+    for model in models:
+        names = [name for name in model.state_dict() if not name.startswith(ENCODER)]
         assert [group.names for group in left_out(names) if not group.is_known] == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simcrop.adapters.sources.exclusions import LeftOut, exclude, read_list, said
+from simcrop.adapters.sources.exclusions import ExcludedNames, exclude, read_list, said
 from simcrop.core.data.problems import BadFileError, refuse
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import ConfigError
@@ -64,13 +64,13 @@ def test_what_is_named_goes_and_all_else_stays(names: set[str]) -> None:
 
 
 def test_it_remembers_which_names_of_the_list_were_asked_for() -> None:
-    names = LeftOut.of(LeftOut(["a.txt"], ["b.txt", "c", "b.txt"]), ".txt")
+    names = ExcludedNames.of(ExcludedNames(["a.txt"], ["b.txt", "c", "b.txt"]), ".txt")
     assert ("a" in names, "b" in names, "d" in names, "b.txt" in names) == (True, True, False, False)
     assert (names.listed, names.met, names.not_met) == (["b.txt", "c"], ["b"], ["c"])
     assert not names.isdisjoint({"c"})
     assert names.not_met == []
     assert (sorted(names), len(names)) == (["a", "b", "c"], 3)
-    assert sorted(LeftOut.of(["a.txt", "b"], ".txt")) == ["a", "b"]
+    assert sorted(ExcludedNames.of(["a.txt", "b"], ".txt")) == ["a", "b"]
 
 
 def test_what_a_list_came_to_is_one_line() -> None:
