@@ -1,6 +1,7 @@
 """From an export of an archive to a trained model, by commands alone: index, check, prepare, train."""
 
 import csv
+import json
 import random
 import signal
 import subprocess
@@ -70,12 +71,15 @@ def run_through(folder: Path, num_studies: int, encoding: str, capsys: pytest.Ca
     assert len(by_kind["report"]) == 2
     assert f"reports: {num_reports:,} = {num_reports - 2:,} joined + 0 repeated + 2 left out" in told
 
-    assert main(["data", "check", str(out.with_suffix(".yaml"))]) == 0
+    problems = folder / "problems.jsonl"
+    assert main(["data", "check", str(out.with_suffix(".yaml")), "--report", str(problems)]) == 0
     checked = capsys.readouterr().out
     assert f"{len(rows)} volumes: 0 errors" in checked
     num_left_out = sum(int(row["files"]) for row in left_out if row["kind"] == "volume")
-    assert f"table.left_out.csv: lists {num_left_out} files of volumes" in checked
-    assert "set.file_without_row" not in checked
+    noted = {row["code"]: row for row in map(json.loads, problems.read_text(encoding="utf-8").splitlines())}
+    assert noted["set.left_out"]["values"] == {"files": num_left_out}
+    assert Path(noted["set.left_out"]["file"]).name == "table.left_out.csv"
+    assert "set.file_without_row" not in noted
     config = folder / "tiny.yaml"
     config.write_text(CONFIG.format(manifest=out, prepared=folder / "prepared"), encoding="utf-8")
     assert main(["data", "prepare", str(config)]) == 0

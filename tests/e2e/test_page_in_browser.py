@@ -19,7 +19,7 @@ from simcrop.adapters.pages.niivue import BUNDLE
 from simcrop_cli.__main__ import main
 
 EVIL = (
-    "A nodule <img src=x onerror=\"document.title='owned'\"> is seen </script><script>document.title='owned'</script>"
+    "A nodule <img src=x onerror=\"document.title='owned'\"> is seen </script><svg onload=\"document.title='owned'\">"
 )
 
 STORED, TOLERANCE = Path(__file__).parent / "page.png", 2.0
@@ -97,7 +97,7 @@ def test_each_sentence_brings_the_crosshair_to_its_maximum_and_stays_text(locate
     titles = tab.evaluate("[...document.querySelectorAll('#list .title')].map(title => title.textContent)")
     assert titles == [*SENTENCES[:2], EVIL]
     assert tab.evaluate("document.title") == data_of_title(located)
-    assert tab.evaluate("document.querySelectorAll('#list img, #panels img[onerror], script').length") == 3
+    assert tab.evaluate("document.querySelectorAll('#list img, #panels img[onerror], svg[onload], script').length") == 3
     assert tab.complaints == []
     assert [address for address in tab.requested if not address.startswith(("data:", "blob:"))] == [located.as_uri()]
 
