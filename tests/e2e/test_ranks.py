@@ -55,11 +55,24 @@ def test_two_ranks_give_the_losses_and_gradients_of_one(results: tuple[Path, Pat
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize(("case", "gathers"), [("report", 3), ("local", 4), ("global", 6)])
-def test_a_step_has_few_exchanges(results: tuple[Path, Path], case: str, gathers: int, rank: int) -> None:
+@pytest.mark.parametrize(
+    ("case", "gathers", "gradients"),
+    [
+        ("report", 3, 2),
+        ("local", 4, 3),
+        ("global", 6, 4),
+        # Two micro-batches, that are compared once.
+        ("report together", 3, 2),
+        ("global together", 6, 4),
+        ("local together", 7, 5),
+    ],
+)
+def test_a_step_has_few_exchanges(
+    results: tuple[Path, Path], case: str, gathers: int, gradients: int, rank: int
+) -> None:
     # Summed: what the CPUs know, the losses, and a gradient for each feature or score that was gathered.
     counted = json.loads((results[1] / f"{case} exchanges {rank}.json").read_text())
-    assert counted == {"all_reduce": 2 + {"report": 2, "local": 3, "global": 4}[case], "all_gather": gathers}
+    assert counted == {"all_reduce": 2 + gradients, "all_gather": gathers}
 
 
 def test_the_cases_differ_so_that_agreement_means_something(results: tuple[Path, Path]) -> None:

@@ -16,6 +16,7 @@ from simcrop.core.model.frozen import freeze
 from simcrop.core.model.fusion import FusionLayer, ProjectionHead, TextDecoder
 from simcrop.core.model.local_path import LocalPath
 from simcrop.core.model.patches import AnyVolume, holds_tissue
+from simcrop.core.objectives.contrast import NOTHING_COMPARED, Contrasts, terms
 from simcrop.core.objectives.losses import OBJECTIVES, Counts
 from simcrop.core.objectives.objective import Pass, sentence_means
 from simcrop.core.ops import Ops
@@ -66,9 +67,8 @@ class SimCroP(nn.Module):
         is_contextual = self.matches_sentences and (not is_local or objectives.alignment.weight > 0)
         self.image_head = ProjectionHead(model.embed_dim, dim) if is_contextual else None
         self.text_head = ProjectionHead(hidden, dim) if is_contextual else None
-        self._objectives = tuple(each for each in OBJECTIVES if each.name in objectives.active)
-        for each in self._objectives:
-            if each.module is not None:
+        for each in OBJECTIVES:
+            if each.name in objectives.active and each.module is not None:
                 self.add_module(each.name, each.module(objectives, model, ops))
         reports = objectives.report.weight > 0
         self.report_head = ProjectionHead(hidden, dim) if reports else None
@@ -100,26 +100,29 @@ class SimCroP(nn.Module):
         """The parts whose blocks see patches alone: their number never changes, and none is padding."""
         return [self.encoder] if self.decoder is None else [self.encoder, self.decoder]
 
-    def forward(self, batch: Batch, counts: Counts, communicator: Communicator) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, counts: Counts, communicator: Communicator, contrasts: Contrasts = NOTHING_COMPARED
+    ) -> dict[str, Tensor]:
         """The terms of the loss, unweighted, by name; those of weight 0 are absent.
 
         Args:
             batch: one micro-batch of this rank, on the model's device.
             counts: of the whole step over all ranks.
             communicator: the ranks.
+            contrasts: terms that come of comparing all micro-batches of the step, where that was done.
 
         Returns:
             Scalars, each this rank's share: summed over micro-batches and averaged over ranks it is the step's value.
         """
-        return self.terms(self.begin(batch, counts, communicator), counts)
+        return self.terms(self.begin(batch, counts, communicator), counts, contrasts)
 
     def begin(self, batch: Batch, counts: Counts, communicator: Communicator) -> Pass:
         """The pass that `forward` takes its terms from; arguments as there."""
         return ForwardPass(self, batch, communicator, counts)
 
-    def terms(self, step: Pass, counts: Counts) -> dict[str, Tensor]:
+    def terms(self, step: Pass, counts: Counts, contrasts: Contrasts = NOTHING_COMPARED) -> dict[str, Tensor]:
         """The terms of a pass; see `forward`."""
-        return {each.name: each.share(step, counts.terms[each.name]) for each in self._objectives}
+        return terms(step, counts, contrasts)
 
     def total(self, terms: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Weighted sum of the terms."""

@@ -1,10 +1,14 @@
 """Similarity-driven alignment (docs/method.md, section 4): each sentence and the patches that it selects."""
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from simcrop.core.data.batch import TensorGroup
 from simcrop.core.objectives.objective import (
+    Comparison,
     Objective,
     Pass,
     Sentences,
@@ -125,15 +129,31 @@ def selected_means(
     return torch.where(sentences.mask[..., None], aligned, drawn.to(aligned.dtype))
 
 
-def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
+@dataclass(frozen=True, eq=False)
+class Aligned(TensorGroup):
+    """Sentences, and the mean of the patches that each selected."""
+
+    sentences: Sentences
+    means: Float[Tensor, "B S E"]
+
+
+def _read(step: Pass) -> Aligned:
     _, sentences = step.contextual()
+    return Aligned(sentences, step.aligned())
+
+
+def _share(compared: Aligned, step: Pass, num_sentences: int) -> Float[Tensor, ""]:
     return alignment_loss(
-        sentences,
-        step.aligned(),
+        compared.sentences,
+        compared.means,
         step.objectives.alignment,
         num_sentences=num_sentences,
         communicator=step.communicator,
     )
 
 
-ALIGNMENT = Objective("alignment", count=lambda inputs, _: int(inputs.sentence_mask.sum()), share=_share)
+ALIGNMENT = Objective(
+    "alignment",
+    count=lambda inputs, _: int(inputs.sentence_mask.sum()),
+    share=Comparison(_read, _share, crosses_studies=lambda objectives: objectives.alignment.negatives != "report"),
+)

@@ -1,14 +1,18 @@
 """Late interaction: every sentence against every volume (docs/method.md, section 4, item 5; not in the paper)."""
 
 import math
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from simcrop.core.data.batch import TensorGroup
 from simcrop.core.objectives.objective import (
+    Comparison,
     Objective,
     Pass,
     Sentences,
@@ -49,6 +53,7 @@ class LateInteraction(nn.Module):
         num_sentences: int,
         num_studies: int,
         communicator: Communicator,
+        at_once: int | None = None,
     ) -> Float[Tensor, ""]:
         """Sentence to volume plus volume to sentence.
 
@@ -59,6 +64,7 @@ class LateInteraction(nn.Module):
             num_sentences: real sentences of the whole step over all ranks.
             num_studies: studies of the whole step over all ranks.
             communicator: gathers the sentences of all ranks, and their scores in all ranks' volumes.
+            at_once: volumes that are scored at a time, and again in the backward pass; None: all of this rank's, once.
         """
         everyone = sentences.gathered(communicator)
         same = same_sentences(everyone, self.recipe.same_above)
@@ -66,7 +72,7 @@ class LateInteraction(nn.Module):
         compared = [(1.0, patches), *([] if scan is None else [(self.recipe.scan_weight, scan)])]
         share = torch.zeros((), device=patches.device)
         for weight, volumes in compared:
-            to_volume, to_sentence = self._losses(everyone, volumes, same, present, communicator)
+            to_volume, to_sentence = self._losses(everyone, volumes, same, present, communicator, at_once)
             share = share + weight * (to_volume / max(1, num_sentences) + to_sentence / max(1, num_studies))
         return share * communicator.world_size
 
@@ -77,14 +83,30 @@ class LateInteraction(nn.Module):
         same: Bool[Tensor, "n n"],
         present: Bool[Tensor, "Bs S Bv"],
         communicator: Communicator,
+        at_once: int | None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Sums of the two losses over this rank's sentences and volumes."""
-        here = volume_scores(everyone.features, patches, self.recipe, self._ops, sentence_mask=everyone.mask)
+        here = self._scores(everyone, patches, at_once)
         first, num_here = communicator.rank * patches.shape[0], patches.shape[0]
         own = slice(first, first + num_here)
         everywhere = communicator.gather(here.transpose(0, 1).contiguous())  # [Bv, Bs, S]
         to_volume = self._to_volume(everywhere[:, own].permute(1, 2, 0), present[own], everyone.mask[own], first)
         return to_volume, self._to_sentence(here, present[:, :, own], everyone, same)
+
+    def _scores(
+        self, everyone: Sentences, patches: Float[Tensor, "B L E"], at_once: int | None
+    ) -> Float[Tensor, "Bs B S"]:
+        if at_once is None or at_once >= patches.shape[0]:
+            return volume_scores(everyone.features, patches, self.recipe, self._ops, sentence_mask=everyone.mask)
+
+        def score(features: Tensor, some: Tensor) -> Tensor:
+            return volume_scores(features, some, self.recipe, self._ops, sentence_mask=everyone.mask)
+
+        parts = [
+            cast(Tensor, checkpoint(score, everyone.features, some, use_reentrant=False, preserve_rng_state=False))
+            for some in patches.split(at_once)
+        ]
+        return torch.cat(parts, dim=1)
 
     def _to_volume(
         self,
@@ -146,21 +168,37 @@ def sentence_presence(sentences: Sentences, same: Bool[Tensor, "n n"]) -> Bool[T
     return said | (same_study[:, None] & sentences.mask[..., None])
 
 
-def _share(step: Pass, num_sentences: int) -> Float[Tensor, ""]:
+@dataclass(frozen=True, eq=False)
+class Scanned(TensorGroup):
+    """Sentences, and the patches and the scan feature of the volumes that they are scored in."""
+
+    sentences: Sentences
+    patches: Float[Tensor, "B L E"]
+    scan: Float[Tensor, "B 1 E"] | None
+
+
+def _read(step: Pass) -> Scanned:
     patches, sentences = step.local()
+    return Scanned(sentences, patches, step.scan())
+
+
+def _share(compared: Scanned, step: Pass, num_sentences: int) -> Float[Tensor, ""]:
+    num_volumes, num_here = compared.patches.shape[0], len(step.batch)
     return step.module(LATE_INTERACTION.name)(
-        sentences,
-        patches,
-        step.scan(),
+        compared.sentences,
+        compared.patches,
+        compared.scan,
         num_sentences=num_sentences,
         num_studies=step.num_studies,
         communicator=step.communicator,
+        # Where micro-batches were put together, no more pairs of studies at a time than one of them has.
+        at_once=max(1, num_here**2 // max(1, num_volumes)),
     )
 
 
 LATE_INTERACTION = Objective(
     "late_interaction",
     count=lambda inputs, _: int(inputs.sentence_mask.sum()),
-    share=_share,
+    share=Comparison(_read, _share),
     module=lambda objectives, _, ops: LateInteraction(objectives.late_interaction, ops),
 )

@@ -8,7 +8,7 @@ value, because DDP averages gradients over ranks.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -163,6 +163,30 @@ class Pass(Protocol):
         ...
 
 
+Compared = TypeVar("Compared", bound=TensorGroup)
+
+
+@dataclass(frozen=True)
+class Comparison(Generic[Compared]):
+    """A share that compares the studies of a batch with each other.
+
+    What it reads of each micro-batch may be put together before it is compared (`objectives.contrast`).
+
+    Attributes:
+        read: what of a pass is compared; axis 0 of each of its tensors counts studies.
+        share: as in `Objective`, from what was read; of the pass it asks for nothing else that depends on its studies.
+        crosses_studies: whether the recipe has it compare a study with others.
+    """
+
+    read: Callable[[Pass], Compared]
+    share: Callable[[Compared, Pass, int], Float[Tensor, ""]]
+    crosses_studies: Callable[[ObjectivesRecipe], bool] = lambda _: True
+
+    def __call__(self, step: Pass, count: int) -> Float[Tensor, ""]:
+        """The share of one micro-batch by itself."""
+        return self.share(self.read(step), step, count)
+
+
 @dataclass(frozen=True)
 class Objective:
     """A term of the loss; its section of the recipe says how much it weighs, and what it needs.
@@ -171,11 +195,11 @@ class Objective:
         name: of its section, its loss in metrics and pictures, and its module.
         count: number of things in a micro-batch that its loss is averaged over.
         share: this rank's share of its loss, from a pass and the count of the whole step over all ranks; 0, still
-            connected to the parameters, where there is nothing to count.
+            connected to the parameters, where there is nothing to count. A `Comparison` where studies are compared.
         module: makes parameters of its own, where it has some.
     """
 
     name: str
     count: Callable[[Inputs, ObjectivesRecipe], int]
-    share: Callable[[Pass, int], Float[Tensor, ""]]
+    share: Callable[[Pass, int], Float[Tensor, ""]] | Comparison[Any]
     module: Callable[[ObjectivesRecipe, ModelRecipe, Ops], nn.Module] | None = None

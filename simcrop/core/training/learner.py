@@ -12,13 +12,14 @@ from torch.nn.attention import SDPBackend
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from simcrop.core.data.batch import Batch, PreparedBatch
+from simcrop.core.data.batch import Batch, PreparedBatch, TensorGroup
 from simcrop.core.evaluation.effective_rank import effective_rank, gram
 from simcrop.core.model.decoder import VolumeDecoder
 from simcrop.core.model.encoder import Block, VisionEncoder
 from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.objectives.contrast import NOTHING_COMPARED, Contrasts, compared, comparisons, contrasts, with_room
 from simcrop.core.objectives.losses import Counts
-from simcrop.core.objectives.objective import Sentences
+from simcrop.core.objectives.objective import Pass, Sentences
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import TrainRecipe
@@ -63,15 +64,51 @@ class PreTraining:
         Dropout depends on seed, step, micro-batch and rank.
         """
         counts = Counts.of_row(totals)
+        known = self._contrasts(batches, step, counts, communicator)
         for index, batch in enumerate(batches):
-            seed = derive_seed("dropout", self.seed, step, index, communicator.rank)
-            torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
             with nullcontext() if index == len(batches) - 1 else _without_exchange(self.network):
-                with numerics(self.device, self.settings):
-                    moved = batch.to(self.device, non_blocking=True).augmented()
-                    terms: dict[str, Tensor] = self.network(moved, counts, communicator)
+                with self._conditions(step, index, communicator):
+                    moved = self._moved(batch, counts)
+                    terms: dict[str, Tensor] = self.network(moved, counts, communicator, known[index])
                     loss = self.model.total(terms)
                 yield {"loss": loss, **{f"loss_{name}": value for name, value in terms.items()}}
+
+    def _contrasts(
+        self, batches: Sequence[PreparedBatch], step: int, counts: Counts, communicator: Communicator
+    ) -> Sequence[Contrasts]:
+        """Terms of each micro-batch that know the others; none where each is compared by itself."""
+        if not self._compares_step or len(batches) == 1 or not comparisons(self.model.objectives):
+            return [NOTHING_COMPARED] * len(batches)
+
+        def begin(batch: PreparedBatch) -> Pass:
+            return self.model.begin(self._moved(batch, counts), counts, communicator)
+
+        def parts() -> Iterator[dict[str, TensorGroup]]:
+            for index, batch in enumerate(batches):
+                # With a graph, though none is kept: so the very same code computes what is then learned from.
+                with self._conditions(step, index, communicator):
+                    part = compared(begin(batch))
+                yield part
+
+        with numerics(self.device, self.settings):
+            return contrasts(parts(), begin(batches[0]), counts)
+
+    @property
+    def _compares_step(self) -> bool:
+        return self.settings.contrast == "step"
+
+    def _moved(self, batch: PreparedBatch, counts: Counts) -> Batch:
+        """The batch as the model sees it, on the device."""
+        moved = batch.to(self.device, non_blocking=True).augmented()
+        return with_room(moved, counts.longest) if self._compares_step else moved
+
+    @contextmanager
+    def _conditions(self, step: int, index: int, communicator: Communicator) -> Generator[None]:
+        """Precision and random draws of a micro-batch."""
+        seed = derive_seed("dropout", self.seed, step, index, communicator.rank)
+        torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+        with numerics(self.device, self.settings):
+            yield
 
 
 def _without_exchange(network: nn.Module) -> AbstractContextManager[None]:
