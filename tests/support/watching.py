@@ -54,11 +54,11 @@ class Watch:
 
         def hidden(function: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
-                self._looks = False
+                looked, self._looks = self._looks, False
                 try:
                     result = function(*args, **kwargs)
                 finally:
-                    self._looks = True
+                    self._looks = looked  # a backward pass that calls it again does not look
                 for node in _between(args, result if isinstance(result, tuple) else (result,)):
                     node.register_prehook(lambda gradients: setattr(self, "_looks", False))
                     node.register_hook(lambda *gradients: setattr(self, "_looks", True))

@@ -191,6 +191,23 @@ def test_training_with_the_kernels_is_the_same_and_either_continues_the_other(do
         assert row["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=1e-3)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels take CPU tensors in Triton's interpreter only")
+def test_steps_that_are_compared_as_a_whole_go_on_after_a_stop_and_with_the_kernels(
+    done: Setting, tmp_path: Path
+) -> None:
+    options = ("train.accumulate=2", "train.contrast=step", "train.steps=2", "train.warmup_steps=0")
+    asked = iter([True])
+    assert not done.train(tmp_path / "stopped", *options, should_stop=lambda: next(asked, False)).finished
+    done.train(tmp_path / "stopped", *options)
+    done.train(tmp_path / "whole", *options)
+    assert exact_rows(tmp_path / "stopped") == exact_rows(tmp_path / "whole")
+    done.train(tmp_path / "kernels", *options, "train.ops=triton", "train.steps=1", "train.evaluate_every=100")
+    wanted, (ours,) = exact_rows(tmp_path / "whole")[0], exact_rows(tmp_path / "kernels")
+    for name in ("loss", "loss_alignment", "loss_late_interaction"):
+        assert ours[name] == pytest.approx(wanted[name], rel=1e-4), name
+    assert ours["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=1e-3)
+
+
 def test_too_few_studies_for_a_batch_is_one_line(done: Setting, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"train.batch_size: 7 are more than the 6 training studies"):
         done.train(tmp_path, "train.batch_size=7")

@@ -164,6 +164,27 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(loss, tuple(tensor.requires_grad_() for tensor in inputs))
 
 
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+def test_volumes_may_be_scored_some_at_a_time(at_once: int) -> None:
+    sentences, patches = random_studies()
+    found, kept = list[tuple[Tensor, ...]](), list[int]()
+    for some in (None, at_once):
+        kept.append(0)
+        objective = make_objective(top_k=2)
+        features, volumes = sentences.features.clone().requires_grad_(), patches.clone().requires_grad_()
+        arguments = {"num_sentences": 8, "num_studies": 4, "communicator": SingleProcess(), "at_once": some}
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[-1] += tensor.nbytes
+            return tensor.detach()
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = objective(replace(sentences, features=features), volumes, **arguments)
+        found.append((loss, *torch.autograd.grad(loss, [features, volumes, objective.log_scale, objective.bias])))
+    torch.testing.assert_close(found[1], found[0])
+    assert (kept[1] < kept[0]) == (at_once < len(patches))
+
+
 def test_two_ranks_share_what_one_process_computes() -> None:
     whole, patches = random_studies()
     rooms = (3, 4)

@@ -64,6 +64,19 @@ def test_a_step_waits_for_the_device_once(tmp_path: Path, recipe: str, context: 
     assert sum(watch.launches.values()) > 500
 
 
+@pytest.mark.parametrize("reader", ["trained", "frozen"])
+def test_so_does_one_whose_micro_batches_are_compared_together(tmp_path: Path, reader: str) -> None:
+    watch = Watch()
+    learner = make_learner(tmp_path, "improved", TextEncoderRecipe(frozen=reader != "trained"), watch)
+    learner = replace(learner, settings=replace(learner.settings, contrast="step"))
+    batches = [made(known=False)] * 3
+    totals = summed(ALONE, learner.counts(batches, ALONE))
+    train_step(learner, batches, step=1, communicator=ALONE, totals=totals)
+    with watch.watching(learner.optimizers):
+        train_step(learner, batches, step=2, communicator=ALONE, totals=totals)
+    assert [(name, where.split(":")[0]) for name, where in watch.waits] == [("tolist", "training/loop.py")]
+
+
 def test_every_kind_of_question_is_counted() -> None:
     watch, values = Watch(), torch.arange(4.0)
     questions = [
