@@ -18,7 +18,6 @@ from simcrop.adapters.checkpoints.resume import (
     as_begun,
     batches_of,
     check_data,
-    deciding,
     epoch_multiple_of,
     is_finished,
     starting_point,
@@ -35,7 +34,6 @@ from simcrop.adapters.system.files import make_folder, replace_text
 from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connected, is_first_rank, node_name
-from simcrop.adapters.system.shared_folder import folder_ranks
 from simcrop.adapters.text.encoder import load_text_encoder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
@@ -43,12 +41,12 @@ from simcrop.compose.data import (
     Data,
     part_of,
     prepare_data,
-    tell_sentences,
     training_batches,
     validation_batches,
     with_features,
 )
 from simcrop.compose.models import begin_model
+from simcrop.compose.nodes import compare_configurations, prepare_together
 from simcrop.compose.ops import compiles
 from simcrop.compose.reporting import report
 from simcrop.compose.tracking import Trackers, send_the_rest, tracking
@@ -118,8 +116,7 @@ def train(
 def _train(config: RunConfig, out: Path, resume: str, should_stop: Callable[[], bool]) -> TrainResult:
     device = choose_device(config.train.device)
     with connected(device, config.train.timeout_minutes) as communicator:
-        remedy = "start every rank with the same version of simcrop and torch, and with the same configuration"
-        agree(communicator, {**versions(), **deciding(config)}, remedy=remedy)
+        compare_configurations(config, communicator)
         with common_start(
             partial(starting_point, out, resume, as_tree(config)), out, communicator, node=node_name()
         ) as start:
@@ -166,10 +163,7 @@ class _Run:
         if config.train.threads is not None:
             torch.set_num_threads(config.train.threads)
         make_folder(out)
-        shared, data = config.data.prepared_shared, config.data
-        self.sharing = folder_ranks(data.prepared, communicator, shared, node=node_name(), key="data.prepared")
-        self.data = self._prepare()
-        self._compare_data()
+        self.data, self.sharing = prepare_together(config, communicator)
         if start is not None:
             check_data(start, self.data.fingerprint)
         tokenizer_dir = None if start is None else start.tokenizer_folder()
@@ -235,29 +229,6 @@ class _Run:
             print(f"{report(self.out)}: the run on one page")
         except SimcropError as error:
             _log.warning("no page of the run (%s); simcrop report %s writes it", error, self.out)
-
-    def _prepare(self) -> Data:
-        """The first rank of each node makes what is missing on its disk; then the others find it."""
-        config, ranks = self.config, self.communicator
-        data = None
-        if (share := self.sharing.share(ranks.rank)) is not None:
-            data = prepare_data(config, shard=share)
-        ranks.meet()
-        if data is None or len(self.sharing.leaders) > 1:
-            data = prepare_data(config)
-        if self.is_writer and config.objectives.matches_sentences:
-            tell_sentences(data.train)
-        return data
-
-    def _compare_data(self) -> None:
-        """See that all ranks found the same studies."""
-        data = self.data
-        facts = {
-            "data, training studies": len(data.train),
-            "data, held-out studies": len(data.held_out),
-            "data, fingerprint of the studies, their reports, labels and split": data.fingerprint[:16],
-        }
-        agree(self.communicator, facts, remedy="give every node the same tables and volumes")
 
     def _read_findings(self) -> Data:
         """Add the features of a frozen text encoder, where the model needs them."""

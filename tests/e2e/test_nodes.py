@@ -1,18 +1,20 @@
 """Two nodes, each with an agent of torchrun of its own on this machine: one disk, a disk each, and what is refused."""
 
 import csv
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.networks import two_machines
 from support.tiny_data import write_config, write_studies
-from support.torchrun import ONE_NODE, finish, free_port, node, rows, start
+from support.torchrun import ONE_NODE, finish, free_port, node, ranks_of, rows, running_until, start
 
 pytestmark = pytest.mark.slow
 
-SHORT = ("train.steps=6", "train.warmup_steps=2", "train.checkpoint_every=2")
+SHORT = ("train.steps=12", "train.warmup_steps=2", "train.checkpoint_every=4")
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +68,26 @@ def test_nodes_with_a_disk_each_train_and_go_on_as_one(
     assert rows(outs[0]) == undisturbed
     assert not (outs[1] / "checkpoints").exists()
     assert all(len(list(out.parent.glob("prepared/*/*.npy"))) == 8 for out in outs), "each node prepares for itself"
-    shutil.rmtree(outs[0] / "checkpoints" / "step_00000006")
+    shutil.rmtree(outs[0] / "checkpoints" / "step_00000012")
     ended = on_two_nodes(config, outs, *apart)
     assert [status for status, _ in ended] == [0, 0], ended
-    assert f"continuing from {outs[0] / 'checkpoints' / 'step_00000004'}" in ended[0][1]
+    assert f"continuing from {outs[0] / 'checkpoints' / 'step_00000008'}" in ended[0][1]
     assert rows(outs[0]) == undisturbed
     assert not (outs[1] / "metrics.jsonl").exists()
     assert not (outs[1] / ".received").exists()
+
+
+def test_a_rank_that_is_killed_on_one_node_costs_no_hand_work_on_the_other(
+    config: Path, undisturbed: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    out, port = tmp_path / "run", free_port()
+    agents = [start(node(port, n, "--max-restarts", "3"), config, out, *SHORT) for n in (0, 1)]
+    with running_until(lambda: len(rows(out)) >= 5, *agents, ends=False):
+        (killed,) = ranks_of(agents[1]).values()
+        os.kill(killed, signal.SIGKILL)
+    ended = finish(*agents)
+    assert [status for status, _ in ended] == [0, 0], ended
+    assert rows(out) == undisturbed
 
 
 @pytest.mark.parametrize("is_shared", [True, False])

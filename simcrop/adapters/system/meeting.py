@@ -106,14 +106,14 @@ class Meeting:
         self, store: dist.Store, rank: int, world_size: int, *, patience_s: float, is_host: bool = False
     ) -> None:
         self.rank, self.world_size, self.patience_s = rank, world_size, patience_s
-        self._store, self._is_host = store, is_host
+        # Clients of its own: the groups' calls may take longer than a call here, and a thread's must not queue.
+        self._store, self._is_host = store.clone(), is_host
         self._numbers = itertools.count()
         self._exchanges = 0
         self._beat_s = min(_BEAT_SECONDS, patience_s / 10)
         self._is_over = threading.Event()
-        store.set_timeout(timedelta(seconds=_CALL_SECONDS))
-        store.set(f"who/{rank}", f"rank {rank} (process {os.getpid()} on {platform.node()})")
-        # A client of its own: a thread's calls must not queue behind others.
+        self._store.set_timeout(timedelta(seconds=_CALL_SECONDS))
+        self._store.set(f"who/{rank}", f"rank {rank} (process {os.getpid()} on {platform.node()})")
         self._thread = threading.Thread(target=self._beat, args=(store.clone(),), name="simcrop-ranks", daemon=True)
         self._thread.start()
 

@@ -19,7 +19,7 @@ from simcrop.adapters.system.meeting import GATHERING_SECONDS, Meeting, begin_at
 from simcrop.core.errors import ConfigError, RanksError, one_line
 from simcrop.core.ports import Communicator, SingleProcess
 
-_OF_RANKS = re.compile(r"gloo|NCCL|ProcessGroup|Connection (closed|reset|refused)|DDP|collective", re.IGNORECASE)
+_OF_RANKS = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe", re.IGNORECASE)
 """What an error says that comes from an exchange, and is a plain RuntimeError."""
 _PLACE = re.compile(r"\[\S+:\d+\] ?")
 """A line of a library's code, or an address, in such an error."""
