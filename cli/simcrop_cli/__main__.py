@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 an error of the user's files or configuration, 2 wrong usage, 130 after Ctrl-C and 143
         after SIGTERM.
     """
-    # Of several processes, the first speaks for all; every one still warns.
-    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    # Of several processes, the first of each node speaks for all; every one still warns.
+    level = logging.INFO if os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")) == "0" else logging.WARNING
     logging.basicConfig(format="simcrop: %(message)s", level=logging.WARNING)
     logging.getLogger("simcrop").setLevel(level)
     empty = next((text for text in (sys.argv[1:] if arguments is None else arguments) if _EMPTY.fullmatch(text)), None)

@@ -167,8 +167,14 @@ def with_features(
     tokenizer: HFTokenizer,
     text_encoder: nn.Module,
     ranks: Communicator,
+    *,
+    part: tuple[int, int] = (0, 1),
 ) -> Data:
-    """The data with what a frozen text encoder makes of the findings. Raises DataError where it cannot be written."""
+    """The data with what a frozen text encoder makes of the findings; `part` of them is this rank's to make.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     features = keep_findings(
         studies,
         tokenizer=tokenizer,
@@ -176,6 +182,7 @@ def with_features(
         recipe=config.text_encoder,
         cache=config.data.prepared,
         communicator=ranks,
+        part=part,
     )
     return replace(data, features=features)
 
@@ -211,9 +218,27 @@ def num_workers(config: RunConfig) -> int:
 
 
 def training_batches(
-    config: RunConfig, data: Data, tokenizer: Tokenizer, communicator: Communicator, device: torch.device
+    config: RunConfig,
+    data: Data,
+    tokenizer: Tokenizer,
+    communicator: Communicator,
+    device: torch.device,
+    *,
+    epoch_multiple: int | None = None,
 ) -> StudyBatches:
-    """The training batches of this rank. Raises ConfigError where there are fewer studies than one batch needs."""
+    """The training batches of this rank.
+
+    Args:
+        config: how studies are read and divided.
+        data: their volumes.
+        tokenizer: of the text encoder.
+        communicator: the ranks.
+        device: where the batches go.
+        epoch_multiple: see `StudyBatches`.
+
+    Raises:
+        ConfigError: there are fewer studies than one batch needs.
+    """
     return StudyBatches(
         data.train,
         _reader(config, data, tokenizer),
@@ -222,6 +247,7 @@ def training_batches(
         world_size=communicator.world_size,
         num_workers=num_workers(config),
         pin_memory=device.type == "cuda",
+        epoch_multiple=epoch_multiple,
     )
 
 

@@ -11,9 +11,17 @@ from pathlib import Path
 
 import torch
 
+from simcrop.adapters.checkpoints.common_start import common_start
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_tokenizer
-from simcrop.adapters.checkpoints.resume import as_begun, check_data, is_finished, starting_point
+from simcrop.adapters.checkpoints.resume import (
+    as_begun,
+    batches_of,
+    check_data,
+    epoch_multiple_of,
+    is_finished,
+    starting_point,
+)
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, as_yaml
@@ -25,7 +33,7 @@ from simcrop.adapters.loading.workers import dead_workers_told
 from simcrop.adapters.system.files import make_folder, replace_text
 from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.provenance import git_commit, versions
-from simcrop.adapters.system.ranks import average_gradients, choose_device, connect, disconnect, is_first_rank
+from simcrop.adapters.system.ranks import average_gradients, choose_device, connected, is_first_rank, node_name
 from simcrop.adapters.text.encoder import load_text_encoder
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
 from simcrop.adapters.tracking.terminal import TrainingProgress
@@ -33,12 +41,12 @@ from simcrop.compose.data import (
     Data,
     part_of,
     prepare_data,
-    tell_sentences,
     training_batches,
     validation_batches,
     with_features,
 )
 from simcrop.compose.models import begin_model
+from simcrop.compose.nodes import compare_configurations, prepare_together
 from simcrop.compose.ops import compiles
 from simcrop.compose.reporting import report
 from simcrop.compose.tracking import Trackers, send_the_rest, tracking
@@ -49,6 +57,7 @@ from simcrop.core.errors import SimcropError
 from simcrop.core.model.encoder import compile_blocks
 from simcrop.core.ports import Communicator, SingleProcess
 from simcrop.core.reports.reader import ReportReader
+from simcrop.core.training.agreement import agree
 from simcrop.core.training.learner import PreTraining, arrange_blocks, counts_of, held_out_losses
 from simcrop.core.training.loop import Ports, fit
 from simcrop.core.training.optimization import load_optimizer_state, make_optimizers
@@ -106,20 +115,32 @@ def train(
 
 def _train(config: RunConfig, out: Path, resume: str, should_stop: Callable[[], bool]) -> TrainResult:
     device = choose_device(config.train.device)
-    start = starting_point(out, resume, as_tree(config))
+    with connected(device, config.train.timeout_minutes) as communicator:
+        compare_configurations(config, communicator)
+        with common_start(
+            partial(starting_point, out, resume, as_tree(config)), out, communicator, node=node_name()
+        ) as start:
+            return _go_on(config, out, start, device, communicator, should_stop)
+
+
+def _go_on(
+    config: RunConfig,
+    out: Path,
+    start: Checkpoint | None,
+    device: torch.device,
+    communicator: Communicator,
+    should_stop: Callable[[], bool],
+) -> TrainResult:
     config = config if start is None else as_begun(config, start)
-    communicator = connect(device)
-    try:
-        if start is not None and is_finished(out, start, config.train.steps):
-            if communicator.rank == 0:
-                send_the_rest(config, out, start.step)
-                print(f"{out}: finished at step {start.step}; raise train.steps to train on, or choose another --out")
-            return TrainResult(out, start.step, finished=True)
-        config.train.micro_batches(communicator.world_size)  # refuses before data are prepared, which takes long
-        with tracking(config, out, is_writer=communicator.rank == 0, is_continued=start is not None) as trackers:
-            return _Run(config, out, start, device, communicator, trackers).train(should_stop)
-    finally:
-        disconnect()
+    if start is not None and is_finished(out, start, config.train.steps):
+        if communicator.rank == 0:
+            send_the_rest(config, out, start.step)
+            print(f"{out}: finished at step {start.step}; raise train.steps to train on, or choose another --out")
+        return TrainResult(out, start.step, finished=True)
+    # Refuses before data are prepared, which takes long.
+    multiple = epoch_multiple_of(start, config.train, communicator.world_size)
+    with tracking(config, out, is_writer=communicator.rank == 0, is_continued=start is not None) as trackers:
+        return _Run(config, out, start, device, communicator, trackers, multiple).train(should_stop)
 
 
 class _Run:
@@ -133,20 +154,23 @@ class _Run:
         device: torch.device,
         communicator: Communicator,
         trackers: Trackers,
+        epoch_multiple: int,
     ) -> None:
         self.began = time.monotonic()
         self.config, self.out, self.start, self.trackers = config, out, start, trackers
         self.communicator, self.is_writer = communicator, communicator.rank == 0
+        self.epoch_multiple = epoch_multiple
         if config.train.threads is not None:
             torch.set_num_threads(config.train.threads)
         make_folder(out)
-        self.data = self._prepare()
+        self.data, self.sharing = prepare_together(config, communicator)
         if start is not None:
             check_data(start, self.data.fingerprint)
         tokenizer_dir = None if start is None else start.tokenizer_folder()
         self.model, self.tokenizer, self.begun_from = begin_model(
             config, reports=self.data.reports, tokenizer_dir=tokenizer_dir
         )
+        agree(communicator, {"tokenizer": self.tokenizer.identity}, remedy="give every node the same text encoder")
         self.untrained = copy.deepcopy(self.model.encoder).to(device)
         self.learner = self._learner(device)
         self.data = self._read_findings()
@@ -164,6 +188,7 @@ class _Run:
             if self.start is not None:
                 print(f"{self.out}: continuing from {self.start.path}")
         ports = self._ports(should_stop)
+        self.communicator.meet()  # building a model may take some ranks longer than a step may
         try:
             with dead_workers_told():
                 progress = fit(self.learner, ports, progress)
@@ -174,7 +199,7 @@ class _Run:
             self._summarise()
             self._report()
             self.trackers.is_finished = True
-        self.communicator.barrier()
+        self.communicator.meet()
         return TrainResult(self.out, progress.step, finished)
 
     def _reader(self, studies: Sequence[Study]) -> HeldOutStudies:
@@ -205,24 +230,14 @@ class _Run:
         except SimcropError as error:
             _log.warning("no page of the run (%s); simcrop report %s writes it", error, self.out)
 
-    def _prepare(self) -> Data:
-        """Rank 0 makes what is missing; then the others find it."""
-        if self.is_writer:
-            data = prepare_data(self.config)
-            self.communicator.barrier()
-            if self.config.objectives.matches_sentences:
-                tell_sentences(data.train)
-            return data
-        self.communicator.barrier()
-        return prepare_data(self.config)
-
     def _read_findings(self) -> Data:
         """Add the features of a frozen text encoder, where the model needs them."""
         model, data = self.model, self.data
         if model.text_encoder is None or not (model.matches_sentences and self.config.text_encoder.reads_findings_once):
             return data
         studies = [*data.train, *data.held_out]
-        return with_features(self.config, data, studies, self.tokenizer, model.text_encoder, self.communicator)
+        part, ranks = self.sharing.part(self.communicator.rank), self.communicator
+        return with_features(self.config, data, studies, self.tokenizer, model.text_encoder, ranks, part=part)
 
     def _learner(self, device: torch.device) -> PreTraining:
         recipe, model = self.config.train, self.model
@@ -239,7 +254,8 @@ class _Run:
     def _ports(self, should_stop: Callable[[], bool]) -> Ports[PreparedBatch]:
         config, data, ranks, learner = self.config, self.data, self.communicator, self.learner
         held_out = validation_batches(config, data, self.tokenizer, self.held_out.studies, ranks)
-        studies = training_batches(config, data, self.tokenizer, ranks, learner.device)
+        device, multiple = learner.device, self.epoch_multiple
+        studies = training_batches(config, data, self.tokenizer, ranks, device, epoch_multiple=multiple)
         pictures = RunPictures(self.out, self.held_out, on_figure=self.trackers.show)
         return Ports(
             # A run begins with the last batches before its first epoch; another start would change every resumed run.
@@ -272,6 +288,10 @@ class _Run:
                 "versions": versions(),
                 "git_commit": git_commit(),
                 "data_fingerprint": self.data.fingerprint,
+                "batches": {
+                    **batches_of(self.config.train, self.communicator.world_size),
+                    "epoch_multiple": self.epoch_multiple,
+                },
                 "text_encoder": provided_weights(self.model, self.config),
                 "model_init": None if self.begun_from is None else self.begun_from.record(),
             },

@@ -6,7 +6,8 @@
     ├── BackendError (RuntimeError)     the requested implementation cannot run here: the list of reasons
     ├── DataError (ValueError)          a file, row or folder: which one, what is wrong with it
     ├── CheckpointError (ValueError)    a checkpoint: absent, damaged, or of another run
-    └── NonFiniteError (RuntimeError)   a loss or gradient became NaN or infinite: the step and its studies
+    ├── NonFiniteError (RuntimeError)   a loss or gradient became NaN or infinite: the step and its studies
+    └── RanksError (RuntimeError)       a rank does not answer, has ended, or was started with something else
 
 The command line prints any of them as one line and leaves with status 1.
 """
@@ -43,3 +44,7 @@ class CheckpointError(SimcropError, ValueError):
 
 class NonFiniteError(SimcropError, RuntimeError):
     """A loss or a gradient is NaN or infinite."""
+
+
+class RanksError(SimcropError, RuntimeError):
+    """The processes of one run cannot go on together."""

@@ -249,7 +249,11 @@ class Communicator(Protocol):
         ...
 
     def barrier(self) -> None:
-        """Wait for every rank."""
+        """Wait for every rank, as an exchange that must not take long."""
+        ...
+
+    def meet(self, fact: str = "") -> Sequence[str]:
+        """What every rank says, in their order; waits as long as all of them live."""
         ...
 
 
@@ -267,6 +271,9 @@ class SingleProcess:
 
     def barrier(self) -> None:
         return
+
+    def meet(self, fact: str = "") -> Sequence[str]:
+        return [fact]
 
 
 def summed(communicator: Communicator, numbers: Sequence[int]) -> list[int]:

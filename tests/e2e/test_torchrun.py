@@ -1,36 +1,22 @@
-"""The command under torchrun: two ranks do what one process does with twice the batch, and stop together."""
+"""The command under torchrun: two ranks do what one process does, stop together, and survive a rank's death."""
 
-import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.owning import held
+from support.owning import held, wait_for
 from support.tiny_data import write_config
+from support.torchrun import ONE_NODE, finish, ranks_of, rows, running_until, start
 
 pytestmark = pytest.mark.slow
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-OPTIONS = ("model.dropout=0", "text_encoder.dropout=0", "train.accumulate=1", "train.evaluate_every=16")
 
-
-def start(launcher: tuple[str, ...], config: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    settings = [part for option in (*OPTIONS, *options) for part in ("--set", option)]
-    command = [*launcher, "-m", "simcrop_cli", "train", str(config), "--out", str(out), *settings]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-
-
-def rows(out: Path) -> list[dict[str, Any]]:
-    path = out / "metrics.jsonl"
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    ignored = {"studies_per_second", "data_wait"}
-    return [{key: value for key, value in json.loads(line).items() if key not in ignored} for line in lines]
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("data"))
 
 
 def test_two_ranks_train_as_one_process_with_twice_the_batch(tmp_path: Path) -> None:
@@ -38,7 +24,7 @@ def test_two_ranks_train_as_one_process_with_twice_the_batch(tmp_path: Path) -> 
     short = ("train.steps=16", "train.warmup_steps=2")
     for process in (
         start((sys.executable,), config, one, *short, "train.batch_size=4"),
-        start(TORCHRUN, config, two, *short, "train.batch_size=2"),
+        start(ONE_NODE, config, two, *short, "train.batch_size=2"),
     ):
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
@@ -53,47 +39,109 @@ def test_two_ranks_with_a_global_batch_make_the_updates_of_one_process(tmp_path:
     short = ("train.steps=8", "train.warmup_steps=2", "train.accumulate=null", "train.global_batch=4")
     for process in (
         start((sys.executable,), config, one, *short, "train.batch_size=4"),
-        start(TORCHRUN, config, two, *short, "train.batch_size=2"),
+        start(ONE_NODE, config, two, *short, "train.batch_size=2"),
     ):
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
     assert len(rows(two)) == 8
     for row, expected in zip(rows(two), rows(one), strict=True):
         assert row == pytest.approx(expected, rel=1e-4)
-    refused = start(TORCHRUN, config, tmp_path / "odd", *short, "train.batch_size=4")
+    refused = start(ONE_NODE, config, tmp_path / "odd", *short, "train.batch_size=4")
     output, _ = refused.communicate(timeout=300)
     assert refused.returncode != 0
     assert "train.global_batch: 4 does not divide into micro-batches of 4 studies on 2 processes" in output
     assert not (tmp_path / "odd" / "checkpoints").exists()
 
 
-def test_two_ranks_stop_together_and_save(tmp_path: Path) -> None:
-    config, out = write_config(tmp_path), tmp_path / "run"
-    process = start(TORCHRUN, config, out, "train.steps=5000")
-    try:
-        deadline = time.monotonic() + 300
-        while len(rows(out)) < 4:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline, "too slow"
-            time.sleep(0.05)
+def test_two_ranks_stop_together_and_save(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start(ONE_NODE, config, out, "train.steps=5000")
+    with running_until(lambda: len(rows(out)) >= 4, process):
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=120)
-    finally:
-        process.terminate()
+        finish(process)
     last = rows(out)[-1]["step"]
     assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n"
+
+
+DISTURBED = ("train.steps=14", "train.warmup_steps=2", "train.checkpoint_every=3")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    ((status, output),) = finish(start(ONE_NODE, config, out, *DISTURBED))
+    assert status == 0, output
+    return rows(out)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_rank_costs_the_steps_since_the_last_checkpoint(
+    config: Path, undisturbed: list[dict[str, Any]], tmp_path: Path, rank: int
+) -> None:
+    out = tmp_path / "run"
+    agent = start((*ONE_NODE, "--max-restarts", "3"), config, out, *DISTURBED)
+    for least in (4, 10):
+        with running_until(lambda least=least: len(rows(out)) >= least, agent, ends=False):
+            killed = ranks_of(agent)[rank]
+            os.kill(killed, signal.SIGKILL)
+    ((status, output),) = finish(agent)
+    assert status == 0, output
+    assert f"rank {rank} (process {killed} on " in output
+    assert "Traceback" not in output
+    assert rows(out) == undisturbed
+
+
+def test_a_rank_that_hangs_is_named(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    agent = start(ONE_NODE, config, out, "train.steps=5000", "train.timeout_minutes=0.25")
+    with running_until(lambda: len(rows(out)) >= 4, agent):
+        ranks = ranks_of(agent)
+        os.kill(ranks[1], signal.SIGSTOP)
+        wait_for(lambda: 0 not in ranks_of(agent))
+        os.kill(ranks[1], signal.SIGCONT)
+        ((status, output),) = finish(agent)
+    assert status == 1
+    lines = [line for line in output.splitlines() if line.startswith(f"simcrop: rank 1 (process {ranks[1]} on ")]
+    (line,) = set(lines)  # once it goes on, the rank itself is told the same
+    assert "does not answer (Timed out" in line
+    assert "; train.timeout_minutes is 0.25; see what that rank says, then run the same command again" in line
+    assert 'File "' not in output.partition(line)[0]
+
+
+@pytest.mark.parametrize("remedy", [("train.accumulate=2",), ("train.accumulate=null", "train.global_batch=4")])
+def test_a_run_of_two_ranks_goes_on_with_one(
+    config: Path, undisturbed: list[dict[str, Any]], tmp_path: Path, remedy: tuple[str, ...]
+) -> None:
+    out = tmp_path / "run"
+    agent = start(ONE_NODE, config, out, *DISTURBED)
+    with running_until(lambda: len(rows(out)) >= 4, agent):
+        agent.send_signal(signal.SIGTERM)
+        finish(agent)
+    made = rows(out)
+    assert 4 <= len(made) < len(undisturbed)
+    ((status, output),) = finish(start((sys.executable,), config, out, *DISTURBED))
+    assert status == 1
+    assert (
+        "simcrop: train.global_batch: updates of 2 studies (train.batch_size 2, micro-batches 1, processes 1)" in output
+    )
+    assert rows(out) == made
+    ((status, output),) = finish(start((sys.executable,), config, out, *DISTURBED, *remedy))
+    assert status == 0, output
+    assert len(rows(out)) == len(undisturbed)
+    for row, expected in zip(rows(out), undisturbed, strict=True):
+        assert row == pytest.approx(expected, rel=1e-5)
 
 
 def test_two_ranks_own_their_folder_as_one(tmp_path: Path) -> None:
     config, out = write_config(tmp_path), tmp_path / "run"
     short = ("train.steps=2", "train.warmup_steps=1")
     with held(out) as first:
-        process = start(TORCHRUN, config, out, *short)
+        process = start(ONE_NODE, config, out, *short)
         output, _ = process.communicate(timeout=300)
         assert process.returncode != 0
         assert output.count(f"simcrop: {out}: process {first.pid} on ") == 1
         assert {path.name for path in out.iterdir()} == {"at work", ".simcrop.lock", ".simcrop.lock.json"}
-    process = start(TORCHRUN, config, out, *short)
+    process = start(ONE_NODE, config, out, *short)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert len(rows(out)) == 2

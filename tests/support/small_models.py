@@ -163,6 +163,7 @@ class _Meeting:
     def __init__(self, world_size: int) -> None:
         self.barrier = threading.Barrier(world_size, timeout=60)
         self.slots: list[Tensor] = [torch.empty(0)] * world_size
+        self.facts = [""] * world_size
 
 
 class ThreadRank:
@@ -179,6 +180,13 @@ class ThreadRank:
 
     def barrier(self) -> None:
         self._meeting.barrier.wait()
+
+    def meet(self, fact: str = "") -> list[str]:
+        self._meeting.facts[self.rank] = fact
+        self.barrier()
+        facts = list(self._meeting.facts)
+        self.barrier()
+        return facts
 
     def _exchange(self, value: Tensor) -> list[Tensor]:
         self._meeting.slots[self.rank] = value

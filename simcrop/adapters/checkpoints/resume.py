@@ -6,6 +6,7 @@ OUT/training/step_00000150/     of an evaluation; removed when its training is o
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, config_from_tree, merge
 from simcrop.core.errors import CheckpointError
-from simcrop.core.recipe import PAPER
+from simcrop.core.recipe import PAPER, TrainRecipe
+from simcrop.core.recipe.section import Section
 
 _FIXED = ("seed", "data", "model", "objectives", "text_encoder")
 """What decides which model is trained on what; the rest (steps, rate, device) may change between two parts of a run."""
-_FREE = ("data.num_workers", "data.prepared", "data.storage", "text_encoder.keep_findings")
+_FREE = ("data.num_workers", "data.prepared", "data.prepared_shared", "data.storage", "text_encoder.keep_findings")
+_OF_A_MACHINE = ("name", "data.num_workers", "train.device", "train.threads", "train.trackers")
+_MAYBE_PATHS = ("model.init", "text_encoder.source")
 _FREE_NAMES = ("data.options", "objectives.organ_shares.classes")
 """Keys that hold a mapping of any names: one more of them, or one less, is a change of the value."""
 
@@ -98,6 +102,40 @@ def check_data(checkpoint: Checkpoint, fingerprint: str) -> None:
         )
 
 
+def batches_of(recipe: TrainRecipe, num_processes: int) -> dict[str, int]:
+    """What a checkpoint says of the batches behind it; see `epoch_multiple_of`."""
+    return {
+        "studies_per_update": recipe.studies_per_update(num_processes),
+        "epoch_multiple": recipe.epoch_multiple(num_processes),
+    }
+
+
+def epoch_multiple_of(checkpoint: Checkpoint | None, recipe: TrainRecipe, num_processes: int) -> int:
+    """Studies of which the epochs of a run hold a multiple, so that any number of processes keeps their order.
+
+    Args:
+        checkpoint: that the run goes on from.
+        recipe: as it is asked for.
+        num_processes: of now.
+
+    Raises:
+        CheckpointError: an update would have more or fewer studies than those behind the checkpoint.
+    """
+    now = batches_of(recipe, num_processes)
+    before = None if checkpoint is None else checkpoint.manifest.get("batches")
+    if checkpoint is None or before is None:  # older ones do not say
+        return now["epoch_multiple"]
+    then, size = before["studies_per_update"], now["studies_per_update"]
+    if size != then:
+        raise CheckpointError(
+            f"train.global_batch: updates of {size} studies (train.batch_size {recipe.batch_size}, micro-batches "
+            f"{recipe.micro_batches(num_processes)}, processes {num_processes}) differ from those of {then} in "
+            f"{checkpoint.path}; write train.global_batch: {then} and no train.accumulate, or train anew with another "
+            f"--out"
+        )
+    return before["epoch_multiple"]
+
+
 def is_finished(out: Path, start: Checkpoint, steps: int) -> bool:
     """Whether nothing is left to do in `out`: all steps are made, there, and the summary is written."""
     is_here = start.path.resolve().is_relative_to(out.resolve())
@@ -122,6 +160,22 @@ def check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
             raise CheckpointError(
                 f"{key}: {now.get(key)} differs from {then} in {where}; set it back, or train anew with another --out"
             )
+
+
+def deciding(config: RunConfig) -> dict[str, Any]:
+    """What all ranks of a run must have in common: key with dots -> value, but for paths and what a machine decides."""
+    left_out = {*_OF_A_MACHINE, *_paths(config)}
+    found = {key: value for key, value in leaves(as_tree(config)) if key not in left_out}
+    return found | {key: Path(found[key]).name for key in _MAYBE_PATHS}
+
+
+def _paths(section: Section, prefix: str = "") -> Iterator[str]:
+    for each in fields(section):  # pyright: ignore[reportArgumentType]
+        value = getattr(section, each.name)
+        if isinstance(value, Section):
+            yield from _paths(value, f"{prefix}{each.name}.")
+        elif isinstance(value, Path):
+            yield f"{prefix}{each.name}"
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

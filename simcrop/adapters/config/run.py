@@ -75,6 +75,9 @@ class DataSettings(Section):
     """Share of the volumes that may turn out damaged, and are left out with a warning; above it the run stops."""
     prepared: Path = Path("data/prepared")
     """Folder of the resampled int16 volumes; each grid has its own folder inside."""
+    prepared_shared: bool | Literal["auto"] = "auto"
+    """Whether all nodes see the same data.prepared. true: each prepares its part; false: each prepares all for itself;
+    auto finds out by a file that the first node writes there."""
     prepared_size: Size | None = None
     """Voxels of a prepared volume; null takes 8/7 of model.volume_size, room for random crops."""
     storage: Literal["raw", "blosc2"] = "raw"

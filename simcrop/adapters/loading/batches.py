@@ -28,6 +28,7 @@ from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.fitting import LabelledBatch
 from simcrop.core.randomness import generator
 from simcrop.core.recipe import Size, TrainRecipe
+from simcrop.core.recipe.section import require
 
 Position = tuple[int, tuple[int, ...]]
 """One micro-batch of one rank: its epoch and the indices of its studies."""
@@ -51,6 +52,7 @@ class StudyBatches:
         num_workers: processes that load batches; 0 loads in this one.
         pin_memory: page-locked batches, for a GPU. Those that workers read share memory: their voxels stay until the
             step after theirs is asked for.
+        epoch_multiple: studies of which an epoch holds a multiple, where a run was begun with other micro-batches.
 
     Raises:
         ConfigError: if the studies do not fill one micro-batch of all ranks, or the global batch, or if that does not
@@ -65,6 +67,7 @@ class StudyBatches:
     world_size: int = 1
     num_workers: int = 0
     pin_memory: bool = False
+    epoch_multiple: int | None = None
 
     def __post_init__(self) -> None:
         num_studies, size = len(self.studies), self.train.batch_size
@@ -76,7 +79,12 @@ class StudyBatches:
             )
         whole, micro_batch = self.train.global_batch, self.world_size * size
         self.train.micro_batches(self.world_size)
-        if whole is not None and num_studies < whole:
+        require(
+            (self.epoch_multiple or size) % size == 0,
+            f"train.batch_size: {size} does not divide the {self.epoch_multiple} studies of which this run's epochs "
+            f"are multiples; write one that does",
+        )
+        if whole is not None and num_studies < (self.epoch_multiple or whole):
             raise ConfigError(
                 f"train.global_batch: {whole} are more than the {num_studies} training studies; "
                 f"write at most {num_studies // micro_batch * micro_batch}"
@@ -109,12 +117,12 @@ class StudyBatches:
 
     def position(self, micro_batch: int) -> Position:
         """Studies that this rank reads as the given micro-batch of the run."""
-        size, whole = self.train.batch_size, self.train.global_batch
-        per_epoch = len(self.studies) // (self.world_size * size)
-        if whole is not None:
-            per_epoch = len(self.studies) // whole * self.train.micro_batches(self.world_size)
-        epoch, number = divmod(micro_batch, per_epoch)
-        first = (number * self.world_size + self.rank) * size
+        size = self.train.batch_size
+        multiple = self.epoch_multiple or self.train.epoch_multiple(self.world_size)
+        # Counted in studies, so that ranks and micro-batches may divide an update as they like.
+        epoch, first = divmod(
+            (micro_batch * self.world_size + self.rank) * size, len(self.studies) // multiple * multiple
+        )
         order = torch.randperm(len(self.studies), generator=generator(self.reader.spec.seed, "order", epoch))
         return epoch, tuple(order[first : first + size].tolist())
 

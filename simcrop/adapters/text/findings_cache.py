@@ -79,8 +79,9 @@ def keep_findings(
     recipe: TextEncoderRecipe,
     cache: Path,
     communicator: Communicator,
+    part: tuple[int, int] = (0, 1),
 ) -> StoredFindings:
-    """Compute what is missing, each rank its share, one report at a time, so that no other report moves a bit of it.
+    """Compute what is missing, each rank its part, one report at a time, so that no other report moves a bit of it.
 
     Args:
         studies: whose findings are read.
@@ -88,6 +89,7 @@ def keep_findings(
         recipe: limit of a text, and how its sentences are read.
         cache: folder of all that is prepared.
         communicator: the ranks; all return when all is written.
+        part: (i, n): this rank computes the i-th of n parts.
 
     Raises:
         DataError: the folder cannot be written.
@@ -99,7 +101,7 @@ def keep_findings(
     features = StoredFindings(folder)
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
     reports = {features.file(study.report): study.report for study in studies}
-    mine = [path for path in sorted(reports)[communicator.rank :: communicator.world_size] if path.name not in there]
+    mine = [path for path in sorted(reports)[part[0] :: part[1]] if path.name not in there]
     reader = ReportReader.of(tokenizer, recipe)
     if mine:
         make_cache_folder(folder)
@@ -115,5 +117,5 @@ def keep_findings(
                 np.savez(file, features=read.half().cpu().numpy())
             if communicator.rank == 0:
                 progress(done, len(mine))
-    communicator.barrier()
+    communicator.meet()
     return features

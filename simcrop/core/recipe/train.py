@@ -98,6 +98,8 @@ class TrainRecipe(Optimisation):
     """Compile the encoder and decoder blocks with torch.compile, for training steps alone; auto: on a GPU."""
     activation_checkpointing: bool = False
     """Recompute encoder and decoder blocks in the backward pass: less memory, more time."""
+    timeout_minutes: float = 10.0
+    """How long ranks wait for one that does not answer; preparing data may take longer. Its name is told then."""
     threads: int | None = None
     """CPU threads of torch; null leaves its default."""
     fixed_draws: bool = False
@@ -114,6 +116,7 @@ class TrainRecipe(Optimisation):
         twice = [name for name in self.trackers if self.trackers.count(name) > 1]
         require(not twice, f"trackers: names {twice[0] if twice else None} twice; once is enough")
         self._at_least(1, "accumulate", "global_batch", "picture_every")
+        self._above_zero("timeout_minutes")
         self._at_least(2, "keep_checkpoints")
         require(
             self.global_batch is None or self.accumulate is None,
@@ -136,6 +139,10 @@ class TrainRecipe(Optimisation):
     def studies_per_update(self, num_processes: int) -> int:
         """Studies of one update, over all processes. Raises ConfigError as `micro_batches` does."""
         return self.batch_size * self.micro_batches(num_processes) * num_processes
+
+    def epoch_multiple(self, num_processes: int) -> int:
+        """Studies of which an epoch holds a multiple; the last few beyond that are left out of it."""
+        return self.global_batch or self.batch_size * num_processes
 
     def _check_division(self, num_processes: int, *, section: str) -> None:
         whole = self.global_batch

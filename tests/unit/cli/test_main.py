@@ -1,5 +1,6 @@
 """The command line: exit statuses, one-line errors, and commands that do what they print."""
 
+import logging
 import threading
 from pathlib import Path
 
@@ -103,3 +104,16 @@ def test_an_error_of_a_library_that_is_no_refusal_is_not_hidden(monkeypatch: pyt
 def test_an_empty_argument_is_no_path(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert "is empty, and would be the current directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("local", "rank", "speaks"), [("0", "0", True), ("0", "8", True), ("1", "1", False)])
+def test_the_first_process_of_each_node_speaks(
+    local: str, rank: str, speaks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", local)
+    monkeypatch.setenv("RANK", rank)
+    main(["--version"])
+    assert logging.getLogger("simcrop").isEnabledFor(logging.INFO) is speaks
+    monkeypatch.undo()
+    main(["--version"])
+    assert logging.getLogger("simcrop").isEnabledFor(logging.INFO)

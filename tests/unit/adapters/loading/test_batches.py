@@ -61,6 +61,7 @@ def _source(
     world_size: int = 1,
     num_workers: int = 0,
     studies: Sequence[Study] | None = None,
+    epoch_multiple: int | None = None,
 ) -> StudyBatches:
     return StudyBatches(
         studies or _studies(),
@@ -69,6 +70,7 @@ def _source(
         rank=rank,
         world_size=world_size,
         num_workers=num_workers,
+        epoch_multiple=epoch_multiple,
     )
 
 
@@ -108,6 +110,30 @@ def test_any_first_step_and_any_number_of_workers_read_the_same(prepared: Prepar
     whole = _take(_source(prepared), 1, 9)
     later = _take(_source(prepared, num_workers=num_workers), 4, 6)
     assert [_same(a, b) for a, b in zip(whole[3:], later, strict=True)] == [True] * 6
+
+
+@pytest.mark.parametrize(("ranks", "size", "accumulate"), [(1, 4, 1), (1, 2, 2), (1, 1, 4), (4, 1, 1), (2, 1, 2)])
+@pytest.mark.parametrize("steps", [range(1, 9), range(0, 1)])
+def test_a_run_that_goes_on_with_other_ranks_keeps_the_order(
+    prepared: PreparedVolumes, ranks: int, size: int, accumulate: int, steps: range
+) -> None:
+    def studies_of(step: int, sources: Sequence[StudyBatches], accumulate: int) -> list[tuple[int, int]]:
+        numbers = range((step - 1) * accumulate, step * accumulate)
+        positions = [source.position(number) for number in numbers for source in sources]
+        return [(epoch, index) for epoch, indices in positions for index in indices]
+
+    begun = [_source(prepared, rank=rank, world_size=2) for rank in range(2)]
+    going_on = [
+        _source(prepared, batch_size=size, accumulate=accumulate, rank=rank, world_size=ranks, epoch_multiple=4)
+        for rank in range(ranks)
+    ]
+    for step in steps:
+        assert studies_of(step, going_on, accumulate) == studies_of(step, begun, 1)
+
+
+def test_a_micro_batch_that_would_lie_in_two_epochs_is_refused(prepared: PreparedVolumes) -> None:
+    with pytest.raises(ConfigError, match=r"^train.batch_size: 3 does not divide the 4 studies of which this run's"):
+        _source(prepared, batch_size=3, epoch_multiple=4)
 
 
 def test_the_ranks_together_read_what_one_process_reads(prepared: PreparedVolumes) -> None:

@@ -3,24 +3,28 @@
 Two ranks are in tests/e2e/test_ranks.py.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from support.forked_ranks import under_a_launcher
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from simcrop.adapters.system.meeting import Meeting
 from simcrop.adapters.system.ranks import (
     TorchRanks,
     average_gradients,
     choose_device,
     choose_workers,
     connect,
+    connected,
     disconnect,
 )
-from simcrop.core.errors import ConfigError
+from simcrop.core.errors import ConfigError, DataError, RanksError
 from simcrop.core.ports import SingleProcess
 
 
@@ -62,7 +66,9 @@ def test_workers_are_as_many_as_asked_for_or_this_ranks_share_of_the_cores(monke
 @pytest.fixture
 def ranks(tmp_path: Path) -> Iterator[TorchRanks]:
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    yield TorchRanks()
+    meeting = Meeting(dist.HashStore(), 0, 1, patience_s=60)
+    yield TorchRanks(meeting)
+    meeting.close()
     disconnect()
     assert not dist.is_initialized()
 
@@ -95,3 +101,55 @@ def test_gather_passes_gradients(ranks: TorchRanks) -> None:
 def test_several_ranks_get_a_wrapper(ranks: TorchRanks) -> None:
     ranks.world_size = 2
     assert isinstance(average_gradients(nn.Linear(1, 1), ranks), DistributedDataParallel)
+
+
+CPU = torch.device("cpu")
+
+
+def test_a_plain_launcher_is_enough() -> None:
+    def work(rank: int) -> list[float]:
+        with connected(CPU, 1.0) as ranks:
+            assert ranks.meet(f"fact {rank}") == ["fact 0", "fact 1"]
+            return ranks.sum(torch.tensor([float(rank), 2.0])).tolist()
+
+    assert under_a_launcher(2, work) == [[1.0, 4.0]] * 2
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_what_ends_one_rank_ends_the_others_with_its_reason(bad: int) -> None:
+    def work(rank: int) -> None:
+        with connected(CPU, 1.0) as ranks:
+            if rank == bad:
+                raise DataError("scan.nii.gz: damaged; replace it")
+            for _ in range(3):
+                ranks.sum(torch.ones(1))
+
+    errors = under_a_launcher(3, work)
+    assert isinstance(errors[bad], DataError)
+    for error in errors[:bad] + errors[bad + 1 :]:
+        assert isinstance(error, RanksError)
+        assert str(error).startswith(f"rank {bad} (process ")
+        assert str(error).endswith("has ended: scan.nii.gz: damaged; replace it")
+
+
+def test_a_rank_that_does_not_come_to_an_exchange_is_named() -> None:
+    def work(rank: int) -> None:
+        with connected(CPU, 0.02) as ranks:
+            ranks.sum(torch.ones(1))
+            ranks.meet()
+            if rank == 1:
+                time.sleep(4)  # a living process whose main thread is stuck
+                return
+            ranks.sum(torch.ones(1))
+
+    first, stuck = under_a_launcher(2, work)
+    assert stuck is None
+    assert isinstance(first, RanksError)
+    assert str(first).startswith("rank 1 (process ")
+    assert "does not answer (" in str(first)
+    assert "train.timeout_minutes is 0.02; see what that rank says" in str(first)
+
+
+def test_an_error_of_our_own_code_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match=r"^shapes differ$"), connected(CPU, 1.0):
+        raise RuntimeError("shapes differ")

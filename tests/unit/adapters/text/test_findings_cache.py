@@ -16,7 +16,7 @@ from simcrop.adapters.text.tokenizer import HFTokenizer
 from simcrop.core.data.batch import Encoding
 from simcrop.core.data.study import Report, Study
 from simcrop.core.errors import DataError
-from simcrop.core.ports import Communicator, SingleProcess
+from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import TextEncoderRecipe
 from simcrop.core.reports.text import sentences_of
 
@@ -39,13 +39,6 @@ class CountingEncoder(nn.Module):
         return self.encoder(input_ids, attention_mask, sentence_of_token)
 
 
-class Rank(SingleProcess):
-    """One of several ranks, for work that only divides."""
-
-    def __init__(self, rank: int, world_size: int) -> None:
-        self.rank, self.world_size = rank, world_size
-
-
 @pytest.fixture
 def words() -> tuple[HFTokenizer, CountingEncoder]:
     torch.manual_seed(0)
@@ -57,7 +50,7 @@ def keep(
     words: tuple[HFTokenizer, CountingEncoder],
     cache: Path,
     studies: list[Study] = STUDIES,
-    ranks: Communicator | None = None,
+    part: tuple[int, int] = (0, 1),
     recipe: TextEncoderRecipe = RECIPE,
 ) -> StoredFindings:
     tokenizer, encoder = words
@@ -67,7 +60,8 @@ def keep(
         text_encoder=encoder,
         recipe=recipe,
         cache=cache,
-        communicator=ranks or SingleProcess(),
+        communicator=SingleProcess(),
+        part=part,
     )
 
 
@@ -110,9 +104,9 @@ def test_a_run_that_was_killed_is_completed(words: tuple[HFTokenizer, CountingEn
 
 
 def test_ranks_share_the_work(words: tuple[HFTokenizer, CountingEncoder], tmp_path: Path) -> None:
-    keep(words, tmp_path, ranks=Rank(0, 2))
+    keep(words, tmp_path, part=(0, 2))
     assert words[1].num_read == 2
-    kept = keep(words, tmp_path, ranks=Rank(1, 2))
+    kept = keep(words, tmp_path, part=(1, 2))
     assert words[1].num_read == 3
     assert all(kept.file(study.report).is_file() for study in STUDIES)
 
