@@ -1,7 +1,6 @@
 """Work on many files, in this process or in several."""
 
 import pickle
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from simcrop.adapters.system.children import begin_worker
 from simcrop.core.errors import DataError
 
 Task = TypeVar("Task")
@@ -51,7 +51,8 @@ def run_all(
                     begun |= {pool.submit(_run, task): task for task in islice(waiting, 1)}
         except BrokenProcessPool as error:
             raise DataError(
-                f"one of {workers} processes was ended by the system, most likely for want of memory; use fewer workers"
+                f"one of {workers} processes was ended by the system, most likely for want of memory; "
+                "free some or use fewer workers, then run the same command again"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -62,9 +63,7 @@ _in_worker: dict[str, Any] = {}
 
 
 def _start(work: Any, shared: Any) -> None:
-    # The parent alone answers Ctrl-C and termination; its handlers mean nothing here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    begin_worker()
     torch.set_num_threads(1)
     _in_worker.update(work=work, shared=shared)
 
