@@ -1,5 +1,6 @@
 """The command under torchrun: two ranks do what one process does with twice the batch, and stop together."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,16 @@ from support.tiny_data import write_config
 pytestmark = pytest.mark.slow
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+LAUNCHER = (
+    sys.executable,
+    "-m",
+    "simcrop_cli.torchrun",
+    "--standalone",
+    "--nproc-per-node",
+    "2",
+    "--max-restarts",
+    "3",
+)
 OPTIONS = ("model.dropout=0", "text_encoder.dropout=0", "train.accumulate=1", "train.evaluate_every=16")
 
 
@@ -23,7 +34,14 @@ def start(launcher: tuple[str, ...], config: Path, out: Path, *options: str) -> 
     settings = [part for option in (*OPTIONS, *options) for part in ("--set", option)]
     command = [*launcher, "-m", "simcrop_cli", "train", str(config), "--out", str(out), *settings]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,  # so that a signal to its group does not reach the test
+    )
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
@@ -67,21 +85,50 @@ def test_two_ranks_with_a_global_batch_make_the_updates_of_one_process(tmp_path:
     assert not (tmp_path / "odd" / "checkpoints").exists()
 
 
-def test_two_ranks_stop_together_and_save(tmp_path: Path) -> None:
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """The ranks of a launcher, in their order."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    return sorted(int(number) for number in listed.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("launcher", "whom", "number", "status"),
+    [
+        (LAUNCHER, "agent", signal.SIGTERM, 143),
+        (LAUNCHER, "agent", signal.SIGUSR1, 143),
+        (LAUNCHER, "rank", signal.SIGUSR1, 143),
+        (LAUNCHER, "all", signal.SIGTERM, 143),
+        (TORCHRUN, "rank", signal.SIGTERM, 1),
+        (TORCHRUN, "agent", signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_two_ranks_stop_together_and_save_whoever_is_asked(
+    launcher: tuple[str, ...], whom: str, number: int, status: int, tmp_path: Path
+) -> None:
     config, out = write_config(tmp_path), tmp_path / "run"
-    process = start(TORCHRUN, config, out, "train.steps=5000")
+    process = start(launcher, config, out, "train.steps=5000", "data.num_workers=1")
     try:
         deadline = time.monotonic() + 300
         while len(rows(out)) < 4:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "too slow"
             time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=120)
+        _, second = children(process)
+        if whom == "all":
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid if whom == "agent" else second, number)
+        # The ranks hold the output open, and outlive a launcher that is killed.
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == status, output
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     last = rows(out)[-1]["step"]
-    assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n"
+    assert last < 5000
+    assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n", output
 
 
 def test_two_ranks_own_their_folder_as_one(tmp_path: Path) -> None:

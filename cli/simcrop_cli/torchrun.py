@@ -1,0 +1,70 @@
+"""torchrun that tells "stopped as asked" from "failed": python -m simcrop_cli.torchrun, with the arguments of torchrun.
+
+torchrun itself ends with 1 for both, dies of SIGUSR1, and starts all ranks again when one stopped as asked.
+"""
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch.distributed import run
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+from simcrop_cli import agent
+
+_SETTINGS = {
+    "PET_SIGNALS_TO_HANDLE": "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300",
+}
+"""What torchrun reads from the environment: the signals that it passes on to the ranks, and how many seconds it then
+gives them to finish a step and save."""
+
+_ASKED = (130, 143, -signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
+"""Exit codes of a rank that was asked to stop, by us or by the agent."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ranks.
+
+    Args:
+        arguments: those of torchrun.
+
+    Returns:
+        Exit status: 0 every rank is done, 130 or 143 they were asked to stop, 1 a rank failed.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    with tempfile.TemporaryDirectory(prefix="simcrop-") as folder:
+        os.environ[agent.NOTE] = str(Path(folder) / "note")
+        try:
+            run.main(list(arguments))
+        except SignalException as asked:
+            return 130 if asked.sigval == signal.SIGINT else 143
+        except ChildFailedError as error:
+            told = _failure(error.failures)
+            if told is None:
+                return agent.noted_status() or 143
+            print(f"simcrop: {told}", file=sys.stderr)
+            return 1
+        return agent.noted_status()
+
+
+def _failure(failures: Mapping[int, ProcessFailure]) -> str | None:
+    """What the first rank that failed ended with; None where all were asked to stop."""
+    failed = {rank: failure.exitcode for rank, failure in failures.items() if failure.exitcode not in _ASKED}
+    if not failed:
+        return None
+    rank, code = next(iter(failed.items()))
+    if code > 0:
+        return f"rank {rank} ended with status {code}; its own lines above say why"
+    return (
+        f"rank {rank} was ended by {signal.Signals(-code).name}; if by nobody here, then most likely for want of memory"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
