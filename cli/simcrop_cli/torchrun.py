@@ -1,14 +1,17 @@
 """torchrun that tells "stopped as asked" from "failed": python -m simcrop_cli.torchrun, with the arguments of torchrun.
 
-torchrun itself ends with 1 for both, dies of SIGUSR1, and starts all ranks again when one stopped as asked.
+torchrun itself ends with 1 for both, dies of SIGUSR1, starts all ranks again when one stopped as asked, and leaves them
+behind when it is asked twice, as a cluster may do.
 """
 
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing import SignalException
@@ -16,12 +19,12 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 
 from simcrop_cli import agent
 
-_SETTINGS = {
-    "PET_SIGNALS_TO_HANDLE": "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
-    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300",
-}
-"""What torchrun reads from the environment: the signals that it passes on to the ranks, and how many seconds it then
-gives them to finish a step and save."""
+_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""Signals that are passed on to the ranks once."""
+
+_SETTINGS = {"PET_SIGNALS_TO_HANDLE": "SIGHUP,SIGQUIT", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300"}
+"""What torchrun reads from the environment: other signals that it passes on, and how many seconds it then gives the
+ranks to finish a step and save."""
 
 _ASKED = (130, 143, -signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
 """Exit codes of a rank that was asked to stop, by us or by the agent."""
@@ -41,7 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="simcrop-") as folder:
         os.environ[agent.NOTE] = str(Path(folder) / "note")
         try:
-            run.main(list(arguments))
+            with _heard_once():
+                run.main(list(arguments))
         except SignalException as asked:
             return 130 if asked.sigval == signal.SIGINT else 143
         except ChildFailedError as error:
@@ -51,6 +55,23 @@ def main(arguments: Sequence[str]) -> int:
             print(f"simcrop: {told}", file=sys.stderr)
             return 1
         return agent.noted_status()
+
+
+@contextmanager
+def _heard_once() -> Generator[None]:
+    """Let the first request end the agent, as torchrun's own handlers do, and none disturb it while the ranks save."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        for other in _REQUESTS:
+            signal.signal(other, signal.SIG_IGN)
+        raise SignalException(f"the launcher got signal {number}", signal.Signals(number))
+
+    before = {number: signal.signal(number, ask) for number in _REQUESTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _failure(failures: Mapping[int, ProcessFailure]) -> str | None:

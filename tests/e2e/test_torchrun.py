@@ -96,7 +96,7 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 @pytest.mark.parametrize(
     ("launcher", "whom", "number", "status"),
     [
-        (LAUNCHER, "agent", signal.SIGTERM, 143),
+        (LAUNCHER, "agent, twice", signal.SIGTERM, 143),
         (LAUNCHER, "agent", signal.SIGUSR1, 143),
         (LAUNCHER, "rank", signal.SIGUSR1, 143),
         (LAUNCHER, "all", signal.SIGTERM, 143),
@@ -119,7 +119,10 @@ def test_two_ranks_stop_together_and_save_whoever_is_asked(
         if whom == "all":
             os.killpg(process.pid, number)
         else:
-            os.kill(process.pid if whom == "agent" else second, number)
+            os.kill(second if whom == "rank" else process.pid, number)
+        if whom.endswith("twice"):
+            time.sleep(0.3)
+            process.send_signal(number)
         # The ranks hold the output open, and outlive a launcher that is killed.
         output, _ = process.communicate(timeout=300)
         assert process.returncode == status, output

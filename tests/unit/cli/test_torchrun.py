@@ -71,12 +71,30 @@ def test_a_request_to_stop_is_told_from_a_failure(
     assert not Path(os.environ[agent.NOTE]).parent.exists()
 
 
-def test_ranks_are_given_time_and_get_the_signal_of_clusters_unless_the_user_says_otherwise(
+def test_ranks_are_given_time_to_save_unless_the_user_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(run, "main", lambda arguments: None)
     monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "7")
     assert main([]) == 0
     assert os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "7"
+    # Others would be handled by torchrun, which leaves ranks behind at the second.
     parsed = run.get_args_parser().parse_args(["-m", "simcrop_cli"])
-    assert "SIGUSR1" in parsed.signals_to_handle.split(",")
+    assert parsed.signals_to_handle == "SIGHUP,SIGQUIT"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)])
+def test_a_request_ends_the_agent_and_a_later_one_does_not_disturb_it(
+    number: signal.Signals, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ranks(arguments: list[str]) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            for other in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+                os.kill(os.getpid(), other)  # while ranks save
+
+    before = signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setattr(run, "main", ranks)
+    assert main([]) == status
+    assert signal.getsignal(signal.SIGUSR1) is before
