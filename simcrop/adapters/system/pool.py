@@ -1,5 +1,6 @@
 """Work on many files, in this process or in several."""
 
+import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,6 +19,13 @@ _AHEAD = 4
 """Tasks that are begun for each process."""
 _MIN_FOR_POOL = 4
 """Below this many tasks, starting processes takes longer than they save."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: in a container or a job of a cluster fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_all(

@@ -1,7 +1,6 @@
 """Phantom studies as files in CT-RATE's layout: whole or not at all, the same content for the same seed, resumable."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan
 from simcrop.adapters.sources.phantom.tables import tables, volume_name
 from simcrop.adapters.system.files import whole_file, whole_folder
 from simcrop.adapters.system.locks import holds_nothing, owned
-from simcrop.adapters.system.pool import run_all
+from simcrop.adapters.system.pool import run_all, usable_cores
 from simcrop.core.errors import DataError
 
 VERSION = 3
@@ -52,7 +51,7 @@ def write_phantoms(
         if _is_complete(out, parameters):
             return
         _write_whole(out / STARTED, (json.dumps(parameters, indent=1) + "\n").encode())
-        _write_all(out, num_cases, seed, validation_fraction, workers or os.cpu_count() or 1, progress)
+        _write_all(out, num_cases, seed, validation_fraction, workers or usable_cores(), progress)
         (out / STARTED).replace(out / DONE)
 
 
