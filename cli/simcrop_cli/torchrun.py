@@ -16,6 +16,7 @@ from types import FrameType
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousError
 
 from simcrop_cli import agent
 
@@ -42,19 +43,29 @@ def main(arguments: Sequence[str]) -> int:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     with tempfile.TemporaryDirectory(prefix="simcrop-") as folder:
-        os.environ[agent.NOTE] = str(Path(folder) / "note")
+        note = Path(folder) / "note"
+        os.environ[agent.NOTE] = str(note)
         try:
             with _heard_once():
                 run.main(list(arguments))
         except SignalException as asked:
+            if note.exists() and not agent.noted_status():
+                return _fail("asked to stop, and no rank could save; their own lines above may say why")
             return 130 if asked.sigval == signal.SIGINT else 143
         except ChildFailedError as error:
             told = _failure(error.failures)
-            if told is None:
-                return agent.noted_status() or 143
-            print(f"simcrop: {told}", file=sys.stderr)
-            return 1
+            return agent.noted_status() or 143 if told is None else _fail(told)
+        except RendezvousError as error:
+            return _fail(
+                f"the machines did not find each other ({error}); start this on each within some minutes, with the "
+                "same --nnodes, --rdzv-endpoint and --rdzv-id, and a free port that all can reach"
+            )
         return agent.noted_status()
+
+
+def _fail(message: str) -> int:
+    print(f"simcrop: {' '.join(message.split())}", file=sys.stderr)
+    return 1
 
 
 @contextmanager

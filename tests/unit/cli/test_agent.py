@@ -40,8 +40,11 @@ def test_a_note_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
     assert agent.noted_status(environment) == 143
     assert not agent.leave_note(143, {})
     assert agent.noted_status({}) == 0
-    (tmp_path / "note").write_text("")
+    (tmp_path / "note").unlink()
+    agent.follow_agent(environment)
+    assert (tmp_path / "note").read_text() == ""
     assert agent.noted_status(environment) == 0
+    assert not agent.leave_note(143, {agent.NOTE: str(tmp_path / "gone" / "note")})
 
 
 def asked(**options: object) -> None:

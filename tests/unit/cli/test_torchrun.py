@@ -11,6 +11,7 @@ import pytest
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousConnectionError
 
 from simcrop_cli import agent
 from simcrop_cli.torchrun import main
@@ -38,6 +39,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         (None, 143, 143, ""),
         (None, 130, 130, ""),
         (SignalException("", signal.SIGTERM), 143, 143, ""),
+        (SignalException("", signal.SIGTERM), 0, 1, "simcrop: asked to stop, and no rank could save; their own lines "
+                                                    "above may say why\n"),
         (SignalException("", signal.SIGUSR1), None, 143, ""),
         (SignalException("", signal.SIGINT), 130, 130, ""),
         (failed(143, 143), None, 143, ""),
@@ -45,6 +48,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         (failed(143, 1), 143, 1, "simcrop: rank 1 ended with status 1; its own lines above say why\n"),
         (failed(-signal.SIGTERM, -signal.SIGKILL), None, 1, "simcrop: rank 1 was ended by SIGKILL; if by nobody here, "
                                                             "then most likely for want of memory\n"),
+        (RendezvousConnectionError("no\nway"), None, 1, "simcrop: the machines did not find each other (no way); start "
+            "this on each within some minutes, with the same --nnodes, --rdzv-endpoint and --rdzv-id, and a free port "
+            "that all can reach\n"),
     ],
 )  # fmt: skip
 def test_a_request_to_stop_is_told_from_a_failure(
