@@ -10,6 +10,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from simcrop.core.errors import SimcropError
+from simcrop_cli import agent
 from simcrop_cli.app import app
 from simcrop_cli.signals import stop
 
@@ -25,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 done, 1 an error of the user's files or configuration, 2 wrong usage, 130 after Ctrl-C and 143
-        after SIGTERM.
+        after SIGTERM or SIGUSR1. A rank that stopped as asked may be told to leave a note instead (see `agent`).
     """
+    if agent.noted_status():
+        return 0  # an earlier attempt was asked to stop, and the agent has started another
     # Of several processes, the first of each node speaks for all; every one still warns.
     level = logging.INFO if os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")) == "0" else logging.WARNING
     logging.basicConfig(format="simcrop: %(message)s", level=logging.WARNING)
@@ -39,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         with stop.installed(), _told_once():
+            agent.follow_agent()
             app(args=arguments, prog_name="simcrop")
     except SimcropError as error:
         return _fail(str(error))
@@ -47,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(_refusal(error))
     except SystemExit as done:
-        return stop.status or (done.code if isinstance(done.code, int) else 0)
+        code = done.code if isinstance(done.code, int) else 0
+        # A rank that could not wait for the others keeps its status, by which the agent ends them.
+        return code if stop.status and agent.leave_note(stop.status) else stop.status or code
     return stop.status
 
 

@@ -1,6 +1,8 @@
-"""Ctrl-C and SIGTERM: the first lets a training step finish and save, a later one stops at once.
+"""Requests to stop: Ctrl-C, SIGTERM, and SIGUSR1, which a cluster sends ahead of a limit.
 
-Work that never asks (listing files, making phantoms) is stopped by the first: everything it has written is whole.
+The first lets a training step finish and save. Ctrl-C or SIGTERM after another of them stops at once; SIGUSR1 never
+hurries anybody. Work that never asks (listing files, making phantoms) is stopped by the first: everything it has
+written is whole.
 """
 
 import os
@@ -11,12 +13,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 WORKER_SECONDS = 20
-"""How long a data worker outlives a signal, so that the step which needs its batch can finish."""
+"""How long a forked process that has no handlers of its own outlives a signal."""
 
 
 _SAME_REQUEST_SECONDS = 2.0
 """A launcher such as torchrun passes on the signal that its whole group has got already: within this time it counts
 once."""
+
+_REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stop:
@@ -39,14 +43,19 @@ class Stop:
 
     @property
     def status(self) -> int:
-        """Exit status that tells the caller which signal ended the run; 0 without one."""
-        return 0 if self.signal is None else 128 + self.signal
+        """Exit status that tells the caller who ended the run: 130 Ctrl-C, 143 any other request; 0 without one."""
+        return 0 if self.signal is None else _status(self.signal)
+
+    def heard(self) -> None:
+        """Another rank was asked, and all have stopped: this process ends with the same status."""
+        if self.signal is None:
+            self.signal = signal.SIGTERM
 
     @contextmanager
     def installed(self) -> Generator[None]:
-        """Handle SIGINT and SIGTERM here until the block ends."""
+        """Handle SIGINT, SIGTERM and SIGUSR1 here until the block ends."""
         self.signal, self._asked, self._process = None, False, os.getpid()
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._handle) for number in _REQUESTS}
         try:
             yield
         finally:
@@ -56,18 +65,25 @@ class Stop:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             # A terminal signals its whole group. The main process ends its workers itself; one that it forgot must go.
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(WORKER_SECONDS)
+            if number != signal.SIGUSR1:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(WORKER_SECONDS)
             return
-        is_first, self.signal = self.signal is None, number
+        if number == signal.SIGUSR1 and self.signal is not None and self._asked:
+            return
+        is_first, self.signal = self.signal in (None, signal.SIGUSR1), number
         if is_first:
             self._signalled_at = self._clock()
         elif self._asked and self._clock() - self._signalled_at < _SAME_REQUEST_SECONDS:
             return
         if not (is_first and self._asked):
             # Should a library swallow this, the next to ask still hears of the signal.
-            raise SystemExit(128 + number)
+            raise SystemExit(_status(number))
         os.write(2, b"\nsimcrop: stopping after this step; again in a moment to stop at once\n")
+
+
+def _status(number: int) -> int:
+    return 130 if number == signal.SIGINT else 143
 
 
 stop = Stop()

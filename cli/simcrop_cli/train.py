@@ -38,4 +38,6 @@ def train(
         return
     from simcrop import compose
 
-    compose.train(settings, out=out or Path("runs") / settings.name, resume=resume, should_stop=stop)
+    result = compose.train(settings, out=out or Path("runs") / settings.name, resume=resume, should_stop=stop)
+    if not result.finished:
+        stop.heard()

@@ -1,6 +1,5 @@
 """A model applied to scans of one's own: read, resampled and cut as evaluation does it, batch after batch."""
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +21,7 @@ from simcrop.adapters.loading.own_volumes import Looked, SeenScan, look_at_centr
 from simcrop.adapters.problems.verdicts import source_stamp
 from simcrop.adapters.sources.own_scans import OwnScans
 from simcrop.adapters.system.locks import owned
-from simcrop.adapters.system.pool import run_all
+from simcrop.adapters.system.pool import run_all, usable_cores
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.compose.data import part_of
 from simcrop.compose.models import checkpoint_identity
@@ -180,7 +179,7 @@ def _compute(
     should_stop: Callable[[], bool],
 ) -> None:
     began, done = time.monotonic(), 0
-    looked = run_all(work.look, (scans, work.what), names, options.workers or os.cpu_count() or 1)
+    looked = run_all(work.look, (scans, work.what), names, options.workers or usable_cores())
     with Bar(f"scans written to {folder.out}", len(names)) as bar:
         while batch := list(islice(looked, options.batch_size)):
             for name, each in batch:

@@ -1,7 +1,6 @@
 """The studies of a run: found or made, divided by patient, resampled onto the model's grid."""
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +17,7 @@ from simcrop.adapters.loading.preparing import prepare
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.registry import build_source
-from simcrop.adapters.system.pool import run_all
+from simcrop.adapters.system.pool import run_all, usable_cores
 from simcrop.adapters.system.progress import counted
 from simcrop.adapters.system.provenance import data_fingerprint
 from simcrop.adapters.system.ranks import choose_device, choose_workers
@@ -108,7 +107,7 @@ def prepare_data(
         grid=grid,
         cache=data.prepared,
         storage=data.storage,
-        workers=os.cpu_count() or 1,
+        workers=usable_cores(),
         refused=found,
     )
     if compares_storages:
@@ -203,7 +202,7 @@ def verify_prepared(data: Data, *, shard: tuple[int, int] = (0, 1)) -> None:
     names = [name for study in studies for name in study.reconstructions]
     errors: list[str] = []
     with counted("prepared volumes verified") as progress:
-        for done, (_, error) in enumerate(run_all(read_error, data.prepared, names, os.cpu_count() or 1), 1):
+        for done, (_, error) in enumerate(run_all(read_error, data.prepared, names, usable_cores()), 1):
             progress(done, len(names))
             if error is not None:
                 errors.append(error)

@@ -1,7 +1,6 @@
 """A tree of files becomes a table of its volumes, with their reports, and a list of everything else."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from simcrop.adapters.sources.indexing.walking import walk
 from simcrop.adapters.sources.indexing.work_file import WorkFile
 from simcrop.adapters.system.files import make_folder
 from simcrop.adapters.system.locks import owned
-from simcrop.adapters.system.pool import run_all
+from simcrop.adapters.system.pool import run_all, usable_cores
 from simcrop.adapters.system.progress import Bar, duration
 from simcrop.core.data.best_series import Preference, best_of
 from simcrop.core.data.problems import Problem, bad_file
@@ -106,7 +105,7 @@ def index_folder(folder: Path, out: Path, options: IndexOptions) -> Indexed:
     with owned(places.table, beside=True), WorkFile(places.work, identity) as work:
         places.remove_drafts()
         work.add_found(walk(places.root, places.is_own))
-        _read_all(work, places.root, options.workers or os.cpu_count() or 1)
+        _read_all(work, places.root, options.workers or usable_cores())
         found = _assembled(work, places, options)
         work.remove()
     return found

@@ -1,13 +1,13 @@
 """The masks of organs of a run, on the grid of its prepared volumes."""
 
 import logging
-import os
 from collections.abc import Sequence
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.loading.organs import PreparedOrgans, prepare_organs
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.sources.truth_folders import organ_source
+from simcrop.adapters.system.pool import usable_cores
 from simcrop.adapters.system.progress import counted
 from simcrop.core.data.study import Study
 from simcrop.core.errors import DataError
@@ -41,7 +41,7 @@ def organs_of(
             names,
             cache=data.prepared,
             storage=data.storage,
-            workers=os.cpu_count() or 1,
+            workers=usable_cores(),
             progress=progress,
         )
     if is_all and not organs.names:

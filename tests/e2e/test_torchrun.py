@@ -3,13 +3,14 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.owning import held, wait_for
 from support.tiny_data import write_config
-from support.torchrun import ONE_NODE, finish, ranks_of, rows, running_until, start
+from support.torchrun import AGENT, ONE_NODE, finish, ranks_of, rows, running_until, start
 
 pytestmark = pytest.mark.slow
 
@@ -53,14 +54,39 @@ def test_two_ranks_with_a_global_batch_make_the_updates_of_one_process(tmp_path:
     assert not (tmp_path / "odd" / "checkpoints").exists()
 
 
-def test_two_ranks_stop_together_and_save(config: Path, tmp_path: Path) -> None:
+LAUNCHER = (sys.executable, "-m", "simcrop_cli.torchrun", *ONE_NODE[len(AGENT) :], "--max-restarts", "3")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "whom", "number", "status"),
+    [
+        (LAUNCHER, "agent, twice", signal.SIGTERM, 143),
+        (LAUNCHER, "agent", signal.SIGUSR1, 143),
+        (LAUNCHER, "rank", signal.SIGUSR1, 143),
+        (LAUNCHER, "all", signal.SIGTERM, 143),
+        (ONE_NODE, "rank", signal.SIGTERM, 1),
+        (ONE_NODE, "agent", signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_two_ranks_stop_together_and_save_whoever_is_asked(
+    launcher: tuple[str, ...], whom: str, number: int, status: int, config: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    process = start(ONE_NODE, config, out, "train.steps=5000")
-    with running_until(lambda: len(rows(out)) >= 4, process):
-        process.send_signal(signal.SIGTERM)
-        finish(process)
+    agent = start(launcher, config, out, "train.steps=5000", "data.num_workers=1")
+    with running_until(lambda: len(rows(out)) >= 4, agent):
+        if whom == "all":
+            os.killpg(agent.pid, number)
+        else:
+            os.kill(ranks_of(agent)[1] if whom == "rank" else agent.pid, number)
+        if whom.endswith("twice"):
+            time.sleep(0.3)
+            agent.send_signal(number)
+        # The ranks hold the output open, and outlive a launcher that is killed.
+        ((found, output),) = finish(agent)
+    assert found == status, output
     last = rows(out)[-1]["step"]
-    assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n"
+    assert last < 5000
+    assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n", output
 
 
 DISTURBED = ("train.steps=14", "train.warmup_steps=2", "train.checkpoint_every=3")

@@ -26,7 +26,12 @@ def start(
     settings = [part for option in (*OPTIONS, *options) for part in ("--set", option)]
     command = [*launcher, "-m", "simcrop_cli", "train", str(config), "--out", str(out), *settings]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT | environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT | environment,
+        start_new_session=True,  # so that a signal to its group does not reach the test
     )
 
 

@@ -1,6 +1,5 @@
 """Look at the headers of masks of organs: whether each can be opened, and lies where its volume lies."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from simcrop.adapters.formats.geometry import corners_apart, extent, grids_meet,
 from simcrop.adapters.formats.opening import opened, suffix_of
 from simcrop.adapters.loading.own_grid import OwnGrid, own_grid
 from simcrop.adapters.problems.paths import is_file
-from simcrop.adapters.system.pool import Progress, run_all
+from simcrop.adapters.system.pool import Progress, run_all, usable_cores
 from simcrop.core.data.problems import BadFileError, Problem, problem
 from simcrop.core.errors import DataError
 from simcrop.core.ports import DataSet, OrganSource
@@ -40,7 +39,7 @@ def organ_problems(
     report = progress or (lambda done, total: None)
     report(0, len(names))
     found: dict[str, list[Problem]] = {}
-    for name, problems in run_all(_problems_of, (source, organs), names, workers or os.cpu_count() or 1):
+    for name, problems in run_all(_problems_of, (source, organs), names, workers or usable_cores()):
         found[name] = problems
         report(len(found), len(names))
     return [problem for name in names for problem in found[name]]

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from simcrop.adapters.system.children import begin_reader
 from simcrop.core.errors import DataError, SimcropError
 
 Key = TypeVar("Key")
@@ -42,6 +43,7 @@ def read_items(
         prefetch_factor=prefetch_factor if num_workers else None,
         pin_memory=pin_memory,
         collate_fn=_as_it_is,
+        worker_init_fn=begin_reader,
         # A generator of its own, so that loading never draws from torch's global one.
         generator=torch.Generator(),
     )

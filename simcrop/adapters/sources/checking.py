@@ -1,6 +1,5 @@
 """Looks at every file of a data set and tells all that is wrong, at once; what it found is remembered for `train`."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from pathlib import Path
 from simcrop.adapters.formats.nifti import twins
 from simcrop.adapters.problems.verdicts import Verdict, Verdicts, source_stamp
 from simcrop.adapters.sources.bare_folder import FolderSource
-from simcrop.adapters.system.pool import Progress, run_all
+from simcrop.adapters.system.pool import Progress, run_all, usable_cores
 from simcrop.core.data.problems import Problem, problem
 from simcrop.core.data.split import nothing_held_out, split_by_patient
 from simcrop.core.data.study import Study
@@ -112,7 +111,7 @@ def look_at(
     report = progress or (lambda done, total: None)
     report(len(found), len(names))
     missing = [name for name in names if name not in found]
-    for name, verdict in run_all(_look, source, missing, workers or os.cpu_count() or 1):
+    for name, verdict in run_all(_look, source, missing, workers or usable_cores()):
         known.add(name, verdict)
         found[name] = verdict
         report(len(found), len(names))

@@ -1,7 +1,7 @@
 """Work on many files, in this process or in several."""
 
+import os
 import pickle
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from simcrop.adapters.system.children import begin_worker
 from simcrop.core.errors import DataError
 
 Task = TypeVar("Task")
@@ -18,6 +19,13 @@ _AHEAD = 4
 """Tasks that are begun for each process."""
 _MIN_FOR_POOL = 4
 """Below this many tasks, starting processes takes longer than they save."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: in a container or a job of a cluster fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_all(
@@ -51,7 +59,8 @@ def run_all(
                     begun |= {pool.submit(_run, task): task for task in islice(waiting, 1)}
         except BrokenProcessPool as error:
             raise DataError(
-                f"one of {workers} processes was ended by the system, most likely for want of memory; use fewer workers"
+                f"one of {workers} processes was ended by the system, most likely for want of memory; "
+                "free some or use fewer workers, then run the same command again"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -62,9 +71,7 @@ _in_worker: dict[str, Any] = {}
 
 
 def _start(work: Any, shared: Any) -> None:
-    # The parent alone answers Ctrl-C and termination; its handlers mean nothing here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    begin_worker()
     torch.set_num_threads(1)
     _in_worker.update(work=work, shared=shared)
 

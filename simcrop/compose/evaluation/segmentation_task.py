@@ -1,7 +1,6 @@
 """Beginning of a segmentation: studies with masks, on the grid of a model."""
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.resample import Grid
 from simcrop.adapters.problems.verdicts import Verdicts
 from simcrop.adapters.sources.registry import build_source
+from simcrop.adapters.system.pool import usable_cores
 from simcrop.adapters.system.progress import counted
 from simcrop.compose.data import Data
 from simcrop.core.data.split import Refusals
@@ -51,7 +51,7 @@ class SegmentationTask:
         """Resample the first volume of each study, where that is not done. Raises DataError where one is damaged."""
         names = list(dict.fromkeys(study.reconstructions[0] for study in studies))
         with counted("volumes on the grid of segmentation") as progress:
-            self.maps.prepare(names, workers=os.cpu_count() or 1, progress=progress)
+            self.maps.prepare(names, workers=usable_cores(), progress=progress)
 
 
 def begin_segmentation(config: RunConfig, recipe: ModelRecipe) -> SegmentationTask:

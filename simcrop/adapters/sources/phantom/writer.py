@@ -1,11 +1,7 @@
 """Phantom studies as files in CT-RATE's layout: whole or not at all, the same content for the same seed, resumable."""
 
 import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +12,7 @@ from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan
 from simcrop.adapters.sources.phantom.tables import tables, volume_name
 from simcrop.adapters.system.files import whole_file, whole_folder
 from simcrop.adapters.system.locks import holds_nothing, owned
+from simcrop.adapters.system.pool import run_all, usable_cores
 from simcrop.core.errors import DataError
 
 VERSION = 3
@@ -44,7 +41,8 @@ def write_phantoms(
         waits: wait for another process that writes there; otherwise it is an error.
 
     Raises:
-        DataError: the folder holds something else, another process writes there, or the parameters are out of range.
+        DataError: the folder holds something else, another process writes there, the system ends a worker, or the
+            parameters are out of range.
     """
     parameters = _parameters(num_cases, seed, validation_fraction)
     if _is_complete(out, parameters):
@@ -53,7 +51,7 @@ def write_phantoms(
         if _is_complete(out, parameters):
             return
         _write_whole(out / STARTED, (json.dumps(parameters, indent=1) + "\n").encode())
-        _write_all(out, num_cases, seed, validation_fraction, workers or os.cpu_count() or 1, progress)
+        _write_all(out, num_cases, seed, validation_fraction, workers or usable_cores(), progress)
         (out / STARTED).replace(out / DONE)
 
 
@@ -66,8 +64,7 @@ def _write_all(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     slots = plan(num_cases, seed, validation_fraction)
-    job = partial(_write_study, out, seed)
-    for done, _ in enumerate(_map(job, slots, workers), start=1):
+    for done, _ in enumerate(run_all(_write_study, (out, seed), slots, workers), start=1):
         if progress:
             progress(done, num_cases)
     studies = [sample_study(slot, seed) for slot in slots]
@@ -83,14 +80,6 @@ def _parameters(num_cases: int, seed: int, validation_fraction: float) -> dict[s
             "are out of range; take at least 1 case and a fraction in [0, 1)"
         )
     return {"version": VERSION, "num_cases": num_cases, "seed": seed, "validation_fraction": validation_fraction}
-
-
-def _map(job: Callable[[Slot], None], slots: list[Slot], workers: int) -> Iterator[None]:
-    if workers == 1 or len(slots) == 1:
-        yield from map(job, slots)
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(job, slots, chunksize=4)
 
 
 def _is_complete(out: Path, parameters: Mapping[str, object]) -> bool:
@@ -112,7 +101,8 @@ def _is_complete(out: Path, parameters: Mapping[str, object]) -> bool:
     return False
 
 
-def _write_study(out: Path, seed: int, slot: Slot) -> None:
+def _write_study(place: tuple[Path, int], slot: Slot) -> None:
+    out, seed = place
     study = sample_study(slot, seed)
     for number, grid in enumerate(study.reconstructions):
         name = volume_name(study, number)

@@ -1,12 +1,14 @@
 """Items that are read by processes: in order, with errors for the user, and without torch's own generator."""
 
 import itertools
+import multiprocessing
 import os
 import signal
 import time
 
 import pytest
 import torch
+from support.orphans import all_end_with_it
 
 from simcrop.adapters.loading.workers import dead_workers_told, read_items
 from simcrop.core.errors import DataError
@@ -60,3 +62,35 @@ def test_so_is_one_that_is_killed_while_a_step_computes() -> None:
 
     with pytest.raises(DataError, match=r"^data\.num_workers: a data worker was ended by the system, .* or 0$"):
         train()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_workers_go_on_reading_when_a_cluster_signals_every_process_of_a_job(number: int) -> None:
+    read = read_items(square, itertools.count(10), num_workers=2)
+    assert [int(item) for item in itertools.islice(read, 2)] == [100, 121]  # both have begun
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker.pid or 0, number)
+    assert [int(item) for item in itertools.islice(read, 20)] == [key * key for key in range(12, 32)]
+
+
+READS_FOR_EVER = """
+import itertools, os, time
+from simcrop.adapters.loading.workers import read_items
+
+def read(key):
+    os.write(1, b".")
+    if {stuck} and key:
+        time.sleep(600)
+    return key
+
+if __name__ == "__main__":
+    for item in read_items(read, itertools.count(), num_workers=2):
+        time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("stuck", [True, False])
+def test_workers_end_with_the_one_that_is_killed(stuck: bool) -> None:
+    assert all_end_with_it(READS_FOR_EVER.format(stuck=stuck), ready=3)

@@ -1,12 +1,15 @@
 """Phantom sets on disk: the same bytes for the same seed, completed where they were cut, never over something else."""
 
 import hashlib
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from support.orphans import all_end_with_it
 from support.owning import begun, held
 
-from simcrop.adapters.sources.phantom import write_phantoms
+from simcrop.adapters.sources.phantom import write_phantoms, writer
 from simcrop.adapters.system.locks import holds_nothing
 from simcrop.core.errors import DataError
 
@@ -74,6 +77,34 @@ def test_of_two_processes_one_writes_and_the_other_leaves_or_waits(tmp_path: Pat
 
 def write_and_wait(folder: Path) -> None:
     write_phantoms(folder, num_cases=2, workers=1, waits=True)
+
+
+def test_a_worker_that_the_system_ends_is_one_line_and_the_set_goes_on(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "render", lambda study, grid: os.kill(os.getpid(), signal.SIGKILL))
+        with pytest.raises(DataError, match=r"^one of 2 processes was ended by the system, .* run the same command"):
+            write_phantoms(tmp_path / "set", num_cases=NUM_CASES, seed=6, workers=2)
+    write_phantoms(tmp_path / "set", num_cases=NUM_CASES, seed=6, workers=2)
+    assert digest(tmp_path / "set") == digest(phantoms)
+
+
+MAKES_FOR_EVER = """
+import os, pathlib, time
+from simcrop.adapters.sources.phantom import write_phantoms, writer
+
+def wait(*arguments):
+    os.write(1, b".")
+    time.sleep(600)
+
+writer.render = wait
+write_phantoms(pathlib.Path({folder!r}), num_cases=4, workers=2)
+"""
+
+
+def test_makers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    assert all_end_with_it(MAKES_FOR_EVER.format(folder=str(tmp_path / "set")), ready=2)
 
 
 @pytest.mark.parametrize(("cases", "fraction"), [(0, 0.3), (3, 1.0), (3, -0.1)])

@@ -1,0 +1,69 @@
+"""Processes that this program starts: they end with it, and leave it to answer signals."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+READER_SECONDS = 60
+"""How long a process that reads data outlives SIGTERM, so that the step which needs its batch can finish."""
+
+_WATCH_SECONDS = 1.0
+
+
+def watch_parent(then: Callable[[], None], every: float = _WATCH_SECONDS) -> None:
+    """Call something, in a thread, once the process that started this one has ended, even by SIGKILL.
+
+    A thread does so on every system. Linux could send a signal, but counts the end of the thread that started this
+    process as well.
+
+    Args:
+        then: called once.
+        every: seconds between two looks.
+    """
+    process, parent = os.getppid(), multiprocessing.parent_process()
+
+    def watch() -> None:
+        # A parent that ended before the first line is known by its pipe alone; among forked processes the youngest
+        # notices that first, since it holds the pipes of the others.
+        while os.getppid() == process and (parent is None or parent.is_alive()):
+            time.sleep(every)
+        then()
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def begin_worker() -> None:
+    """What a worker of a pool does first: it ends with its parent, and at once when that terminates it.
+
+    The parent alone answers Ctrl-C and requests to stop; its handlers mean nothing here.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    watch_parent(_leave)
+
+
+def begin_reader(number: int = 0) -> None:
+    """What a process that reads data for training does first: as `begin_worker`, but it survives SIGTERM for a while.
+
+    A cluster sends SIGTERM to every process of a job. The parent then finishes its step, for which it needs this one.
+
+    Args:
+        number: of the process; without a meaning here.
+    """
+    begin_worker()
+    signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(READER_SECONDS)
+
+
+def _leave() -> None:
+    # Nobody is left to read an exception, and nothing to tidy up: what is written appears whole or not at all.
+    os._exit(1)
