@@ -12,7 +12,13 @@ from pathlib import Path
 import torch
 
 from simcrop.adapters.checkpoints.folder import Checkpoint
-from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_tokenizer
+from simcrop.adapters.checkpoints.models import (
+    load_weights,
+    provided_elsewhere,
+    provided_weights,
+    require_fitting,
+    save_tokenizer,
+)
 from simcrop.adapters.checkpoints.resume import as_begun, check_data, is_finished, starting_point
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
@@ -143,6 +149,7 @@ class _Run:
         self.data = self._prepare()
         if start is not None:
             check_data(start, self.data.fingerprint)
+            require_fitting(start, config)
         tokenizer_dir = None if start is None else start.tokenizer_folder()
         self.model, self.tokenizer, self.begun_from = begin_model(
             config, reports=self.data.reports, tokenizer_dir=tokenizer_dir

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan
 from simcrop.adapters.sources.phantom.tables import tables, volume_name
 from simcrop.adapters.system.files import whole_file, whole_folder
 from simcrop.adapters.system.locks import holds_nothing, owned
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.errors import DataError
 
 VERSION = 3
@@ -97,7 +99,9 @@ def _is_complete(out: Path, parameters: Mapping[str, object]) -> bool:
     """True for a finished set with these parameters, False for one that may be begun or continued."""
     for name in (DONE, STARTED):
         try:
-            found = json.loads((out / name).read_text())
+            found: Any = read_json(out / name)
+            if not isinstance(found, dict):
+                raise ValueError("no object of JSON")
         except FileNotFoundError:
             continue
         except ValueError as error:
