@@ -9,7 +9,7 @@ import torch
 from simcrop.adapters.checkpoints.encoder_file import open_weights
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.hub import local_copy
-from simcrop.adapters.checkpoints.models import load_weights, make_model
+from simcrop.adapters.checkpoints.models import load_weights, make_model, require_fitting
 from simcrop.adapters.checkpoints.reference_scans import find_references
 from simcrop.adapters.checkpoints.start import Start, start_from
 from simcrop.adapters.config.run import RunConfig
@@ -117,6 +117,7 @@ def whole_checkpoint(path: str | Path, revision: str | None = None) -> Checkpoin
 def restore(checkpoint: Checkpoint, device: str | torch.device, kind: type[SimCroP] = SimCroP) -> SimCroP:
     """The model of a checkpoint, in eval mode: a SimCroP, or of a class with more methods; else as `load_simcrop`."""
     config = checkpoint.run_config()
+    require_fitting(checkpoint, config)
     ops = select_ops("auto", torch.device(device))
     model, _ = make_model(config, ops, tokenizer_dir=checkpoint.tokenizer_folder(), kind=kind)
     load_weights(model, config, checkpoint)

@@ -1,6 +1,5 @@
 """`simcrop report`: a run and every evaluation below its folder, on one page."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from simcrop.adapters.figures.png import fewer_colours
 from simcrop.adapters.pages.methods import methods_text
 from simcrop.adapters.pages.metric_tables import metric_tables, summary_tables
 from simcrop.adapters.pages.run_page import Chart, Part, RunPage, Series, write_run_page
+from simcrop.adapters.system.outside_files import parse_json, read_json
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.compose.models import checkpoint_identity
 from simcrop.core.errors import CheckpointError, ConfigError, DataError
@@ -187,7 +187,10 @@ def _metrics(run: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("a line is no object of JSON")
+        return rows
     except ValueError as error:
         raise DataError(f"{path}: damaged ({error}); the run is not to be reported") from error
 
@@ -196,7 +199,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: damaged ({error}); measure again, or remove it") from error
     return content if isinstance(content, dict) else {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,11 @@ import torch
 from simcrop.adapters.applying.row_folder import RowFolder
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import config_from_tree
-from simcrop.adapters.evaluation.segmentation.files import segmenter_config, segmenter_weights
+from simcrop.adapters.evaluation.segmentation.files import (
+    require_segmenter,
+    segmenter_config,
+    segmenter_weights,
+)
 from simcrop.adapters.formats.feature_tables import TableFormat
 from simcrop.adapters.loading.own_grid import on_grid
 from simcrop.adapters.loading.own_volumes import SeenScan, WholeScan, look_at_whole
@@ -20,13 +25,18 @@ from simcrop.compose.applying import Applied, Computed, ScanOptions, Work, apply
 from simcrop.compose.ops import select_ops
 from simcrop.compose.pages import shown_whole
 from simcrop.compose.predicted_page import PredictedPages, about_prediction, worth_of
+from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.randomness import derive_seed
 from simcrop.core.recipe import TrainRecipe
+from simcrop.core.reference import REFERENCE
 
 if TYPE_CHECKING:
     from simcrop.adapters.evaluation.segmentation.unetr import UNETR
 
+_AGAIN = "take another network"
+_MOST_PLACES = 1 << 25
+"""Numbers in the table of places of a region's tokens, fifty times those of the paper's."""
 _WORTH = "tints and volumes are what the network finds, and nobody has looked at them"
 
 
@@ -58,9 +68,21 @@ def load_network(folder: Path, config: RunConfig, sha256: str, device: torch.dev
     Raises:
         CheckpointError: damaged.
     """
+    _require_room(folder, config)
+    with torch.device("meta"):
+        require_segmenter(folder, new_network(config, VisionEncoder(config.model, REFERENCE)))
     network = new_network(config, VisionEncoder(config.model, select_ops(ops, device)))
     network.load_state_dict(segmenter_weights(folder, sha256))
     return network.to(device).eval()
+
+
+def _require_room(folder: Path, config: RunConfig) -> None:
+    """Refuse a region with more tokens than any; no file of weights holds the table of their places."""
+    size, patch = config.segment.roi_size, config.model.patch_size
+    if size is None or config.segment.spacing_mm is None or any(a % b for a, b in zip(size, patch, strict=True)):
+        raise CheckpointError(f"{folder}: damaged (segment.roi_size {size} is no region of patches); {_AGAIN}")
+    if prod(a // b for a, b in zip(size, patch, strict=True)) * config.model.embed_dim > _MOST_PLACES:
+        raise CheckpointError(f"{folder}: damaged (segment.roi_size {size} has too many patches); {_AGAIN}")
 
 
 def segment_scans(
@@ -91,11 +113,14 @@ def segment_scans(
     from simcrop.adapters.evaluation.segmentation.results import Segmenter, volumes_ml, write_classes
 
     content = segmenter_config(folder)
-    config = config_from_tree(content["config"], str(folder / "config.json"))
+    try:
+        config = config_from_tree(content["config"], str(folder / "config.json"))
+    except ConfigError as error:
+        raise CheckpointError(f"{error} ({_AGAIN})") from error
     sha256, settings, device = content["sha256"], config.segment, choose_device(options.device)
+    network = load_network(folder, config, sha256, device, "auto")
     classes, spacing = settings.classes, settings.spacing_mm
     assert spacing is not None
-    network = load_network(folder, config, sha256, device, "auto")
     segmenter = Segmenter(network, settings.overlap, TrainRecipe(), settings.foreground)
     about: dict[str, Any] = {
         "version": 1,

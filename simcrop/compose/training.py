@@ -13,7 +13,13 @@ import torch
 
 from simcrop.adapters.checkpoints.common_start import common_start
 from simcrop.adapters.checkpoints.folder import Checkpoint
-from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_tokenizer
+from simcrop.adapters.checkpoints.models import (
+    load_weights,
+    provided_elsewhere,
+    provided_weights,
+    require_fitting,
+    save_tokenizer,
+)
 from simcrop.adapters.checkpoints.resume import (
     as_begun,
     batches_of,
@@ -166,6 +172,7 @@ class _Run:
         self.data, self.sharing = prepare_together(config, communicator)
         if start is not None:
             check_data(start, self.data.fingerprint)
+            require_fitting(start, config)
         tokenizer_dir = None if start is None else start.tokenizer_folder()
         self.model, self.tokenizer, self.begun_from = begin_model(
             config, reports=self.data.reports, tokenizer_dir=tokenizer_dir

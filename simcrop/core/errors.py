@@ -13,7 +13,7 @@ The command line prints any of them as one line and leaves with status 1.
 """
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The beginning of an error's message, for a message of one line."""
     return " ".join(str(error).split())[:300]
 

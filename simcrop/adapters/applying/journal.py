@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from simcrop.adapters.problems.verdicts import Stamp
 from simcrop.adapters.system.files import append_line, whole_file
+from simcrop.adapters.system.outside_files import parse_json
 from simcrop.core.data.problems import Problem
 
 Status = Literal["done", "refused"]
@@ -53,7 +54,7 @@ class Journal:
         lines = path.read_bytes().splitlines() if path.exists() else []
         for line in lines:
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 self._rows[row["scan"]] = row
             except (ValueError, KeyError, TypeError):
                 continue

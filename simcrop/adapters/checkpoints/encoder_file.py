@@ -4,13 +4,13 @@ Such files are the authors' `simcrop.pth`, a masked autoencoder's .pth, or .safe
 item 4). This is the only place that opens them.
 """
 
+import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from simcrop.adapters.checkpoints.folder import (
@@ -22,6 +22,8 @@ from simcrop.adapters.checkpoints.folder import (
     open_checkpoint,
 )
 from simcrop.adapters.checkpoints.foreign_encoder import EncoderFile
+from simcrop.adapters.checkpoints.tensor_files import check_names, load_tensors
+from simcrop.adapters.system.outside_files import require_regular
 from simcrop.adapters.system.pickles import why_unread
 from simcrop.core.errors import CheckpointError
 
@@ -72,13 +74,15 @@ def read_encoder_file(path: Path) -> EncoderFile:
     Raises:
         CheckpointError: it cannot be read, or its pickle asks for anything else, which is not run.
     """
+    remedy = "name a file of tensors alone"
+    if path.suffix == ".safetensors":
+        return _whole_or_part(path, load_tensors(path, remedy))
     try:
-        if path.suffix == ".safetensors":
-            return _whole_or_part(path, load_file(path))
+        _check_parts(path, require_regular(path))
         with torch.serialization.safe_globals([Namespace]):
             tree: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no such file fails inside the unpickler in any way, IndexError included
-        raise CheckpointError(f"{path} cannot be read ({why_unread(error)}); name a file of tensors alone") from error
+        raise CheckpointError(f"{path}: cannot be read ({why_unread(error)}); {remedy}") from error
     tree = tree if isinstance(tree, dict) else {}
     inner = tree.get("model")
     below = isinstance(inner, Mapping)
@@ -87,13 +91,40 @@ def read_encoder_file(path: Path) -> EncoderFile:
     own = own if isinstance(own, Mapping) else {}
     others = [*(str(name) for name in tree if name not in ("model", OWN_KEY))] if below else []
     others += [str(name) for name, value in tensors.items() if not isinstance(value, Tensor)]
+    found = {str(name): value for name, value in tensors.items() if isinstance(value, Tensor)}
+    check_names(path, [*found, *others], remedy)
+    for name, value in found.items():
+        if not _is_whole(value):
+            raise CheckpointError(
+                f"{path}: {name} of the shape {tuple(value.shape)} has fewer numbers in the file than that; {remedy}"
+            )
+    model, step = own.get("model"), own.get("step")
     return EncoderFile(
         path,
-        {str(name): value for name, value in tensors.items() if isinstance(value, Tensor)},
+        found,
         tuple(others),
-        model=own.get("model"),
-        step=own.get("step"),
+        model=model if isinstance(model, Mapping) else None,
+        step=step if isinstance(step, int) else None,
     )
+
+
+def _check_parts(path: Path, num_bytes: int) -> None:
+    """Raise ValueError where the parts of a torch file, which is a zip, are larger than itself.
+
+    Torch stores them as they are. Compressed ones would take memory a thousand times as large as the file.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            parts = sum(part.file_size for part in file.infolist())
+        if parts > num_bytes:
+            raise ValueError(f"its parts are to have {parts:,} bytes, and the file has {num_bytes:,}")
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Whether every number of a tensor lies in memory, as none does that is sparse or the same one many times."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_nested:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _whole_or_part(path: Path, tensors: dict[str, Tensor]) -> EncoderFile:

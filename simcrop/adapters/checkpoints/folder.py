@@ -1,27 +1,32 @@
 """Read one checkpoint folder: every file's hash is compared before its content is believed."""
 
-import json
 import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from safetensors.torch import load_file
+import torch
 from torch import Tensor
 
+from simcrop.adapters.checkpoints.manifest import MANIFEST, read_manifest, verified_file
 from simcrop.adapters.checkpoints.migrations import NewerVersionError, migrated, migrated_settings, version_of
+from simcrop.adapters.checkpoints.tensor_files import REMEDY, StoredTensor, load_tensors, require_fit, stored_tensors
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import config_from_tree
-from simcrop.adapters.system.files import sha256_of
-from simcrop.core.errors import CheckpointError
+from simcrop.adapters.system.outside_files import read_json, small_file
+from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.ops import Ops
 from simcrop.core.ports import State
 
+T = TypeVar("T")
+
 _log = logging.getLogger("simcrop")
-_STEP_FOLDER = re.compile(r"step_(\d{8,})")
+_STEP_FOLDER = re.compile(r"step_([0-9]{8,20})")
+_MOST_LATEST = 1000
+"""Bytes of the file that names the newest step folder."""
 ENCODER = "encoder."
 WEIGHTS = "model.safetensors"
 STATE = "training_state/state.json"
@@ -46,8 +51,8 @@ class Checkpoint:
 
     @property
     def sha256(self) -> str:
-        """Hash of the weights, as the manifest has it."""
-        return self.manifest["files"][WEIGHTS]
+        """Hash of the weights, as the manifest has it. Raises CheckpointError where it has none."""
+        return self._listed(WEIGHTS)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -60,29 +65,46 @@ class Checkpoint:
         Raises:
             CheckpointError: not listed, absent or changed since it was written.
         """
-        path = self.path / name
-        expected = self.manifest["files"].get(name)
-        if expected is None:
-            raise CheckpointError(f"{path}: not listed in manifest.json; take another checkpoint")
-        try:
-            found = sha256_of(path)
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror}); take another checkpoint") from error
-        if found != expected:
-            raise CheckpointError(f"{path}: damaged (its sha256 is not the manifest's); take another checkpoint")
-        return path
+        return verified_file(self.path, name, self._listed(name))
+
+    def _listed(self, name: str) -> str:
+        sha256 = self.manifest["files"].get(name)
+        if sha256 is None:
+            raise CheckpointError(f"{self.path / name}: not listed in manifest.json; {REMEDY}")
+        return sha256
 
     def config(self) -> dict[str, Any]:
-        """Content of `config.json`, as this version would have written it."""
-        return migrated(json.loads(self.file("config.json").read_text(encoding="utf-8")), self.version)
+        """Content of `config.json`, as this version would have written it.
+
+        Raises:
+            CheckpointError: damaged.
+        """
+        return migrated(self._json("config.json"), self.version)
 
     def run_config(self) -> RunConfig:
-        """The configuration that it was trained with."""
-        return config_from_tree(self.config(), str(self.path / "config.json"))
+        """The configuration that it was trained with. Raises CheckpointError where it is damaged, or of no model."""
+        try:
+            return config_from_tree(self.config(), str(self.path / "config.json"))
+        except ConfigError as error:
+            raise CheckpointError(f"{error} ({REMEDY})") from error
+
+    def stored(self) -> dict[str, StoredTensor]:
+        """Names, shapes and types of the model's tensors, by the header of their file; its hash is not compared."""
+        return stored_tensors(self.path / WEIGHTS)
 
     def weights(self) -> dict[str, Tensor]:
-        """The model's tensors on the CPU."""
-        return load_file(self.file(WEIGHTS))
+        """The model's tensors on the CPU. Raises CheckpointError where they are damaged."""
+        return load_tensors(self.file(WEIGHTS))
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.file(name)
+        try:
+            content: Any = read_json(path)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}); {REMEDY}") from error
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{path}: damaged (it holds no object of JSON); {REMEDY}")
+        return content
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -100,7 +122,13 @@ class Checkpoint:
         """The vision encoder, of that class; `model` must be empty."""
         if model:
             raise CheckpointError(f"{self.path}: says itself how its model is made; leave out `model`")
-        encoder = kind(self.run_config().model, ops)
+        recipe = self.run_config().model
+        stored = {
+            name.removeprefix(ENCODER): value for name, value in self.stored().items() if name.startswith(ENCODER)
+        }
+        with torch.device("meta"):
+            require_fit(self.path / WEIGHTS, stored, kind(recipe, ops))
+        encoder = kind(recipe, ops)
         encoder.load_state_dict(self.contents()[0])
         return encoder
 
@@ -111,20 +139,34 @@ class Checkpoint:
         return self
 
     def tokenizer_folder(self) -> Path:
-        """The folder of the tokenizer, every file in it verified."""
-        for name in self.manifest["files"]:
-            if name.startswith("tokenizer/"):
-                self.file(name)
-        return self.path / "tokenizer"
+        """The folder of the tokenizer, every file in it verified.
+
+        Raises:
+            CheckpointError: one is damaged, or not listed in the manifest.
+        """
+        folder = self.path / "tokenizer"
+        listed = [name for name in self.manifest["files"] if name.startswith("tokenizer/")]
+        for name in listed:
+            self.file(name)
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if not path.name.startswith(".") and f"tokenizer/{path.name}" not in listed:
+                    raise CheckpointError(f"{path}: not listed in manifest.json; remove it, or {REMEDY}")
+        return folder
 
     def training_state(self) -> State:
-        """The tree that was saved beside the weights."""
-        tree = json.loads(self.file(STATE).read_text(encoding="utf-8"))
-        return join_tensors(tree, load_file(self.file(STATE_TENSORS)))
+        """The tree that was saved beside the weights. Raises CheckpointError where it is damaged."""
+        tree, tensors = self._json(STATE), load_tensors(self.file(STATE_TENSORS))
+        try:
+            return join_tensors(tree, tensors)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.path / STATE}: damaged (it names a tensor that {STATE_TENSORS} does not hold); {REMEDY}"
+            ) from error
 
 
-def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The vision encoder's part of a whole model's weights, in timm's names."""
+def encoder_weights(weights: Mapping[str, T]) -> dict[str, T]:
+    """The vision encoder's part of a whole model's weights, or of what is known of them, in timm's names."""
     return {name.removeprefix(ENCODER): value for name, value in weights.items() if name.startswith(ENCODER)}
 
 
@@ -135,22 +177,17 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         CheckpointError: no such folder, or its manifest is absent, damaged, another step's or of a later version; or it
             is an export for other programs.
     """
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        step, files = manifest["step"], manifest["files"]
-        valid = isinstance(step, int) and isinstance(files, dict) and isinstance(manifest.get("version", 1), int)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); is this a checkpoint folder?") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: damaged (not a manifest); take another checkpoint") from error
-    if manifest.get("format", "simcrop") != "simcrop":
+    path = folder / MANIFEST
+    manifest = read_manifest(path)
+    step: int = manifest["step"]
+    form: str = manifest.get("format", "simcrop")
+    if form != "simcrop":
         raise CheckpointError(
-            f"{folder}: is an export of the format {manifest['format']}, for other programs; load it as its README.md "
-            f"says, or take the checkpoint that it was exported from"
+            f"{folder}: is an export of the format {ascii(form)[1:-1][:40]}, for other programs; load it as its "
+            f"README.md says, or take the checkpoint that it was exported from"
         )
     match = _STEP_FOLDER.fullmatch(folder.name)
-    if not valid or (match and int(match[1]) != step):
+    if match and int(match[1]) != step:
         raise CheckpointError(f"{path}: damaged (step {step} in {folder.name}); take another checkpoint")
     return Checkpoint(folder, step, manifest, version_of(manifest, path))
 
@@ -172,7 +209,9 @@ def find_checkpoint(path: Path) -> Checkpoint:
 
 def _name_in(latest: Path) -> str:
     try:
-        name = latest.read_text(encoding="utf-8", errors="replace").strip()
+        name = small_file(latest, _MOST_LATEST).decode("utf-8", errors="replace").strip()
+    except ValueError:
+        name = ""
     except OSError as error:
         raise CheckpointError(f"{latest}: cannot be read ({error.strerror}); name a step folder beside it") from error
     if _STEP_FOLDER.fullmatch(name) is None:

@@ -36,7 +36,9 @@ _FEW = 4
 """Patches along h that are compared before a whole table is computed."""
 _NAMED = 20
 """Names in one message."""
-_BLOCK = re.compile(r"blocks\.(\d+)\.")
+_BLOCK = re.compile(r"blocks\.([0-9]{1,6})\.")
+_MOST_ROWS = 1 << 18
+"""Of a position table whose grid is looked for among all that there are of so many patches."""
 
 
 @dataclass(frozen=True)
@@ -95,21 +97,30 @@ class EncoderFile:
         table = self.tensors.get("pos_embed")
         known = None if table is None else recognise_table(table)
         recipe = _recipe(self, known, model or {})
+        with torch.device("meta"):  # sizes may be anything, until they are found to be those of the tensors
+            own = kind(recipe, ops).state_dict()
+        tensors, is_remade = dict(self.tensors), _is_other_grid(table, known, recipe)
+        if is_remade and self._may_have_another_grid(recipe, model or {}):
+            tensors["pos_embed"] = own["pos_embed"]
+        _check_complete(self, tensors, own)
         encoder = kind(recipe, ops)
-        own = encoder.state_dict()
-        tensors = dict(self.tensors)
-        if _is_other_grid(table, known, recipe):
+        if is_remade:
             _log.info(
                 "%s: position table made anew, %s for a grid of %s", self.path, recipe.position_embedding, recipe.grid
             )
-            tensors["pos_embed"] = own["pos_embed"]
+            tensors["pos_embed"] = encoder.pos_embed
         elif known is None and table is not None:
             _log.warning("%s: its position table is kept as it is, though neither sincos_hw nor sincos3d", self.path)
-        _check_complete(self, tensors, own)
         for group in left_out([*(name for name in tensors if name not in own), *self.others]):
             _log.log(logging.INFO if group.is_known else logging.WARNING, "%s: %s", self.path, group)
         encoder.load_state_dict({name: tensors[name] for name in own})
         return encoder
+
+    def _may_have_another_grid(self, recipe: ModelRecipe, given: Mapping[str, Any]) -> bool:
+        """Whether the grid is another one because a user says so, or nobody: a file that says its own has its table."""
+        return (
+            self.model is None or "volume_size" in given or len(self.tensors["pos_embed"][0]) == recipe.num_patches + 1
+        )
 
     def whole(self, name: str | Path, remedy: str) -> NoReturn:
         """Raise CheckpointError, as it holds no whole model."""
@@ -118,7 +129,7 @@ class EncoderFile:
 
 def recognise_table(table: Tensor) -> tuple[str, Size] | None:
     """Kind and grid of a fixed position table [1, N+1, E], or None where it is none of ours."""
-    if table.ndim != 3 or table.shape[0] != 1 or not table.is_floating_point():
+    if table.ndim != 3 or table.shape[0] != 1 or table.shape[1] > _MOST_ROWS or not table.is_floating_point():
         return None
     table = table.float()
     for kind in ("sincos_hw", "sincos3d"):
@@ -235,12 +246,19 @@ def _adapter() -> TypeAdapter[ModelRecipe]:
 
 def _check_complete(file: EncoderFile, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     lacking = lacking_in(tensors, own)
+    lacking += [
+        f"{name} is of {tensors[name].dtype}" for name in own if name in tensors and not _is_weight(tensors[name])
+    ]
     if lacking:
         raise CheckpointError(
             f"{file.path}: {len(lacking)} of the encoder's {len(own)} tensors are absent or do not fit: "
             f"{listed(lacking, '; ')}; take a file of a whole 3D encoder (model.init takes one of blocks alone), "
             f"with model.windows as it was trained"
         )
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def lacking_in(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:

@@ -73,12 +73,19 @@ def migrated(config: Mapping[str, Any], version: int) -> dict[str, Any]:
     tree = deepcopy(dict(config))
     if version < 2:
         tree, _ = renamed_keys(tree)
-        if "text_encoder" in tree:  # sentences were read amid the report
+        if isinstance(tree.get("text_encoder"), dict):  # sentences were read amid the report
             tree["text_encoder"].setdefault("context", "report")
     for path, value in added_since(version).items():
         *sections, key = path.split(".")
-        reduce(lambda section, name: section.get(name, {}), sections, tree).setdefault(key, value)
+        below: Any = reduce(_below, sections, tree)
+        if isinstance(below, dict):
+            below.setdefault(key, value)
     return tree
+
+
+def _below(section: Any, name: str) -> Any:
+    """What a section has of a name; nothing where it is none, which is refused when the whole tree is read."""
+    return section.get(name) if isinstance(section, dict) else None
 
 
 def migrated_settings(settings: Mapping[str, Any], version: int) -> dict[str, Any]:

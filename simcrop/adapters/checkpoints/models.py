@@ -1,11 +1,13 @@
 """Models from configurations and checkpoints."""
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
-from simcrop.adapters.checkpoints.folder import Checkpoint
+from simcrop.adapters.checkpoints.folder import WEIGHTS, Checkpoint
+from simcrop.adapters.checkpoints.tensor_files import require_fit
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder, restore_text_encoder, save_text_encoder
@@ -14,6 +16,7 @@ from simcrop.core.errors import CheckpointError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ops import Ops
 from simcrop.core.randomness import derive_seed
+from simcrop.core.reference import REFERENCE
 
 
 def make_model(
@@ -40,11 +43,22 @@ def make_model(
     """
     seed = derive_seed("weights", config.seed)
     torch.manual_seed(seed)
-    if tokenizer_dir is not None and _stores_text_encoder(config):
-        tokenizer, text_encoder = restore_text_encoder(tokenizer_dir)
-    else:
-        tokenizer, text_encoder = load_text_encoder(config.text_encoder, reports=reports, folder=tokenizer_dir)
+    tokenizer, text_encoder = _text_side(config, reports, tokenizer_dir)
     torch.manual_seed(seed)  # however many numbers the text encoder took
+    return _network(config, ops, tokenizer, text_encoder, kind), tokenizer
+
+
+def _text_side(
+    config: RunConfig, reports: Callable[[], Iterable[str]] | None, tokenizer_dir: Path | None
+) -> tuple[HFTokenizer, HFTextEncoder]:
+    if tokenizer_dir is not None and _stores_text_encoder(config):
+        return restore_text_encoder(tokenizer_dir)
+    return load_text_encoder(config.text_encoder, reports=reports, folder=tokenizer_dir)
+
+
+def _network(
+    config: RunConfig, ops: Ops, tokenizer: HFTokenizer, text_encoder: HFTextEncoder, kind: type[SimCroP]
+) -> SimCroP:
     model = kind(
         config.model,
         config.objectives,
@@ -54,7 +68,26 @@ def make_model(
         ops=ops,
     )
     model.tokenizer = tokenizer
-    return model, tokenizer
+    return model
+
+
+def require_fitting(checkpoint: Checkpoint, config: RunConfig) -> None:
+    """Compare what the header of a checkpoint's weights says with the model that its other files describe.
+
+    This comes before that model is built: its sizes may be anything, and where they are those of the weights, the file
+    has room for them. A model on the meta device has shapes and no memory.
+
+    Raises:
+        CheckpointError: they do not belong together, or a file is damaged.
+        ConfigError: a text encoder that others provide cannot be loaded.
+    """
+    stored, elsewhere = checkpoint.stored(), provided_elsewhere(config)
+    folder = checkpoint.tokenizer_folder()
+    with nullcontext() if _loads_text_encoder(config) else torch.device("meta"):
+        text_side = _text_side(config, None, folder)
+    with torch.device("meta"):
+        model = _network(config, REFERENCE, *text_side, SimCroP)
+    require_fit(checkpoint.path / WEIGHTS, stored, model, left_out=elsewhere)
 
 
 def save_tokenizer(model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, folder: Path) -> None:
@@ -68,6 +101,11 @@ def save_tokenizer(model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, fo
 def _stores_text_encoder(config: RunConfig) -> bool:
     """Whether the model has a text encoder, and its weights lie in the checkpoint."""
     return config.objectives.reads_reports and not provided_elsewhere(config)
+
+
+def _loads_text_encoder(config: RunConfig) -> bool:
+    """Whether the text encoder of a checkpoint comes from a folder or the hub, whatever the checkpoint has."""
+    return not _stores_text_encoder(config) and config.text_encoder.source != "scratch"
 
 
 def provided_elsewhere(config: RunConfig) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from safetensors.torch import save
 
 from simcrop.adapters.checkpoints.encoder_file import Trained
 from simcrop.adapters.system.files import whole_file
+from simcrop.adapters.system.outside_files import parse_json
 from simcrop.core.errors import InputError
 from simcrop.core.evaluation.references import ReferenceScans
 
@@ -53,7 +54,7 @@ def find_references(weights: Trained) -> ReferenceScans | None:
     try:
         with safe_open(path, framework="pt") as file:
             patches, scans = (file.get_tensor(name) for name in ("patches", "scan_of_patch"))
-        return ReferenceScans(patches.float(), scans.long(), json.loads(_about(path)["held_out"]))
+        return ReferenceScans(patches.float(), scans.long(), parse_json(_about(path)["held_out"]))
     except (OSError, SafetensorError, InputError, KeyError, ValueError) as error:
         _warn(path, error)
         return None

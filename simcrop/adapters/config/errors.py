@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from simcrop.core.errors import ConfigError
+from simcrop.core.errors import ConfigError, one_line
 
 _EXPECTED = {
     "int": "a whole number",
@@ -56,6 +56,19 @@ def describe(error: ValidationError, root: type) -> tuple[str, str]:
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in location).lstrip(".")
     words = [_words(e) for e in errors if e["type"] == "literal_error" and e["loc"][:-1] == location]
     return key, f"{key}: {_problem(details, root, words)}"
+
+
+def why_invalid(error: Exception) -> str:
+    """Why a file of ours is not read, in a few words: the first key that is wrong, or what the system or JSON says.
+
+    Args:
+        error: from reading the file, or from validating its content.
+    """
+    if not isinstance(error, ValidationError):
+        return getattr(error, "strerror", None) or one_line(error) or type(error).__name__
+    first = error.errors(include_url=False, include_context=False)[0]
+    key = ascii(".".join(map(str, first["loc"])))[1:-1]
+    return f"{key[:80]}: {one_line(ValueError(first['msg']))}" if key else one_line(ValueError(first["msg"]))
 
 
 def _without_branch(location: tuple[int | str, ...]) -> tuple[int | str, ...]:

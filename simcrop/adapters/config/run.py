@@ -28,6 +28,7 @@ from simcrop.core.recipe import (
     TextEncoderRecipe,
     TrainRecipe,
     require,
+    require_few_voxels,
 )
 
 BUILT_IN = ("phantom", "manifest", "ct_rate", "radchestct", "luna16", "cc_ccii", "btcv", "dicom")
@@ -98,6 +99,7 @@ class DataSettings(Section):
         require(
             self.prepared_size is None or min(self.prepared_size) >= 1, "prepared_size: every size must be at least 1"
         )
+        require_few_voxels("prepared_size", self.prepared_size)
         require(
             self.source not in BUILT_IN or not self.options,
             f"options: are for data sets of other packages; {self.source} has keys of its own",

@@ -29,6 +29,7 @@ from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.export.monai_names import monai_weights
 from simcrop.adapters.system.files import whole_folder, writing
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model.encoder import VisionEncoder
 from simcrop.core.recipe import ModelRecipe
@@ -108,7 +109,7 @@ def check_target(out: Path, *, replace_export: bool) -> None:
 
 def _written_by_export(out: Path) -> set[str]:
     try:
-        manifest = json.loads((out / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(out / _MANIFEST)
         return {_MANIFEST, *manifest["files"]} if "format" in manifest else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()

@@ -1,6 +1,5 @@
 """Results of a checkpoint: the summary of its run, and the evaluations that lie in the run's folder."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simcrop.adapters.checkpoints.encoder_file import Trained
+from simcrop.adapters.system.outside_files import read_json
 
 _log = logging.getLogger("simcrop")
 
@@ -44,7 +44,7 @@ def results_of(checkpoint: Trained) -> RunResults:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

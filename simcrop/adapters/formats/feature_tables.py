@@ -6,7 +6,6 @@ folder every .npz and .h5 file is a scan, its array `features` the row. All keep
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from simcrop.adapters.formats.array_files import read_arrays
 from simcrop.adapters.formats.tables import SUFFIXES, is_parquet, table_cells
 from simcrop.adapters.formats.workbooks import require_pyarrow
+from simcrop.adapters.system.outside_files import parse_json
 from simcrop.core.data.cells import is_blank
 from simcrop.core.data.problems import refuse
 from simcrop.core.errors import ConfigError, DataError
@@ -142,10 +142,12 @@ def _of_folder(folder: Path) -> tuple[list[str], NDArray[np.float32]]:
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _ARRAYS):
         try:
             arrays, about = read_arrays(path, ["features"])
-            says = {} if about is None else json.loads(about)
+            says = {} if about is None else parse_json(about)
+            if not isinstance(says, dict):
+                raise ValueError("what it says of itself is no object of JSON")
         except (OSError, ValueError) as error:
             raise ValueError(f"{path.relative_to(folder)}: {error}") from error
-        names.append(says.get(_NAME) or path.relative_to(folder).with_suffix("").as_posix())
+        names.append(str(says.get(_NAME) or "") or path.relative_to(folder).with_suffix("").as_posix())
         rows.append(np.asarray(arrays["features"], np.float32))
     if not rows:
         raise ValueError("it is a folder without .npz and .h5 files")

@@ -17,6 +17,7 @@ from typing import Any
 
 from simcrop.adapters.formats.opening import read_volume, suffix_of, without_suffix
 from simcrop.adapters.problems.paths import data_files, is_file, is_folder
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.data.study import SentenceTruth, Volume
 from simcrop.core.errors import DataError
 
@@ -45,7 +46,7 @@ def read_ground_truth(folder: Path) -> GroundTruth:
     """
     path = folder / "sentences.json"
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = read_json(path)
     except FileNotFoundError:
         return GroundTruth(organs=_organs_by_name(folder))
     except (OSError, ValueError) as error:

@@ -5,7 +5,6 @@
 KEY is a hash of the data set with its declarations, and `VERSION`.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from simcrop.adapters.problems.paths import data_files, is_file
 from simcrop.adapters.system.cache_folder import append_row, key_of
+from simcrop.adapters.system.outside_files import parse_json
 from simcrop.core.data.problems import Problem
 from simcrop.core.ports import DataSet
 from simcrop.core.reports.checks import repeats
@@ -110,7 +110,7 @@ class Verdicts:
         known: dict[str, Verdict] = {}
         for line in data.splitlines():
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 problems = tuple(Problem(*entry) for entry in row["problems"])
                 known[row["name"]] = Verdict(row["source"], row["digest"], problems)
             except (ValueError, KeyError, TypeError, AssertionError):

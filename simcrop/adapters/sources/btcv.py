@@ -1,6 +1,5 @@
 """BTCV, or any data set in the layout of the Medical Segmentation Decathlon: volumes with masks of classes."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -8,6 +7,7 @@ from typing import Any, Unpack
 from simcrop.adapters.formats.opening import inspect_volume, read_volume, suffix_of
 from simcrop.adapters.problems.paths import data_files, inside, is_file
 from simcrop.adapters.sources.base import Options, Source, study_of
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.data.problems import OnProblem, bad_file, problem
 from simcrop.core.data.study import Volume
 
@@ -128,10 +128,10 @@ class BTCVSource(Source):
 
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+        content: Any = read_json(path)
     except FileNotFoundError as error:
         raise bad_file(path, "container.missing", "does not exist") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise bad_file(path, "container.format", f"is no JSON in UTF-8 ({error})") from error
     if not isinstance(content, dict):
         raise bad_file(path, "container.format", "is no JSON object")

@@ -24,6 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout, UnixFileLock
 
 from simcrop.adapters.system.files import make_folder, naming, replace_text
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.errors import DataError
 
 _log = logging.getLogger("simcrop")
@@ -168,7 +169,7 @@ def _busy(folder: Path, owner: _Owner | None, if_gone: str) -> str:
 def _read(record: Path) -> _Owner | None:
     """The owner; None where there is none, or what stands there names none."""
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
+        found = read_json(record)
         return _Owner(str(found["host"]), int(found["process"]), str(found["since"]), str(found["boot"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from simcrop.adapters.system.pickles import why_unread
+from simcrop.adapters.text.sizes import read_sizes
 from simcrop.adapters.text.tokenizer import HFTokenizer, read_tokenizer, train_tokenizer
-from simcrop.core.errors import CheckpointError, ConfigError, one_line
+from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.model.attention import masked_attention
 from simcrop.core.recipe import TextEncoderRecipe
 
@@ -107,17 +108,19 @@ def restore_text_encoder(folder: Path) -> tuple[HFTokenizer, HFTextEncoder]:
     """Tokenizer and encoder that `save_text_encoder` wrote; the weights are random, the caller has the right ones.
 
     Raises:
-        CheckpointError: if the folder does not hold both.
+        CheckpointError: if the folder does not hold both, or they do not belong together.
     """
     from transformers import BertConfig, BertModel
 
-    try:
-        config = BertConfig.from_json_file(folder / _SIZES)
-    except (OSError, ValueError) as error:
+    sizes = read_sizes(folder / _SIZES)
+    tokenizer = HFTokenizer.load(folder)
+    if tokenizer.vocab_size > sizes.vocab_size:
         raise CheckpointError(
-            f"{folder / _SIZES}: cannot be read ({one_line(error)}); take another checkpoint"
-        ) from error
-    return HFTokenizer.load(folder), HFTextEncoder(BertModel(config, add_pooling_layer=False))
+            f"{folder / _SIZES}: damaged (it tells of {sizes.vocab_size} tokens, and the tokenizer beside it has "
+            f"{tokenizer.vocab_size}); take another checkpoint"
+        )
+    config = BertConfig(**sizes.model_dump())
+    return tokenizer, HFTextEncoder(BertModel(config, add_pooling_layer=False))
 
 
 def _new_bert(recipe: TextEncoderRecipe, tokenizer: HFTokenizer) -> nn.Module:

@@ -7,6 +7,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+from simcrop.adapters.system.outside_files import small_file
 from simcrop.core.data.batch import Encoding
 from simcrop.core.errors import CheckpointError, ConfigError, DataError, one_line
 
@@ -15,6 +16,9 @@ _CONTINUING = "##"
 _MIN_FREQUENCY = 2
 _LONGEST_WORD = 10_000
 """Letters; a longer word is unknown as a whole, and at the usual 100 so is a sentence of Thai, which has no spaces."""
+
+_MOST_BYTES = 32 << 20
+"""Of a tokenizer's file; one of half a million tokens has less than half of that."""
 
 
 class HFTokenizer:
@@ -93,9 +97,23 @@ class HFTokenizer:
             CheckpointError: if the folder holds none.
         """
         try:
-            return read_tokenizer(str(folder), local_files_only=True)
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{folder}: holds no tokenizer ({one_line(error)})") from error
+            for path in folder.iterdir():
+                small_file(path, _MOST_BYTES)
+            tokenizer = read_tokenizer(str(folder), local_files_only=True)
+            tokenizer.require_ids_in_range()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library fails of what is no such file in any way: a Rust panic is one
+            reason = getattr(error, "strerror", None) or one_line(error) or type(error).__name__
+            raise CheckpointError(f"{folder}: holds no tokenizer ({reason}); take another checkpoint") from error
+        return tokenizer
+
+    def require_ids_in_range(self) -> None:
+        """Raise ValueError where a token has a number that no table of as many rows as there are tokens has."""
+        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        token, number = max(vocabulary.items(), key=lambda item: item[1])
+        if number >= self.vocab_size:
+            raise ValueError(f"{ascii(token)[:40]} is token {number} of {self.vocab_size}")
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int, max_tokens: int) -> HFTokenizer:

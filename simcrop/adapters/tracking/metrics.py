@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from simcrop.adapters.system.files import naming, replace_text
+from simcrop.adapters.system.outside_files import parse_json
 from simcrop.core.ports import MetricSink
 
 
@@ -42,7 +43,7 @@ class JsonlMetrics:
 
 def _step_of(line: str) -> float:
     try:
-        return json.loads(line)["step"]
+        return parse_json(line)["step"]
     except (ValueError, KeyError, TypeError):
         return math.inf
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from simcrop.adapters.system.files import replace_text
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.errors import ConfigError, one_line
 
 Row = Mapping[str, float | int]
@@ -116,7 +117,7 @@ class Record:
             ConfigError: it is none that `write` has written.
         """
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            return cls(**read_json(path))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:

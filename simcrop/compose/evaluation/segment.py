@@ -15,6 +15,7 @@ from simcrop.adapters.config.settings import as_tree, config_from_tree
 from simcrop.adapters.evaluation.segmentation.crops import CropBatches
 from simcrop.adapters.evaluation.segmentation.files import (
     find_segmenter,
+    require_segmenter,
     save_segmenter,
     segmenter_config,
     segmenter_weights,
@@ -111,6 +112,7 @@ class _Fit:
             return None
         content = segmenter_config(folder)
         check_same(folder, content["settings"], self.fixed())
+        require_segmenter(folder, self.network)
         self.network.load_state_dict(segmenter_weights(folder, content["sha256"]))
         remove_training(self.out)  # a kill may have come before it was
         return content["trained"]

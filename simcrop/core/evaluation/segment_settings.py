@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from simcrop.core.recipe import Optimisation, Size, require
+from simcrop.core.recipe import MOST_WIDTH, Optimisation, Size, require, require_few_voxels
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ class SegmentSettings(Optimisation):
         require(len(set(self.classes)) == len(self.classes), f"classes: {list(self.classes)} names one twice")
         require(self.spacing_mm is None or min(self.spacing_mm) > 0, "spacing_mm: every value must be above 0")
         require(self.roi_size is None or min(self.roi_size) >= 1, "roi_size: every size must be at least 1")
+        require_few_voxels("roi_size", self.roi_size)
         self._at_least(1, "feature_size", "crops_per_volume", "selection_studies", "test_studies")
+        self._at_most(MOST_WIDTH, "feature_size")
         self._above_zero("encoder_lr")
         self._within("[0, 1)", "overlap")
         self._within("[0, 1]", "flip", "intensity_probability")

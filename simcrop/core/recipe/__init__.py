@@ -18,11 +18,15 @@ from simcrop.core.recipe.objectives import (
     ReportRecipe,
 )
 from simcrop.core.recipe.presets import PAPER, PRESETS
-from simcrop.core.recipe.section import Section, Size, require
-from simcrop.core.recipe.text_encoder import TextEncoderRecipe
+from simcrop.core.recipe.section import MOST_BLOCKS, MOST_WIDTH, Section, Size, require, require_few_voxels
+from simcrop.core.recipe.text_encoder import MOST_TOKENS, MOST_WORDS, TextEncoderRecipe
 from simcrop.core.recipe.train import Optimisation, TrainRecipe
 
 __all__ = [
+    "MOST_BLOCKS",
+    "MOST_TOKENS",
+    "MOST_WIDTH",
+    "MOST_WORDS",
     "PAPER",
     "PRESETS",
     "TERMS",
@@ -41,4 +45,5 @@ __all__ = [
     "TextEncoderRecipe",
     "TrainRecipe",
     "require",
+    "require_few_voxels",
 ]

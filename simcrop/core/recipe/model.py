@@ -5,7 +5,21 @@ from math import prod
 from typing import Literal
 
 from simcrop.core.ops import PatchSize, Window
-from simcrop.core.recipe.section import Section, Size, require, require_divisible
+from simcrop.core.recipe.section import (
+    MOST_BLOCKS,
+    MOST_WIDTH,
+    Section,
+    Size,
+    require,
+    require_divisible,
+    require_few_voxels,
+)
+
+_MOST_PATCHES = 1 << 20
+_MOST_LOCAL_VALUES = 1 << 25
+"""Of the table of places of the local path, four times that of `vit_b`; no checkpoint holds it."""
+_MOST_RATIO = 64
+_MOST_SPACING_MM = 1000.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,7 @@ class ModelRecipe(Section):
     """Dropout of their attention probabilities (paper 0.1)."""
 
     def __post_init__(self) -> None:
+        self._check_bounds()
         self._at_least(1, "in_channels")
         for axis, (size, patch) in enumerate(zip(self.volume_size, self.patch_size, strict=True)):
             require(patch >= 1 and size >= 1, f"patch_size: axis {axis} has a size below 1")
@@ -87,6 +102,7 @@ class ModelRecipe(Section):
                 f"volume_size: {size} voxels on axis {axis} are not divisible by patch_size {patch}; "
                 f"take {max(1, round(size / patch)) * patch}",
             )
+        require(self.num_patches <= _MOST_PATCHES, f"patch_size: {self.num_patches:,} patches of a volume are too many")
         require(all(s > 0 for s in self.spacing_mm), "spacing_mm: every value must be above 0")
         require(self.window[0] < self.window[1], f"window: low {self.window[0]} is not below high {self.window[1]}")
         require(1 <= len(self.input_windows) <= 16, f"windows: {len(self.input_windows)} are not 1 to 16; null for one")
@@ -108,6 +124,16 @@ class ModelRecipe(Section):
         self._at_least(1, "depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
         self._check_local_path()
 
+    def _check_bounds(self) -> None:
+        """Refuse what no computer has room for: these sizes may come from a file that somebody else has written."""
+        self._at_most(MOST_WIDTH, "in_channels", "embed_dim", "decoder_dim", "projection_dim", "fusion_mlp_dim")
+        self._at_most(MOST_WIDTH, "local_dim")
+        self._at_most(MOST_BLOCKS, "depth", "decoder_depth", "text_decoder_depth", "local_depth")
+        self._above_zero("mlp_ratio")
+        self._at_most(_MOST_RATIO, "mlp_ratio")
+        require(max(self.spacing_mm) <= _MOST_SPACING_MM, f"spacing_mm: {max(self.spacing_mm):g} is above a metre")
+        require_few_voxels("volume_size", self.volume_size)
+
     def _check_local_path(self) -> None:
         if self.local is not None:
             for axis, (size, patch) in enumerate(zip(self.volume_size, self.local, strict=True)):
@@ -115,6 +141,8 @@ class ModelRecipe(Section):
                     patch >= 1 and size % patch == 0,
                     f"local_patch_size: {patch} voxels on axis {axis} do not divide the {size} of volume_size",
                 )
+            values = prod(self.matched_grid) * self.local_dim
+            require(values <= _MOST_LOCAL_VALUES, f"local_patch_size: {prod(self.matched_grid):,} patches are too many")
         self._at_least(6, "local_dim")
         self._at_least(0, "local_depth")
         self._within("(0, 1]", "local_keep")

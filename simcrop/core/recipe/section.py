@@ -1,11 +1,19 @@
 """The parent of every section of the configuration, and its refusals."""
 
+import reprlib
 from collections.abc import Iterator
+from math import prod
 from typing import Any, ClassVar
 
 from simcrop.core.errors import ConfigError
 
 Size = tuple[int, int, int]
+
+MOST_WIDTH = 65_536
+"""Of any layer: ten times that of the largest vision transformer that was ever published."""
+MOST_BLOCKS = 256
+MOST_VOXELS = 1 << 29
+"""Of a volume: 1024 x 1024 x 512, four times what a scanner's fine reconstruction of a chest has."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -20,6 +28,14 @@ def require_divisible(width_key: str, width: int, heads_key: str, heads: int) ->
     require(width >= 1 and width % heads == 0, f"{width_key}: {width} is not divisible by {heads_key} {heads}")
 
 
+def require_few_voxels(key: str, size: Size | None) -> None:
+    """Raise ConfigError where a volume has more voxels than any scan."""
+    require(
+        size is None or prod(size) <= MOST_VOXELS,
+        f"{key}: {reprlib.repr(size)} are more than {MOST_VOXELS:,} voxels",
+    )
+
+
 class Section:
     """A section of the configuration: pydantic reads neither unknown keys nor NaN into it.
 
@@ -31,6 +47,10 @@ class Section:
     def _at_least(self, least: int, *keys: str) -> None:
         for key, value in self._given(keys):
             require(value >= least, f"{key}: {value} is below {least}")
+
+    def _at_most(self, most: int, *keys: str) -> None:
+        for key, value in self._given(keys):
+            require(value <= most, f"{key}: {reprlib.repr(value)} is above {most}")
 
     def _above_zero(self, *keys: str) -> None:
         for key, value in self._given(keys):

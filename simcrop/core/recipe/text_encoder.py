@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from simcrop.core.recipe.section import Section, require_divisible
+from simcrop.core.recipe.section import MOST_BLOCKS, MOST_WIDTH, Section, require_divisible
+
+MOST_WORDS = 1 << 20
+"""Of a vocabulary; the largest that is published, of many languages, has a quarter of that."""
+MOST_TOKENS = 1 << 16
+"""Of a text."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class TextEncoderRecipe(Section):
         require_divisible("hidden_size", self.hidden_size, "num_heads", self.num_heads)
         self._at_least(0, "depth")
         self._at_least(128, "vocab_size")
+        self._at_most(MOST_WIDTH, "hidden_size")
+        self._at_most(MOST_BLOCKS, "depth")
+        self._at_most(MOST_WORDS, "vocab_size")
+        self._at_most(MOST_TOKENS, "max_tokens")
         self._within("[0, 1)", "dropout")
 
     @property

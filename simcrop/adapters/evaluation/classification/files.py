@@ -9,16 +9,23 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from simcrop.adapters.checkpoints.folder import Checkpoint, find_checkpoint
+from pydantic import BaseModel, ConfigDict, Field
+
+from simcrop.adapters.checkpoints.folder import WEIGHTS, Checkpoint, find_checkpoint
+from simcrop.adapters.checkpoints.manifest import MANIFEST
 from simcrop.adapters.checkpoints.resume import check_same
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
+from simcrop.adapters.checkpoints.tensor_files import require_fit
+from simcrop.adapters.config.errors import why_invalid
 from simcrop.core.errors import CheckpointError, ConfigError
 from simcrop.core.evaluation.classifier import Classifier
 from simcrop.core.evaluation.labels import LearnedFrom
 
 _FOLDER = "checkpoints"
+_HEAD = "head.weight"
+_MOST_LABELS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +56,10 @@ class FineTuned(HeadLabels):
         """Put the weights into a classifier of the same encoder and number of labels.
 
         Raises:
-            CheckpointError: damaged.
+            CheckpointError: damaged, or of another encoder or number of labels.
         """
+        path = self.checkpoint.path / WEIGHTS
+        require_fit(path, self.checkpoint.stored(), classifier)
         classifier.load_state_dict(self.checkpoint.weights())
 
     def require(self, names: Sequence[str], *, exclusive: bool) -> None:
@@ -67,7 +76,11 @@ class FineTuned(HeadLabels):
 
 
 def fine_tuned(path: Path) -> FineTuned | None:
-    """The fine-tuned classifier that a path means; None where it is anything else."""
+    """The fine-tuned classifier that a path means; None where it is anything else.
+
+    Raises:
+        CheckpointError: it is a classifier, and damaged.
+    """
     try:
         checkpoint = find_checkpoint(path)
     except CheckpointError:
@@ -75,10 +88,56 @@ def fine_tuned(path: Path) -> FineTuned | None:
     about = checkpoint.manifest.get("classifier")
     if about is None:
         return None
-    counts = about["learned_from"]
-    learned_from = LearnedFrom(counts["num_studies"], counts["num_patients"], tuple(counts["num_positive"]))
-    thresholds = tuple(math.nan if value is None else value for value in about.get("thresholds", ()))
-    return FineTuned(tuple(about["labels"]), about["exclusive"], learned_from, thresholds, checkpoint)
+    head = read_head(about, checkpoint.path / MANIFEST, "take another checkpoint")
+    row = checkpoint.stored().get(_HEAD)
+    if row is None or row.shape[:1] != (len(head.names),):
+        raise CheckpointError(
+            f"{checkpoint.path / WEIGHTS}: has no {_HEAD} of {len(head.names)} rows, one for each label of "
+            f"{MANIFEST}; take another checkpoint"
+        )
+    return FineTuned(head.names, head.exclusive, head.learned_from, head.thresholds, checkpoint)
+
+
+def read_head(about: Any, path: Path, remedy: str) -> HeadLabels:
+    """What a file of ours says of the labels of a head.
+
+    Args:
+        about: the object of JSON.
+        path: of the file, for messages.
+        remedy: what to do where it says something else.
+
+    Raises:
+        CheckpointError: a value is of another type, or there are other numbers of labels than of what is said of them.
+    """
+    try:
+        said = _Head.model_validate(about)
+        numbers = {len(said.labels), len(said.learned_from.num_positive), len(said.thresholds or said.labels)}
+        if len(numbers) > 1 or not said.labels:
+            raise ValueError(f"{len(said.labels)} labels, and other numbers of counts or thresholds")
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged ({why_invalid(error)}); {remedy}") from error
+    counts = said.learned_from
+    return HeadLabels(
+        names=tuple(said.labels),
+        exclusive=said.exclusive,
+        learned_from=LearnedFrom(counts.num_studies, counts.num_patients, tuple(counts.num_positive)),
+        thresholds=tuple(math.nan if value is None else value for value in said.thresholds),
+    )
+
+
+class _Counts(BaseModel):
+    model_config = ConfigDict(strict=True)
+    num_studies: int
+    num_patients: int
+    num_positive: list[int]
+
+
+class _Head(BaseModel):
+    model_config = ConfigDict(strict=True)
+    labels: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=_MOST_LABELS)]
+    exclusive: bool
+    learned_from: _Counts
+    thresholds: list[float | None] = []
 
 
 def finished_fit(out: Path, settings: Mapping[str, Any]) -> FineTuned | None:

@@ -13,19 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import save_file
 from torch import Tensor
 
-from simcrop.adapters.evaluation.classification.files import HeadLabels
+from simcrop.adapters.checkpoints.tensor_files import load_tensors
+from simcrop.adapters.config.errors import why_invalid
+from simcrop.adapters.evaluation.classification.files import HeadLabels, read_head
 from simcrop.adapters.evaluation.classification.logistic_regression import LinearProbe
 from simcrop.adapters.system.files import sha256_of, whole_folder, writing
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.errors import CheckpointError
-from simcrop.core.evaluation.labels import LearnedFrom
 from simcrop.core.evaluation.readouts import ReadOut
 
 FOLDER = "probe"
 _ABOUT, _WEIGHTS = "probe.json", "probe.safetensors"
 _VERSION = 1
+_HEAD = {"labels", "exclusive", "learned_from", "thresholds"}
+_REMEDY = "fit the probe again by simcrop eval probe"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,24 +88,56 @@ def load_probe(folder: Path) -> KeptProbe:
     Raises:
         CheckpointError: damaged, or of a later version.
     """
+    about = _read_about(folder / _ABOUT)
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        if about["version"] > _VERSION:
-            raise CheckpointError(f"{folder}: was written by a later version of simcrop; update this one")
-        if sha256_of(folder / _WEIGHTS) != about["sha256"]:
+        if sha256_of(folder / _WEIGHTS) != about.sha256:
             raise ValueError(f"the sha256 of {_WEIGHTS} is not {_ABOUT}'s")
-        tensors, counts = load_file(folder / _WEIGHTS), about["learned_from"]
-        return KeptProbe(
-            names=tuple(about["labels"]),
-            exclusive=about["exclusive"],
-            learned_from=LearnedFrom(counts["num_studies"], counts["num_patients"], tuple(counts["num_positive"])),
-            thresholds=tuple(math.nan if value is None else value for value in about["thresholds"]),
-            probe=LinearProbe(tensors["weight"], tensors["bias"], about["exclusive"]),
-            read_out=about["features"],
-            centres=tensors.get("centres"),
-            model=about["model"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: damaged ({why_invalid(error)}); {_REMEDY}") from error
+    tensors = load_tensors(folder / _WEIGHTS, _REMEDY)
+    head = read_head(about.model_dump(include=_HEAD), folder / _ABOUT, _REMEDY)
+    weight, bias, centres = (tensors.get(name) for name in ("weight", "bias", "centres"))
+    rows = len(head.names)
+    if weight is None or bias is None or weight.ndim != 2 or (len(weight), *bias.shape) != (rows, rows):
+        raise CheckpointError(f"{folder / _WEIGHTS}: damaged (no weight and bias of {rows} labels); {_REMEDY}")
+    if (centres is not None) != (about.features == "prototypes") or (centres is not None and centres.ndim != 2):
+        raise CheckpointError(f"{folder / _WEIGHTS}: damaged (no centres, and {_ABOUT} tells of some); {_REMEDY}")
+    return KeptProbe(
+        names=head.names,
+        exclusive=head.exclusive,
+        learned_from=head.learned_from,
+        thresholds=head.thresholds,
+        probe=LinearProbe(weight.double(), bias.double(), head.exclusive),
+        read_out=about.features,
+        centres=centres,
+        model=about.model.model_dump(),
+    )
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+    path: str
+    sha256: str
+    beside: str
+
+
+class _About(BaseModel):
+    """Types of what is read of probe.json; what tells the labels is read by `read_head`."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    version: int
+    features: ReadOut
+    model: _Model
+    sha256: str
+
+
+def _read_about(path: Path) -> _About:
+    try:
+        about: Any = read_json(path)
+        if isinstance(about, dict) and isinstance(about.get("version"), int) and about["version"] > _VERSION:
+            raise CheckpointError(f"{path.parent}: was written by a later version of simcrop; update this one")
+        return _About.model_validate(about)
+    except (OSError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{folder}: damaged ({error}); fit the probe again by simcrop eval probe") from error
+        raise CheckpointError(f"{path}: damaged ({why_invalid(error)}); {_REMEDY}") from error

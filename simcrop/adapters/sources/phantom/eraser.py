@@ -1,10 +1,10 @@
 """Render phantoms of a folder again, without some of what their reports speak of."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from simcrop.adapters.sources.phantom.render import mask_name, render
 from simcrop.adapters.sources.phantom.sites import Lesion
 from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan, sample_study
 from simcrop.adapters.sources.phantom.writer import DONE, VERSION
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.data.study import Volume
 from simcrop.core.errors import DataError
 
@@ -47,11 +48,15 @@ class PhantomEraser:
         """The seed of the folder's chests, and each of them by its name."""
         path = self._root / DONE
         try:
-            made = json.loads(path.read_text(encoding="utf-8"))
+            made: Any = read_json(path)
+            if not isinstance(made, dict):
+                raise ValueError("no object of JSON")
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error}); write the phantoms again") from error
-        if made["version"] != VERSION:
-            raise DataError(f"{path}: is of version {made['version']}, expected {VERSION}; write the phantoms again")
+        if made.get("version") != VERSION:
+            raise DataError(
+                f"{path}: is of version {made.get('version')}, expected {VERSION}; write the phantoms again"
+            )
         slots = plan(made["num_cases"], made["seed"], made["validation_fraction"])
         return made["seed"], {slot.name: slot for slot in slots}
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan
 from simcrop.adapters.sources.phantom.tables import tables, volume_name
 from simcrop.adapters.system.files import whole_file, whole_folder
 from simcrop.adapters.system.locks import holds_nothing, owned
+from simcrop.adapters.system.outside_files import read_json
 from simcrop.adapters.system.pool import run_all, usable_cores
 from simcrop.core.errors import DataError
 
@@ -86,7 +88,9 @@ def _is_complete(out: Path, parameters: Mapping[str, object]) -> bool:
     """True for a finished set with these parameters, False for one that may be begun or continued."""
     for name in (DONE, STARTED):
         try:
-            found = json.loads((out / name).read_text())
+            found: Any = read_json(out / name)
+            if not isinstance(found, dict):
+                raise ValueError("no object of JSON")
         except FileNotFoundError:
             continue
         except ValueError as error:

@@ -65,7 +65,7 @@ def test_any_other_pickled_code_is_refused_by_name_and_not_run(tmp_path: Path, p
     }[place]
     torch.save(tree, tmp_path / "bad.pth", _use_new_zipfile_serialization=is_zip)
     with pytest.raises(
-        CheckpointError, match=r"bad.pth cannot be read \(its pickle asks for posix.system, which was not run"
+        CheckpointError, match=r"bad.pth: cannot be read \(its pickle asks for posix.system, which was not run"
     ):
         read_encoder_file(tmp_path / "bad.pth")
     assert not (tmp_path / "ran").exists()

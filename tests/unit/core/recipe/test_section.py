@@ -53,6 +53,30 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
         (ModelRecipe, {key: 0}, rf"^{key}: 0 is below 1$")
         for key in ("depth", "decoder_depth", "text_decoder_depth", "fusion_mlp_dim")
     ),
+    *(
+        (ModelRecipe, {key: 10_000_000}, rf"^{key}: 10000000 is above 256$")
+        for key in ("depth", "decoder_depth", "text_decoder_depth", "local_depth")
+    ),
+    *(
+        (ModelRecipe, {key: 4_000_000}, rf"^{key}: 4000000 is above 65536$")
+        for key in ("in_channels", "embed_dim", "decoder_dim", "projection_dim", "fusion_mlp_dim", "local_dim")
+    ),
+    (ModelRecipe, {"embed_dim": 10**4000}, r"^embed_dim: 1\d+\.\.\.\d+ is above 65536$"),
+    (ModelRecipe, {"mlp_ratio": 1e300}, r"^mlp_ratio: 1e\+300 is above 64$"),
+    (ModelRecipe, {"mlp_ratio": 0.0}, r"^mlp_ratio: 0.0 is not above 0$"),
+    (ModelRecipe, {"spacing_mm": (1.0, 1.0, 1e9)}, r"^spacing_mm: 1e\+09 is above a metre$"),
+    (
+        ModelRecipe,
+        {"volume_size": (100_000,) * 3},
+        r"^volume_size: \(100000, 100000, 100000\) are more than 536,870,912",
+    ),
+    (ModelRecipe, {"volume_size": (10**4000, 96, 48)}, r"^volume_size: \(1\d+\.\.\.\d+, 96, 48\) are more than"),
+    (ModelRecipe, {"volume_size": (512,) * 3, "patch_size": (4,) * 3}, r"^patch_size: 2,097,152 patches .* too many$"),
+    (ModelRecipe, {"local_patch_size": (1, 1, 1)}, r"^local_patch_size: 442,368 patches are too many$"),
+    (TextEncoderRecipe, {"hidden_size": 3_000_000}, r"^hidden_size: 3000000 is above 65536$"),
+    (TextEncoderRecipe, {"depth": 300}, r"^depth: 300 is above 256$"),
+    (TextEncoderRecipe, {"vocab_size": 1 << 30}, r"^vocab_size: 1073741824 is above 1048576$"),
+    (TextEncoderRecipe, {"max_tokens": 1 << 30}, r"^max_tokens: 1073741824 is above 65536$"),
     (ReconstructionRecipe, {"prediction_ratio": 0.0}, r"^reconstruction.prediction_ratio: 0.0 is outside \(0, 1\]$"),
     (ReconstructionRecipe, {"prediction_ratio": 0.5, "loss": "all"}, "below 1 needs loss: masked, not all$"),
     (ReportRecipe, {"mask_ratio": 0.0}, r"^report.mask_ratio: 0.0 is outside \(0, 1\]$"),
