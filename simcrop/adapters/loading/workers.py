@@ -1,5 +1,6 @@
 """Items of a data set, read by processes of their own, with errors that a user can act on."""
 
+import gc
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ def read_items(
         prefetch_factor=prefetch_factor if num_workers else None,
         pin_memory=pin_memory,
         collate_fn=_as_it_is,
+        worker_init_fn=_leave_alone,
         # A generator of its own, so that loading never draws from torch's global one.
         generator=torch.Generator(),
     )
@@ -81,6 +83,11 @@ class _Items(Dataset[Any]):
             return self._read(key)
         except SimcropError as error:
             return error
+
+
+def _leave_alone(worker: int) -> None:
+    """Keep a worker's collector of garbage off what it shares with the main process: to look at it is to copy it."""
+    gc.freeze()
 
 
 def _as_it_is(item: Any) -> Any:
