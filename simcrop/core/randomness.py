@@ -6,6 +6,7 @@ data workers, continues exactly.
 """
 
 import hashlib
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,6 +22,16 @@ def derive_seed(*parts: object) -> int:
 def generator(*parts: object) -> torch.Generator:
     """CPU generator seeded by `derive_seed(*parts)`."""
     return torch.Generator().manual_seed(derive_seed(*parts))
+
+
+@lru_cache(maxsize=2, typed=True)
+def shuffled(number: int, *parts: object) -> Int64[Tensor, "number"]:
+    """The numbers below `number` in an order that is a function of the parts; for reading alone, since it is kept.
+
+    A run asks for the order of its epoch with every micro-batch, and to draw that of a million studies takes longer
+    than all else that a micro-batch needs of the main process.
+    """
+    return torch.randperm(number, generator=generator(*parts))
 
 
 def noise(seeds: Int64[Tensor, "B"], number: int) -> Float[Tensor, "B number"]:

@@ -4,29 +4,27 @@ So a run resumed at any step, with any number of data workers, reads the same ba
 """
 
 import itertools
-import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Int16
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from simcrop.adapters.loading.buffers import Ring, shared_room
+from simcrop.adapters.loading.packed import PackedStudies
 from simcrop.adapters.loading.prepared import PreparedVolumes
 from simcrop.adapters.loading.workers import read_items
 from simcrop.core.data.augment import Augmenter, boxes_of
 from simcrop.core.data.batch import Batch, PreparedBatch
 from simcrop.core.data.items import ItemReader, collate
-from simcrop.core.data.study import Report, Study
+from simcrop.core.data.study import Study
 from simcrop.core.errors import ConfigError
 from simcrop.core.evaluation.fitting import LabelledBatch
-from simcrop.core.randomness import generator
+from simcrop.core.randomness import shuffled
 from simcrop.core.recipe import Size, TrainRecipe
 from simcrop.core.recipe.section import require
 
@@ -123,7 +121,7 @@ class StudyBatches:
         epoch, first = divmod(
             (micro_batch * self.world_size + self.rank) * size, len(self.studies) // multiple * multiple
         )
-        order = torch.randperm(len(self.studies), generator=generator(self.reader.spec.seed, "order", epoch))
+        order = shuffled(len(self.studies), self.reader.spec.seed, "order", epoch)
         return epoch, tuple(order[first : first + size].tolist())
 
 
@@ -163,7 +161,7 @@ class HeldOutBatches:
 
 
 def _batch_at(
-    studies: "PackedStudies", reader: ItemReader, fixed_draws: bool, ring: Ring | None, key: tuple[int, Position]
+    studies: PackedStudies, reader: ItemReader, fixed_draws: bool, ring: Ring | None, key: tuple[int, Position]
 ) -> PreparedBatch:
     """The training batch of a number and its position; where there is a ring, its voxels are there."""
     number, (epoch, indices) = key
@@ -172,22 +170,6 @@ def _batch_at(
         return ring.detached(reader.training_batch(chosen, draws, ring.room(number)))
     num_values = len(chosen) * reader.largest_box
     return reader.training_batch(chosen, draws, shared_room(num_values) if get_worker_info() else None)
-
-
-class PackedStudies:
-    """Studies in two arrays: a forked worker shares them, where touching Python objects would copy their pages."""
-
-    def __init__(self, studies: Sequence[Study]) -> None:
-        rows = [json.dumps(asdict(study)).encode() for study in studies]
-        self._ends = np.cumsum([len(row) for row in rows])
-        self._bytes = np.frombuffer(b"".join(rows), np.uint8)
-
-    def __getitem__(self, index: int) -> Study:
-        first = self._ends[index - 1] if index else 0
-        fields: dict[str, Any] = json.loads(self._bytes[first : self._ends[index]].tobytes())
-        fields["report"] = Report(**fields["report"])
-        fields["reconstructions"] = tuple(fields["reconstructions"])
-        return Study(**fields)
 
 
 def volume_centres(
@@ -243,7 +225,7 @@ class AugmentedStudies:
     def read(self, step: int) -> LabelledBatch:
         """The batch of a step."""
         epoch, number = divmod(step - 1, self.steps_per_epoch)
-        order = torch.randperm(len(self.studies), generator=generator(self.augmenter.seed, "fit order", epoch))
+        order = shuffled(len(self.studies), self.augmenter.seed, "fit order", epoch)
         chosen = order[number * self._size : (number + 1) * self._size]
         studies = [self.studies[index] for index in chosen.tolist()]
         size = self.prepared.size

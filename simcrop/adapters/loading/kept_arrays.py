@@ -4,17 +4,16 @@
     FOLDER/index_*.jsonl    a line for each array, a file for each process that made some: its checksum, the name, size
                             and time of what it was made from, and more
 
-A line is written after its array, so an array without one does not exist and is made again; of several lines the last
-counts.
+A line is written after its array, so an array without one does not exist and is made again. Of several lines that one
+counts which has the checksum of the array; when they were written tells nothing, since clocks differ.
 """
 
 import hashlib
-import json
 import os
 import platform
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ import torch
 from jaxtyping import Int16
 from torch import Tensor
 
+from simcrop.adapters.loading.kept_index import KeptIndex
 from simcrop.adapters.loading.storage import DamagedError, Storage, StoredVoxels
 from simcrop.adapters.system.cache_folder import cache_file
 from simcrop.core.data.augment import AIR_HU, cut_box
@@ -31,7 +31,6 @@ from simcrop.core.errors import DataError
 from simcrop.core.recipe import Size
 
 _UNSAFE = re.compile(r"[^\w.-]")
-_NAME_OF_LINE = re.compile(rb'\{"name": ("(?:[^"\\]|\\.)*"), ')
 
 
 class KeptArrays:
@@ -52,9 +51,8 @@ class KeptArrays:
     def __init__(self, folder: Path, size: Size, storage: Storage) -> None:
         """See the attributes; the folder need not be there."""
         self.folder, self.size, self.storage = folder, size, storage
-        self._lines = _index(self.folder)
-        self._numbers = {name: number for number, name in enumerate(self._lines)}
-        self._verified = torch.zeros(len(self._lines), dtype=torch.bool)
+        self._index = KeptIndex(self.folder)
+        self._current, self._verified = torch.zeros((2, len(self._index)), dtype=torch.bool)
         # Where the system has no shared memory, each process verifies for itself.
         with suppress(RuntimeError):
             self._verified.share_memory_()
@@ -75,15 +73,29 @@ class KeptArrays:
         return self.folder / array_name(reconstruction, self.storage.suffix)
 
     def is_current(self, reconstruction: str, source: Any) -> bool:
-        """Whether the array is there, and was made from files of this stamp."""
-        line = self._lines.get(reconstruction)
-        if line is None:
+        """Whether the array is there, and was made from files of this stamp.
+
+        An array that was made several times may be that of another line. Then its checksum tells, so it is read.
+        """
+        lines = self._index.numbers(reconstruction)
+        made_of_it = [number for number in lines if self._index.is_made_of(number, source)]
+        if not made_of_it:
             return False
-        row = json.loads(line)
+        path = self.array_file(reconstruction)
         try:
-            return row["source"] == source and self.array_file(reconstruction).stat().st_size == row["bytes"]
-        except OSError:
+            size = path.stat().st_size
+            found = [number for number in made_of_it if self._index.num_bytes[number] == size]
+            if len({self._index.checksums[number] for number in lines}) > 1:
+                checksum = self.storage.open(path, self.size).checksum()
+                found = [number for number in found if self._index.checksums[number] == checksum]
+        except (DamagedError, OSError, ValueError, EOFError):
             return False
+        self._current[found] = True
+        return bool(found)
+
+    def is_made_often(self, reconstruction: str) -> bool:
+        """Whether the index has several lines of an array."""
+        return len(self._index.numbers(reconstruction)) > 1
 
     def write(self, reconstruction: str, voxels: np.ndarray) -> dict[str, Any]:
         """Write an array, whole or not at all; of its line in the index, what tells the array.
@@ -112,35 +124,37 @@ class KeptArrays:
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({error}); delete it and run simcrop data prepare") from error
 
-    def _verify(self, reconstruction: str, stored: StoredVoxels) -> None:
-        number = self._numbers.get(reconstruction)
-        if number is not None and self._verified[number]:
-            return
-        if stored.checksum() != self._row(reconstruction)["crc32"]:
-            raise DamagedError
-        self._verified[number] = True
+    def _verify(self, reconstruction: str, stored: StoredVoxels) -> int:
+        """The line of an array. Raises DamagedError where there is no line with its checksum."""
+        lines = self._lines(reconstruction)
+        if not any(verified := self._verified[lines].tolist()):
+            checksum = stored.checksum()
+            fitting = [number for number in lines if self._index.checksums[number] == checksum]
+            if not fitting:
+                raise DamagedError
+            # The same voxels may have been made from files that differ in where they lie.
+            best = max(fitting, key=lambda number: (bool(self._current[number]), number))
+            self._verified[best] = True
+            return best
+        return lines[verified.index(True)]
 
     def _row(self, reconstruction: str) -> dict[str, Any]:
-        line = self._lines.get(reconstruction)
-        if line is None:
+        lines = self._lines(reconstruction)
+        if len(lines) == 1:
+            return self._index.row(lines[0])
+        with self._opened(reconstruction) as stored:
+            return self._index.row(self._verify(reconstruction, stored))
+
+    def _lines(self, reconstruction: str) -> Sequence[int]:
+        lines = self._index.numbers(reconstruction)
+        if not lines:
             raise DataError(f"{self.folder}: holds no volume {reconstruction}; run simcrop data prepare")
-        return json.loads(line)
+        return lines
 
 
 def new_index(folder: Path) -> Path:
     """An index of this process alone: machines that share a folder, and jobs of an array, do not write into one."""
     return folder / f"index_{platform.node()}_{os.getpid()}_{time.time_ns()}.jsonl"
-
-
-def _index(folder: Path) -> dict[str, bytes]:
-    """Volume -> its line, the newest; unparsed, since a worker needs few of them."""
-    lines: dict[str, bytes] = {}
-    for path in sorted(folder.glob("index_*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
-        for line in path.read_bytes().splitlines():
-            match = _NAME_OF_LINE.match(line)
-            if match and line.endswith(b"}"):
-                lines[json.loads(match[1])] = line
-    return lines
 
 
 def array_name(reconstruction: str, suffix: str = ".npy") -> str:

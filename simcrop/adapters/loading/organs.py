@@ -141,7 +141,10 @@ def prepare_organs(
     if bad:
         more = f" (and masks of {len(bad) - 1} more volumes)" if len(bad) > 1 else ""
         raise DataError(f"{min(bad)}{more}; or take the mask away: what has none teaches nothing of its class")
-    return PreparedOrgans(source, classes, prepared, cache, storage, stamps)
+    organs = PreparedOrgans(source, classes, prepared, cache, storage, stamps)
+    for name in filter(organs.is_made_often, stamps):
+        organs.is_current(name, stamps[name])  # and from now on they know by which line
+    return organs
 
 
 def _stamp(data_set: DataSet, organs: PreparedOrgans, name: str) -> list[Any] | None:

@@ -72,7 +72,10 @@ def prepare(
     if refused is None and bad:
         more = f" (and {len(bad) - 1} more volumes cannot be used)" if len(bad) > 1 else ""
         raise DataError(f"{min(map(str, bad.values()))}{more}; or list it under data.quarantine")
-    return PreparedVolumes(source, grid, cache, storage)
+    prepared = PreparedVolumes(source, grid, cache, storage)
+    for name in filter(prepared.is_made_often, names):
+        prepared.is_current(name, source_stamp(source, name))  # and from now on it knows by which line
+    return prepared
 
 
 def _prepare_all(

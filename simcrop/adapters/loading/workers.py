@@ -1,5 +1,6 @@
 """Items of a data set, read by processes of their own, with errors that a user can act on."""
 
+import gc
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -43,7 +44,7 @@ def read_items(
         prefetch_factor=prefetch_factor if num_workers else None,
         pin_memory=pin_memory,
         collate_fn=_as_it_is,
-        worker_init_fn=begin_reader,
+        worker_init_fn=_begin,
         # A generator of its own, so that loading never draws from torch's global one.
         generator=torch.Generator(),
     )
@@ -83,6 +84,12 @@ class _Items(Dataset[Any]):
             return self._read(key)
         except SimcropError as error:
             return error
+
+
+def _begin(worker: int) -> None:
+    begin_reader()
+    # The collector of garbage is kept off what is shared with the main process: to look at it is to copy it.
+    gc.freeze()
 
 
 def _as_it_is(item: Any) -> Any:

@@ -47,13 +47,10 @@ def begin_worker() -> None:
     watch_parent(_leave)
 
 
-def begin_reader(number: int = 0) -> None:
+def begin_reader() -> None:
     """What a process that reads data for training does first: as `begin_worker`, but it survives SIGTERM for a while.
 
     A cluster sends SIGTERM to every process of a job. The parent then finishes its step, for which it needs this one.
-
-    Args:
-        number: of the process; without a meaning here.
     """
     begin_worker()
     signal.signal(signal.SIGTERM, _end_later)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simcrop.core.randomness import derive_seed, generator, noise
+from simcrop.core.randomness import derive_seed, generator, noise, shuffled
 
 PARTS = st.lists(st.one_of(st.integers(), st.text("abc")), min_size=1, max_size=4)
 
@@ -31,6 +31,20 @@ def test_generators_are_independent_of_what_was_drawn_before() -> None:
     torch.rand(100)
     assert torch.equal(torch.rand(5, generator=generator(3, "x")), first)
     assert not torch.equal(torch.rand(5, generator=generator(4, "x")), first)
+
+
+def test_an_order_is_drawn_once_and_is_what_it_always_was() -> None:
+    # Another order would make resumed runs continue with other studies.
+    assert shuffled(8, 0, "order", 1).tolist() == [5, 1, 2, 7, 3, 0, 6, 4]
+    drawn = torch.randperm(1000, generator=generator(0, "order", 2))
+    assert torch.equal(shuffled(1000, 0, "order", 2), drawn)
+    assert shuffled(1000, 0, "order", 2) is shuffled(1000, 0, "order", 2)
+
+
+def test_orders_of_parts_that_python_takes_for_equal_stay_apart() -> None:
+    assert [shuffled(100, part).tolist() for part in (1, True)] == [
+        torch.randperm(100, generator=generator(part)).tolist() for part in (1, True)
+    ]
 
 
 def test_noise_is_a_function_of_seed_and_place() -> None:

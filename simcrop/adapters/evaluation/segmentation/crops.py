@@ -16,7 +16,7 @@ from simcrop.core.data.study import Study
 from simcrop.core.evaluation.segment_regions import changed_region, foreground_box
 from simcrop.core.evaluation.segment_settings import SegmentSettings
 from simcrop.core.ops import Window
-from simcrop.core.randomness import derive_seed, generator
+from simcrop.core.randomness import derive_seed, generator, shuffled
 from simcrop.core.recipe import Size
 
 _SEEDS = 2**32
@@ -114,5 +114,5 @@ class CropBatches:
 
     def _study(self, position: int) -> Study:
         epoch, index = divmod(position, len(self._studies))
-        order = torch.randperm(len(self._studies), generator=generator("segmented studies", self._seed, epoch))
+        order = shuffled(len(self._studies), "segmented studies", self._seed, epoch)
         return self._studies[int(order[index])]

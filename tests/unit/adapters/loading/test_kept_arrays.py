@@ -1,5 +1,6 @@
 """Arrays that are kept: what is read of them, what makes one current, and what stands outside."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +51,46 @@ def test_an_array_without_a_line_does_not_exist(tmp_path: Path) -> None:
         kept.read_box("a", (0, 0, 0), torch.empty(SIZE, dtype=torch.int16))
 
 
-def test_the_newest_line_counts(tmp_path: Path) -> None:
-    kept = _kept(tmp_path)
-    written = kept.write("a", VOXELS + 1)
-    append_row(new_index(tmp_path), {"name": "a", "source": "later", **written})
+FAR = 4_070_908_800
+"""The first second of 2099."""
+
+
+@pytest.mark.parametrize(("first_time", "second_time"), [(0, FAR), (FAR, 0)])
+def test_the_line_of_the_array_counts_whatever_the_times_of_the_index_files(
+    tmp_path: Path, first_time: int, second_time: int
+) -> None:
+    first, second = _replaced(tmp_path)
+    os.utime(first, (first_time, first_time))
+    os.utime(second, (second_time, second_time))
     again = KeptArrays(tmp_path, SIZE, Raw())
     assert again.is_current("a", "later")
     box = torch.empty(SIZE, dtype=torch.int16)
     again.read_box("a", (0, 0, 0), box)
     assert torch.equal(box, torch.from_numpy(VOXELS + 1))
+
+
+def test_a_scan_that_was_put_back_is_made_again(tmp_path: Path) -> None:
+    _replaced(tmp_path)
+    assert not KeptArrays(tmp_path, SIZE, Raw()).is_current("a", "stamp"), "the array is that of the later scan"
+
+
+def test_an_array_of_several_lines_that_has_the_checksum_of_none_is_made_again(tmp_path: Path) -> None:
+    _replaced(tmp_path)
+    kept = KeptArrays(tmp_path, SIZE, Raw())
+    kept.write("a", VOXELS + 2)
+    assert not kept.is_current("a", "later")
+    with pytest.raises(DataError, match=r"is damaged .* delete it and run simcrop data prepare$"):
+        kept.read_box("a", (0, 0, 0), torch.empty(SIZE, dtype=torch.int16))
+
+
+def _replaced(folder: Path) -> tuple[Path, Path]:
+    """An array that was made of a later scan too: its index files."""
+    _kept(folder)
+    [first] = folder.glob("index_*.jsonl")
+    written = KeptArrays(folder, SIZE, Raw()).write("a", VOXELS + 1)
+    second = new_index(folder)
+    append_row(second, {"name": "a", "source": "later", **written})
+    return first, second
 
 
 def test_names_that_had_to_be_changed_stay_apart() -> None:

@@ -75,6 +75,27 @@ def test_only_what_changed_is_prepared_again(source: CTRateSource, tmp_path: Pat
     assert torch.equal(_prepare(source, tmp_path).read(NAMES[1]), expected)
 
 
+@pytest.mark.parametrize("index_time", [0, 4_070_908_800], ids=["1970", "2099"])
+@pytest.mark.parametrize(("seed", "shift_mm"), [(99, 0.0), (0, 40.0)], ids=["other voxels", "the same elsewhere"])
+def test_a_replaced_scan_is_the_one_that_is_read_whatever_the_time_of_the_first_index(
+    source: CTRateSource, tmp_path: Path, index_time: int, seed: int, shift_mm: float
+) -> None:
+    prepared = _prepare(source, tmp_path)
+    for path in prepared.folder.glob("index_*.jsonl"):
+        os.utime(path, (index_time, index_time))
+    affine = AFFINE.copy()
+    affine[0, 3] += shift_mm
+    write_nifti(source.volume_file(NAMES[0]), chest(seed), affine)
+    os.utime(source.volume_file(NAMES[0]), ns=(1, 1))
+    expected, expected_affine = resample_volume(source.read_volume(NAMES[0]), GRID)
+    for _ in range(2):  # what was prepared just now, and what is found
+        prepared = _prepare(source, tmp_path)
+        assert torch.equal(prepared.read(NAMES[0]), expected)
+        torch.testing.assert_close(prepared.affine(NAMES[0]), expected_affine)
+    before = _times(prepared)
+    assert _times(_prepare(source, tmp_path)) == before
+
+
 def test_a_cut_off_array_is_prepared_again(source: CTRateSource, tmp_path: Path) -> None:
     prepared = _prepare(source, tmp_path)
     path = prepared.array_file(NAMES[0])
