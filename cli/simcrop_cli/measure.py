@@ -19,6 +19,7 @@ from simcrop.core.data.batch import Batch, Inputs, MaskedReport, Tokens
 from simcrop.core.data.split import nothing_held_out, split_by_patient
 from simcrop.core.model.masking import draw_patch_mask, mask_report_tokens
 from simcrop.core.model.simcrop import SimCroP
+from simcrop.core.objectives.contrast import compared
 from simcrop.core.objectives.losses import Counts
 from simcrop.core.ports import SingleProcess, Tokenizer
 from simcrop.core.training.learner import numerics
@@ -106,6 +107,9 @@ def _pass(config: RunConfig, model: SimCroP, tokenizer: Tokenizer, num_studies: 
     for _ in range(2):
         started = time.monotonic()
         with _counting(model) as total, numerics(device, config.train):
+            if config.train.contrast == "step" and config.train.micro_batches(1) > 1:
+                with torch.no_grad():
+                    compared(model.begin(batch.to(device), counts, SingleProcess()))
             loss = model.total(model(batch.to(device), counts, SingleProcess()))
         loss.backward()
         if device.type == "cuda":

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 from support.tiny_data import write_config
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from simcrop import compose
 from simcrop.adapters.config.settings import load_config
+from simcrop.core.model.encoder import VisionEncoder
 from simcrop_cli.measure import measure
 
 
@@ -30,3 +33,17 @@ def test_phantoms_are_counted_without_being_made(tmp_path: Path, monkeypatch: py
     (tmp_path / "run.yaml").write_text("data: {cases: 40, validation_fraction: 0.25}\ntrain: {batch_size: 1}\n")
     assert measure(load_config(tmp_path / "run.yaml")).training_studies == 30
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("contrast", "passes"), [("micro_batch", 1), ("step", 2)])
+def test_micro_batches_that_are_compared_together_are_read_twice(tmp_path: Path, contrast: str, passes: int) -> None:
+    calls: list[object] = []
+
+    def note(part: nn.Module, *_: object) -> None:
+        calls.extend([None] * isinstance(part, VisionEncoder))
+
+    config = load_config(write_config(tmp_path), ["train.accumulate=2", f"train.contrast={contrast}"])
+    with register_module_forward_hook(note):
+        measure(config)
+    assert len(calls) == 2 * passes  # the first time warms up
