@@ -135,6 +135,7 @@ def _assembled(work: WorkFile, places: Places, options: IndexOptions) -> Indexed
         if options.reports is not None:
             joined = join_reports(work, options.reports, left_out.add, _warn)
         written = write_table(stream, places, _chosen(work, options, left_out.add))
+    left_out.tell()
     has_configuration = write_configuration(places)
     return Indexed(places, files, volumes, studies, best, written, left_out.counts, joined, has_configuration)
 

@@ -142,7 +142,8 @@ class RowFolder:
         if self._table is not None:
             rows = {scan: self._rows[scan] for scan in scans if scan in self._rows}
             with whole_file(self.result) as file:
-                write_table(file, rows, self.columns, self._table, {"simcrop": json.dumps(self._about)})
+                about = {"simcrop": json.dumps(self._about)}
+                write_table(file, rows, self.columns, self._table, about, path=self.result)
             shutil.rmtree(self._unfinished, ignore_errors=True)
 
     @property

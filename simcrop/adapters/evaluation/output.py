@@ -1,6 +1,5 @@
 """The files of an evaluation: metrics.json, predictions.csv, pictures; and its one printed table."""
 
-import csv
 import io
 import json
 import math
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from simcrop.adapters.evaluation.tables import results_console
+from simcrop.adapters.formats.csv_writer import CsvWriter
 from simcrop.adapters.system.files import replace_text, whole_file
 from simcrop.adapters.system.provenance import git_commit, versions
 
@@ -64,7 +64,7 @@ def write_evaluation(folder: Path, result: Evaluation, about: Mapping[str, Any])
     """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").unlink(missing_ok=True)
-    replace_text(folder / "predictions.csv", _as_csv(result.predictions))
+    _write_predictions(folder / "predictions.csv", result.predictions)
     for name, figure in result.figures.items():
         save_figure(folder / "pictures" / f"{name}.png", figure)
     content = {
@@ -100,9 +100,10 @@ def without_nan(tree: Any) -> Any:
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
-def _as_csv(predictions: Predictions) -> str:
+def _write_predictions(path: Path, predictions: Predictions) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(predictions.columns)
-    writer.writerows(predictions.rows)
-    return text.getvalue()
+    table = CsvWriter(text, predictions.columns)
+    for row in predictions.rows:
+        table.add(row)
+    replace_text(path, text.getvalue())
+    table.tell(path)

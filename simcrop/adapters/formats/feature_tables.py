@@ -4,7 +4,6 @@ The first column holds names, every other a feature; in an .npz or .h5 file the 
 folder every .npz and .h5 file is a scan, its array `features` the row. All keep every bit of a float32.
 """
 
-import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcrop.adapters.formats.array_files import read_arrays
+from simcrop.adapters.formats.csv_writer import CsvWriter
 from simcrop.adapters.formats.tables import SUFFIXES, is_parquet, table_cells
 from simcrop.adapters.formats.workbooks import require_pyarrow
 from simcrop.adapters.system.outside_files import parse_json
@@ -34,7 +34,13 @@ _HINT = "the first column holds names and all others numbers; in an .npz or .h5 
 
 
 def write_table(
-    file: BinaryIO, rows: Rows, columns: Sequence[str] | None, form: TableFormat, about: Mapping[str, str]
+    file: BinaryIO,
+    rows: Rows,
+    columns: Sequence[str] | None,
+    form: TableFormat,
+    about: Mapping[str, str],
+    *,
+    path: Path,
 ) -> None:
     """Write rows in their order, their names in the column `scan`.
 
@@ -44,15 +50,17 @@ def write_table(
         columns: names of the numbers; None takes feature_0, feature_1 ...
         form: csv or parquet.
         about: what the features are; goes into the metadata of a Parquet file.
+        path: of what is written, for a warning of names that a spreadsheet would compute.
     """
     width = len(next(iter(rows.values()), []))
     columns = [_NAME, *(columns or (f"feature_{number}" for number in range(width)))]
     if form == "csv":
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows((name, *map(str, row)) for name, row in rows.items())
+        table = CsvWriter(text, columns)
+        for name, row in rows.items():
+            table.add((name, *map(str, row)))
         text.detach()
+        table.tell(path)
         return
     parquet, arrow = require_pyarrow(), import_module("pyarrow")
     values = np.stack([*rows.values()]) if rows else np.zeros((0, len(columns) - 1), np.float32)

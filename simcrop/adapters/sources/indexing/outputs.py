@@ -1,6 +1,5 @@
 """Files that an index writes: the table, the list of what is left out, and a configuration that takes the table."""
 
-import csv
 import io
 import json
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simcrop.adapters.config.shipped import shipped
+from simcrop.adapters.formats.csv_writer import CsvWriter
 from simcrop.adapters.sources.indexing.rows import COLUMNS, TableRow
 from simcrop.adapters.sources.indexing.volumes import LeftOut
 from simcrop.adapters.system.files import replace_text, whole_file
@@ -104,17 +104,20 @@ class LeftOutTable:
 
     def __init__(self, stream: io.TextIOBase, places: Places) -> None:
         self.counts, self._places = Counts(), places
-        self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(_LEFT_OUT_COLUMNS)
+        self._table = CsvWriter(stream, _LEFT_OUT_COLUMNS)
 
     def add(self, left_out: LeftOut) -> None:
         """Add a line."""
         one = left_out
         name = self._places.named(one.name) if one.kind in _WITH_PATHS else one.name
-        self._writer.writerow((one.kind, name, one.series, one.num_files, one.reason, one.code, one.detail))
+        self._table.add((one.kind, name, one.series, one.num_files, one.reason, one.code, one.detail))
         self.counts.rows += 1
         self.counts.files += one.num_files
         self.counts.reasons[one.kind, one.reason] += one.num_files if one.kind == "volume" else 1
+
+    def tell(self) -> None:
+        """Warn of texts that a spreadsheet would compute, once all lines are there."""
+        self._table.tell(self._places.left_out)
 
 
 @contextmanager
@@ -138,14 +141,15 @@ def write_table(
         rows: in their order.
     """
     counts = Counts()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    table = CsvWriter(stream, COLUMNS)
     for row, is_best, (findings, impression) in rows:
         known = {name: getattr(row, name) for name in COLUMNS if hasattr(row, name)}
         more = {"findings": findings, "impression": impression, "best": "yes" if is_best else "no"}
-        writer.writerow({**known, **more, "volume": places.named(row.volume)})
+        cells = {**known, **more, "volume": places.named(row.volume)}
+        table.add([cells.get(name, "") for name in COLUMNS])
         counts.rows += 1
         counts.files += row.num_files
+    table.tell(places.table)
     return counts
 
 

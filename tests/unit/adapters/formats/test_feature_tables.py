@@ -1,5 +1,6 @@
 """Tables of features keep every bit, and tell what they hold."""
 
+import csv
 from pathlib import Path
 
 import h5py
@@ -25,7 +26,7 @@ def test_what_is_written_is_read_to_the_last_bit(
 ) -> None:
     path = tmp_path_factory.mktemp("table") / f"features.{form}"
     with path.open("wb") as file:
-        write_table(file, dict(zip(NAMES, values, strict=True)), None, form, {})
+        write_table(file, dict(zip(NAMES, values, strict=True)), None, form, {}, path=path)
     rows = read_table(path)
     assert [*rows] == NAMES
     assert all(rows[name].tobytes() == row.tobytes() for name, row in zip(NAMES, values, strict=True))
@@ -34,19 +35,32 @@ def test_what_is_written_is_read_to_the_last_bit(
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_table_may_have_no_rows(form: TableFormat, tmp_path: Path) -> None:
     with (tmp_path / f"features.{form}").open("wb") as file:
-        write_table(file, {}, None, form, {})
+        write_table(file, {}, None, form, {}, path=tmp_path / "t")
     assert read_table(tmp_path / f"features.{form}") == {}
+
+
+def test_names_that_a_spreadsheet_would_compute_come_back_as_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["=1+1", "-a", "@b", "\tc", "d\re", 'f"g,h', "+1"]
+    path = tmp_path / "features.csv"
+    with path.open("wb") as file:
+        write_table(file, {name: np.ones(1, np.float32) for name in names}, None, "csv", {}, path=path)
+    assert [*read_table(path)] == [name.strip() for name in names]
+    with path.open(newline="") as file:
+        assert [row[0] for row in csv.reader(file)] == ["scan", *names]
+    assert caplog.messages[0].startswith(f"{path}: column scan holds texts")
 
 
 def test_a_csv_is_as_people_expect_it(tmp_path: Path) -> None:
     with (tmp_path / "features.csv").open("wb") as file:
-        write_table(file, {"a": np.array([0.1, -2], np.float32)}, None, "csv", {})
+        write_table(file, {"a": np.array([0.1, -2], np.float32)}, None, "csv", {}, path=tmp_path)
     assert (tmp_path / "features.csv").read_text() == "scan,feature_0,feature_1\na,0.1,-2.0\n"
 
 
 def test_a_parquet_file_says_what_its_features_are(tmp_path: Path) -> None:
     with (tmp_path / "f.parquet").open("wb") as file:
-        write_table(file, {"a": np.array([0.1], np.float32)}, None, "parquet", {"simcrop": "{}"})
+        write_table(file, {"a": np.array([0.1], np.float32)}, None, "parquet", {"simcrop": "{}"}, path=tmp_path)
     assert pyarrow.parquet.read_schema(tmp_path / "f.parquet").metadata[b"simcrop"] == b"{}"
 
 
