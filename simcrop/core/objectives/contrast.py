@@ -1,4 +1,4 @@
-"""Compare all micro-batches of a step with the activations of one at a time (docs/method.md, section 6).
+"""Compare all micro-batches of a step with the activations of one at a time (docs/method.md, section 12).
 
 What each micro-batch is compared by is read, and kept without its activations. The share of all of it gives every kept
 tensor a gradient. A micro-batch is then read again, and hands the gradients of what it reads on to the weights.

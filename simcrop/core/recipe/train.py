@@ -84,7 +84,7 @@ class TrainRecipe(Optimisation):
     Null: batch_size times accumulate times the number of processes."""
     contrast: Literal["micro_batch", "step"] = "micro_batch"
     """Studies that sentences are compared with, where an objective compares them with other studies: those of their
-    micro-batch, or those of all micro-batches of the update, for one more forward pass (docs/method.md, section 6)."""
+    micro-batch, or those of all micro-batches of the update, for one more forward pass (docs/method.md, section 12)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast on a GPU, fp32 on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
