@@ -22,12 +22,11 @@ from simcrop.adapters.checkpoints.models import (
 )
 from simcrop.adapters.checkpoints.resume import (
     as_begun,
-    batches_of,
     check_data,
-    epoch_multiple_of,
     is_finished,
     starting_point,
 )
+from simcrop.adapters.checkpoints.same_batches import batches_of, changed_comparisons, epoch_multiple_of
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, as_yaml
@@ -144,7 +143,10 @@ def _go_on(
             print(f"{out}: finished at step {start.step}; raise train.steps to train on, or choose another --out")
         return TrainResult(out, start.step, finished=True)
     # Refuses before data are prepared, which takes long.
-    multiple = epoch_multiple_of(start, config.train, communicator.world_size)
+    multiple = epoch_multiple_of(start, config, communicator.world_size)
+    for warning in changed_comparisons(start, config, communicator.world_size):
+        if communicator.rank == 0:
+            _log.warning(warning)
     with tracking(config, out, is_writer=communicator.rank == 0, is_continued=start is not None) as trackers:
         return _Run(config, out, start, device, communicator, trackers, multiple).train(should_stop)
 
@@ -296,7 +298,7 @@ class _Run:
                 "git_commit": git_commit(),
                 "data_fingerprint": self.data.fingerprint,
                 "batches": {
-                    **batches_of(self.config.train, self.communicator.world_size),
+                    **batches_of(self.config, self.communicator.world_size),
                     "epoch_multiple": self.epoch_multiple,
                 },
                 "text_encoder": provided_weights(self.model, self.config),

@@ -1,6 +1,7 @@
 """The command under torchrun: two ranks do what one process does, stop together, and survive a rank's death."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -89,15 +90,22 @@ def test_two_ranks_stop_together_and_save_whoever_is_asked(
     assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n", output
 
 
-DISTURBED = ("train.steps=14", "train.warmup_steps=2", "train.checkpoint_every=3")
+DISTURBED = ("train.steps=14", "train.warmup_steps=2", "train.checkpoint_every=3", "train.keep_checkpoints=9")
+ALONE = "objectives.late_interaction.weight=0"
+"""So that no volume is compared with another one."""
 
 
 @pytest.fixture(scope="module")
-def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def undisturbed_run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
     ((status, output),) = finish(start(ONE_NODE, config, out, *DISTURBED))
     assert status == 0, output
-    return rows(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_run: Path) -> list[dict[str, Any]]:
+    return rows(undisturbed_run)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -134,28 +142,42 @@ def test_a_rank_that_hangs_is_named(config: Path, tmp_path: Path) -> None:
     assert 'File "' not in output.partition(line)[0]
 
 
-@pytest.mark.parametrize("remedy", [("train.accumulate=2",), ("train.accumulate=null", "train.global_batch=4")])
-def test_a_run_of_two_ranks_goes_on_with_one(
-    config: Path, undisturbed: list[dict[str, Any]], tmp_path: Path, remedy: tuple[str, ...]
+def cut_off(run: Path, copy: Path) -> Path:
+    """A copy of a run as it was when it was killed after its seventh step."""
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("summary.json", "step_00000009", "step_0000001*"))
+    return copy
+
+
+def goes_on_with_one_process(config: Path, run: Path, copy: Path, *options: str) -> str:
+    """The output of one process that goes on with a run of two ranks, and makes the same losses."""
+    ((status, output),) = finish(start((sys.executable,), config, cut_off(run, copy), *DISTURBED, *options))
+    assert status == 0, output
+    assert "continuing from " in output
+    for row, expected in zip(rows(copy), rows(run), strict=True):
+        assert row == pytest.approx(expected, rel=1e-5)
+    return output
+
+
+def test_a_run_of_two_ranks_goes_on_with_one_and_a_larger_micro_batch(
+    config: Path, undisturbed_run: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
-    agent = start(ONE_NODE, config, out, *DISTURBED)
-    with running_until(lambda: len(rows(out)) >= 4, agent):
-        agent.send_signal(signal.SIGTERM)
-        finish(agent)
+    out = cut_off(undisturbed_run, tmp_path / "refused")
     made = rows(out)
-    assert 4 <= len(made) < len(undisturbed)
     ((status, output),) = finish(start((sys.executable,), config, out, *DISTURBED))
     assert status == 1
-    assert (
-        "simcrop: train.global_batch: updates of 2 studies (train.batch_size 2, micro-batches 1, processes 1)" in output
-    )
+    assert "simcrop: train.global_batch: updates of 2 studies (train.batch_size 2, micro-batches 1, proc" in output
     assert rows(out) == made
-    ((status, output),) = finish(start((sys.executable,), config, out, *DISTURBED, *remedy))
+    output = goes_on_with_one_process(config, undisturbed_run, tmp_path / "run", "train.batch_size=4")
+    assert "compares" not in output
+
+
+def test_a_run_of_two_ranks_goes_on_with_one_and_more_micro_batches(config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "two"
+    ((status, output),) = finish(start(ONE_NODE, config, run, *DISTURBED, ALONE))
     assert status == 0, output
-    assert len(rows(out)) == len(undisturbed)
-    for row, expected in zip(rows(out), undisturbed, strict=True):
-        assert row == pytest.approx(expected, rel=1e-5)
+    for name, remedy in {"a": ("accumulate=2",), "b": ("accumulate=null", "global_batch=4")}.items():
+        options = [ALONE, *(f"train.{each}" for each in remedy)]
+        assert "compares" not in goes_on_with_one_process(config, run, tmp_path / name, *options)
 
 
 def test_two_ranks_own_their_folder_as_one(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, config_from_tree, merge
 from simcrop.core.errors import CheckpointError
-from simcrop.core.recipe import PAPER, TrainRecipe
+from simcrop.core.recipe import PAPER
 from simcrop.core.recipe.section import Section
 
 _FIXED = ("seed", "data", "model", "objectives", "text_encoder")
@@ -100,40 +100,6 @@ def check_data(checkpoint: Checkpoint, fingerprint: str) -> None:
             f"data: the studies, their reports or their split differ from those behind {checkpoint.path}; "
             f"put them back, or train anew with another --out"
         )
-
-
-def batches_of(recipe: TrainRecipe, num_processes: int) -> dict[str, int]:
-    """What a checkpoint says of the batches behind it; see `epoch_multiple_of`."""
-    return {
-        "studies_per_update": recipe.studies_per_update(num_processes),
-        "epoch_multiple": recipe.epoch_multiple(num_processes),
-    }
-
-
-def epoch_multiple_of(checkpoint: Checkpoint | None, recipe: TrainRecipe, num_processes: int) -> int:
-    """Studies of which the epochs of a run hold a multiple, so that any number of processes keeps their order.
-
-    Args:
-        checkpoint: that the run goes on from.
-        recipe: as it is asked for.
-        num_processes: of now.
-
-    Raises:
-        CheckpointError: an update would have more or fewer studies than those behind the checkpoint.
-    """
-    now = batches_of(recipe, num_processes)
-    before = None if checkpoint is None else checkpoint.manifest.get("batches")
-    if checkpoint is None or before is None:  # older ones do not say
-        return now["epoch_multiple"]
-    then, size = before["studies_per_update"], now["studies_per_update"]
-    if size != then:
-        raise CheckpointError(
-            f"train.global_batch: updates of {size} studies (train.batch_size {recipe.batch_size}, micro-batches "
-            f"{recipe.micro_batches(num_processes)}, processes {num_processes}) differ from those of {then} in "
-            f"{checkpoint.path}; write train.global_batch: {then} and no train.accumulate, or train anew with another "
-            f"--out"
-        )
-    return before["epoch_multiple"]
 
 
 def is_finished(out: Path, start: Checkpoint, steps: int) -> bool:

@@ -34,11 +34,11 @@ def hand_folder(source: Path | None, target: Path, receivers: Sequence[int], ran
         files = [(path.relative_to(source).as_posix(), path.stat().st_size) for path in paths]
     files = json.loads(ranks.meet(json.dumps(files))[0])
     group = dist.new_group([0, *receivers], timeout=timedelta(seconds=ranks.meeting.patience_s))
-    if ranks.rank == 0 and source is not None:
+    if isinstance(group, dist.ProcessGroup) and ranks.rank == 0 and source is not None:
         for name, _ in files:
             for chunk in _chunks(source / name):
                 dist.broadcast(chunk, 0, group=group)
-    elif ranks.rank in receivers:
+    elif isinstance(group, dist.ProcessGroup):
         with whole_folder(target, durable=False) as draft:
             for name, size in files:
                 _receive(draft / name, size, group)

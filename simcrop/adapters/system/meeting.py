@@ -107,14 +107,16 @@ class Meeting:
     ) -> None:
         self.rank, self.world_size, self.patience_s = rank, world_size, patience_s
         # Clients of its own: the groups' calls may take longer than a call here, and a thread's must not queue.
-        self._store, self._is_host = store.clone(), is_host
+        self._store, self._is_host = _another_client(store), is_host
         self._numbers = itertools.count()
         self._exchanges = 0
         self._beat_s = min(_BEAT_SECONDS, patience_s / 10)
         self._is_over = threading.Event()
         self._store.set_timeout(timedelta(seconds=_CALL_SECONDS))
         self._store.set(f"who/{rank}", f"rank {rank} (process {os.getpid()} on {platform.node()})")
-        self._thread = threading.Thread(target=self._beat, args=(store.clone(),), name="simcrop-ranks", daemon=True)
+        self._thread = threading.Thread(
+            target=self._beat, args=(_another_client(store),), name="simcrop-ranks", daemon=True
+        )
         self._thread.start()
 
     def gather(self, fact: str = "") -> list[str]:
@@ -236,6 +238,10 @@ class Meeting:
                 self._is_over.wait(self._beat_s)
         except RuntimeError as error:
             _log.debug("the ranks' store is gone: %s", error)
+
+
+def _another_client(store: dist.Store) -> dist.Store:
+    return store.clone()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _no_store(error: RuntimeError) -> RanksError:

@@ -11,15 +11,12 @@ import torch
 from support.checkpoints import set_version
 from torch import nn
 
-from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.migrations import added_since
 from simcrop.adapters.checkpoints.resume import (
     as_begun,
-    batches_of,
     check_data,
     check_unchanged,
     deciding,
-    epoch_multiple_of,
     is_finished,
     leaves,
     remove_training,
@@ -31,7 +28,6 @@ from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree, config_from_tree
 from simcrop.core.errors import CheckpointError
-from simcrop.core.recipe import TrainRecipe
 
 CONFIG: dict[str, Any] = {
     "name": "a",
@@ -292,42 +288,6 @@ def test_a_mapping_of_free_names_is_one_value(tmp_path: Path, key: str, before: 
     assert start is not None
     with pytest.raises(CheckpointError, match=rf"^{key}: .* differs from .*; set it back, or train anew"):
         starting_point(tmp_path, "auto", tree(now))
-
-
-def begun_with(recipe: TrainRecipe, num_processes: int) -> Checkpoint:
-    return Checkpoint(Path("run/step_00000003"), 3, {"batches": batches_of(recipe, num_processes)}, 1)
-
-
-@pytest.mark.parametrize(
-    ("recipe", "num_processes"),
-    [
-        (TrainRecipe(batch_size=2, accumulate=2), 1),
-        (TrainRecipe(batch_size=1, accumulate=1), 4),
-        (TrainRecipe(batch_size=1, global_batch=4), 2),
-    ],
-)
-def test_as_many_studies_an_update_keep_the_order_on_other_processes(recipe: TrainRecipe, num_processes: int) -> None:
-    start = begun_with(TrainRecipe(batch_size=2), 2)
-    assert epoch_multiple_of(start, recipe, num_processes) == 4
-    with_global = begun_with(TrainRecipe(batch_size=1, global_batch=4), 1)
-    assert epoch_multiple_of(with_global, recipe, num_processes) == 4
-
-
-def test_updates_of_other_sizes_are_refused_by_name() -> None:
-    start = begun_with(TrainRecipe(batch_size=2), 2)
-    message = (
-        r"^train.global_batch: updates of 6 studies \(train.batch_size 2, micro-batches 3, processes 1\) differ from "
-        r"those of 4 in run/step_00000003; write train.global_batch: 4 and no train.accumulate, or train anew"
-    )
-    with pytest.raises(CheckpointError, match=message):
-        epoch_multiple_of(start, TrainRecipe(batch_size=2, accumulate=3), 1)
-
-
-def test_a_fresh_run_and_one_whose_checkpoints_do_not_say_take_their_own() -> None:
-    recipe = TrainRecipe(batch_size=2, accumulate=3)
-    older = Checkpoint(Path("run/step_00000003"), 3, {}, 1)
-    assert epoch_multiple_of(None, recipe, 2) == epoch_multiple_of(older, recipe, 2) == 4
-    assert epoch_multiple_of(None, TrainRecipe(batch_size=2, global_batch=12), 3) == 12
 
 
 def test_ranks_must_share_what_decides_the_training_but_no_paths() -> None:

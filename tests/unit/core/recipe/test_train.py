@@ -57,3 +57,14 @@ def test_what_does_not_divide_is_refused_with_the_sizes_that_would() -> None:
 def test_accumulate_beside_a_global_batch_is_refused(accumulate: int) -> None:
     with pytest.raises(ConfigError, match=rf"^accumulate: {accumulate} is given beside global_batch 448.*leave one"):
         TrainRecipe(global_batch=448, batch_size=56, accumulate=accumulate)
+
+
+def test_an_epoch_holds_a_multiple_of_what_all_ranks_take_at_a_time() -> None:
+    assert TrainRecipe(batch_size=4, accumulate=3).epoch_multiple(2) == 8
+    assert TrainRecipe(batch_size=4, global_batch=16).epoch_multiple(2) == 16
+
+
+def test_a_timeout_may_be_a_part_of_a_minute_but_not_nothing() -> None:
+    assert TrainRecipe(timeout_minutes=0.1).timeout_minutes == 0.1
+    with pytest.raises(ConfigError, match=r"^timeout_minutes: 0.0 is not above 0"):
+        TrainRecipe(timeout_minutes=0.0)
