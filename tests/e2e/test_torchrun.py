@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -132,6 +133,32 @@ def test_two_ranks_stop_together_and_save_whoever_is_asked(
     last = rows(out)[-1]["step"]
     assert last < 5000
     assert (out / "checkpoints" / "latest").read_text() == f"step_{last:08d}\n", output
+
+
+def test_a_request_to_one_of_two_agents_ends_both_with_the_same_step(tmp_path: Path) -> None:
+    config, out = write_config(tmp_path), tmp_path / "run"
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        place = f"localhost:{free.getsockname()[1]}"
+    rendezvous = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", place, "--rdzv-id", "a")
+    node = (sys.executable, "-m", "simcrop_cli.torchrun", *rendezvous, "--nproc-per-node", "1", "--max-restarts", "3")
+    nodes = [start(node, config, out, "train.steps=5000") for _ in range(2)]
+    try:
+        deadline = time.monotonic() + 300
+        while len(rows(out)) < 4:
+            assert [process.poll() for process in nodes] == [None, None]
+            assert time.monotonic() < deadline, "too slow"
+            time.sleep(0.05)
+        nodes[1].send_signal(signal.SIGTERM)
+        # An agent that waited for the other in vain would do so for 300 seconds.
+        for process in nodes:
+            output, _ = process.communicate(timeout=250)
+            assert process.returncode == 143, output
+    finally:
+        for process in nodes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert (out / "checkpoints" / "latest").read_text() == f"step_{rows(out)[-1]['step']:08d}\n"
 
 
 def test_two_ranks_own_their_folder_as_one(tmp_path: Path) -> None:
