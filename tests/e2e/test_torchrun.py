@@ -86,11 +86,9 @@ def test_two_ranks_with_a_global_batch_make_the_updates_of_one_process(tmp_path:
     assert not (tmp_path / "odd" / "checkpoints").exists()
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
-    """The ranks of a launcher, in their order."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
-    )
+def children(process: int) -> list[int]:
+    """The ranks of a launcher in their order, or the data workers of a rank."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=True)
     return sorted(int(number) for number in listed.stdout.split())
 
 
@@ -116,11 +114,11 @@ def test_two_ranks_stop_together_and_save_whoever_is_asked(
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline, "too slow"
             time.sleep(0.05)
-        _, second = children(process)
-        if whom == "all":
-            os.killpg(process.pid, number)
-        else:
-            os.kill(second if whom == "rank" else process.pid, number)
+        ranks = children(process.pid)
+        everybody = [process.pid, *ranks, *(worker for rank in ranks for worker in children(rank))]
+        assert len(everybody) == 5
+        for each in {"all": everybody, "rank": ranks[1:]}.get(whom, everybody[:1]):
+            os.kill(each, number)
         if whom.endswith("twice"):
             time.sleep(0.3)
             process.send_signal(number)
