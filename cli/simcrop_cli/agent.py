@@ -2,7 +2,8 @@
 
 A rank whose agent ends is asked to stop: nobody else would. Under `python -m simcrop_cli.torchrun` a rank that stopped
 as asked leaves a note and ends with 0: for any other status the agent would start all ranks again. A note that stays
-empty tells that ranks were at work and none of them got so far.
+empty tells that ranks were at work and none of them got so far. Beside it each rank leaves its number, for the launcher
+to pass requests on.
 """
 
 import os
@@ -22,11 +23,33 @@ def follow_agent(environment: Mapping[str, str] = os.environ) -> None:
 
     Nothing without an agent.
     """
-    if environment.get(NOTE):
+    path = environment.get(NOTE)
+    if path:
         with suppress(OSError):
-            Path(environment[NOTE]).touch()
+            Path(path).touch()
+            Path(path).with_suffix(f".{os.getpid()}").touch()
     if "TORCHELASTIC_RUN_ID" in environment:
         watch_parent(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+
+
+def tell_ranks(number: int, environment: Mapping[str, str] = os.environ) -> bool:
+    """Send a signal to all ranks of this launcher that are at work; False where there are none."""
+    path = environment.get(NOTE)
+    ranks = [int(each.suffix[1:]) for each in Path(path).parent.glob(f"{Path(path).name}.*")] if path else []
+    at_work = [process for process in ranks if _is_running_child(process)]
+    for process in at_work:
+        os.kill(process, number)
+    return bool(at_work)
+
+
+def _is_running_child(process: int) -> bool:
+    """Whether it runs, and has not left its number to another process, which an old Python on macOS cannot tell."""
+    try:
+        if not hasattr(os, "waitid"):
+            return os.kill(process, 0) is None
+        return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except (ChildProcessError, ProcessLookupError):
+        return False
 
 
 def noted_status(environment: Mapping[str, str] = os.environ) -> int:

@@ -1,14 +1,15 @@
 """torchrun that tells "stopped as asked" from "failed": python -m simcrop_cli.torchrun, with the arguments of torchrun.
 
-torchrun itself ends with 1 for both, dies of SIGUSR1, starts all ranks again when one stopped as asked, and leaves them
-behind when it is asked twice, as a cluster may do.
+torchrun itself ends with 1 for both, dies of SIGUSR1, starts all ranks again when one stopped as asked, kills them
+after 30 seconds, and leaves them behind when it is asked twice, as a cluster may do.
 """
 
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,11 +22,13 @@ from torch.distributed.elastic.rendezvous import RendezvousError
 from simcrop_cli import agent
 
 _REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""Signals that are passed on to the ranks once."""
+"""Signals that are passed on to the ranks, which then end by themselves."""
 
-_SETTINGS = {"PET_SIGNALS_TO_HANDLE": "SIGHUP,SIGQUIT", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300"}
-"""What torchrun reads from the environment: other signals that it passes on, and how many seconds it then gives the
-ranks to finish a step and save."""
+_SIGNALS_OF_TORCHRUN = "SIGHUP,SIGQUIT"
+"""Those that torchrun handles itself: it ends all ranks."""
+
+_SAME_REQUEST_SECONDS = 2.0
+"""A cluster may send one request twice."""
 
 _ASKED = (130, 143, -signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1)
 """Exit codes of a rank that was asked to stop, by us or by the agent."""
@@ -40,13 +43,12 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         Exit status: 0 every rank is done, 130 or 143 they were asked to stop, 1 a rank failed.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("PET_SIGNALS_TO_HANDLE", _SIGNALS_OF_TORCHRUN)
     with tempfile.TemporaryDirectory(prefix="simcrop-") as folder:
         note = Path(folder) / "note"
         os.environ[agent.NOTE] = str(note)
         try:
-            with _heard_once():
+            with passed_on():
                 run.main(list(arguments))
         except SignalException as asked:
             if note.exists() and not agent.noted_status():
@@ -69,12 +71,29 @@ def _fail(message: str) -> int:
 
 
 @contextmanager
-def _heard_once() -> Generator[None]:
-    """Let the first request end the agent, as torchrun's own handlers do, and none disturb it while the ranks save."""
+def passed_on(clock: Callable[[], float] = time.monotonic) -> Generator[None]:
+    """Pass a request on to the ranks, and let the agent see how they end.
+
+    The agents of other machines learn of it by their own ranks, and no time is set. A later Ctrl-C or SIGTERM, or one
+    while no rank is at work, ends the agent, which passes it on a second time.
+
+    Args:
+        clock: seconds from any origin.
+
+    Raises:
+        SignalException: in the block, from the handler.
+    """
+    asked_at: float | None = None
 
     def ask(number: int, frame: FrameType | None) -> None:
-        for other in _REQUESTS:
-            signal.signal(other, signal.SIG_IGN)
+        nonlocal asked_at
+        if asked_at is not None and (number == signal.SIGUSR1 or clock() - asked_at < _SAME_REQUEST_SECONDS):
+            return
+        if asked_at is None and agent.tell_ranks(number):
+            # A notice ahead of a limit does not count: the first signal at the limit is a request as well.
+            asked_at = None if number == signal.SIGUSR1 else clock()
+            return
+        asked_at = clock()
         raise SignalException(f"the launcher got signal {number}", signal.Signals(number))
 
     before = {number: signal.signal(number, ask) for number in _REQUESTS}

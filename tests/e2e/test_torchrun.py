@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 from support.owning import held, wait_for
 from support.tiny_data import write_config
-from support.torchrun import AGENT, ONE_NODE, finish, ranks_of, rows, running_until, start
+from support.torchrun import (
+    AGENT,
+    ONE_NODE,
+    children_of,
+    finish,
+    free_port,
+    node,
+    ranks_of,
+    rows,
+    running_until,
+    start,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +66,8 @@ def test_two_ranks_with_a_global_batch_make_the_updates_of_one_process(tmp_path:
     assert not (tmp_path / "odd" / "checkpoints").exists()
 
 
-LAUNCHER = (sys.executable, "-m", "simcrop_cli.torchrun", *ONE_NODE[len(AGENT) :], "--max-restarts", "3")
+ASKABLE = (sys.executable, "-m", "simcrop_cli.torchrun")
+LAUNCHER = (*ASKABLE, *ONE_NODE[len(AGENT) :], "--max-restarts", "3")
 
 
 @pytest.mark.parametrize(
@@ -75,10 +87,11 @@ def test_two_ranks_stop_together_and_save_whoever_is_asked(
     out = tmp_path / "run"
     agent = start(launcher, config, out, "train.steps=5000", "data.num_workers=1")
     with running_until(lambda: len(rows(out)) >= 4, agent):
-        if whom == "all":
-            os.killpg(agent.pid, number)
-        else:
-            os.kill(ranks_of(agent)[1] if whom == "rank" else agent.pid, number)
+        ranks = ranks_of(agent)
+        everybody = [agent.pid, *ranks.values(), *(worker for rank in ranks.values() for worker in children_of(rank))]
+        assert len(everybody) == 5
+        for each in {"all": everybody, "rank": [ranks[1]]}.get(whom, [agent.pid]):
+            os.kill(each, number)
         if whom.endswith("twice"):
             time.sleep(0.3)
             agent.send_signal(number)
@@ -178,6 +191,20 @@ def test_a_run_of_two_ranks_goes_on_with_one_and_more_micro_batches(config: Path
     for name, remedy in {"a": ("accumulate=2",), "b": ("accumulate=null", "global_batch=4")}.items():
         options = [ALONE, *(f"train.{each}" for each in remedy)]
         assert "compares" not in goes_on_with_one_process(config, run, tmp_path / name, *options)
+
+
+def test_a_request_to_one_of_two_agents_ends_both_with_the_same_step(config: Path, tmp_path: Path) -> None:
+    out, port = tmp_path / "run", free_port()
+    agents = [
+        start(node(port, number, "--max-restarts", "3", agent=ASKABLE), config, out, "train.steps=5000")
+        for number in range(2)
+    ]
+    with running_until(lambda: len(rows(out)) >= 4, *agents):
+        agents[1].send_signal(signal.SIGTERM)
+        # An agent that waited for the other in vain would do so for 300 seconds.
+        for status, output in finish(*agents):
+            assert status == 143, output
+    assert (out / "checkpoints" / "latest").read_text() == f"step_{rows(out)[-1]['step']:08d}\n"
 
 
 def test_two_ranks_own_their_folder_as_one(tmp_path: Path) -> None:

@@ -35,11 +35,13 @@ def start(
     )
 
 
-def node(port: int, number: int, *options: str, address: str = "127.0.0.1") -> tuple[str, ...]:
+def node(
+    port: int, number: int, *options: str, address: str = "127.0.0.1", agent: Sequence[str] = AGENT
+) -> tuple[str, ...]:
     """The agent of one of two nodes, with a process on each; the first holds the rendezvous."""
     is_host = f"is_host={number == 0}"
     rendezvous = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"{address}:{port}", "--rdzv-conf", is_host)
-    return (*AGENT, "--nnodes", "2", "--nproc-per-node", "1", *rendezvous, "--rdzv-id", "test", *options)
+    return (*agent, "--nnodes", "2", "--nproc-per-node", "1", *rendezvous, "--rdzv-id", "test", *options)
 
 
 def free_port() -> int:
@@ -80,6 +82,11 @@ def ranks_of(agent: "subprocess.Popen[str]") -> dict[int, int]:
         if parent == agent.pid and ranks:
             found[ranks[0]] = int(folder.name)
     return found
+
+
+def children_of(process: int) -> list[int]:
+    """The processes that the main thread of a process has started, such as the data workers of a rank."""
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @contextmanager

@@ -5,6 +5,9 @@ tests/e2e/test_torchrun.py trains with it.
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.elastic.rendezvous import RendezvousConnectionError
 
 from simcrop_cli import agent
-from simcrop_cli.torchrun import main
+from simcrop_cli.torchrun import main, passed_on
 
 
 def failed(*codes: int) -> ChildFailedError:
@@ -27,7 +30,7 @@ def failed(*codes: int) -> ChildFailedError:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (agent.NOTE, "PET_SIGNALS_TO_HANDLE", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"):
+    for name in (agent.NOTE, "PET_SIGNALS_TO_HANDLE"):
         monkeypatch.setenv(name, "")  # so that what the launcher sets is undone
         monkeypatch.delenv(name)
 
@@ -77,30 +80,69 @@ def test_a_request_to_stop_is_told_from_a_failure(
     assert not Path(os.environ[agent.NOTE]).parent.exists()
 
 
-def test_ranks_are_given_time_to_save_unless_the_user_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_torchrun_handles_other_signals_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "main", lambda arguments: None)
-    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "7")
     assert main([]) == 0
-    assert os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "7"
-    # Others would be handled by torchrun, which leaves ranks behind at the second.
     parsed = run.get_args_parser().parse_args(["-m", "simcrop_cli"])
     assert parsed.signals_to_handle == "SIGHUP,SIGQUIT"
+    monkeypatch.setenv("PET_SIGNALS_TO_HANDLE", "SIGHUP")
+    assert main([]) == 0
+    assert os.environ["PET_SIGNALS_TO_HANDLE"] == "SIGHUP"
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)])
-def test_a_request_ends_the_agent_and_a_later_one_does_not_disturb_it(
+def test_a_request_ends_an_agent_whose_ranks_have_not_begun(
     number: signal.Signals, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ranks(arguments: list[str]) -> None:
-        try:
-            os.kill(os.getpid(), number)
-        finally:
-            for other in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-                os.kill(os.getpid(), other)  # while ranks save
-
     before = signal.getsignal(signal.SIGUSR1)
-    monkeypatch.setattr(run, "main", ranks)
+    monkeypatch.setattr(run, "main", lambda arguments: os.kill(os.getpid(), number))
     assert main([]) == status
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+@contextmanager
+def rank(folder: Path, command: str) -> Iterator[subprocess.Popen[str]]:
+    """A child of this process that has left its number, and one that ended before."""
+    ended = subprocess.Popen(["true"])
+    process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert ended.wait() == 0
+        for each in (process, ended):
+            (folder / f"note.{each.pid}").touch()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_request_is_passed_on_to_the_ranks_and_the_agent_sees_them_end(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(agent.NOTE, str(tmp_path / "note"))
+    with rank(tmp_path, "echo begun; exec sleep 60") as process, passed_on():
+        os.kill(os.getpid(), number)
+        assert process.wait(60) == -number
+
+
+DEAF = "trap '' TERM INT USR1; echo begun; exec sleep 60"
+
+
+def test_a_later_request_ends_the_agent_but_a_copy_or_a_notice_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(agent.NOTE, str(tmp_path / "note"))
+    now = 100.0
+    with rank(tmp_path, DEAF), passed_on(lambda: now):
+        for seconds, number in (
+            (0, signal.SIGUSR1),  # ahead of the limit
+            (300, signal.SIGTERM),  # at the limit
+            (1.9, signal.SIGTERM),
+            (9, signal.SIGUSR1),
+        ):
+            now += seconds
+            os.kill(os.getpid(), number)
+        with pytest.raises(SignalException):
+            os.kill(os.getpid(), signal.SIGTERM)
