@@ -36,7 +36,8 @@ CONFIG = RunConfig(
     text_encoder=TextEncoderRecipe(hidden_size=8, depth=1, num_heads=2, vocab_size=128, max_tokens=16),
 )
 """A model of a few thousand weights that can compare sentences with patches."""
-_DEEP = "@ as many levels as no reader has @"
+DEEP = "@ as many levels as no reader has @"
+"""Stands for 200,000 lists inside each other."""
 VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 7, 1 << 31, 10_000_000, 1 << 62, 10**400, 0.5, -0.5, 1e-300, 1e300),
     *(
@@ -52,7 +53,7 @@ VALUES: tuple[Any, ...] = (
         "/dev/zero",
         "9" * 5000,
     ),
-    *([], {}, [[]], [1, 2, 3], [100_000] * 3, [1e-9] * 3, {"a": 1}, _DEEP, "half", "sincos_hw", "prototypes"),
+    *([], {}, [[]], [1, 2, 3], [100_000] * 3, [1e-9] * 3, {"a": 1}, DEEP, "half", "sincos_hw", "prototypes"),
 )
 
 
@@ -76,7 +77,7 @@ def hash_anew(folder: Path) -> None:
 
 def as_text(tree: Any) -> str:
     """JSON, with 200,000 levels where that is said."""
-    return json.dumps(tree).replace(json.dumps(_DEEP), "[" * 200_000)
+    return json.dumps(tree).replace(json.dumps(DEEP), "[" * 200_000)
 
 
 @st.composite

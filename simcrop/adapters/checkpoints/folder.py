@@ -158,11 +158,22 @@ class Checkpoint:
         """The tree that was saved beside the weights. Raises CheckpointError where it is damaged."""
         tree, tensors = self._json(STATE), load_tensors(self.file(STATE_TENSORS))
         try:
-            return join_tensors(tree, tensors)
+            state: dict[str, Any] = join_tensors(tree, tensors)
+            _require_moments(state["optimizer"])
+            return state
         except (KeyError, TypeError) as error:
             raise CheckpointError(
-                f"{self.path / STATE}: damaged (it names a tensor that {STATE_TENSORS} does not hold); {REMEDY}"
+                f"{self.path / STATE}: damaged (it is not the state of a training, or not of {STATE_TENSORS}); {REMEDY}"
             ) from error
+
+
+def _require_moments(moments: Any) -> None:
+    """Raise TypeError unless these are tensors by name, by the name of a weight."""
+    for below in [moments, *moments.values()] if isinstance(moments, dict) else [None]:
+        if not isinstance(below, dict):
+            raise TypeError("no moments of an optimizer")
+    if not all(isinstance(value, Tensor) for below in moments.values() for value in below.values()):
+        raise TypeError("moments that are no tensors")
 
 
 def encoder_weights(weights: Mapping[str, T]) -> dict[str, T]:

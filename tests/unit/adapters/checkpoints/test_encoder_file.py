@@ -1,6 +1,7 @@
 """Weights of a vision encoder, in every kind of file and folder."""
 
 import os
+import zipfile
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from support.bounded import bounded, bounded_memory
 from support.tiny import MODEL
 
 from simcrop.adapters.checkpoints.encoder_file import (
@@ -127,3 +129,53 @@ def test_what_a_path_can_mean(tmp_path: Path) -> None:
         open_weights(monai)
     with pytest.raises(CheckpointError, match=r"absent: no such folder"):
         open_weights(tmp_path / "absent")
+
+
+def packed(path: Path, name: str, content: bytes) -> None:
+    """Write a torch file again, with a compressed part."""
+    with zipfile.ZipFile(path) as file:
+        parts = {part: file.read(part) for part in file.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for part, data in parts.items():
+            file.writestr(part, content if part.endswith(name) else data)
+
+
+def test_parts_that_unpack_to_more_than_their_file_are_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"model": {"norm.weight": torch.ones(4)}}, path)
+    packed(path, "data/0", bytes(100_000_000))
+    with (
+        bounded_memory(50_000_000),
+        pytest.raises(CheckpointError, match=r"its parts are to have 100,000,\d\d\d bytes"),
+    ):
+        read_encoder_file(path)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(1).expand(1 << 20, 1 << 20),
+        torch.eye(3).to_sparse(),
+        torch.empty(1 << 20, 1 << 20, device="meta"),
+        torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+    ],
+    ids=["expanded", "sparse", "meta", "quantized"],
+)
+def test_tensors_whose_numbers_are_not_there_are_refused(tmp_path: Path, tensor: torch.Tensor) -> None:
+    torch.save({"model": {"pos_embed": tensor}}, tmp_path / "a.pth")
+    with pytest.raises(
+        CheckpointError, match=r"a.pth: (pos_embed of the shape \(.*\) has fewer numbers|cannot be read)"
+    ):
+        read_encoder_file(tmp_path / "a.pth")
+
+
+def test_what_stands_beside_the_tensors_may_be_anything(tmp_path: Path) -> None:
+    torch.save({"model": {"norm.weight": torch.ones(4)}, "simcrop": {"model": [1], "step": "a"}}, tmp_path / "a.pth")
+    found = read_encoder_file(tmp_path / "a.pth")
+    assert (found.model, found.step) == (None, None)
+    torch.save({"model": {"norm\n.weight": torch.ones(4)}}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"a.pth: damaged \(a tensor is called 'norm"):
+        read_encoder_file(tmp_path / "a.pth")
+    os.mkfifo(tmp_path / "pipe.pth")
+    with bounded(30), pytest.raises(CheckpointError, match=r"pipe.pth: cannot be read \(no regular file"):
+        read_encoder_file(tmp_path / "pipe.pth")

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.checkpoints import flip_a_byte, make_store, newest, save, set_version
+from support.hostile import hash_anew
 from torch import nn
 
 from simcrop.adapters.checkpoints.folder import (
@@ -172,3 +173,17 @@ def test_tensors_are_named_by_their_place_and_contiguous() -> None:
     assert apart == {"a": {"b": [1, {"tensor": "a/b/1"}]}}
     assert tensors["a/b/1"].is_contiguous()
     assert not tensors["a/b/1"].requires_grad
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"optimizer": 1}, {"optimizer": {"a": 1}}, {"optimizer": {"a": {"b": 1}}}, {"optimizer": {"tensor": "x"}}],
+)
+def test_a_state_of_training_that_is_none_is_refused(tmp_path: Path, state: dict[str, Any]) -> None:
+    save(make_store(tmp_path), 3)
+    folder = tmp_path / "step_00000003"
+    assert newest(tmp_path).training_state()["optimizer"].keys() == {"encoder.weight"}
+    (folder / "training_state/state.json").write_text(json.dumps(state))
+    hash_anew(folder)
+    with pytest.raises(CheckpointError, match=r"state.json: damaged \(it is not the state of a training, or not of"):
+        newest(tmp_path).training_state()

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,53 @@ def test_checkpoints_of_a_run_are_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--out .*: holds checkpoints of a run, which would be lost; name another"):
         finished_fit(tmp_path, ONE)
     assert (tmp_path / "checkpoints" / "step_00000004").is_dir()
+
+
+def changed(out: Path, **changes: Any) -> None:
+    """Let the manifest of a classifier say something else of its head."""
+    path = out / "checkpoints/step_00000007/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["classifier"] |= changes
+    path.write_text(json.dumps(manifest))
+
+
+COUNTS = {"num_studies": 5, "num_patients": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": []}, "0 labels, and other numbers of counts"),
+        ({"labels": ["A"]}, "1 labels, and other numbers of counts"),
+        ({"labels": ["A", "B", "C"]}, "3 labels, and other numbers of counts"),
+        ({"exclusive": "no"}, "exclusive: Input should be a valid boolean"),
+        ({"learned_from": {}}, "learned_from.num_studies: Field required"),
+        ({"learned_from": COUNTS | {"num_positive": "ab"}}, "learned_from.num_positive: Input should be a valid list"),
+        ({"thresholds": [0.5]}, "2 labels, and other numbers of counts or thresholds"),
+        ({"thresholds": {}}, "thresholds: Input should be a valid list"),
+    ],
+)
+def test_a_head_that_its_manifest_does_not_describe_is_refused(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    save(tmp_path, make())
+    changed(tmp_path, **changes)
+    with pytest.raises(CheckpointError, match=rf"manifest.json: damaged \({words}.*\); take another checkpoint$"):
+        fine_tuned(tmp_path)
+
+
+def test_a_head_has_as_many_rows_as_labels_and_the_width_of_its_encoder(tmp_path: Path) -> None:
+    save(tmp_path, make())
+    counts = COUNTS | {"num_positive": [1] * 9000}
+    changed(tmp_path, labels=["A"] * 9000, learned_from=counts, thresholds=[])
+    with pytest.raises(
+        CheckpointError, match=r"model.safetensors: has no head.weight of 9000 rows, one for each label"
+    ):
+        fine_tuned(tmp_path)
+    changed(tmp_path, labels=["A", "B"], learned_from=COUNTS | {"num_positive": [1, 2]})
+    found = fine_tuned(tmp_path)
+    assert found is not None
+    with pytest.raises(
+        CheckpointError, match=r"does not belong to the model .*\(encoder.cls_token is \(1, 1, 12\), not"
+    ):
+        found.load_into(Classifier(VisionEncoder(replace(RECIPE, embed_dim=24), REFERENCE), 2, frozen=False))

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from support.hostile import changed_trees
 
 from simcrop.adapters.evaluation.classification.kept_probe import KeptProbe, find_probe, load_probe, save_probe
 from simcrop.adapters.evaluation.classification.logistic_regression import LinearProbe
+from simcrop.adapters.system.files import sha256_of
 from simcrop.core.errors import CheckpointError
 from simcrop.core.evaluation.labels import LearnedFrom
 
@@ -52,3 +57,31 @@ def test_a_damaged_probe_is_refused(tmp_path: Path) -> None:
     about.write_text(json.dumps(json.loads(text) | {"version": 2}))
     with pytest.raises(CheckpointError, match="later version"):
         load_probe(tmp_path / "probe")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_probe_json_says_is_one_line_or_a_probe(tmp_path: Path, data: st.DataObject) -> None:
+    save_probe(tmp_path, kept(tmp_path))
+    about = tmp_path / "probe/probe.json"
+    text = data.draw(changed_trees(json.loads(about.read_text())))
+    about.write_text(text, encoding="utf-8")
+    message = ""
+    try:
+        found = load_probe(tmp_path / "probe")
+        found.probe.logits(torch.ones(1, 3))
+    except CheckpointError as error:
+        message = str(error)
+    assert "\n" not in message
+
+
+def test_weights_of_other_labels_are_refused(tmp_path: Path) -> None:
+    save_probe(tmp_path, kept(tmp_path))
+    path, about = tmp_path / "probe/probe.safetensors", tmp_path / "probe/probe.json"
+    for tensors in ({"weight": torch.ones(3, 3), "bias": torch.ones(3)}, {"weight": torch.ones(2)}, {}):
+        save_file(tensors, path)
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"sha256": sha256_of(path)}))
+        with pytest.raises(
+            CheckpointError, match=r"probe.safetensors: damaged \(no weight and bias of 2 labels\); fit"
+        ):
+            load_probe(tmp_path / "probe")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from simcrop.adapters.evaluation.segmentation.files import (
     find_segmenter,
+    require_segmenter,
     save_segmenter,
     segmenter_config,
     segmenter_weights,
@@ -63,3 +65,28 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     blocked.write_text("")
     with pytest.raises(CheckpointError, match=r"cannot be written \(.*\); free some space, then start again$"):
         save_segmenter(blocked, WEIGHTS, ABOUT)
+
+
+def test_weights_of_another_network_are_refused_by_their_header(tmp_path: Path) -> None:
+    network = nn.Linear(2, 3)
+    folder = save_segmenter(tmp_path, network.state_dict(), ABOUT)
+    require_segmenter(folder, network)
+    with torch.device("meta"):
+        large = nn.Linear(1 << 20, 1 << 20)
+    with pytest.raises(
+        CheckpointError, match=r"model.safetensors: does not belong .*weight is \(3, 2\), .*; fine-tune"
+    ):
+        require_segmenter(folder, large)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"config": []}, {"settings": "a"}, {"sha256": 1}, {"version": "5"}, {"config": None}]
+)
+def test_a_description_of_other_types_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    folder = save_segmenter(tmp_path, WEIGHTS, ABOUT)
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(content | changes))
+    with pytest.raises(
+        CheckpointError, match=r"config.json: (is no segmentation network's|damaged \(version: no whole)"
+    ):
+        segmenter_config(folder)
