@@ -81,16 +81,17 @@ class KeptArrays:
         made_of_it = [number for number in lines if self._index.is_made_of(number, source)]
         if not made_of_it:
             return False
-        path = self.array_file(reconstruction)
+        path = f"{self.folder}{os.sep}{array_name(reconstruction, self.storage.suffix)}"
         try:
-            size = path.stat().st_size
+            size = os.stat(path).st_size  # noqa: PTH116  (a million paths as objects take seconds)
             found = [number for number in made_of_it if self._index.num_bytes[number] == size]
             if len({self._index.checksums[number] for number in lines}) > 1:
-                checksum = self.storage.open(path, self.size).checksum()
+                checksum = self.storage.open(Path(path), self.size).checksum()
                 found = [number for number in found if self._index.checksums[number] == checksum]
         except (DamagedError, OSError, ValueError, EOFError):
             return False
-        self._current[found] = True
+        if len(lines) > 1:
+            self._current[found] = True
         return bool(found)
 
     def is_made_often(self, reconstruction: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from stat import S_ISREG
 
 from simcrop.core.data.problems import bad_file
 
@@ -23,10 +24,23 @@ def inside(root: Path, name: str | Path) -> Path:
     Raises:
         BadFileError: if the name is absolute or climbs out of the folder.
     """
-    path = Path(os.path.normpath(root / name))
-    if not path.is_relative_to(root):
-        raise bad_file(str(name), "safety.outside", f"lies outside {root}", root=str(root))
+    return Path(text_inside(str(root), name))
+
+
+def text_inside(root: str, name: str | Path) -> str:
+    """The same as text: a million paths taken apart and put together take a quarter of a minute."""
+    path = os.path.normpath(os.path.join(root, name))  # noqa: PTH118
+    if path != root and not path.startswith(root.rstrip(os.sep) + os.sep):
+        raise bad_file(str(name), "safety.outside", f"lies outside {root}", root=root)
     return path
+
+
+def is_plain_file(path: str) -> bool:
+    """Whether there is such a file, and no link; one question to the disk answers both."""
+    try:
+        return S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def is_file(path: Path) -> bool:
@@ -47,10 +61,10 @@ def is_folder(path: Path) -> bool:
 
 def data_files(path: Path) -> tuple[Path, ...]:
     """The file with the voxels, where `path` is a header that keeps them apart. Raises OSError as `open` does."""
+    if not path.name.lower().endswith(DETACHED):
+        return ()
     if path.suffix.lower() == _PAIR[0]:
         return pair_file(path)
-    if path.suffix.lower() not in DETACHED:
-        return ()
     with path.open("rb") as file:
         named = _DATA_FILE.search(file.read(1 << 16))
     name = named[1].decode("latin-1") if named else ""

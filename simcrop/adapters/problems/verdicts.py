@@ -6,7 +6,10 @@ KEY is a hash of the data set with its declarations, and `VERSION`.
 """
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
@@ -22,6 +25,11 @@ from simcrop.core.reports.checks import repeats
 VERSION = 5
 """Goes up when a file would be judged otherwise."""
 
+_CLEAN = re.compile(
+    rb'\{"name": "([^"\\\x80-\xff]*)", "source": (\{[^{}\x80-\xff]*\}), "digest": (?:null|"([^"\\\x80-\xff]*)"), '
+    rb'"problems": \[\]\}\r?\n?\Z'
+)
+"""A line without a problem and without a letter that JSON escapes; any other is parsed."""
 _NOT_REMEMBERED = frozenset(
     {
         *("container.ambiguous", "container.missing", "container.unreadable", "container.no_decoder"),
@@ -65,11 +73,17 @@ class Verdicts:
     def __init__(self, cache: Path, source: DataSet) -> None:
         self._source = source
         self._path = cache / f"checked_{key_of([VERSION, source.identity])}.jsonl"
-        self._known = self._read()
+        self._known: dict[str, Verdict | bytes] = {}
+        """Volume -> its verdict; of a clean one, which nearly all are, the stamp alone, as it was written."""
+        self._digests: dict[str, str | None] = {}
+        for name, verdict, digest in self._read():
+            self._known[name], self._digests[name] = verdict, digest
 
     def get(self, name: str) -> Verdict | None:
         """The verdict on a volume whose file is still as it was."""
         verdict = self._known.get(name)
+        if isinstance(verdict, bytes):
+            verdict = Verdict(json.loads(verdict), self._digests[name], ())
         return verdict if verdict is not None and verdict.source == source_stamp(self._source, name) else None
 
     def errors(self) -> dict[str, Problem]:
@@ -77,10 +91,12 @@ class Verdicts:
 
         What holds the voxels of a volume on the other side of the split is among them.
         """
-        digests = {name: verdict.digest for name, verdict in self._known.items()}
-        repeated = repeats(self._source.studies(), digests)
+        count = Counter(self._digests.values())
+        digests = {name: digest for name, digest in self._digests.items() if count[digest] > 1}
+        repeated = repeats(self._source.studies(), digests) if digests else ()
         leaked = {found.file: found for found in repeated if found.severity == "error"}
-        bad = {name: verdict.error for name, verdict in self._known.items() if verdict.error is not None}
+        looked_at = ((name, verdict) for name, verdict in self._known.items() if isinstance(verdict, Verdict))
+        bad = {name: verdict.error for name, verdict in looked_at if verdict.error is not None}
         # Files are looked up for the few bad ones alone: at 50,000 volumes that is felt.
         return {name: error for name, error in {**leaked, **bad}.items() if self.get(name) is not None}
 
@@ -100,22 +116,23 @@ class Verdicts:
         problems = [[p.file, p.code, p.message, dict(p.values), p.is_note] for p in verdict.problems]
         row = {"name": name, "source": dict(verdict.source), "digest": verdict.digest, "problems": problems}
         append_row(self._path, row)
-        self._known[name] = verdict
+        self._known[name], self._digests[name] = verdict, verdict.digest
 
-    def _read(self) -> dict[str, Verdict]:
-        try:
-            data = self._path.read_bytes()
-        except OSError:
-            return {}
-        known: dict[str, Verdict] = {}
-        for line in data.splitlines():
-            try:
-                row = parse_json(line)
-                problems = tuple(Problem(*entry) for entry in row["problems"])
-                known[row["name"]] = Verdict(row["source"], row["digest"], problems)
-            except (ValueError, KeyError, TypeError, AssertionError):
-                continue  # cut off when its process was killed
-        return known
+    def _read(self) -> Iterator[tuple[str, Verdict | bytes, str | None]]:
+        """Volume, verdict and digest of every line."""
+        with suppress(OSError), self._path.open("rb") as file:
+            for line in file:
+                clean = _CLEAN.match(line)
+                if clean is not None:
+                    name, source, digest = clean.groups()
+                    yield name.decode(), source, digest and digest.decode()
+                    continue
+                try:
+                    row = parse_json(line)
+                    problems = tuple(Problem(*entry) for entry in row["problems"])
+                    yield row["name"], Verdict(row["source"], row["digest"], problems), row["digest"]
+                except (ValueError, KeyError, TypeError, AssertionError):
+                    continue  # cut off when its process was killed
 
 
 def source_stamp(source: DataSet, reconstruction: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from simcrop.adapters.problems.paths import is_file
 from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.label_tables import CT_RATE
 from simcrop.adapters.sources.truth_folders import TruthFolders
+from simcrop.adapters.system.memory import uncollected
 from simcrop.core.data.cells import as_label, filled, is_unsure
 from simcrop.core.data.problems import OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
@@ -47,6 +48,7 @@ class CTRateSource(TruthFolders, Source):
     label_table = CT_RATE
     published = published.CT_RATE
 
+    @uncollected()
     def __init__(self, root: Path, *, hu: HuDeclaration = "hu", **declared: Unpack[Options]) -> None:
         """
         Args:

@@ -1,7 +1,8 @@
 """A data set of one's own: one table with the columns volume, findings, impression."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -9,7 +10,7 @@ from simcrop.adapters.config.run import DataSettings
 from simcrop.adapters.formats.dicom_bytes import begins_as_dicom, has_pydicom, require_pydicom
 from simcrop.adapters.formats.opening import SUFFIXES, suffix_of, without_suffix
 from simcrop.adapters.formats.tables import Row, read_rows
-from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_link_out
+from simcrop.adapters.problems.paths import inside, is_file, is_folder, is_plain_file, refuse_link_out, text_inside
 from simcrop.adapters.sources.base import Options, Source, options
 from simcrop.adapters.sources.identifiers import Identifiers
 from simcrop.adapters.sources.indexing.rows import COLUMNS as INDEX_COLUMNS
@@ -18,6 +19,7 @@ from simcrop.adapters.sources.left_out import left_out_beside
 from simcrop.adapters.sources.named_files import NamedFiles, differ_in_case, is_of_windows
 from simcrop.adapters.sources.series_folders import series_below
 from simcrop.adapters.sources.truth_folders import TruthFolders
+from simcrop.adapters.system.memory import uncollected
 from simcrop.core.data.cells import filled, same_name
 from simcrop.core.data.problems import BadFileError, OnProblem, bad_file
 from simcrop.core.data.study import Report, Study
@@ -58,6 +60,7 @@ class ManifestSource(TruthFolders, Source):
 
     kind = "manifest"
 
+    @uncollected()
     def __init__(self, table: Path, root: Path | None = None, **declared: Unpack[Options]) -> None:
         """
         Args:
@@ -74,12 +77,9 @@ class ManifestSource(TruthFolders, Source):
         columns, rows = read_rows(table, _REQUIRED, self._on_problem, optional=_OPTIONAL)
         everything = self._of_scans(rows)
         self._series = {}
-        for _, row in everything:
-            if series := self._series_of(row):
-                volume = self._named.name_of(row["volume"])
-                self._series[f"{volume}#{series}"] = volume, series
         named = [(line, row, self._name_of(row)) for line, row in everything]
-        kept = [each for each in named if self._quarantine.isdisjoint(self._names_of(each[1]))]
+        is_any_left_out = bool(self._quarantine)
+        kept = [each for each in named if not (is_any_left_out and self._is_left_out(each[1], each[2]))]
         if not kept:
             raise bad_file(table, "set.no_studies", "has no row")
         more = [name for name in columns if name not in {*_REQUIRED, *_OPTIONAL, *INDEX_COLUMNS}]
@@ -87,17 +87,23 @@ class ManifestSource(TruthFolders, Source):
         self.label_names = tuple(labels)
         groups = self._grouped(self._entries(kept))
         self._studies = [self._study(study_id, rows, labels) for study_id, rows in groups.items()]
-        used = {Path(self._on_disk(name)) for study in self._studies for name in study.reconstructions}
-        beside = left_out_beside(table)
-        beside.tell(self._on_problem)
-        named_here = (Path(self._on_disk(name)) for _, _, name in named)
-        self._left_out = {*named_here, *beside.files} - used - {Path()}  # a row without a volume names no folder
+        self._beside = left_out_beside(table)
+        self._beside.tell(self._on_problem)
+        used = {name for study in self._studies for name in study.reconstructions}
+        self._unused = {name for _, _, name in named if name not in used}
 
     @classmethod
     def build(cls, data: DataSettings, on_problem: OnProblem) -> Self:
         """The data set that a configuration describes."""
         assert data.manifest is not None
         return cls(data.manifest, data.root, **options(data, on_problem))
+
+    @cached_property
+    def _left_out(self) -> Set[Path]:
+        """Files and folders that a row or the list of an index names, and that no study has."""
+        used = {Path(self._on_disk(name)) for study in self._studies for name in study.reconstructions}
+        named_here = (Path(self._on_disk(name)) for name in self._unused)
+        return {*named_here, *self._beside.files} - used - {Path()}  # a row without a volume names no folder
 
     def volume_file(self, reconstruction: str) -> Path:
         """The file, or the folder of slices, that the column `volume` names."""
@@ -136,18 +142,19 @@ class ManifestSource(TruthFolders, Source):
         skipped = frozenset(others)
         return [(line, row) for line, row in everything if line not in skipped]
 
-    def _series_of(self, row: Row) -> str:
-        """The series that a row names, of a folder; that of a file is the file itself."""
-        volume = self._named.name_of(row["volume"])
-        return "" if not volume or suffix_of(volume) else filled(row.get("series", ""))
-
     def _name_of(self, row: Row) -> str:
-        """What a row's volume is called."""
-        return "#".join(part for part in (self._named.name_of(row["volume"]), self._series_of(row)) if part)
+        """What a row's volume is called; of a folder the row may name a series, that of a file is the file itself."""
+        volume = self._named.name_of(row["volume"])
+        series = "" if not volume or suffix_of(volume) else filled(row.get("series", ""))
+        if not series:
+            return volume
+        name = f"{volume}#{series}"
+        self._series[name] = volume, series
+        return name
 
-    def _names_of(self, row: Row) -> set[str]:
-        """By what a row's volume may be put into quarantine."""
-        return {self._name_of(row), self._named.name_of(row["volume"]), row["volume"].strip()}
+    def _is_left_out(self, row: Row, name: str) -> bool:
+        """Whether a row's volume is in quarantine, by whatever name."""
+        return not self._quarantine.isdisjoint({name, self._place_of(name), row["volume"].strip()})
 
     def _place_of(self, volume: str) -> str:
         """The path of a volume as the column `volume` has it."""
@@ -249,7 +256,10 @@ class ManifestSource(TruthFolders, Source):
 
     def _is_volume_there(self, line: int, volume: str) -> bool:
         where = {"line": line, "volume": volume}
-        path, has_suffix = self.volume_file(volume), bool(suffix_of(volume))
+        has_suffix = bool(suffix_of(volume))
+        if has_suffix and is_plain_file(text_inside(str(self._root), self._on_disk(volume))):
+            return True
+        path = self.volume_file(volume)
         is_there = _is_volume(path, has_suffix=has_suffix)
         if not is_there and self._is_spelled_otherwise(line, volume):
             path = self.volume_file(volume)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 """Characters of no width that web pages and exports leave beside a value; str.strip keeps them."""
@@ -56,6 +57,7 @@ def filled(cell: str) -> str:
     return "" if is_blank(cell) else trimmed(cell)
 
 
+@lru_cache(maxsize=4096)
 def as_label(cell: str, *, dash_is_no: bool = False) -> int | None:
     """0 or 1 where a cell spells no or yes in one of many languages; None for anything else.
 

@@ -105,11 +105,7 @@ class Refusals:
                 f"{self._first()}{more}; simcrop data check lists all; or name them in data.quarantine, or raise "
                 "data.max_bad_share"
             )
-        kept = [
-            replace(study, reconstructions=tuple(name for name in study.reconstructions if name not in self._refused))
-            for study in self._studies
-        ]
-        return [study for study in kept if study.reconstructions]
+        return [study for study in map(self._without_refused, self._studies) if study.reconstructions]
 
     def divided(self, held_out_fraction: float) -> tuple[list[Study], list[Study]]:
         """The usable studies as (training, held-out); see `split_by_patient`. Raises DataError as that and `usable`."""
@@ -118,6 +114,14 @@ class Refusals:
     def summary(self) -> str | None:
         """Say what is left out; None where nothing is."""
         return f"{self._count()} and are left out, among them {self._first()}" if self._refused else None
+
+    def _without_refused(self, study: Study) -> Study:
+        """The study itself where all of it is usable: of a million studies a copy is felt."""
+        if self._refused.keys().isdisjoint(study.reconstructions):
+            return study
+        return replace(
+            study, reconstructions=tuple(name for name in study.reconstructions if name not in self._refused)
+        )
 
     def _count(self) -> str:
         return f"{len(self._refused)} of {len(self._names)} volumes cannot be used"

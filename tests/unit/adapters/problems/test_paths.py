@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simcrop.adapters.problems.paths import inside, is_file, is_folder, refuse_bomb, refuse_link_out
+from simcrop.adapters.problems.paths import inside, is_file, is_folder, is_plain_file, refuse_bomb, refuse_link_out
 from simcrop.core.data.problems import BadFileError
 
 
@@ -31,6 +31,20 @@ def test_a_name_too_long_for_any_file_holds_none(tmp_path: Path) -> None:
     assert is_folder(tmp_path)
     assert not is_file(tmp_path / ("x" * 5000))
     assert not is_folder(tmp_path / ("x" * 5000))
+
+
+def test_a_folder_whose_name_another_begins_with_does_not_hold_the_others_files(tmp_path: Path) -> None:
+    with pytest.raises(BadFileError, match=r"lies outside"):
+        inside(tmp_path / "a", "../ab/scan.nii.gz")
+    assert inside(Path("/"), "scan.nii.gz") == Path("/scan.nii.gz")
+    assert inside(tmp_path, ".") == tmp_path
+
+
+def test_a_plain_file_is_no_link_and_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    found = [is_plain_file(str(tmp_path / name)) for name in ("file", "link", ".", "absent", "a" * 5000)]
+    assert found == [True, False, False, False, False]
 
 
 def test_links_are_followed_within_the_folder_alone(tmp_path: Path) -> None:

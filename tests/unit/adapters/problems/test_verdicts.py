@@ -101,6 +101,35 @@ def test_a_note_is_still_one_when_it_is_remembered(source: ManifestSource, tmp_p
     assert known.errors() == {}
 
 
+@pytest.mark.parametrize("name", ["a.nii.gz", "ä {x}.nii.gz", 'one "two".nii.gz'])
+@pytest.mark.parametrize("digest", [None, "3e5f"])
+def test_a_clean_verdict_is_remembered_as_it_was_whatever_the_volume_is_called(
+    tmp_path: Path, name: str, digest: str | None
+) -> None:
+    write_volume(tmp_path / "data" / name, chest())
+    write_table(tmp_path / "data/reports.csv", [{"volume": name, "findings": FINDINGS, "impression": ""}])
+    source = ManifestSource(tmp_path / "data/reports.csv")
+    verdict = Verdict(source_stamp(source, name), digest, ())
+    Verdicts(tmp_path / "cache", source).add(name, verdict)
+    known = Verdicts(tmp_path / "cache", source)
+    assert known.get(name) == verdict
+    assert known.errors() == {}
+
+
+def test_a_line_whose_bytes_are_no_text_is_no_verdict(source: ManifestSource, tmp_path: Path) -> None:
+    Verdicts(tmp_path / "cache", source).add("a.nii.gz", Verdict(source_stamp(source, "a.nii.gz"), "x", ()))
+    [path] = (tmp_path / "cache").iterdir()
+    path.write_bytes(path.read_bytes().replace(b"a.nii.gz", b"\xff.nii.gz"))
+    assert Verdicts(tmp_path / "cache", source).get("a.nii.gz") is None
+
+
+def test_the_last_verdict_on_a_volume_counts(source: ManifestSource, tmp_path: Path) -> None:
+    verdicts, stamp = Verdicts(tmp_path / "cache", source), source_stamp(source, "a.nii.gz")
+    for found in ((), (BAD,), ()):
+        verdicts.add("a.nii.gz", Verdict(stamp, "x", found))
+        assert Verdicts(tmp_path / "cache", source).errors() == ({"a.nii.gz": BAD} if found else {})
+
+
 def test_a_change_below_a_folder_is_seen(tmp_path: Path) -> None:
     (tmp_path / "data/patient/series").mkdir(parents=True)
     (tmp_path / "data/patient/series/a").write_bytes(b"1234")

@@ -1,11 +1,14 @@
 """The record of where a checkpoint comes from."""
 
+import hashlib
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from simcrop.adapters.system.provenance import data_fingerprint, git_commit, versions, weights_sha256
@@ -57,6 +60,15 @@ def test_fingerprint_changes_with_any_part_of_a_study(other: Study) -> None:
     assert data_fingerprint(parts) == data_fingerprint({"train": [replace(STUDY)], "validation": []})
     assert data_fingerprint(parts) != data_fingerprint({"train": [other], "validation": []})
     assert data_fingerprint(parts) != data_fingerprint({"train": [], "validation": [STUDY]})
+
+
+@given(st.text(), st.text())
+def test_a_fingerprint_is_that_of_the_studies_as_python_shows_them(findings: str, impression: str) -> None:
+    # Checkpoints of older versions hold it, and are refused for any other.
+    study = replace(STUDY, report=Report(findings, impression))
+    labels = sorted(study.labels.items())
+    row = ("train", study.study_id, study.patient_id, study.report, study.reconstructions, labels)
+    assert data_fingerprint({"train": [study]}) == hashlib.sha256(repr(row).encode()).hexdigest()
 
 
 def test_weights_hash_changes_with_value_type_and_name() -> None:

@@ -79,6 +79,13 @@ def test_a_study_keeps_its_other_volumes_and_goes_with_its_last() -> None:
     assert left(refused) == {"s0": ("v0_0",), "s1": ("v1_0",)}
 
 
+def test_a_study_that_is_usable_as_a_whole_is_itself_and_no_copy() -> None:
+    studies = [study(0), study(1, volumes=2)]
+    [first, second] = refusals(studies, bad("v1_0")).usable()
+    assert first is studies[0]
+    assert second is not studies[1]
+
+
 def test_what_is_known_of_volumes_of_other_data_does_not_count() -> None:
     refused = refusals([study(0)], bad("elsewhere"), share=0.0)
     assert left(refused) == {"s0": ("v0_0",)}
