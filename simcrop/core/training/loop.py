@@ -106,7 +106,8 @@ class Ports(Generic[B]):
 def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
     """Train until the last step, the end of patience, or a request to stop; the last state is saved in any case.
 
-    A step's row is written before its checkpoint, so that a training resumed from any has every earlier row.
+    A step's row is written and its pictures are drawn before its checkpoint, so that a training resumed from any has
+    those of every earlier step.
 
     Args:
         learner: model and optimizers in the state of `progress`.
@@ -139,11 +140,11 @@ def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
         if is_writer:
             ports.metrics.write({"step": step, **row, **score})
         is_finished = progress.is_finished(settings)
+        if ports.pictures and is_writer and (is_finished or step % ports.picture_every == 0):
+            _draw(learner.model, ports.pictures, step)
         if is_finished or (is_best and not ports.puts_best_back) or step % settings.checkpoint_every == 0:
             _save(learner, ports, progress, score)
             saved = step
-        if ports.pictures and is_writer and (is_finished or step % ports.picture_every == 0):
-            _draw(learner.model, ports.pictures, step)
         asked_to_stop = ports.should_stop()
     if saved != progress.step:
         _save(learner, ports, progress, score)

@@ -190,6 +190,18 @@ def test_fit_writes_each_step_once_and_saves_evaluates_and_draws_on_time() -> No
     assert progress.best["validation_loss"] == min(rows.rows[2]["validation_loss"], rows.rows[5]["validation_loss"])
 
 
+def test_a_steps_row_and_pictures_come_before_its_checkpoint() -> None:
+    rows, store, order = Rows(), KeptInMemory(), list[tuple[int, bool, bool]]()
+
+    class Order(Drawn):
+        def draw(self, step: int, model: nn.Module) -> None:
+            order.append((step, rows.rows[-1]["step"] == step, step in store.saved))
+
+    run(make_learner(), checkpoints=store, metrics=rows, pictures=Order())
+    assert order == [(4, True, False), (6, True, False)]
+    assert {4, 6} < store.saved.keys()
+
+
 def test_rates_come_from_the_clock() -> None:
     rows = Rows()
     run(make_learner(), metrics=rows)
