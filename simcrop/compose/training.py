@@ -277,4 +277,5 @@ class _Run:
             },
             omit=provided_elsewhere(self.config),
             start_step=0 if self.start is None else self.start.step,
+            rows=self.out / "metrics.jsonl",
         )

@@ -153,7 +153,7 @@ def unfinished_training(out: Path, settings: Mapping[str, Any]) -> Checkpoint | 
 
 
 def training_store(
-    out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int
+    out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int, rows: Path | None = None
 ) -> FolderCheckpoints:
     """Store of the state of a training.
 
@@ -162,6 +162,7 @@ def training_store(
         settings: as for `unfinished_training`.
         omit: prefixes of weights that never change.
         start_step: of the state that the training goes on from.
+        rows: file with a row for each step, where there is one.
     """
     return FolderCheckpoints(
         out / _FOLDER,
@@ -171,6 +172,7 @@ def training_store(
         provenance={"settings": settings},
         omit=omit,
         start_step=start_step,
+        rows=rows,
     )
 
 

@@ -30,6 +30,7 @@ from simcrop.adapters.checkpoints.folder import (
 )
 from simcrop.adapters.checkpoints.migrations import VERSION
 from simcrop.adapters.system.files import (
+    force,
     remove_drafts,
     remove_folder,
     replace_text,
@@ -63,6 +64,8 @@ class FolderCheckpoints:
         provenance: goes into every manifest beside `version`, `step`, `files` (name -> sha256) and `metrics`.
         omit: prefixes of weights that are not stored (a frozen encoder that others provide).
         start_step: of the checkpoint that this run continues; 0 for a fresh run.
+        rows: file with a row for each step, which is forced to disk before a checkpoint appears; None where there is
+            none.
     """
 
     folder: Path
@@ -73,6 +76,7 @@ class FolderCheckpoints:
     provenance: Mapping[str, Any]
     omit: tuple[str, ...] = ()
     start_step: int = 0
+    rows: Path | None = None
     _written: set[str] = field(default_factory=set[str], init=False)
 
     def save(self, step: int, model: nn.Module, state: State, *, metrics: Mapping[str, float] | None = None) -> None:
@@ -85,6 +89,8 @@ class FolderCheckpoints:
         weights = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith(self.omit)}
         with writing(final, CheckpointError, "free some space, then resume"):
             remove_drafts(self.folder)
+            if self.rows is not None:
+                force(self.rows)
             with whole_folder(final) as draft:  # a damaged one may be left over from before a resume
                 self._write(draft, step, weights, state, dict(metrics or {}))
             replace_text(self.folder / "latest", final.name + "\n")

@@ -50,7 +50,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Generator[BinaryIO]:
                 if os.fstat(file.fileno()).st_size < file.tell():
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             draft.replace(path)
-            _sync(path.parent, durable=durable)
+            if durable:
+                force(path.parent)
     finally:
         with suppress(OSError):
             draft.unlink()
@@ -73,19 +74,48 @@ def whole_folder(path: Path, *, durable: bool = True) -> Generator[Path]:
     try:
         with naming(path):
             shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
+            make_folders(path.parent)
+            draft.mkdir()
             yield draft
             _give_usual_modes(draft)
-            _sync(*draft.rglob("*"), draft, durable=durable)
+            if durable:
+                force(*draft.rglob("*"), draft)
             if path.exists():
                 path.rename(gone)
             draft.rename(path)
-            _sync(path.parent, durable=durable)
+            if durable:
+                force(path.parent)
     finally:
         if gone.exists() and not path.exists():
             gone.rename(path)
         for rest in (draft, gone):
             shutil.rmtree(rest, ignore_errors=True)
+
+
+def force(*paths: Path) -> None:
+    """Force to disk what files hold, or which names folders hold, in this order: no power cut undoes it any more.
+
+    Raises:
+        OSError: the disk refuses, or one is not there.
+    """
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it where they are missing; no power cut undoes that.
+
+    Raises:
+        OSError: the disk refuses; names the folder.
+    """
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        folder.mkdir(exist_ok=True)
+        force(folder.parent)
 
 
 def remove_folder(path: Path) -> None:
@@ -155,7 +185,7 @@ def make_folder(folder: Path, key: str = "--out") -> None:
         ConfigError: that cannot be, or nothing can be written into it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
     except OSError as error:
         raise ConfigError(f"{key} {folder}: cannot be made ({error.strerror}); name another folder") from error
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -182,16 +212,6 @@ def _give_usual_modes(folder: Path) -> None:
         usual = folder_mode if path.is_dir() else file_mode
         if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) != usual:
             path.chmod(usual)
-
-
-def _sync(*paths: Path, durable: bool) -> None:
-    """Force files, or folders' lists of names, to disk where they have to be durable."""
-    for path in paths if durable else ():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _gone(path: Path) -> Path:

@@ -63,13 +63,13 @@ def run_fit(
         Stopped: `should_stop` said so; the state is saved.
     """
     make_folder(out)
-    progress = _restored(learner, out, settings)
+    progress, rows = _restored(learner, out, settings), out / "training.jsonl"
     ports = Ports(
         batches=batches,
         score=score,
         communicator=SingleProcess(),
-        checkpoints=training_store(out, settings, omit=omit, start_step=progress.step),
-        metrics=FanOut([JsonlMetrics(out / "training.jsonl"), TrainingProgress(learner.settings.steps)]),
+        checkpoints=training_store(out, settings, omit=omit, start_step=progress.step, rows=rows),
+        metrics=FanOut([JsonlMetrics(rows), TrainingProgress(learner.settings.steps)]),
         should_stop=should_stop,
         clock=time.monotonic if timed else None,
     )

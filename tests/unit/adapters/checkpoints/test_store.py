@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.checkpoints import CONFIG, flip_a_byte, make_module, make_state, make_store, names, newest, save
+from support.power_cut import watched
 
 from simcrop.adapters.checkpoints.folder import find_checkpoint
 from simcrop.core.errors import CheckpointError
@@ -66,6 +67,24 @@ def test_a_damaged_name_of_the_latest_or_best_is_one_line(
     assert find_checkpoint(tmp_path).step == 4
     assert (tmp_path / "checkpoints" / "best").read_text() == "step_00000004\n"
     assert "no longer the best" in caplog.text
+
+
+def test_the_rows_behind_a_checkpoint_are_on_the_disk_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, left = tmp_path / "metrics.jsonl", list[tuple[bool, bytes | None]]()
+    rows.touch()
+    disk = watched(
+        tmp_path,
+        monkeypatch,
+        lambda disk: left.append(("checkpoints/step_00000001" in disk.early(), disk.early()["metrics.jsonl"])),
+    )
+    rows.write_text('{"step": 1}\n')
+    save(make_store(tmp_path / "checkpoints", rows=rows), 1)
+    disk.close()
+    assert left[0] == (False, b"")
+    assert left[-1] == (True, b'{"step": 1}\n')
+    assert (True, b"") not in left
 
 
 def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from support.modes import UMASKS, umask, wrong_modes
+from support.power_cut import watched
 
 from simcrop.adapters.system.files import (
     append_line,
+    force,
     make_folder,
+    make_folders,
     naming,
     remove_drafts,
     remove_folder,
@@ -106,6 +109,26 @@ def test_a_shared_folder_hands_its_group_on(tmp_path: Path) -> None:
     tmp_path.chmod(0o2775)
     make(tmp_path / "folder", "a")
     assert (tmp_path / "folder" / "below").stat().st_mode & 0o2000
+
+
+def test_what_is_done_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = watched(tmp_path, monkeypatch)
+    make_folders(tmp_path / "up" / "files")
+    make_folder(tmp_path / "runs" / "a")
+    replace_text(tmp_path / "up" / "files" / "a", "text")
+    with whole_file(tmp_path / "b", durable=False) as file:
+        file.write(b"text")
+    make(tmp_path / "more" / "folder", "text")
+    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert disk.strict().keys() == disk.early().keys() == made
+    assert [name for name, content in disk.strict().items() if content == b""] == ["b"], "not durable: it may be empty"
+    (tmp_path / "c").write_text("text")
+    (tmp_path / "b").write_text("more")
+    assert "c" not in disk.strict()
+    assert disk.early()["c"] == disk.early()["b"] == b""
+    force(tmp_path / "b", tmp_path / "c", tmp_path)
+    assert (disk.strict()["b"], disk.strict()["c"]) == (b"more", b"text")
+    disk.close()
 
 
 def test_what_a_kill_left_of_a_folder_does_not_get_into_the_next(tmp_path: Path) -> None:
