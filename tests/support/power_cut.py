@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from stat import S_ISDIR
+from threading import Lock
 
 import pytest
 
@@ -28,13 +29,15 @@ class Disk:
         self._names: dict[int, dict[str, tuple[int, bool]]] = {}
         # Kept open, so that no number is given to another file.
         self._kept: list[int] = []
+        self._lock = Lock()
         for path in [root, *root.rglob("*")]:
             self._note(os.open(path, os.O_RDONLY))
 
     def fsync(self, descriptor: int) -> None:
         """An `os.fsync`."""
-        self._before(self)
-        self._note(os.dup(descriptor))
+        with self._lock:
+            self._before(self)
+            self._note(os.dup(descriptor))
 
     def strict(self) -> Tree:
         """What is left where the names were lost too."""

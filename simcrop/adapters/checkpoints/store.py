@@ -30,7 +30,6 @@ from simcrop.adapters.checkpoints.folder import (
 )
 from simcrop.adapters.checkpoints.migrations import VERSION
 from simcrop.adapters.system.files import (
-    force,
     remove_drafts,
     remove_folder,
     replace_text,
@@ -38,6 +37,7 @@ from simcrop.adapters.system.files import (
     whole_folder,
     writing,
 )
+from simcrop.adapters.system.forcing import force
 from simcrop.core.errors import CheckpointError
 from simcrop.core.ports import State
 

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
+from simcrop.adapters.system.forcing import force, force_below, make_folders
 from simcrop.core.errors import ConfigError, SimcropError
 
 _DRAFT, _GONE = ".draft", ".gone"
@@ -37,8 +38,7 @@ def whole_file(path: Path, *, durable: bool = True) -> Generator[BinaryIO]:
     Raises:
         OSError: the disk refuses; names the file.
     """
-    # Not the process's number, which two hosts or containers may have given at a time.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_DRAFT}")
+    draft = _own_draft(path)
     try:
         with naming(path):
             with draft.open("wb") as file:
@@ -79,7 +79,7 @@ def whole_folder(path: Path, *, durable: bool = True) -> Generator[Path]:
             yield draft
             _give_usual_modes(draft)
             if durable:
-                force(*draft.rglob("*"), draft)
+                force_below(draft)
             if path.exists():
                 path.rename(gone)
             draft.rename(path)
@@ -92,30 +92,29 @@ def whole_folder(path: Path, *, durable: bool = True) -> Generator[Path]:
             shutil.rmtree(rest, ignore_errors=True)
 
 
-def force(*paths: Path) -> None:
-    """Force to disk what files hold, or which names folders hold, in this order: no power cut undoes it any more.
+@contextmanager
+def first_folder(path: Path) -> Generator[Path]:
+    """A new folder that becomes `path` when the block is done, unless another has become it meanwhile.
+
+    Several processes may write it at a time: each has a draft of its own, and the first whole one stays. It is not
+    forced to disk.
 
     Raises:
-        OSError: the disk refuses, or one is not there.
+        OSError: the disk refuses; names a file or the folder.
     """
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def make_folders(folder: Path) -> None:
-    """Make a folder and those above it where they are missing; no power cut undoes that.
-
-    Raises:
-        OSError: the disk refuses; names the folder.
-    """
-    if not folder.is_dir():
-        make_folders(folder.parent)
-        folder.mkdir(exist_ok=True)
-        force(folder.parent)
+    draft = _own_draft(path)
+    try:
+        with naming(path):
+            draft.mkdir(parents=True)
+            yield draft
+            _give_usual_modes(draft)
+            try:
+                draft.rename(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:
@@ -123,6 +122,11 @@ def remove_folder(path: Path) -> None:
     gone = _gone(path)
     path.rename(gone)
     shutil.rmtree(gone)
+
+
+def is_draft(path: Path) -> bool:
+    """Whether a name says that the file or folder is being written, or was when a process was killed."""
+    return path.name.startswith(".") and path.name.endswith(_DRAFT)
 
 
 def remove_drafts(folder: Path, *, older_than_s: float = 0.0) -> None:
@@ -212,6 +216,11 @@ def _give_usual_modes(folder: Path) -> None:
         usual = folder_mode if path.is_dir() else file_mode
         if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) != usual:
             path.chmod(usual)
+
+
+def _own_draft(path: Path) -> Path:
+    # Not the process's number, which two hosts or containers may have given at a time.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_DRAFT}")
 
 
 def _gone(path: Path) -> Path:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from simcrop.adapters.system.files import force, make_folders, naming, replace_text
+from simcrop.adapters.system.files import naming, replace_text
+from simcrop.adapters.system.forcing import force, make_folders
 from simcrop.core.ports import MetricSink
 
 

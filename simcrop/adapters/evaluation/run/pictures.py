@@ -14,7 +14,7 @@ from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, panel_fig
 from simcrop.adapters.evaluation.output import save_figure
 from simcrop.adapters.figures.losses import curves_figure
 from simcrop.adapters.figures.reconstruction import reconstruction_figure
-from simcrop.adapters.system.files import make_folders
+from simcrop.adapters.system.forcing import make_folders
 from simcrop.core.data.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.sentence_maps import PlacedSentence, maps_of

@@ -13,13 +13,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from support.modes import UMASKS, umask, wrong_modes
-from support.power_cut import watched
 
 from simcrop.adapters.system.files import (
     append_line,
-    force,
+    first_folder,
     make_folder,
-    make_folders,
     naming,
     remove_drafts,
     remove_folder,
@@ -111,24 +109,19 @@ def test_a_shared_folder_hands_its_group_on(tmp_path: Path) -> None:
     assert (tmp_path / "folder" / "below").stat().st_mode & 0o2000
 
 
-def test_what_is_done_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = watched(tmp_path, monkeypatch)
-    make_folders(tmp_path / "up" / "files")
-    make_folder(tmp_path / "runs" / "a")
-    replace_text(tmp_path / "up" / "files" / "a", "text")
-    with whole_file(tmp_path / "b", durable=False) as file:
-        file.write(b"text")
-    make(tmp_path / "more" / "folder", "text")
-    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
-    assert disk.strict().keys() == disk.early().keys() == made
-    assert [name for name, content in disk.strict().items() if content == b""] == ["b"], "not durable: it may be empty"
-    (tmp_path / "c").write_text("text")
-    (tmp_path / "b").write_text("more")
-    assert "c" not in disk.strict()
-    assert disk.early()["c"] == disk.early()["b"] == b""
-    force(tmp_path / "b", tmp_path / "c", tmp_path)
-    assert (disk.strict()["b"], disk.strict()["c"]) == (b"more", b"text")
-    disk.close()
+def test_of_several_that_write_a_folder_the_first_whole_one_stays(tmp_path: Path) -> None:
+    path = tmp_path / "up" / "a"
+    with first_folder(path) as one:
+        (one / "a").write_text("one")
+        with first_folder(path) as two:
+            for name in "ab":
+                (two / name).write_text("two")
+        (one / "b").write_text("one")
+    assert [(path / name).read_text() for name in "ab"] == ["two", "two"]
+    with pytest.raises(OSError, match="No space left on device") as refused, first_folder(tmp_path / "up" / "b"):
+        write_to_a_full_disk()
+    assert refused.value.filename == str(tmp_path / "up" / "b")
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_what_a_kill_left_of_a_folder_does_not_get_into_the_next(tmp_path: Path) -> None:
