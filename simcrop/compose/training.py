@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 
+from simcrop.adapters.checkpoints.after import AfterCheckpoint
+from simcrop.adapters.checkpoints.background import BackgroundCheckpoints
 from simcrop.adapters.checkpoints.folder import Checkpoint
-from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, save_tokenizer
+from simcrop.adapters.checkpoints.models import load_weights, provided_elsewhere, provided_weights, tokenizer_files
 from simcrop.adapters.checkpoints.resume import as_begun, check_data, is_finished, starting_point
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
@@ -262,12 +263,14 @@ class _Run:
         rows = JsonlMetrics(self.out / "metrics.jsonl")
         return FanOut([rows, *self.trackers.sinks, TrainingProgress(self.config.train.steps)])
 
-    def _checkpoints(self) -> FolderCheckpoints:
-        return FolderCheckpoints(
+    def _checkpoints(self) -> BackgroundCheckpoints:
+        command = self.config.train.after_checkpoint
+        after = None if command is None else AfterCheckpoint(command, self.out)
+        store = FolderCheckpoints(
             self.out / "checkpoints",
             keep=self.config.train.keep_checkpoints,
             config=as_tree(self.config),
-            save_tokenizer=partial(save_tokenizer, self.model, self.config, self.tokenizer),
+            tokenizer=tokenizer_files(self.model, self.config, self.tokenizer, self.start) if self.is_writer else {},
             provenance={
                 "versions": versions(),
                 "git_commit": git_commit(),
@@ -278,4 +281,6 @@ class _Run:
             omit=provided_elsewhere(self.config),
             start_step=0 if self.start is None else self.start.step,
             rows=self.out / "metrics.jsonl",
+            in_use=frozenset if after is None else after.in_use,
         )
+        return BackgroundCheckpoints(store, after)

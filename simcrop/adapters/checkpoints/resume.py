@@ -168,7 +168,7 @@ def training_store(
         out / _FOLDER,
         keep=2,
         config={},
-        save_tokenizer=lambda folder: None,
+        tokenizer={},
         provenance={"settings": settings},
         omit=omit,
         start_step=start_step,
