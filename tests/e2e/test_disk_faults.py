@@ -123,6 +123,29 @@ def test_a_run_folder_that_vanishes_is_one_line_and_no_new_one_is_made(
         assert rows(other) == rows(whole / "run")
 
 
+@pytest.mark.parametrize("is_cut", [False, True], ids=["deleted", "cut"])
+def test_prepared_volumes_that_go_during_a_run_are_one_line_and_are_made_anew(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_cut: bool
+) -> None:
+    write_config(tmp_path)
+    out = tmp_path / "run"
+
+    def lose() -> None:
+        arrays = [path for path in (tmp_path / "prepared").rglob("*") if path.suffix in (".npy", ".b2nd")]
+        assert arrays
+        for path in arrays:
+            path.write_bytes(path.read_bytes()[:500]) if is_cut else path.unlink()
+
+    with monkeypatch.context() as patch:
+        disturbed(3, lose, patch, out)
+        assert train(tmp_path, out) == 1
+    line = told(capsys)
+    assert line.startswith(f"simcrop: {tmp_path / 'prepared'}/")
+    assert (out / "checkpoints" / "latest").read_text() == "step_00000003\n"
+    assert train(tmp_path, out) == 0
+    assert rows(out) == rows(whole / "run")
+
+
 def test_a_clock_that_jumps_back_changes_nothing(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, now = tmp_path / "run", time.time
     shutil.copytree(whole / "run", out, ignore=shutil.ignore_patterns("step_00000006", "summary.json", "latest"))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISDIR
 from threading import Lock
@@ -51,14 +52,17 @@ class Disk:
 
     def early(self) -> Tree:
         """What is left where the names came to the disk ahead of the contents."""
-        paths = {path.relative_to(self._root).as_posix(): path for path in self._root.rglob("*")}
+        return self._now(lambda path: self._contents.get(path.stat().st_ino, b""))
+
+    def copied(self) -> Tree:
+        """What a copy of the folder holds, with no power cut at all."""
+        return self._now(Path.read_bytes)
+
+    def _now(self, content: Callable[[Path], bytes]) -> Tree:
         tree: Tree = {}
-        for name, path in paths.items():
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # another thread works on
-                continue
-            tree[name] = None if S_ISDIR(status.st_mode) else self._contents.get(status.st_ino, b"")
+        for path in self._root.rglob("*"):
+            with suppress(FileNotFoundError):  # another thread works on
+                tree[path.relative_to(self._root).as_posix()] = None if path.is_dir() else content(path)
         return tree
 
     def close(self) -> None:
