@@ -23,10 +23,11 @@ def describe(config: RunConfig, size: Size) -> list[str]:
         frozen = "" if free == count else f"  ({count - free:,} of them frozen)"
         lines.append(f"  {part:<18} {count:>13,}{frozen}")
     lines.append(f"  {'all':<18} {total:>13,}  ({trained:,} trained)")
-    needed = size.base_bytes + size.weight_bytes + size.activation_bytes
+    needed = size.base_bytes + size.weight_bytes + size.checkpoint_bytes + size.activation_bytes
     lines.append(
         f"memory               about {_gigabytes(needed)} (weights, gradients and optimizer "
-        f"{_gigabytes(size.weight_bytes)}; activations of {train.batch_size} studies "
+        f"{_gigabytes(size.weight_bytes)}; the copy that a checkpoint is written from "
+        f"{_gigabytes(size.checkpoint_bytes)}; activations of {train.batch_size} studies "
         f"{_gigabytes(size.activation_bytes)}; Python and its libraries {_gigabytes(size.base_bytes)})"
     )
     per_step = train.studies_per_update(1)

@@ -39,6 +39,7 @@ class Size:
         parameters: part of the model -> (all, trained).
         base_bytes: what the process held before the model existed.
         weight_bytes: weights, gradients and the optimizer's two averages.
+        checkpoint_bytes: the copy of weights and averages from which a checkpoint is written, beside the steps.
         activation_bytes: what the forward pass of one micro-batch keeps for the backward pass.
         step_seconds: forward and backward of all micro-batches of one step.
         measured_studies: studies that were timed together; the rest is in proportion.
@@ -48,6 +49,7 @@ class Size:
     parameters: dict[str, tuple[int, int]]
     base_bytes: int
     weight_bytes: int
+    checkpoint_bytes: int
     activation_bytes: int
     step_seconds: float
     measured_studies: int
@@ -78,6 +80,7 @@ def measure(config: RunConfig) -> Size:
         parameters=parameters,
         base_bytes=base,
         weight_bytes=weights + 3 * trained,
+        checkpoint_bytes=weights + 2 * trained,
         activation_bytes=activations * wanted // measured,
         step_seconds=seconds * wanted / measured * config.train.micro_batches(1),
         measured_studies=measured,

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 
+from simcrop.adapters.checkpoints.after import AfterCheckpoint
+from simcrop.adapters.checkpoints.background import BackgroundCheckpoints
 from simcrop.adapters.checkpoints.common_start import common_start
 from simcrop.adapters.checkpoints.folder import Checkpoint
 from simcrop.adapters.checkpoints.models import (
@@ -18,7 +19,7 @@ from simcrop.adapters.checkpoints.models import (
     provided_elsewhere,
     provided_weights,
     require_fitting,
-    save_tokenizer,
+    tokenizer_files,
 )
 from simcrop.adapters.checkpoints.resume import (
     as_begun,
@@ -287,12 +288,14 @@ class _Run:
         rows = JsonlMetrics(self.out / "metrics.jsonl")
         return FanOut([rows, *self.trackers.sinks, TrainingProgress(self.config.train.steps)])
 
-    def _checkpoints(self) -> FolderCheckpoints:
-        return FolderCheckpoints(
+    def _checkpoints(self) -> BackgroundCheckpoints:
+        command = self.config.train.after_checkpoint
+        after = None if command is None else AfterCheckpoint(command, self.out)
+        store = FolderCheckpoints(
             self.out / "checkpoints",
             keep=self.config.train.keep_checkpoints,
             config=as_tree(self.config),
-            save_tokenizer=partial(save_tokenizer, self.model, self.config, self.tokenizer),
+            tokenizer=tokenizer_files(self.model, self.config, self.tokenizer, self.start) if self.is_writer else {},
             provenance={
                 "versions": versions(),
                 "git_commit": git_commit(),
@@ -306,4 +309,7 @@ class _Run:
             },
             omit=provided_elsewhere(self.config),
             start_step=0 if self.start is None else self.start.step,
+            rows=self.out / "metrics.jsonl",
+            in_use=frozenset if after is None else after.in_use,
         )
+        return BackgroundCheckpoints(store, after)

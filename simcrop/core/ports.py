@@ -283,10 +283,18 @@ def summed(communicator: Communicator, numbers: Sequence[int]) -> list[int]:
 
 
 class CheckpointStore(Protocol):
-    """Keeps checkpoints whole or not at all."""
+    """Keeps checkpoints whole or not at all, maybe while training goes on."""
 
     def save(self, step: int, model: nn.Module, state: State, *, metrics: Mapping[str, float] | None = None) -> None:
-        """Write one checkpoint; `metrics` with `validation_loss` makes it a candidate for the best."""
+        """Keep all as it is now; `metrics` with `validation_loss` makes it a candidate for the best."""
+        ...
+
+    def check(self) -> None:
+        """Raise what is known to have gone wrong with one that was to be kept."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until all are kept, and raise what goes wrong with them."""
         ...
 
 

@@ -15,15 +15,11 @@ from simcrop.adapters.checkpoints.store import FolderCheckpoints
 CONFIG = {"model": {"depth": 1}, "note": "µ"}
 
 
-def save_tokenizer(folder: Path) -> None:
-    (folder / "vocab.txt").write_text("lung\nheart\n")
-
-
 def make_store(folder: Path, **options: Any) -> FolderCheckpoints:
     defaults: dict[str, Any] = {
         "keep": 2,
         "config": CONFIG,
-        "save_tokenizer": save_tokenizer,
+        "tokenizer": {"vocab.txt": b"lung\nheart\n"},
         "provenance": {"data_fingerprint": "abc"},
     }
     return FolderCheckpoints(folder, **(defaults | options))

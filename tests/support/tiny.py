@@ -181,6 +181,12 @@ class KeptInMemory:
         moments = {name: {k: v.clone() for k, v in row.items()} for name, row in state["optimizer"].items()}
         self.saved[step] = weights, {**state, "optimizer": moments}, dict(metrics or {})
 
+    def check(self) -> None:
+        return
+
+    def finish(self) -> None:
+        return
+
 
 class Rows:
     """The port MetricSink in a list."""

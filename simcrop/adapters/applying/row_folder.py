@@ -128,12 +128,17 @@ class RowFolder:
         """Write rows that are in memory alone."""
         if self._fresh:
             self._unfinished.mkdir(exist_ok=True)
-            with whole_file(self._unfinished / f"part_{time.time_ns()}.npz") as file:
+            with whole_file(self._next_part()) as file:
                 np.savez(file, names=np.array([*self._fresh]), rows=np.stack([*self._fresh.values()]))
         for entry in self._pending:
             self.journal.add(entry)
         self._rows |= self._fresh
         self._fresh, self._pending, self._written = {}, [], time.monotonic()
+
+    def _next_part(self) -> Path:
+        """A name behind those of all parts, even where the clock has jumped back: the later row of a scan counts."""
+        numbers = [int(path.stem.removeprefix("part_")) for path in self._unfinished.glob("part_*.npz")]
+        return self._unfinished / f"part_{max([time.time_ns(), *(number + 1 for number in numbers)])}.npz"
 
     def finish(self, scans: Sequence[str]) -> None:
         """Put the result in order: the rows of these scans that are here, in their order."""

@@ -1,5 +1,6 @@
 """Models from configurations and checkpoints."""
 
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from simcrop.adapters.checkpoints.folder import WEIGHTS, Checkpoint
 from simcrop.adapters.checkpoints.tensor_files import require_fit
 from simcrop.adapters.config.run import RunConfig
+from simcrop.adapters.system.files import writing
 from simcrop.adapters.system.provenance import weights_sha256
 from simcrop.adapters.text.encoder import HFTextEncoder, load_text_encoder, restore_text_encoder, save_text_encoder
 from simcrop.adapters.text.tokenizer import HFTokenizer
@@ -33,7 +35,7 @@ def make_model(
         config: sizes, objectives and seed.
         ops: implementation of the accelerated operations.
         reports: texts to learn a vocabulary from, where the text encoder is made from scratch.
-        tokenizer_dir: folder that `save_tokenizer` filled; wins over `reports`, and over `text_encoder.source` where
+        tokenizer_dir: folder that holds `tokenizer_files`; wins over `reports`, and over `text_encoder.source` where
             the weights of that one are not needed.
         kind: class of the model: SimCroP, or one with more methods.
 
@@ -90,12 +92,37 @@ def require_fitting(checkpoint: Checkpoint, config: RunConfig) -> None:
     require_fit(checkpoint.path / WEIGHTS, stored, model, left_out=elsewhere)
 
 
-def save_tokenizer(model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, folder: Path) -> None:
-    """Write the tokenizer, and the sizes of a text encoder whose weights a checkpoint stores."""
-    if _stores_text_encoder(config) and isinstance(model.text_encoder, HFTextEncoder):
-        save_text_encoder(tokenizer, model.text_encoder, folder)
-    else:
-        tokenizer.save(folder)
+def tokenizer_files(
+    model: SimCroP, config: RunConfig, tokenizer: HFTokenizer, start: Checkpoint | None
+) -> dict[str, bytes]:
+    """Files of a checkpoint's folder `tokenizer`: the tokenizer, and the sizes of a text encoder that it stores.
+
+    Args:
+        model: of the run.
+        config: of the run.
+        tokenizer: of the model.
+        start: the checkpoint that a run continues, whose files are taken as they are; None for a fresh run.
+
+    Returns:
+        Name -> content.
+
+    Raises:
+        CheckpointError: the folder for temporary files takes none.
+    """
+    if start is not None:
+        return _contents(start.tokenizer_folder())
+    remedy = "free some space there, or set TMPDIR to another folder"
+    with writing(tempfile.gettempdir(), CheckpointError, remedy), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if _stores_text_encoder(config) and isinstance(model.text_encoder, HFTextEncoder):
+            save_text_encoder(tokenizer, model.text_encoder, folder)
+        else:
+            tokenizer.save(folder)
+        return _contents(folder)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def _stores_text_encoder(config: RunConfig) -> bool:

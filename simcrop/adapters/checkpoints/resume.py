@@ -173,7 +173,7 @@ def unfinished_training(out: Path, settings: Mapping[str, Any]) -> Checkpoint | 
 
 
 def training_store(
-    out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int
+    out: Path, settings: Mapping[str, Any], *, omit: tuple[str, ...], start_step: int, rows: Path | None = None
 ) -> FolderCheckpoints:
     """Store of the state of a training.
 
@@ -182,15 +182,17 @@ def training_store(
         settings: as for `unfinished_training`.
         omit: prefixes of weights that never change.
         start_step: of the state that the training goes on from.
+        rows: file with a row for each step, where there is one.
     """
     return FolderCheckpoints(
         out / _FOLDER,
         keep=2,
         config={},
-        save_tokenizer=lambda folder: None,
+        tokenizer={},
         provenance={"settings": settings},
         omit=omit,
         start_step=start_step,
+        rows=rows,
     )
 
 

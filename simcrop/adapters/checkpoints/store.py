@@ -11,7 +11,7 @@ The manifest holds the sha256 of every other file; whoever reads a file compares
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from simcrop.adapters.system.files import (
     whole_folder,
     writing,
 )
+from simcrop.adapters.system.forcing import force
 from simcrop.core.errors import CheckpointError
 from simcrop.core.ports import State
 
@@ -51,59 +52,109 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a checkpoint holds of a training.
+
+    Attributes:
+        step: updates behind it.
+        weights: by name.
+        state: the state with a name in place of each tensor.
+        tensors: of the state, by name.
+        metrics: of the step; with `validation_loss` it is a candidate for the best.
+    """
+
+    step: int
+    weights: Mapping[str, Tensor]
+    state: State
+    tensors: Mapping[str, Tensor]
+    metrics: Mapping[str, float]
+
+
 @dataclass(eq=False)
 class FolderCheckpoints:
-    """The port CheckpointStore over a folder.
+    """Checkpoints of a run, or of the training of an evaluation, in a folder.
 
     Attributes:
         folder: the run's `checkpoints`.
         keep: newest step folders kept, besides the best.
         config: goes into every `config.json`.
-        save_tokenizer: writes the tokenizer's files into the (existing, empty) folder that it is given.
+        tokenizer: the tokenizer's files, name -> content.
         provenance: goes into every manifest beside `version`, `step`, `files` (name -> sha256) and `metrics`.
         omit: prefixes of weights that are not stored (a frozen encoder that others provide).
         start_step: of the checkpoint that this run continues; 0 for a fresh run.
+        rows: file with a row for each step, which is forced to disk before a checkpoint appears; None where there is
+            none.
+        in_use: names of step folders that somebody reads, and that are not pruned until he is done.
     """
 
     folder: Path
     _: KW_ONLY
     keep: int
     config: Mapping[str, Any]
-    save_tokenizer: Callable[[Path], None]
+    tokenizer: Mapping[str, bytes]
     provenance: Mapping[str, Any]
     omit: tuple[str, ...] = ()
     start_step: int = 0
+    rows: Path | None = None
+    in_use: Callable[[], Collection[str]] = frozenset
     _written: set[str] = field(default_factory=set[str], init=False)
 
-    def save(self, step: int, model: nn.Module, state: State, *, metrics: Mapping[str, float] | None = None) -> None:
+    def save(self, step: int, model: nn.Module, state: State, *, metrics: Mapping[str, float] | None = None) -> Path:
+        """Write one checkpoint of a model and its state, as `write` does."""
+        return self.write(self.content(step, model, state, metrics or {}))
+
+    def content(self, step: int, model: nn.Module, state: State, metrics: Mapping[str, float]) -> Content:
+        """What a checkpoint of a model and its state holds; tensors are those that training changes, not copies."""
+        weights = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith(self.omit)}
+        return Content(step, weights, *split_tensors(state), metrics=dict(metrics))
+
+    def write(self, content: Content) -> Path:
         """Write one checkpoint; whatever interrupts it, the previous one stays loadable.
 
+        Returns:
+            Its folder.
+
         Raises:
-            CheckpointError: the disk refuses.
+            CheckpointError: the disk refuses, or the run folder is no longer there.
         """
+        step = content.step
         final = self.folder / f"step_{step:08d}"
-        weights = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith(self.omit)}
         with writing(final, CheckpointError, "free some space, then resume"):
+            self._begin()
             remove_drafts(self.folder)
             with whole_folder(final) as draft:  # a damaged one may be left over from before a resume
-                self._write(draft, step, weights, state, dict(metrics or {}))
+                self._fill(draft, content)
             replace_text(self.folder / "latest", final.name + "\n")
-            self._mark_best(final.name, dict(metrics or {}))
+            self._mark_best(final.name, content.metrics)
             self._written.add(final.name)
             self._prune(step)
+        return final
 
-    def _write(
-        self, draft: Path, step: int, weights: dict[str, Tensor], state: State, metrics: dict[str, float]
-    ) -> None:
+    def _begin(self) -> None:
+        """Force the rows to disk, and make the folder; where the run's is gone, nobody wants a new one."""
+        if self.rows is None:
+            return
+        try:
+            if not self.folder.is_dir():
+                self.folder.mkdir()
+                force(self.folder.parent)
+            force(self.rows)
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"{error.filename}: was removed or moved while it was in use; put it back, or resume where it is now"
+            ) from error
+
+    def _fill(self, draft: Path, content: Content) -> None:
         for folder in ("tokenizer", "training_state"):
             (draft / folder).mkdir()
-        tree, tensors = split_tensors(state)
-        save_file(weights, draft / WEIGHTS)
-        save_file(tensors, draft / STATE_TENSORS)
-        (draft / STATE).write_text(json.dumps(tree, indent=1), encoding="utf-8")
+        save_file(dict(content.weights), draft / WEIGHTS)
+        save_file(dict(content.tensors), draft / STATE_TENSORS)
+        (draft / STATE).write_text(json.dumps(content.state, indent=1), encoding="utf-8")
         (draft / "config.json").write_text(json.dumps(self.config, indent=1), encoding="utf-8")
-        self.save_tokenizer(draft / "tokenizer")
-        write_manifest(draft, {"step": step, "metrics": metrics, **self.provenance})
+        for name, file in self.tokenizer.items():
+            (draft / "tokenizer" / name).write_bytes(file)
+        write_manifest(draft, {"step": content.step, "metrics": content.metrics, **self.provenance})
 
     def _best(self) -> str | None:
         path = self.folder / "best"
@@ -126,5 +177,5 @@ class FolderCheckpoints:
         old = [name for name in step_folders(self.folder) if step_of(name) <= step]
         # Whoever resumed took the newest whole folder, so one after it that was not written anew is damaged.
         whole = [name for name in old if step_of(name) <= self.start_step or name in self._written]
-        for name in set(old) - set(whole[-self.keep :]) - {self._best()}:
+        for name in set(old) - set(whole[-self.keep :]) - {self._best()} - set(self.in_use()):
             remove_folder(self.folder / name)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
+from simcrop.adapters.system.forcing import force, force_below, make_folders
 from simcrop.core.errors import ConfigError, SimcropError
 
 _DRAFT, _GONE = ".draft", ".gone"
@@ -37,8 +38,7 @@ def whole_file(path: Path, *, durable: bool = True) -> Generator[BinaryIO]:
     Raises:
         OSError: the disk refuses; names the file.
     """
-    # Not the process's number, which two hosts or containers may have given at a time.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_DRAFT}")
+    draft = _own_draft(path)
     try:
         with naming(path):
             with draft.open("wb") as file:
@@ -50,7 +50,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Generator[BinaryIO]:
                 if os.fstat(file.fileno()).st_size < file.tell():
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             draft.replace(path)
-            _sync(path.parent, durable=durable)
+            if durable:
+                force(path.parent)
     finally:
         with suppress(OSError):
             draft.unlink()
@@ -73,14 +74,17 @@ def whole_folder(path: Path, *, durable: bool = True) -> Generator[Path]:
     try:
         with naming(path):
             shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
+            make_folders(path.parent)
+            draft.mkdir()
             yield draft
             _give_usual_modes(draft)
-            _sync(*draft.rglob("*"), draft, durable=durable)
+            if durable:
+                force_below(draft)
             if path.exists():
                 path.rename(gone)
             draft.rename(path)
-            _sync(path.parent, durable=durable)
+            if durable:
+                force(path.parent)
     finally:
         if gone.exists() and not path.exists():
             gone.rename(path)
@@ -88,11 +92,41 @@ def whole_folder(path: Path, *, durable: bool = True) -> Generator[Path]:
             shutil.rmtree(rest, ignore_errors=True)
 
 
+@contextmanager
+def first_folder(path: Path) -> Generator[Path]:
+    """A new folder that becomes `path` when the block is done, unless another has become it meanwhile.
+
+    Several processes may write it at a time: each has a draft of its own, and the first whole one stays. It is not
+    forced to disk.
+
+    Raises:
+        OSError: the disk refuses; names a file or the folder.
+    """
+    draft = _own_draft(path)
+    try:
+        with naming(path):
+            draft.mkdir(parents=True)
+            yield draft
+            _give_usual_modes(draft)
+            try:
+                draft.rename(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder that must not be taken for a whole one while it is half gone."""
     gone = _gone(path)
     path.rename(gone)
     shutil.rmtree(gone)
+
+
+def is_draft(path: Path) -> bool:
+    """Whether a name says that the file or folder is being written, or was when a process was killed."""
+    return path.name.startswith(".") and path.name.endswith(_DRAFT)
 
 
 def remove_drafts(folder: Path, *, older_than_s: float = 0.0) -> None:
@@ -155,7 +189,7 @@ def make_folder(folder: Path, key: str = "--out") -> None:
         ConfigError: that cannot be, or nothing can be written into it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
     except OSError as error:
         raise ConfigError(f"{key} {folder}: cannot be made ({error.strerror}); name another folder") from error
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -184,14 +218,9 @@ def _give_usual_modes(folder: Path) -> None:
             path.chmod(usual)
 
 
-def _sync(*paths: Path, durable: bool) -> None:
-    """Force files, or folders' lists of names, to disk where they have to be durable."""
-    for path in paths if durable else ():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _own_draft(path: Path) -> Path:
+    # Not the process's number, which two hosts or containers may have given at a time.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_DRAFT}")
 
 
 def _gone(path: Path) -> Path:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout, UnixFileLock
 
-from simcrop.adapters.system.files import make_folder, naming, replace_text
+from simcrop.adapters.system.files import is_draft, make_folder, naming, replace_text
 from simcrop.adapters.system.outside_files import read_json
 from simcrop.core.errors import DataError
 
@@ -110,8 +110,8 @@ def owned(
 
 
 def holds_nothing(folder: Path) -> bool:
-    """Whether a folder is empty but for its locks."""
-    return not any(not path.name.startswith(_NAME) for path in folder.iterdir())
+    """Whether a folder is empty but for its locks, and for what a killed process has left unfinished."""
+    return all(path.name.startswith(_NAME) or is_draft(path) for path in folder.iterdir())
 
 
 def _take(lock: FileLock, folder: Path, record: Path, *, waits: bool) -> None:

@@ -83,11 +83,20 @@ class HFTokenizer:
         Args:
             folder: of the files.
             max_tokens: limit of a text that other programs are to keep; None leaves what is known of one.
+
+        Raises:
+            OSError: the disk refuses.
         """
         tokenizer = copy(self._tokenizer)
         if max_tokens is not None:
             tokenizer.model_max_length = max_tokens
-        tokenizer.save_pretrained(folder)
+        try:
+            tokenizer.save_pretrained(folder)
+        except Exception as error:
+            if "(os error " not in str(error):
+                raise
+            # What the system refuses to the part in Rust is raised as a bare Exception.
+            raise OSError(str(error)) from error
 
     @staticmethod
     def load(folder: Path) -> "HFTokenizer":

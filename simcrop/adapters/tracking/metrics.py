@@ -2,24 +2,29 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from simcrop.adapters.system.files import naming, replace_text
+from simcrop.adapters.system.forcing import force, make_folders
 from simcrop.adapters.system.outside_files import parse_json
 from simcrop.core.ports import MetricSink
 
 
 class JsonlMetrics:
-    """One JSON object a line, each handed to the system as soon as it is written.
+    """One JSON object a line, each handed to the system as soon as it is written, and all forced to disk at the end.
+
+    Before that whoever writes a checkpoint forces the rows behind it.
 
     A value that is not finite is written as null, since JSON has no word for it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         self._file = path.open("a", encoding="utf-8")
+        force(path.parent)
 
     def write(self, row: Mapping[str, float | int]) -> None:
         """Append one row."""
@@ -36,9 +41,10 @@ class JsonlMetrics:
         self._file = self._path.open("a", encoding="utf-8")
 
     def close(self) -> None:
-        """Close the file."""
-        with naming(self._path):
-            self._file.close()
+        """Force the rows to disk, and close the file."""
+        with naming(self._path), self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
 
 def _step_of(line: str) -> float:

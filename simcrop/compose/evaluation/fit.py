@@ -9,6 +9,7 @@ from typing import Any
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from simcrop.adapters.checkpoints.background import BackgroundCheckpoints
 from simcrop.adapters.checkpoints.resume import leaves, training_store, unfinished_training
 from simcrop.adapters.config.settings import as_tree
 from simcrop.adapters.loading.batches import AugmentedStudies
@@ -63,13 +64,14 @@ def run_fit(
         Stopped: `should_stop` said so; the state is saved.
     """
     make_folder(out)
-    progress = _restored(learner, out, settings)
+    progress, rows = _restored(learner, out, settings), out / "training.jsonl"
+    store = training_store(out, settings, omit=omit, start_step=progress.step, rows=rows)
     ports = Ports(
         batches=batches,
         score=score,
         communicator=SingleProcess(),
-        checkpoints=training_store(out, settings, omit=omit, start_step=progress.step),
-        metrics=FanOut([JsonlMetrics(out / "training.jsonl"), TrainingProgress(learner.settings.steps)]),
+        checkpoints=BackgroundCheckpoints(store),
+        metrics=FanOut([JsonlMetrics(rows), TrainingProgress(learner.settings.steps)]),
         should_stop=should_stop,
         clock=time.monotonic if timed else None,
     )

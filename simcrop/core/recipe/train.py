@@ -106,6 +106,8 @@ class TrainRecipe(Optimisation):
     """True: every epoch repeats the masks and crops of the first (for overfitting checks)."""
     keep_checkpoints: int = 2
     """Newest checkpoints kept, besides the best."""
+    after_checkpoint: str | None = None
+    """Shell command that is run after each checkpoint, beside the training; see docs/own-data.md."""
     picture_every: int = 100
     """Steps between pictures; the last step always draws them."""
     trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ("tensorboard",)
@@ -118,6 +120,8 @@ class TrainRecipe(Optimisation):
         self._at_least(1, "accumulate", "global_batch", "picture_every")
         self._above_zero("timeout_minutes")
         self._at_least(2, "keep_checkpoints")
+        command = self.after_checkpoint
+        require(command is None or command.strip() != "", "after_checkpoint: is empty; write a command, or null")
         require(
             self.global_batch is None or self.accumulate is None,
             f"accumulate: {self.accumulate} is given beside global_batch {self.global_batch}, from which it is worked "

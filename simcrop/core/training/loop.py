@@ -106,7 +106,8 @@ class Ports(Generic[B]):
 def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
     """Train until the last step, the end of patience, or a request to stop; the last state is saved in any case.
 
-    A step's row is written before its checkpoint, so that a training resumed from any has every earlier row.
+    A step's row is written and its pictures are drawn before its checkpoint, so that a training resumed from any has
+    those of every earlier step.
 
     Args:
         learner: model and optimizers in the state of `progress`.
@@ -114,11 +115,22 @@ def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
         progress: where the training stands; rows after it are dropped.
 
     Returns:
-        Where it stands now; not over means that it was asked to stop.
+        Where it stands now; not over means that it was asked to stop. All checkpoints are kept by then.
 
     Raises:
         NonFiniteError: see `train_step`.
+        CheckpointError: a checkpoint cannot be kept.
     """
+    try:
+        progress = _train(learner, ports, progress)
+    except Exception:  # who leaves at once, by a second signal, does not wait
+        ports.checkpoints.finish()
+        raise
+    ports.checkpoints.finish()
+    return progress
+
+
+def _train(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
     settings, is_writer = learner.settings, ports.communicator.rank == 0
     if is_writer:
         ports.metrics.rewind(progress.step)
@@ -127,6 +139,7 @@ def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
     is_finished, asked_to_stop, saved = progress.is_finished(settings), False, progress.step
     score: Mapping[str, float] = {}
     while not is_finished:
+        ports.checkpoints.check()
         step = progress.step + 1
         row = _timed_step(learner, ports, upcoming, step, asked_to_stop=asked_to_stop)
         if row is None:
@@ -139,11 +152,11 @@ def fit(learner: Learner[B], ports: Ports[B], progress: Progress) -> Progress:
         if is_writer:
             ports.metrics.write({"step": step, **row, **score})
         is_finished = progress.is_finished(settings)
+        if ports.pictures and is_writer and (is_finished or step % ports.picture_every == 0):
+            _draw(learner.model, ports.pictures, step)
         if is_finished or (is_best and not ports.puts_best_back) or step % settings.checkpoint_every == 0:
             _save(learner, ports, progress, score)
             saved = step
-        if ports.pictures and is_writer and (is_finished or step % ports.picture_every == 0):
-            _draw(learner.model, ports.pictures, step)
         asked_to_stop = ports.should_stop()
     if saved != progress.step:
         _save(learner, ports, progress, score)
@@ -248,7 +261,6 @@ def _save(learner: Learner[B], ports: Ports[B], progress: Progress, score: Mappi
     if ports.communicator.rank == 0:
         state = {**progress.state(), "optimizer": optimizer_state(learner.optimizers)}
         ports.checkpoints.save(progress.step, learner.model, state, metrics=score)
-    ports.communicator.barrier()
 
 
 def _draw(model: nn.Module, pictures: PictureSink, step: int) -> None:

@@ -11,6 +11,7 @@ SIZE = Size(
     parameters={"encoder": (1_500_000, 1_500_000), "text_encoder": (2_000_000, 500_000)},
     base_bytes=250_000_000,
     weight_bytes=500_000_000,
+    checkpoint_bytes=400_000_000,
     activation_bytes=1_000_000_000,
     step_seconds=0.5,
     measured_studies=2,
@@ -33,8 +34,8 @@ def test_parameters_memory_steps_and_time_are_summed_up() -> None:
         "encoder 1,500,000",
         "text_encoder 2,000,000 (1,500,000 of them frozen)",
         "all 3,500,000 (2,000,000 trained)",
-        "memory about 1.75 GB (weights, gradients and optimizer 0.50 GB; activations of 4 studies 1.00 GB; "
-        "Python and its libraries 0.25 GB)",
+        "memory about 2.15 GB (weights, gradients and optimizer 0.50 GB; the copy that a checkpoint is written from "
+        "0.40 GB; activations of 4 studies 1.00 GB; Python and its libraries 0.25 GB)",
         "steps 100 of 8 studies on each process: 10.0 epochs of 80 studies with one process",
         "time about 50 s: 0.50 s a step, measured on 2 random studies; preparing data and evaluation come on top",
     ]

@@ -43,9 +43,9 @@ def sets(*options: str) -> list[str]:
         ("train {config} --out {out}", 5 * KB, "{out}/pictures/step_00000001_reconstruction.png: File too large; free"),
         ("train {config} --out {out}", 80 * KB, "a file that was being written: File too large; free some space, then"),
         (
-            "train {config} --out {out} --set train.picture_every=9",
+            "train {config} --out {out} --set train.picture_every=9 --set train.checkpoint_every=1",
             9 * KB,
-            "{out}/checkpoints/step_00000002: cannot be written (Error while",
+            "{out}/checkpoints/step_00000001: cannot be written (Error while",
         ),
         ("data phantom {out} --cases 1", 3 * KB, "{out}/ground_truth/train_1_a_1: File too large; free some space,"),
         ("data prepare {config} --set data.prepared={out}", 4 * KB, "{out}/grid_"),

@@ -24,6 +24,7 @@ def test_parameters_bytes_and_studies_are_those_of_the_run(tmp_path: Path) -> No
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
     assert size.parameters == {name: (count, count) for name, count in counts.items()}
     assert size.weight_bytes == 4 * 4 * sum(counts.values())
+    assert size.checkpoint_bytes == 3 * 4 * sum(counts.values())
     assert (size.training_studies, size.measured_studies) == (6, 3)
     assert size.activation_bytes > 3 * 4 * 65 * 24
 

@@ -188,7 +188,7 @@ def save_classifier(
         out / _FOLDER,
         keep=2,
         config=config,
-        save_tokenizer=lambda folder: None,
+        tokenizer={},
         provenance={
             **provenance,
             "classifier": {

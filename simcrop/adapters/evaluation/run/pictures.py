@@ -14,6 +14,7 @@ from simcrop.adapters.evaluation.language.drawn_maps import SENTENCES, panel_fig
 from simcrop.adapters.evaluation.output import save_figure
 from simcrop.adapters.figures.losses import curves_figure
 from simcrop.adapters.figures.reconstruction import reconstruction_figure
+from simcrop.adapters.system.forcing import force
 from simcrop.core.data.held_out import HeldOutStudies, Place, asserts_finding
 from simcrop.core.data.study import Study
 from simcrop.core.evaluation.sentence_maps import PlacedSentence, maps_of
@@ -66,7 +67,9 @@ class RunPictures:
         rows = [json.loads(line) for line in self._metrics.read_text().splitlines()] if self._metrics.exists() else []
         if rows:
             figures["curves"] = curves_figure(rows, title=f"losses up to step {step}")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._folder.is_dir():
+            self._folder.mkdir()  # not those above it: whoever removed the run folder does not want a new one
+            force(self._folder.parent)
         for name, figure in figures.items():
             path = self._folder / f"step_{step:08d}_{name}.png"
             save_figure(path, figure)

@@ -1,6 +1,8 @@
 """Phantom studies as files in CT-RATE's layout: whole or not at all, the same content for the same seed, resumable."""
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from simcrop.adapters.formats.nifti import nifti_bytes, write_nifti
 from simcrop.adapters.sources.phantom.render import ORGANS, Rendering, mask_name, render
 from simcrop.adapters.sources.phantom.specification import Slot, StudySpec, plan, sample_study
 from simcrop.adapters.sources.phantom.tables import tables, volume_name
-from simcrop.adapters.system.files import whole_file, whole_folder
+from simcrop.adapters.system.files import first_folder, is_draft, remove_drafts, remove_folder, replace_text, whole_file
+from simcrop.adapters.system.forcing import force_below
 from simcrop.adapters.system.locks import holds_nothing, owned
 from simcrop.adapters.system.outside_files import read_json
 from simcrop.adapters.system.pool import run_all, usable_cores
@@ -47,14 +50,17 @@ def write_phantoms(
             parameters are out of range.
     """
     parameters = _parameters(num_cases, seed, validation_fraction)
-    if _is_complete(out, parameters):
+    if _described(out / DONE, parameters):
         return
     with owned(out, waits=waits, key="phantoms in"):
         if _is_complete(out, parameters):
             return
-        _write_whole(out / STARTED, (json.dumps(parameters, indent=1) + "\n").encode())
+        description = json.dumps(parameters, indent=1) + "\n"
+        replace_text(out / STARTED, description)
         _write_all(out, num_cases, seed, validation_fraction, workers or usable_cores(), progress)
-        (out / STARTED).replace(out / DONE)
+        force_below(out)
+        replace_text(out / DONE, description)
+        (out / STARTED).unlink(missing_ok=True)
 
 
 def _write_all(
@@ -73,6 +79,13 @@ def _write_all(
     for split in ("train", "valid"):
         for path, text in tables(studies, split).items():
             _write_whole(out / path, text.encode())
+    for folder in [out, *(path for path in out.rglob("*") if path.is_dir() and not is_draft(path))]:
+        remove_drafts(folder)
+    for slot, study in zip(slots, studies, strict=True):
+        for number in range(len(study.reconstructions)):
+            for path in _files(out, slot, study, number):
+                if not path.is_file():
+                    raise DataError(f"{path}: vanished while {out} was written; see who removes it, and start again")
 
 
 def _parameters(num_cases: int, seed: int, validation_fraction: float) -> dict[str, float]:
@@ -86,40 +99,73 @@ def _parameters(num_cases: int, seed: int, validation_fraction: float) -> dict[s
 
 def _is_complete(out: Path, parameters: Mapping[str, object]) -> bool:
     """True for a finished set with these parameters, False for one that may be begun or continued."""
-    for name in (DONE, STARTED):
-        try:
-            found: Any = read_json(out / name)
-            if not isinstance(found, dict):
-                raise ValueError("no object of JSON")
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            raise DataError(f"{out / name}: not a phantom description ({error}); delete the folder {out}") from error
-        if found != parameters:
-            changed = sorted(key for key in parameters if found.get(key) != parameters[key])
-            values = ", ".join(f"{key} is {found.get(key)}, asked for {parameters[key]}" for key in changed)
-            raise DataError(f"{out}: holds phantoms made otherwise ({values}); choose another folder or delete it")
-        return name == DONE
-    if out.exists() and (not out.is_dir() or not holds_nothing(out)):
+    if _described(out / DONE, parameters):
+        return True
+    if not _described(out / STARTED, parameters) and not (out.is_dir() and holds_nothing(out)):
         raise DataError(f"{out}: exists and holds no phantoms; choose another folder or empty it")
     return False
+
+
+def _described(path: Path, parameters: Mapping[str, object]) -> bool:
+    """Whether a file is there that describes a set with these parameters. Raises DataError where it has others."""
+    try:
+        found: Any = read_json(path)
+        if not isinstance(found, dict):
+            raise ValueError("no object of JSON")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except ValueError as error:
+        raise DataError(f"{path}: not a phantom description ({error}); delete the folder {path.parent}") from error
+    if found != parameters:
+        changed = sorted(key for key in parameters if found.get(key) != parameters[key])
+        values = ", ".join(f"{key} is {found.get(key)}, asked for {parameters[key]}" for key in changed)
+        raise DataError(f"{path.parent}: holds phantoms made otherwise ({values}); choose another folder or delete it")
+    return True
 
 
 def _write_study(place: tuple[Path, int], slot: Slot) -> None:
     out, seed = place
     study = sample_study(slot, seed)
     for number, grid in enumerate(study.reconstructions):
-        name = volume_name(study, number)
-        volume = out / "dataset" / slot.split / f"{slot.split}_{slot.patient}" / slot.name / name
-        # The volume is written last, so where it stands everything of it stands; a power cut may leave it empty.
-        if volume.exists() and volume.stat().st_size:
+        volume, sentences, *masks = _files(out, slot, study, number)
+        is_begun = sentences.parent.exists()
+        # A set that was begun may have been cut off by a power cut, which leaves any file empty or torn.
+        has_truth = (
+            is_begun and sentences.is_file() and sentences.read_bytes() == _truth(study) and all(map(_is_whole, masks))
+        )
+        if has_truth and _is_whole(volume):
             continue
         rendering = render(study, grid)
-        _write_truth(out / "ground_truth" / name.removesuffix(".nii.gz"), study, rendering)
-        _write_whole(volume, nifti_bytes(name, rendering.hu, rendering.affine))
+        if is_begun and not has_truth:
+            remove_folder(sentences.parent)
+        if not has_truth:
+            _write_truth(sentences.parent, study, rendering)
+        _write_whole(volume, nifti_bytes(volume.name, rendering.hu, rendering.affine))
 
 
-def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
+def _files(out: Path, slot: Slot, study: StudySpec, number: int) -> list[Path]:
+    """All files of a reconstruction: the volume, its sentences, and the masks."""
+    name = volume_name(study, number)
+    volume = out / "dataset" / slot.split / f"{slot.split}_{slot.patient}" / slot.name / name
+    truth = out / "ground_truth" / name.removesuffix(".nii.gz")
+    regions = {sentence.place for sentence in study.sentences if sentence.place is not None}
+    masks = [truth / f"{mask_name(place)}.nii.gz" for place in {*range(len(study.lesions)), *regions, *ORGANS}]
+    return [volume, truth / "sentences.json", *masks]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a compressed file is there, and holds what its checksum says."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return path.stat().st_size > 0
+
+
+def _truth(study: StudySpec) -> bytes:
+    """Content of sentences.json."""
     sentences = [
         {
             "text": sentence.text,
@@ -130,14 +176,19 @@ def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
         for sentence in study.sentences
     ]
     truth = {"version": 1, "sentences": sentences, "organs": {name: f"{name}.nii.gz" for name in ORGANS}}
-    with whole_folder(folder, durable=False) as draft:
-        (draft / "sentences.json").write_text(json.dumps(truth, indent=1) + "\n")
+    return (json.dumps(truth, indent=1) + "\n").encode()
+
+
+def _write_truth(folder: Path, study: StudySpec, rendering: Rendering) -> None:
+    # Workers outlive a process that is killed, and may be writing the same.
+    with first_folder(folder) as draft:
+        (draft / "sentences.json").write_bytes(_truth(study))
         for name, mask in rendering.masks.items():
             write_nifti(draft / f"{name}.nii.gz", mask.astype(np.uint8), rendering.affine)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # What a power cut undoes is made again; forcing each file to disk would double the time.
+    # What a power cut undoes is made again; all is forced to disk at the end, since one by one would double the time.
     with whole_file(path, durable=False) as file:
         file.write(content)

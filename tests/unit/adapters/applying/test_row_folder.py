@@ -1,6 +1,7 @@
 """Features in a folder: kept through a stop, one result whatever came between, never of two models."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,20 @@ def test_a_damaged_part_costs_its_scans_alone(tmp_path: Path) -> None:
     first.write_bytes(first.read_bytes()[:50])
     folder = RowFolder(tmp_path, "features", ABOUT, form="csv")
     assert [folder.is_done(scan, STAMP) for scan in SCANS[:2]] == [False, True]
+
+
+def test_the_later_row_of_a_scan_counts_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RowFolder(tmp_path, "features", ABOUT, form="csv")
+    add(folder, 0)
+    folder.flush()
+    before = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: before - 10**12)
+    folder.add(Entry(SCANS[0], "done", 0.1, {**STAMP, "mtime_ns": 2}), row(1))
+    folder.flush()
+    RowFolder(tmp_path, "features", ABOUT, form="csv").finish(SCANS)
+    assert np.array_equal(read_table(folder.result)[SCANS[0]], row(1))
 
 
 def test_features_of_another_model_are_not_mixed_in(tmp_path: Path) -> None:

@@ -1,15 +1,25 @@
 """Models of a configuration: the same weights for the same one, and weights that are not its own."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from support.checkpoints import make_module, make_store
+from support.full_disk import files_of_at_most
 from support.tiny import MODEL, OBJECTIVES
 from torch import Tensor
 
-from simcrop.adapters.checkpoints.models import load_weights, make_model, provided_elsewhere, provided_weights
+from simcrop.adapters.checkpoints.folder import open_checkpoint
+from simcrop.adapters.checkpoints.models import (
+    load_weights,
+    make_model,
+    provided_elsewhere,
+    provided_weights,
+    tokenizer_files,
+)
 from simcrop.adapters.config.run import RunConfig
 from simcrop.core.errors import CheckpointError
 from simcrop.core.model.simcrop import SimCroP
@@ -48,6 +58,27 @@ def test_weights_come_back_and_those_of_another_model_are_named() -> None:
         stranger = "extra.weight" if "extra.weight" in wrong else name
         with pytest.raises(CheckpointError, match=f"^step_3: {stranger} does not belong to the model in its config"):
             load_weights(made(), CONFIG, checkpoint(wrong))
+
+
+def test_the_files_of_the_tokenizer_stay_those_that_a_run_began_with(tmp_path: Path) -> None:
+    model, tokenizer = make_model(CONFIG, REFERENCE, reports=lambda: ["The heart is normal."])
+    files = tokenizer_files(model, CONFIG, tokenizer, None)
+    assert {"text_encoder.json", "tokenizer.json", "tokenizer_config.json"} <= files.keys()
+    for step in (1, 2, 3):  # each run continues the one before
+        make_store(tmp_path, tokenizer=files).save(step, make_module(), {})
+        start = open_checkpoint(tmp_path / f"step_{step:08d}")
+        model, tokenizer = make_model(CONFIG, REFERENCE, tokenizer_dir=start.tokenizer_folder())
+        assert tokenizer_files(model, CONFIG, tokenizer, start) == files
+
+
+def test_a_full_folder_for_temporary_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = make_model(CONFIG, REFERENCE, reports=lambda: ["The heart is normal."])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with files_of_at_most(100), pytest.raises(CheckpointError) as refused:
+        tokenizer_files(model, CONFIG, tokenizer, None)
+    assert str(refused.value).startswith(f"{tmp_path}: cannot be written (")
+    assert str(refused.value).endswith("; free some space there, or set TMPDIR to another folder")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def save(out: Path, *steps: int, config: Mapping[str, Any] = CONFIG) -> None:
         out / "checkpoints",
         keep=9,
         config=config,
-        save_tokenizer=lambda folder: None,
+        tokenizer={},
         provenance={"data_fingerprint": "abc"},
     )
     for step in steps:
@@ -75,9 +75,7 @@ def test_auto_takes_the_newest_or_begins(tmp_path: Path) -> None:
 
 def test_a_fine_tuned_classifier_is_no_run(tmp_path: Path) -> None:
     about = {"classifier": {"labels": ["Emphysema"]}}
-    store = FolderCheckpoints(
-        tmp_path / "checkpoints", keep=2, config=CONFIG, save_tokenizer=lambda folder: None, provenance=about
-    )
+    store = FolderCheckpoints(tmp_path / "checkpoints", keep=2, config=CONFIG, tokenizer={}, provenance=about)
     store.save(4, nn.Linear(1, 1), {})
     for out, resume in ((tmp_path, "auto"), (tmp_path / "other", str(tmp_path))):
         with pytest.raises(CheckpointError, match=r"^\S+step_00000004: holds a fine-tuned classifier, no text side; .*"

@@ -16,6 +16,7 @@ from support.modes import UMASKS, umask, wrong_modes
 
 from simcrop.adapters.system.files import (
     append_line,
+    first_folder,
     make_folder,
     naming,
     remove_drafts,
@@ -106,6 +107,21 @@ def test_a_shared_folder_hands_its_group_on(tmp_path: Path) -> None:
     tmp_path.chmod(0o2775)
     make(tmp_path / "folder", "a")
     assert (tmp_path / "folder" / "below").stat().st_mode & 0o2000
+
+
+def test_of_several_that_write_a_folder_the_first_whole_one_stays(tmp_path: Path) -> None:
+    path = tmp_path / "up" / "a"
+    with first_folder(path) as one:
+        (one / "a").write_text("one")
+        with first_folder(path) as two:
+            for name in "ab":
+                (two / name).write_text("two")
+        (one / "b").write_text("one")
+    assert [(path / name).read_text() for name in "ab"] == ["two", "two"]
+    with pytest.raises(OSError, match="No space left on device") as refused, first_folder(tmp_path / "up" / "b"):
+        write_to_a_full_disk()
+    assert refused.value.filename == str(tmp_path / "up" / "b")
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_what_a_kill_left_of_a_folder_does_not_get_into_the_next(tmp_path: Path) -> None:

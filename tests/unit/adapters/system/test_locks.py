@@ -52,7 +52,9 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with owned(folder):
         assert holds_nothing(folder)
-        (folder / "result").touch()
+        (folder / "..simcrop.lock.json.1.draft").touch()  # by a kill
+        assert holds_nothing(folder)
+        (folder / "..simcrop.lock.json.1.draft").rename(folder / "result")
         assert not holds_nothing(folder)
     assert [path.name for path in folder.iterdir()] == ["result"]
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.power_cut import watched
 from support.tiny import Rows
 
 from simcrop.adapters.tracking.metrics import FanOut, JsonlMetrics
@@ -19,6 +20,16 @@ def test_rows_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
         sink.write({"step": step, "loss": 0.1 + 0.2})
         assert read(tmp_path / "run" / "metrics.jsonl")[-1] == {"step": step, "loss": 0.1 + 0.2}
     sink.close()
+
+
+def test_rows_outlive_a_power_cut_from_the_end_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = watched(tmp_path, monkeypatch)
+    sink = JsonlMetrics(tmp_path / "run" / "metrics.jsonl")
+    sink.write({"step": 1})
+    assert disk.strict()["run/metrics.jsonl"] == b""
+    sink.close()
+    assert disk.strict()["run/metrics.jsonl"] == b'{"step": 1}\n'
+    disk.close()
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path) -> None:

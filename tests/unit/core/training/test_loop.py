@@ -12,7 +12,7 @@ from support.tiny import FixedBatches, KeptInMemory, Numbers, OneWeight, Rows, m
 from torch import Tensor, nn
 
 from simcrop.core.data.batch import Batch, PreparedBatch
-from simcrop.core.errors import NonFiniteError
+from simcrop.core.errors import CheckpointError, NonFiniteError
 from simcrop.core.model.simcrop import SimCroP
 from simcrop.core.ports import SingleProcess
 from simcrop.core.recipe import (
@@ -188,6 +188,38 @@ def test_fit_writes_each_step_once_and_saves_evaluates_and_draws_on_time() -> No
     assert store.saved[4][2] == {}
     assert progress.best is not None
     assert progress.best["validation_loss"] == min(rows.rows[2]["validation_loss"], rows.rows[5]["validation_loss"])
+
+
+def test_a_steps_row_and_pictures_come_before_its_checkpoint() -> None:
+    rows, store, order = Rows(), KeptInMemory(), list[tuple[int, bool, bool]]()
+
+    class Order(Drawn):
+        def draw(self, step: int, model: nn.Module) -> None:
+            order.append((step, rows.rows[-1]["step"] == step, step in store.saved))
+
+    run(make_learner(), checkpoints=store, metrics=rows, pictures=Order())
+    assert order == [(4, True, False), (6, True, False)]
+    assert {4, 6} < store.saved.keys()
+
+
+def test_a_checkpoint_that_cannot_be_kept_stops_the_next_step() -> None:
+    class Full(KeptInMemory):
+        finished = 0
+
+        def check(self) -> None:
+            if 4 in self.saved:
+                raise CheckpointError("step 4: cannot be written")
+
+        def finish(self) -> None:
+            self.finished += 1
+
+    rows, store = Rows(), Full()
+    with pytest.raises(CheckpointError, match="step 4"):
+        run(make_learner(), checkpoints=store, metrics=rows)
+    assert [row["step"] for row in rows.rows] == [1, 2, 3, 4]
+    assert store.finished == 1
+    run(make_learner(), checkpoints=(whole := Full()), should_stop=lambda: True)
+    assert whole.finished == 1
 
 
 def test_rates_come_from_the_clock() -> None:
