@@ -6,10 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
-
-READER_SECONDS = 60
-"""How long a process that reads data outlives SIGTERM, so that the step which needs its batch can finish."""
 
 _WATCH_SECONDS = 1.0
 
@@ -48,17 +44,23 @@ def begin_worker() -> None:
 
 
 def begin_reader() -> None:
-    """What a process that reads data for training does first: as `begin_worker`, but it survives SIGTERM for a while.
+    """What a process that reads data for training does first: as `begin_worker`, but the parent alone terminates it.
 
     A cluster sends SIGTERM to every process of a job. The parent then finishes its step, for which it needs this one.
     """
+    # An old macOS cannot tell who has sent a signal.
+    knows_sender = hasattr(signal, "sigwaitinfo")
+    if knows_sender:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before threads begin, which inherit it
     begin_worker()
-    signal.signal(signal.SIGTERM, _end_later)
+    if knows_sender:
+        threading.Thread(target=_obey_parent, name="termination", daemon=True).start()
 
 
-def _end_later(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(READER_SECONDS)
+def _obey_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    _leave()
 
 
 def _leave() -> None:

@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -71,7 +72,7 @@ def test_workers_go_on_reading_when_a_cluster_signals_every_process_of_a_job(num
     workers = multiprocessing.active_children()
     assert len(workers) == 2
     for worker in workers:
-        os.kill(worker.pid or 0, number)
+        subprocess.run(["kill", f"-{number}", str(worker.pid)], check=True)  # not by their parent, whom they obey
     assert [int(item) for item in itertools.islice(read, 20)] == [key * key for key in range(12, 32)]
 
 

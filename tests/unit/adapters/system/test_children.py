@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -41,15 +42,14 @@ def test_a_worker_whose_parent_is_gone_before_it_begins_ends_too() -> None:
     assert all_end_with_it(STARTS_WORKERS.format(begin="begin_worker", method="fork", late=True), ready=2)
 
 
-def signalled(begin: Callable[[], None], *numbers: int, reader_seconds: int = 60) -> int | None:
-    """Exit code of a child that begins so, gets signals, and would work for half a second more."""
+def signalled(begin: Callable[[], None], *numbers: int, by_parent: bool = True) -> int | None:
+    """Exit code of a child that begins so, gets signals, and works for half a second more."""
 
     def work(ready: Connection) -> None:
-        children.READER_SECONDS = reader_seconds
         begin()
         ready.send(True)
         until = time.monotonic() + 0.5
-        while time.monotonic() < until or reader_seconds < 60:
+        while time.monotonic() < until:
             time.sleep(0.01)
 
     here, there = multiprocessing.Pipe()
@@ -57,7 +57,10 @@ def signalled(begin: Callable[[], None], *numbers: int, reader_seconds: int = 60
     child.start()
     assert here.recv()
     for number in numbers:
-        os.kill(child.pid or 0, number)
+        if by_parent:
+            os.kill(child.pid or 0, number)
+        else:
+            subprocess.run(["kill", f"-{number}", str(child.pid)], check=True)
     child.join(60)
     return child.exitcode
 
@@ -67,10 +70,10 @@ def test_the_parent_alone_answers_requests_to_stop() -> None:
     assert signalled(children.begin_reader, signal.SIGINT, signal.SIGUSR1) == 0
 
 
-def test_a_worker_of_a_pool_is_terminated_at_once_and_a_reader_later() -> None:
-    assert signalled(children.begin_worker, signal.SIGTERM) == -signal.SIGTERM
-    assert signalled(children.begin_reader, signal.SIGTERM) == 0
-    assert signalled(children.begin_reader, signal.SIGTERM, reader_seconds=1) == -signal.SIGALRM
+def test_a_worker_of_a_pool_is_terminated_by_anybody_and_a_reader_by_its_parent_alone() -> None:
+    assert signalled(children.begin_worker, signal.SIGTERM, by_parent=False) == -signal.SIGTERM
+    assert signalled(children.begin_reader, signal.SIGTERM, by_parent=False) == 0
+    assert signalled(children.begin_reader, signal.SIGTERM) == 1
 
 
 def test_the_watch_calls_once_when_the_parent_is_gone() -> None:
