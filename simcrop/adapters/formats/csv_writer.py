@@ -7,10 +7,11 @@ Source: https://owasp.org/www-community/attacks/CSV_Injection.
 """
 
 import csv
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 _log = logging.getLogger("simcrop")
 _BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
@@ -25,7 +26,7 @@ class CsvWriter:
         columns: their names.
     """
 
-    def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
+    def __init__(self, stream: io.TextIOBase, columns: Sequence[str]) -> None:
         self._columns = columns
         self._writer = csv.writer(_UnixLines(stream), lineterminator="\r\n")
         self._formula: tuple[str, str] | None = None
@@ -57,7 +58,7 @@ class _UnixLines:
     It does so for the characters alone by which its own lines end, and an open one would end the line of a reader.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: io.TextIOBase) -> None:
         self._stream = stream
 
     def write(self, line: str) -> int:
