@@ -28,7 +28,7 @@ _CALL_SECONDS = 30.0
 """For one call of the store, whose machine may be gone."""
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.5
 _TOLD_SECONDS = 60.0
-_FAREWELL_SECONDS = 5.0
+_FAREWELL_SECONDS = 20.0
 _FAILURE = "failure"
 
 

@@ -141,15 +141,18 @@ def connected(device: torch.device, timeout_minutes: float) -> Generator[Communi
     except RuntimeError as error:
         if isinstance(communicator, TorchRanks) and _is_of_ranks(error):
             raise communicator.meeting.lost(_PLACE.sub("", one_line(error))[:80]) from error
-        _tell(communicator, error)
+        _tell(communicator, one_line(error))
         raise
     except Exception as error:
-        _tell(communicator, error)
+        _tell(communicator, one_line(error) or type(error).__name__)
+        raise
+    except (SystemExit, KeyboardInterrupt):
+        _tell(communicator, "it was asked to stop")
         raise
     finally:
+        disconnect()  # so that ranks in an exchange look into the store while it is there
         if isinstance(communicator, TorchRanks):
             communicator.meeting.close()
-        disconnect()
 
 
 def _is_of_ranks(error: RuntimeError) -> bool:
@@ -158,9 +161,9 @@ def _is_of_ranks(error: RuntimeError) -> bool:
     )
 
 
-def _tell(communicator: Communicator, error: Exception) -> None:
+def _tell(communicator: Communicator, reason: str) -> None:
     if isinstance(communicator, TorchRanks):
-        communicator.meeting.fail(one_line(error) or type(error).__name__)
+        communicator.meeting.fail(reason)
 
 
 def connect(device: torch.device, timeout_minutes: float = 10.0) -> Communicator:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.forked_ranks import on_forked_ranks
+import torch
+from support.forked_ranks import on_forked_ranks, under_a_launcher
 from support.tiny_data import write_config
 
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import load_config
-from simcrop.adapters.system.ranks import TorchRanks
+from simcrop.adapters.system.ranks import TorchRanks, connected
 from simcrop.adapters.system.shared_folder import FolderRanks
 from simcrop.compose.nodes import compare_configurations, prepare_together
-from simcrop.core.errors import RanksError
+from simcrop.core.errors import DataError, RanksError
 from simcrop.core.ports import SingleProcess
 
 
@@ -90,3 +91,18 @@ def test_another_configuration_on_a_rank_is_refused_on_all(config: RunConfig) ->
 
     told = "seed: 0 on rank 0, 1, 1 on rank 2; start every rank with the same version of simcrop and torch, and"
     assert [str(error).startswith(told) for error in on_nodes("001", compare)] == [True] * 3
+
+
+def test_a_node_that_cannot_prepare_ends_all_with_its_reason(config: RunConfig, tmp_path: Path) -> None:
+    def prepare(rank: int) -> None:
+        os.environ["GROUP_RANK"] = str(rank)
+        absent = tmp_path / "absent.csv"
+        data = replace(config.data, prepared=tmp_path, manifest=absent if rank == 1 else config.data.manifest)
+        with connected(torch.device("cpu"), 1.0) as ranks:
+            prepare_together(replace(config, data=data), ranks)
+
+    first, second = under_a_launcher(2, prepare)
+    assert isinstance(second, DataError)
+    assert isinstance(first, RanksError)
+    assert str(first).startswith("rank 1 (process ")
+    assert str(first).endswith(f"has ended: {second}")

@@ -3,6 +3,7 @@
 Two ranks are in tests/e2e/test_ranks.py.
 """
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,6 +149,19 @@ def test_a_rank_that_does_not_come_to_an_exchange_is_named() -> None:
     assert str(first).startswith("rank 1 (process ")
     assert "does not answer (" in str(first)
     assert "train.timeout_minutes is 0.02; see what that rank says" in str(first)
+
+
+def test_a_rank_that_is_asked_to_stop_before_it_trains_says_so() -> None:
+    def work(rank: int) -> str:
+        with contextlib.suppress(SystemExit), connected(CPU, 1.0) as ranks:
+            if rank == 1:
+                raise SystemExit(143)
+            ranks.meet()
+        return "stopped"
+
+    first, second = under_a_launcher(2, work)
+    assert second == "stopped"
+    assert str(first).endswith("has ended: it was asked to stop")
 
 
 def test_an_error_of_our_own_code_stays_what_it_is() -> None:
