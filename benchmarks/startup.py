@@ -15,7 +15,7 @@ import resource
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def write_tables(source: str, num_volumes: int, links: Links) -> None:
 
 
 @contextmanager
-def timed(what: str) -> Iterator[None]:
+def timed(what: str) -> Generator[None]:
     """Say how long something took, on the clock and of this process."""
     wall, own = time.perf_counter(), time.process_time()
     yield

@@ -125,7 +125,7 @@ class Verdicts:
                 clean = _CLEAN.match(line)
                 if clean is not None:
                     name, source, digest = clean.groups()
-                    yield name.decode(), source, digest and digest.decode()
+                    yield name.decode(), source, None if digest is None else digest.decode()
                     continue
                 try:
                     row = parse_json(line)

@@ -76,7 +76,8 @@ class ManifestSource(TruthFolders, Source):
         self._named = NamedFiles(self._root)
         columns, rows = read_rows(table, _REQUIRED, self._on_problem, optional=_OPTIONAL)
         everything = self._of_scans(rows)
-        self._series = {}
+        self._of_row = dict[str, tuple[str, str]]()
+        self._series = self._of_row
         named = [(line, row, self._name_of(row)) for line, row in everything]
         is_any_left_out = bool(self._quarantine)
         kept = [each for each in named if not (is_any_left_out and self._is_left_out(each[1], each[2]))]
@@ -149,7 +150,7 @@ class ManifestSource(TruthFolders, Source):
         if not series:
             return volume
         name = f"{volume}#{series}"
-        self._series[name] = volume, series
+        self._of_row[name] = volume, series
         return name
 
     def _is_left_out(self, row: Row, name: str) -> bool:
