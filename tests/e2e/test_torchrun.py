@@ -104,8 +104,8 @@ def test_two_ranks_stop_together_and_save_whoever_is_asked(
 
 
 DISTURBED = ("train.steps=14", "train.warmup_steps=2", "train.checkpoint_every=3", "train.keep_checkpoints=9")
-ALONE = "objectives.late_interaction.weight=0"
-"""So that no volume is compared with another one."""
+TOGETHER = "train.contrast=step"
+"""So that it makes no difference which volumes share a micro-batch."""
 
 
 @pytest.fixture(scope="module")
@@ -186,10 +186,10 @@ def test_a_run_of_two_ranks_goes_on_with_one_and_a_larger_micro_batch(
 
 def test_a_run_of_two_ranks_goes_on_with_one_and_more_micro_batches(config: Path, tmp_path: Path) -> None:
     run = tmp_path / "two"
-    ((status, output),) = finish(start(ONE_NODE, config, run, *DISTURBED, ALONE))
+    ((status, output),) = finish(start(ONE_NODE, config, run, *DISTURBED, TOGETHER))
     assert status == 0, output
     for name, remedy in {"a": ("accumulate=2",), "b": ("accumulate=null", "global_batch=4")}.items():
-        options = [ALONE, *(f"train.{each}" for each in remedy)]
+        options = [TOGETHER, *(f"train.{each}" for each in remedy)]
         assert "compares" not in goes_on_with_one_process(config, run, tmp_path / name, *options)
 
 

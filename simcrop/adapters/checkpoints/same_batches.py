@@ -19,7 +19,9 @@ def batches_of(config: RunConfig, num_processes: int) -> dict[str, Any]:
 
 def _compared(config: RunConfig, num_processes: int) -> dict[str, int]:
     """Objective -> studies that it compares with each other, where these are more than one."""
-    here, everywhere = config.train.batch_size, config.train.batch_size * num_processes
+    train = config.train
+    here = train.batch_size * (train.micro_batches(num_processes) if train.contrast == "step" else 1)
+    everywhere = here * num_processes
     objectives, studies = config.objectives, dict[str, int]()
     if objectives.alignment.weight:
         studies["alignment"] = {"report": 1, "batch": here, "global": everywhere}[objectives.alignment.negatives]
@@ -69,7 +71,8 @@ def changed_comparisons(checkpoint: Checkpoint | None, config: RunConfig, num_pr
             yield (
                 f"objectives.{name}: compares {number} studies at a time, and {then} in {checkpoint.path}; the order "
                 f"of the studies stays, but this loss changes; another train.batch_size keeps it "
-                f"({config.train.batch_size} on each of {num_processes} processes now)"
+                f"({config.train.batch_size} on each of {num_processes} processes now), or from the beginning "
+                f"train.contrast: step"
             )
 
 

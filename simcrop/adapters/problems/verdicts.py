@@ -83,7 +83,7 @@ class Verdicts:
         """The verdict on a volume whose file is still as it was."""
         verdict = self._known.get(name)
         if isinstance(verdict, bytes):
-            verdict = Verdict(json.loads(verdict), self._digests[name], ())
+            verdict = Verdict(parse_json(verdict), self._digests[name], ())
         return verdict if verdict is not None and verdict.source == source_stamp(self._source, name) else None
 
     def errors(self) -> dict[str, Problem]:

@@ -82,4 +82,19 @@ def test_negatives_of_a_ranks_own_micro_batch_depend_on_its_size() -> None:
     start = begun(run(batch_size=2, alignment="batch"), 2)
     (line,) = changed_comparisons(start, run(batch_size=4, alignment="batch"), 1)
     assert line.startswith("objectives.alignment: compares 4 studies at a time, and 2 in run/step_00000003; the order")
-    assert line.endswith("another train.batch_size keeps it (4 on each of 1 processes now)")
+    end = "another train.batch_size keeps it (4 on each of 1 processes now), or from the beginning train.contrast: step"
+    assert line.endswith(end)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        run(batch_size=2, accumulate=2, contrast="step", alignment="global", late_interaction=1.0),
+        run(batch_size=1, global_batch=4, contrast="step", alignment="global", late_interaction=1.0),
+    ],
+)
+def test_a_step_that_is_compared_as_a_whole_keeps_its_losses_in_any_micro_batches(config: RunConfig) -> None:
+    start = begun(run(batch_size=2, contrast="step", alignment="global", late_interaction=1.0), 2)
+    assert list(changed_comparisons(start, config, 1)) == []
+    apart = run(batch_size=2, accumulate=2, alignment="global", late_interaction=1.0)
+    assert len(list(changed_comparisons(start, apart, 1))) == 2
