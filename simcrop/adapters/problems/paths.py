@@ -65,6 +65,8 @@ def data_files(path: Path) -> tuple[Path, ...]:
         return ()
     if path.suffix.lower() == _PAIR[0]:
         return pair_file(path)
+    if path.suffix.lower() not in DETACHED:  # a file that is called .mhd alone
+        return ()
     with path.open("rb") as file:
         named = _DATA_FILE.search(file.read(1 << 16))
     name = named[1].decode("latin-1") if named else ""
