@@ -86,15 +86,10 @@ def test_negatives_of_a_ranks_own_micro_batch_depend_on_its_size() -> None:
     assert line.endswith(end)
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        run(batch_size=2, accumulate=2, contrast="step", alignment="global", late_interaction=1.0),
-        run(batch_size=1, global_batch=4, contrast="step", alignment="global", late_interaction=1.0),
-    ],
-)
-def test_a_step_that_is_compared_as_a_whole_keeps_its_losses_in_any_micro_batches(config: RunConfig) -> None:
-    start = begun(run(batch_size=2, contrast="step", alignment="global", late_interaction=1.0), 2)
-    assert list(changed_comparisons(start, config, 1)) == []
-    apart = run(batch_size=2, accumulate=2, alignment="global", late_interaction=1.0)
+@pytest.mark.parametrize("batches", [{"batch_size": 2, "accumulate": 2}, {"batch_size": 1, "global_batch": 4}])
+def test_a_step_that_is_compared_as_a_whole_keeps_its_losses_in_any_micro_batches(batches: dict[str, int]) -> None:
+    compared: dict[str, Any] = {"alignment": "global", "late_interaction": 1.0}
+    start = begun(run(batch_size=2, contrast="step", **compared), 2)
+    assert list(changed_comparisons(start, run(contrast="step", **compared, **batches), 1)) == []
+    apart = run(batch_size=2, accumulate=2, **compared)
     assert len(list(changed_comparisons(start, apart, 1))) == 2
