@@ -248,10 +248,6 @@ class Communicator(Protocol):
         """
         ...
 
-    def barrier(self) -> None:
-        """Wait for every rank, as an exchange that must not take long."""
-        ...
-
     def meet(self, fact: str = "") -> Sequence[str]:
         """What every rank says, in their order; waits as long as all of them live."""
         ...
@@ -268,9 +264,6 @@ class SingleProcess:
 
     def gather(self, value: Tensor) -> Tensor:
         return value
-
-    def barrier(self) -> None:
-        return
 
     def meet(self, fact: str = "") -> Sequence[str]:
         return [fact]

@@ -178,21 +178,18 @@ class ThreadRank:
     def sum(self, value: Tensor) -> Tensor:
         return torch.stack(self._exchange(value.detach())).sum(0)
 
-    def barrier(self) -> None:
-        self._meeting.barrier.wait()
-
     def meet(self, fact: str = "") -> list[str]:
         self._meeting.facts[self.rank] = fact
-        self.barrier()
+        self._meeting.barrier.wait()
         facts = list(self._meeting.facts)
-        self.barrier()
+        self._meeting.barrier.wait()
         return facts
 
     def _exchange(self, value: Tensor) -> list[Tensor]:
         self._meeting.slots[self.rank] = value
-        self.barrier()
+        self._meeting.barrier.wait()
         values = list(self._meeting.slots)
-        self.barrier()
+        self._meeting.barrier.wait()
         return values
 
 

@@ -72,11 +72,6 @@ class TorchRanks:
         gathered: Tensor = _Gather.apply(sent)
         return gathered.to(value.dtype)
 
-    def barrier(self) -> None:
-        """Wait for every rank, as an exchange that must not take long."""
-        self.meeting.mark()
-        dist.barrier()
-
     def meet(self, fact: str = "") -> list[str]:
         """What every rank says, in their order; waits as long as all of them live."""
         return self.meeting.gather(fact)

@@ -96,7 +96,6 @@ def test_gather_passes_gradients(ranks: TorchRanks) -> None:
     (ranks.gather(value) * torch.arange(6.0).view(3, 2)).sum().backward()
     assert value.grad is not None
     assert torch.equal(value.grad, torch.arange(6.0).view(3, 2))
-    ranks.barrier()
 
 
 def test_several_ranks_get_a_wrapper(ranks: TorchRanks) -> None:
