@@ -190,9 +190,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     write_export(folder / "export", 6)
     labels = labelled_data.write_config(folder / "labels")
     compose.train(load_config(labels), out=folder / "trained")
-    return Inputs(
-        folder / "scans", folder / "export", write_config(folder / "tiny"), labels, folder / "trained"
-    )
+    return Inputs(folder / "scans", folder / "export", write_config(folder / "tiny"), labels, folder / "trained")
 
 
 class Killed:

@@ -36,8 +36,11 @@ class KeptIndex:
         for line in _LINE.finditer(self._text):
             name, num_bytes, checksum = line.groups()
             if num_bytes is None:
-                row = json.loads(line[0])
-                num_bytes, checksum = row["bytes"], row["crc32"]
+                try:
+                    row = json.loads(line[0])
+                    num_bytes, checksum = row["bytes"], row["crc32"]
+                except (ValueError, KeyError):
+                    continue  # cut off within a value that ends as a line does
             values = (_key(name), line.start(), line.end(), int(num_bytes), int(checksum))
             for column, value in zip(columns, values, strict=True):
                 column.append(value)

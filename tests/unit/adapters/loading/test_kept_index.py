@@ -46,13 +46,14 @@ def test_a_name_is_found_however_its_letters_are_escaped(tmp_path: Path) -> None
     assert [index.row(number)["name"] for number in index.numbers("Röntgen/1")] == ["Röntgen/1"]
 
 
-def test_lines_that_were_cut_off_are_none_and_those_behind_them_are_read(tmp_path: Path) -> None:
-    whole = json.dumps(_line("a"))
-    text = f'{whole[:-9]}\n\n{whole}\n{{"name": "b", "aff'
-    (tmp_path / "index_a.jsonl").write_text(text, encoding="utf-8")
+def test_lines_that_were_cut_off_anywhere_are_none_and_those_behind_them_are_read(tmp_path: Path) -> None:
+    whole = json.dumps({"name": "b", "affine": [[1.0]], "source": {"bytes": 1}, "bytes": 12, "crc32": 7})
     (tmp_path / "index_b.jsonl").write_text(json.dumps(_line("c")), encoding="utf-8")
-    index = KeptIndex(tmp_path)
-    assert [len(index.numbers(name)) for name in "abc"] == [1, 0, 1]
+    for length in range(len(whole)):
+        text = f"{whole[:length]}\n\n{json.dumps(_line('a'))}\n{whole[:length]}"
+        (tmp_path / "index_a.jsonl").write_text(text, encoding="utf-8")
+        index = KeptIndex(tmp_path)
+        assert [len(index.numbers(name)) for name in "abc"] == [1, 0, 1], whole[:length]
 
 
 def test_lines_of_older_versions_are_read_in_whatever_order_they_tell(tmp_path: Path) -> None:
