@@ -3,13 +3,12 @@
 import json
 from collections.abc import Iterator
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-from simcrop.adapters.checkpoints.models import make_model, save_tokenizer
+from simcrop.adapters.checkpoints.models import make_model, tokenizer_files
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
 from simcrop.adapters.config.settings import as_tree
@@ -60,8 +59,8 @@ VALUES: tuple[Any, ...] = (
 def write_checkpoint(folder: Path) -> Path:
     """Write a run's folder with one checkpoint; returns that."""
     model, tokenizer = make_model(CONFIG, REFERENCE, reports=lambda: ["The heart is normal.", "A nodule is seen."])
-    save = partial(save_tokenizer, model, CONFIG, tokenizer)
-    store = FolderCheckpoints(folder, keep=2, config=as_tree(CONFIG), save_tokenizer=save, provenance={})
+    files = tokenizer_files(model, CONFIG, tokenizer, None)
+    store = FolderCheckpoints(folder, keep=2, config=as_tree(CONFIG), tokenizer=files, provenance={})
     state = {"best_step": 3, "best": {"a": 1.0}, "num_worse": 0, "weights": {}, "optimizer": {}}
     store.save(3, model, state, metrics={"validation_loss": 1.0})
     return folder / "step_00000003"
