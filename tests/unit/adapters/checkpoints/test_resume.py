@@ -180,10 +180,11 @@ def make() -> nn.Module:
 def test_the_state_of_a_fit_is_continued_by_the_same_fit_alone(tmp_path: Path) -> None:
     classifier = make()
     store = training_store(tmp_path, ONE, omit=("encoder.",), start_step=0)
-    store.save(2, classifier, {"num_worse": 1})
+    state: dict[str, Any] = {"num_worse": 1, "optimizer": {}}
+    store.save(2, classifier, state)
     found = unfinished_training(tmp_path, ONE)
     assert found is not None
-    assert (found.step, found.training_state()) == (2, {"num_worse": 1})
+    assert (found.step, found.training_state()) == (2, state)
     assert set(found.weights()) == {"head.weight", "head.bias"}
     with pytest.raises(
         CheckpointError, match=r"^labels\.percent: None differs from 10 in .*training/step_00000002; set"
