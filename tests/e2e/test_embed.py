@@ -101,7 +101,7 @@ def test_files_of_scans_are_mended_and_measured_beside_features_of_reports(folde
     assert len(rows) == len(files) == 8
     reports = tmp_path / "reports.csv"
     with reports.open("wb") as file:
-        write_table(file, rows, None, "csv", {})
+        write_table(file, rows, None, "csv", {}, path=reports)
     given = ["--features", out / "features", "--text-features", reports, "--out", tmp_path / "measured"]
     done = simcrop("eval", "retrieval", config, *given)
     assert done.returncode == 0, done.stderr

@@ -85,7 +85,7 @@ def test_formats_force_and_info(run: Path, tmp_path: Path, capsys: pytest.Captur
     ("arguments", "status", "message"),
     [
         (["--checkpoint", "{tmp}/absent"], 1, "simcrop: {tmp}/absent: no such folder; name a run folder"),
-        (["--checkpoint", "{run}/config.yaml"], 1, "simcrop: {run}/config.yaml cannot be read"),
+        (["--checkpoint", "{run}/config.yaml"], 1, "simcrop: {run}/config.yaml: cannot be read"),
         (["--checkpoint", "{run}", "--private"], 2, "--private is for --push-to-hub"),
         (["--checkpoint", "{run}", "--format", "onnx"], 2, "'onnx' is not one of"),
     ],

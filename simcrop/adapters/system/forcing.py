@@ -45,7 +45,6 @@ def make_folders(folder: Path) -> None:
     Raises:
         OSError: the disk refuses; names the folder.
     """
-    if not folder.is_dir():
-        make_folders(folder.parent)
-        folder.mkdir(exist_ok=True)
-        force(folder.parent)
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    force(*(each.parent for each in reversed(missing)))

@@ -45,9 +45,9 @@ def test_an_error_is_one_line_on_standard_error(tmp_path: Path, capsys: pytest.C
 def test_a_file_that_the_system_refuses_is_one_line_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main(["data", "phantom", str(tmp_path / "file" / "below"), "--cases", "2"]) == 1
-    place, reason = f"{tmp_path}/file/below/phantom.json", "Not a directory"
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line == f"simcrop: {place}: {reason}; correct that, then run the same command again"
+    place = f"phantoms in {tmp_path}/file/below"
+    assert line == f"simcrop: {place}: cannot be made (Not a directory); name another folder"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,13 @@ def test_a_request_ends_an_agent_whose_ranks_have_not_begun(
 def rank(folder: Path, command: str) -> Iterator[subprocess.Popen[str]]:
     """A child of this process that has left its number, and one that ended before."""
     ended = subprocess.Popen(["true"])
-    process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["sh", "-c", command],
+        stdout=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background of a script, a shell would go on ignoring Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"

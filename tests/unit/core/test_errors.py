@@ -14,6 +14,7 @@ KINDS = {
     "DataError": ValueError,
     "CheckpointError": ValueError,
     "NonFiniteError": RuntimeError,
+    "RanksError": RuntimeError,
 }
 
 

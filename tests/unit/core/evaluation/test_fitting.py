@@ -62,6 +62,10 @@ class Memory:
     def save(self, step: int, model: nn.Module, state: dict[str, Any], **_: Any) -> None:
         self.states[step] = copy.deepcopy((dict(model.state_dict()), state))
 
+    def check(self) -> None: ...
+
+    def finish(self) -> None: ...
+
     def write(self, row: Mapping[str, float]) -> None:
         self.rows.append({key: value for key, value in row.items() if key != "studies_per_second"})
 
