@@ -104,13 +104,10 @@ def test_a_request_ends_an_agent_whose_ranks_have_not_begun(
 def rank(folder: Path, command: str) -> Iterator[subprocess.Popen[str]]:
     """A child of this process that has left its number, and one that ended before."""
     ended = subprocess.Popen(["true"])
-    process = subprocess.Popen(
-        ["sh", "-c", command],
-        stdout=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background of a script, a shell would go on ignoring Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    # Where the tests run in the background of a script, a child would go on ignoring Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
