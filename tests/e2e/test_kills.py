@@ -1,6 +1,6 @@
 """A hundred kills at random moments of every phase: the same command, given again, ends in the same bytes.
 
-What came of the last run of this file stands in `kills.txt` beside it (`SIMCROP_KILLS_LOG=FILE` writes it anew).
+`SIMCROP_KILLS_LOG=FILE` keeps what came of it, a line for each phase; `SIMCROP_KILLS_SEED=N` draws other moments.
 """
 
 import hashlib
