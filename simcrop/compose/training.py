@@ -37,7 +37,7 @@ from simcrop.adapters.evaluation.run.pictures import RunPictures
 from simcrop.adapters.evaluation.run.summary import write_summary
 from simcrop.adapters.loading.buffers import ahead
 from simcrop.adapters.loading.workers import dead_workers_told
-from simcrop.adapters.system.files import make_folder, replace_text
+from simcrop.adapters.system.files import make_folder, remove_drafts, replace_text
 from simcrop.adapters.system.locks import owned
 from simcrop.adapters.system.provenance import git_commit, versions
 from simcrop.adapters.system.ranks import average_gradients, choose_device, connected, is_first_rank, node_name
@@ -173,6 +173,8 @@ class _Run:
         if config.train.threads is not None:
             torch.set_num_threads(config.train.threads)
         make_folder(out)
+        for folder in (out, out / "pictures") if self.is_writer else ():
+            remove_drafts(folder)
         self.data, self.sharing = prepare_together(config, communicator)
         if start is not None:
             check_data(start, self.data.fingerprint)

@@ -80,8 +80,12 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(done: Setting, tmp
     asked = iter([False, True])
     assert done.train(tmp_path, should_stop=lambda: next(asked)) == compose.TrainResult(tmp_path, 2, finished=False)
     assert not (tmp_path / "summary.json").exists()
+    (tmp_path / "pictures").mkdir(exist_ok=True)
+    for draft in (".summary.json.0a1b2c3d.draft", "pictures/.step_00000004_curves.png.0a1b2c3d.draft"):
+        (tmp_path / draft).touch()  # as a kill leaves them
     result = done.train(tmp_path, "data.num_workers=1")
     assert result.finished
+    assert not [*tmp_path.glob("**/.*.draft")]
     exact = [key for key in rows(done.out)[0] if key not in ("studies_per_second", "data_wait")]
     assert [[row[key] for key in exact] for row in rows(tmp_path)] == [
         [row[key] for key in exact] for row in rows(done.out)
