@@ -22,12 +22,7 @@ from simcrop.adapters.checkpoints.models import (
     require_fitting,
     tokenizer_files,
 )
-from simcrop.adapters.checkpoints.resume import (
-    as_begun,
-    check_data,
-    is_finished,
-    starting_point,
-)
+from simcrop.adapters.checkpoints.resume import as_begun, check_data, is_finished, starting_point
 from simcrop.adapters.checkpoints.same_batches import batches_of, changed_comparisons, epoch_multiple_of
 from simcrop.adapters.checkpoints.store import FolderCheckpoints
 from simcrop.adapters.config.run import RunConfig
